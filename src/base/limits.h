@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every size or count that comes from a user, the network or a disk meets one of these before it
+ * meets an allocator, a loop or a queue. What an operator may change is a setting (spec/config.def)
+ * and only its upper bound stands here.
+ */
+#pragma once
+
+enum {
+    /* SQL */
+    SQL_BYTES_MAX = 1024 * 1024,
+    SQL_STATEMENTS_MAX = 1000,  /* in one request */
+    SQL_NESTING_MAX = 128,      /* parentheses, operators, sub-expressions */
+    SQL_TOKENS_MAX = 1000 * 1000,
+    SQL_PARAMETERS_MAX = 50,
+    SQL_PARAMETER_BYTES_MAX = 512 * 1024,
+    NAME_BYTES_MAX = 64,        /* namespace, table, column */
+    USER_ID_BYTES_MAX = 128,
+    COLUMNS_MAX = 1000,
+    INSERT_ROWS_MAX = 50 * 1000, /* in one statement */
+    ROW_BYTES_MAX = 8 * 1024 * 1024,
+    KEY_BYTES_MAX = 4096,       /* an encoded primary key */
+    NAMESPACES_MAX = 10 * 1000,
+    TABLES_MAX = 10 * 1000,
+
+    /* HTTP and WebSocket */
+    HTTP_HEADER_BYTES_MAX = 16 * 1024,
+    HTTP_HEADERS_MAX = 100,
+    HTTP_TARGET_BYTES_MAX = 8 * 1024,
+    HTTP_BODY_BYTES_MAX = 10 * 1024 * 1024,
+    HTTP_PIPELINE_MAX = 64,     /* requests of one connection that wait for their answer */
+    WS_MESSAGE_BYTES_MAX = 1024 * 1024,
+    WS_CONTROL_BYTES_MAX = 125, /* RFC 6455 5.5 */
+    JSON_DEPTH_MAX = 64,
+
+    /* Commits and queues */
+    COMMIT_ROWS_MAX = 50 * 1000,
+    COMMIT_BYTES_MAX = 32 * 1024 * 1024,
+    COMMIT_QUEUE_MAX = 8192,    /* intents that wait for the committer */
+    WORKER_QUEUE_MAX = 4096,
+    CONFLICT_KEYS_MAX = 128 * 1024,
+
+    /* Live */
+    SUBSCRIPTIONS_PER_CONNECTION_MAX = 10 * 1000,
+    SUBSCRIPTION_ID_BYTES_MAX = 256,
+    LIVE_PAGE_ROWS_MAX = 10 * 1000,
+    SOCKET_QUEUE_BYTES_MAX = 1024 * 1024, /* above it subscriptions fall back to catch-up */
+};

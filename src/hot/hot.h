@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The hot store: ordered bytes in RocksDB. It knows families, batches, snapshots and iterators, and
+ * nothing of tables, rows or seqs; the key layout is table/'s (docs/formats/keys.md).
+ *
+ * Threads: a HotStore and its snapshots may be used from any thread, a batch or an iterator by one
+ * at a time. On a loop thread read with HOT_CACHED_ONLY: what would need the disk gives E_WOULD_BLOCK.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+
+/* Families are by kind, not by table. The order is the order on disk; append only. */
+typedef enum HotFamily {
+    HOT_ROWS,
+    HOT_HISTORY,
+    HOT_HEADS,
+    HOT_DEAD,
+    HOT_SEGMENTS,
+    HOT_DUE,
+    HOT_SYSTEM,
+    HOT_FAMILY_COUNT,
+} HotFamily;
+
+typedef enum HotRead { HOT_BLOCKING, HOT_CACHED_ONLY } HotRead;
+
+typedef struct HotOptions {
+    size_t block_cache_bytes;
+    size_t write_buffer_bytes; /* all families together */
+    int background_jobs;
+    int open_files_max;
+} HotOptions;
+
+typedef struct HotStore HotStore;
+typedef struct HotSnapshot HotSnapshot;
+typedef struct HotBatch HotBatch;
+typedef struct HotIterator HotIterator;
+
+/* Creates or opens the store in `folder`. E_LOCKED when another process has it, E_CORRUPT when its log is damaged. */
+CHECKED Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Error *e);
+void hot_close(HotStore *store); /* accepts NULL; no snapshot or iterator may be left */
+
+/* A consistent view of all families. */
+HotSnapshot *hot_snapshot_new(HotStore *store);
+void hot_snapshot_free(HotSnapshot *snapshot); /* accepts NULL */
+
+/* The value of a key as of the snapshot, copied to the arena. E_NOT_FOUND (without text), E_WOULD_BLOCK, E_CORRUPT, E_IO. */
+CHECKED Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key,
+                     Arena *arena, Slice *out_value, Error *e);
+
+HotBatch *hot_batch_new(void);
+void hot_batch_free(HotBatch *batch); /* accepts NULL */
+void hot_batch_clear(HotBatch *batch);
+size_t hot_batch_bytes(HotBatch *batch);
+void hot_batch_put(HotBatch *batch, HotStore *store, HotFamily family, Slice key, Slice value);
+void hot_batch_delete(HotBatch *batch, HotStore *store, HotFamily family, Slice key);
+/* Deletes from <= key < to. */
+void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, Slice from,
+                            Slice to);
+/* Applies the batch atomically; with `sync` it is on disk when this returns OK. After a failure with `sync`
+ * the outcome is unknown. */
+CHECKED Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e);
+/* Makes earlier unsynced writes durable. */
+CHECKED Code hot_sync(HotStore *store, Error *e);
+
+/* Walks from <= key < to, ascending or descending. Starts before the first entry: while (hot_next(it)) …;
+ * then hot_iterator_end tells whether the walk ended for lack of entries or by an error. */
+HotIterator *hot_iterator_open(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice from,
+                               Slice to, bool descending);
+void hot_iterator_close(HotIterator *iterator); /* accepts NULL */
+void hot_iterator_close_ptr(HotIterator **iterator);
+bool hot_next(HotIterator *iterator);
+/* Jumps so that the next hot_next gives the first entry at or after `key` (at or before, descending). */
+void hot_seek(HotIterator *iterator, Slice key);
+Slice hot_key(const HotIterator *iterator);   /* until the next hot_next */
+Slice hot_value(const HotIterator *iterator); /* until the next hot_next */
+CHECKED Code hot_iterator_end(HotIterator *iterator, Error *e);
+
+/* A RocksDB property such as "rocksdb.estimate-num-keys", summed over families; 0 when unknown. */
+uint64_t hot_property(HotStore *store, const char *name);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Snapshots, point reads and ordered walks.
+ */
+#include <stdlib.h>
+
+#include "hot/hot_int.h"
+
+enum { BLOCK_CACHE_TIER = 1 }; /* rocksdb::ReadTier */
+
+HotSnapshot *hot_snapshot_new(HotStore *store)
+{
+    HotSnapshot *snapshot = x_new(HotSnapshot);
+    snapshot->store = store;
+    snapshot->snapshot = rocksdb_create_snapshot(store->db);
+    for (int i = 0; i < 2; i++) {
+        snapshot->read[i] = rocksdb_readoptions_create();
+        rocksdb_readoptions_set_snapshot(snapshot->read[i], snapshot->snapshot);
+    }
+    rocksdb_readoptions_set_read_tier(snapshot->read[HOT_CACHED_ONLY], BLOCK_CACHE_TIER);
+    return snapshot;
+}
+
+void hot_snapshot_free(HotSnapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    for (int i = 0; i < 2; i++)
+        rocksdb_readoptions_destroy(snapshot->read[i]);
+    rocksdb_release_snapshot(snapshot->store->db, snapshot->snapshot);
+    free(snapshot);
+}
+
+Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key, Arena *arena,
+             Slice *out_value, Error *e)
+{
+    char *error_text = NULL;
+    HotStore *store = snapshot->store;
+    rocksdb_pinnableslice_t *pinned =
+        rocksdb_get_pinned_cf(store->db, snapshot->read[mode], store->families[family], key.data,
+                              key.size, &error_text);
+    if (error_text)
+        return hot__fail(e, error_text, "read from the hot store");
+    if (!pinned)
+        return E_NOT_FOUND;
+    size_t size = 0;
+    const char *data = rocksdb_pinnableslice_value(pinned, &size);
+    *out_value = arena_copy(arena, slice_of(data, size));
+    rocksdb_pinnableslice_destroy(pinned);
+    return OK;
+}
+
+struct HotIterator {
+    rocksdb_iterator_t *iterator;
+    rocksdb_readoptions_t *options;
+    bool descending;
+    bool positioned; /* false before the first hot_next and after hot_seek */
+    bool at_entry;
+    Slice target; /* where hot_seek jumped; owned */
+    size_t lower_size, upper_size;
+    char bounds[]; /* lower, then upper: RocksDB borrows them */
+};
+
+HotIterator *hot_iterator_open(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice from,
+                               Slice to, bool descending)
+{
+    HotIterator *it = (HotIterator *)x_new_bytes(sizeof(HotIterator) + from.size + to.size);
+    it->lower_size = from.size;
+    it->upper_size = to.size;
+    memcpy(it->bounds, from.data, from.size);
+    memcpy(it->bounds + from.size, to.data, to.size);
+    it->descending = descending;
+    it->options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(it->options, snapshot->snapshot);
+    rocksdb_readoptions_set_iterate_lower_bound(it->options, it->bounds, from.size);
+    rocksdb_readoptions_set_iterate_upper_bound(it->options, it->bounds + from.size, to.size);
+    if (mode == HOT_CACHED_ONLY)
+        rocksdb_readoptions_set_read_tier(it->options, BLOCK_CACHE_TIER);
+    it->iterator = rocksdb_create_iterator_cf(snapshot->store->db, it->options,
+                                              snapshot->store->families[family]);
+    return it;
+}
+
+void hot_iterator_close(HotIterator *it)
+{
+    if (!it)
+        return;
+    rocksdb_iter_destroy(it->iterator);
+    rocksdb_readoptions_destroy(it->options);
+    free((char *)it->target.data);
+    free(it);
+}
+
+void hot_iterator_close_ptr(HotIterator **it)
+{
+    hot_iterator_close(*it);
+    *it = NULL;
+}
+
+static void position(HotIterator *it)
+{
+    Slice target = it->target;
+    if (target.data && it->descending)
+        rocksdb_iter_seek_for_prev(it->iterator, target.data, target.size);
+    else if (target.data)
+        rocksdb_iter_seek(it->iterator, target.data, target.size);
+    else if (it->descending)
+        rocksdb_iter_seek_to_last(it->iterator);
+    else
+        rocksdb_iter_seek_to_first(it->iterator);
+    it->positioned = true;
+}
+
+bool hot_next(HotIterator *it)
+{
+    if (!it->positioned)
+        position(it);
+    else if (!it->at_entry)
+        return false;
+    else if (it->descending)
+        rocksdb_iter_prev(it->iterator);
+    else
+        rocksdb_iter_next(it->iterator);
+    it->at_entry = rocksdb_iter_valid(it->iterator);
+    return it->at_entry;
+}
+
+void hot_seek(HotIterator *it, Slice key)
+{
+    free((char *)it->target.data);
+    it->target = (Slice){x_text(key), key.size};
+    it->positioned = false;
+}
+
+Slice hot_key(const HotIterator *it)
+{
+    size_t size = 0;
+    const char *data = rocksdb_iter_key(it->iterator, &size);
+    return slice_of(data, size);
+}
+
+Slice hot_value(const HotIterator *it)
+{
+    size_t size = 0;
+    const char *data = rocksdb_iter_value(it->iterator, &size);
+    return slice_of(data, size);
+}
+
+Code hot_iterator_end(HotIterator *it, Error *e)
+{
+    char *error_text = NULL;
+    rocksdb_iter_get_error(it->iterator, &error_text);
+    return error_text ? hot__fail(e, error_text, "walk the hot store") : OK;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Opening RocksDB with the settings the promises need, and writing batches.
+ *
+ * I1. Every write goes through the WAL of all families: a batch is atomic across families.
+ * I2. wal_recovery_mode is TolerateCorruptedTailRecords: a torn tail (never acknowledged) is cut, damage in
+ *     the middle refuses to open. Point-in-time recovery would drop acknowledged commits silently.
+ * I3. The WAL is never recycled, which I2 needs.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hot/hot_int.h"
+
+static const char *const family_names[HOT_FAMILY_COUNT] = {
+    [HOT_ROWS] = "default", /* RocksDB insists on a family of this name; rows are the default */
+    [HOT_HISTORY] = "history", [HOT_HEADS] = "heads",   [HOT_DEAD] = "dead",
+    [HOT_SEGMENTS] = "segments", [HOT_DUE] = "due",     [HOT_SYSTEM] = "system",
+};
+
+Code hot__fail(Error *e, char *error_text, const char *doing)
+{
+    static const struct {
+        const char *words;
+        Code code;
+    } meanings[] = {
+        {"No space left", E_DISK_FULL}, {"Corruption", E_CORRUPT},
+        {"Result incomplete", E_WOULD_BLOCK}, {"lock hold by", E_LOCKED},
+        {"While lock file", E_LOCKED},  {"IO error", E_IO},
+    };
+    Code code = E_IO;
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
+        if (strstr(error_text, meanings[i].words)) {
+            code = meanings[i].code;
+            break;
+        }
+    }
+    Code result = fail(e, code, "%s: %s", doing, error_text);
+    rocksdb_free(error_text);
+    return result;
+}
+
+/* Blocks of 16 KB with full filters: point reads of `heads` and `rows` touch one block. */
+static rocksdb_block_based_table_options_t *table_options(rocksdb_cache_t *cache)
+{
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_size(table, 16 * 1024);
+    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_block_cache(table, cache);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_format_version(table, 5);
+    return table;
+}
+
+static rocksdb_options_t *family_options_new(const HotOptions *options, rocksdb_cache_t *cache,
+                                             HotFamily family)
+{
+    bool large = family <= HOT_HEADS;
+    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_options_set_write_buffer_size(o, large ? options->write_buffer_bytes / 4
+                                                   : options->write_buffer_bytes / 16);
+    rocksdb_options_set_arena_block_size(o, 64 * 1024); /* idle memory is this per family */
+    rocksdb_options_set_compression(o, rocksdb_lz4_compression);
+    rocksdb_options_set_bottommost_compression(o, rocksdb_zstd_compression);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+    rocksdb_block_based_table_options_t *table = table_options(cache);
+    rocksdb_options_set_block_based_table_factory(o, table);
+    rocksdb_block_based_options_destroy(table);
+    return o;
+}
+
+static rocksdb_options_t *store_options_new(const HotOptions *options)
+{
+    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(o, 1);
+    rocksdb_options_set_create_missing_column_families(o, 1);
+    rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery); /* I2 */
+    rocksdb_options_set_recycle_log_file_num(o, 0);                                             /* I3 */
+    rocksdb_options_set_db_write_buffer_size(o, options->write_buffer_bytes);
+    rocksdb_options_set_max_background_jobs(o, options->background_jobs);
+    rocksdb_options_set_max_open_files(o, options->open_files_max);
+    rocksdb_options_set_max_file_opening_threads(o, 1);
+    rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
+    rocksdb_options_set_keep_log_file_num(o, 4);
+    rocksdb_options_set_max_log_file_size(o, 4 * 1024 * 1024);
+    rocksdb_options_set_stats_dump_period_sec(o, 0);    /* no CPU when idle */
+    rocksdb_options_set_stats_persist_period_sec(o, 0);
+    rocksdb_options_set_max_total_wal_size(o, options->write_buffer_bytes * 4);
+    return o;
+}
+
+Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Error *e)
+{
+    HotStore *store = x_new(HotStore);
+    store->options = store_options_new(options);
+    store->cache = rocksdb_cache_create_lru(options->block_cache_bytes);
+    for (int i = 0; i < HOT_FAMILY_COUNT; i++)
+        store->family_options[i] = family_options_new(options, store->cache, (HotFamily)i);
+    store->synced = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(store->synced, 1);
+    store->unsynced = rocksdb_writeoptions_create();
+    char *error_text = NULL;
+    store->db = rocksdb_open_column_families(
+        store->options, folder, HOT_FAMILY_COUNT, family_names,
+        (const rocksdb_options_t *const *)store->family_options, store->families, &error_text);
+    if (error_text) {
+        store->db = NULL;
+        hot_close(store);
+        return hot__fail(e, error_text, "open the hot store");
+    }
+    *out = store;
+    return OK;
+}
+
+void hot_close(HotStore *store)
+{
+    if (!store)
+        return;
+    if (store->db) {
+        for (int i = 0; i < HOT_FAMILY_COUNT; i++)
+            rocksdb_column_family_handle_destroy(store->families[i]);
+        rocksdb_cancel_all_background_work(store->db, 1);
+        rocksdb_close(store->db);
+    }
+    rocksdb_writeoptions_destroy(store->synced);
+    rocksdb_writeoptions_destroy(store->unsynced);
+    for (int i = 0; i < HOT_FAMILY_COUNT; i++)
+        rocksdb_options_destroy(store->family_options[i]);
+    rocksdb_cache_destroy(store->cache);
+    rocksdb_options_destroy(store->options);
+    free(store);
+}
+
+struct HotBatch {
+    rocksdb_writebatch_t *batch;
+};
+
+HotBatch *hot_batch_new(void)
+{
+    HotBatch *batch = x_new(HotBatch);
+    batch->batch = rocksdb_writebatch_create();
+    return batch;
+}
+
+void hot_batch_free(HotBatch *batch)
+{
+    if (!batch)
+        return;
+    rocksdb_writebatch_destroy(batch->batch);
+    free(batch);
+}
+
+void hot_batch_clear(HotBatch *batch)
+{
+    rocksdb_writebatch_clear(batch->batch);
+}
+
+size_t hot_batch_bytes(HotBatch *batch)
+{
+    size_t size = 0;
+    (void)rocksdb_writebatch_data(batch->batch, &size);
+    return size;
+}
+
+void hot_batch_put(HotBatch *batch, HotStore *store, HotFamily family, Slice key, Slice value)
+{
+    rocksdb_writebatch_put_cf(batch->batch, store->families[family], key.data, key.size, value.data,
+                              value.size);
+}
+
+void hot_batch_delete(HotBatch *batch, HotStore *store, HotFamily family, Slice key)
+{
+    rocksdb_writebatch_delete_cf(batch->batch, store->families[family], key.data, key.size);
+}
+
+void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, Slice from,
+                            Slice to)
+{
+    rocksdb_writebatch_delete_range_cf(batch->batch, store->families[family], from.data, from.size,
+                                       to.data, to.size);
+}
+
+Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e)
+{
+    char *error_text = NULL;
+    rocksdb_write(store->db, sync ? store->synced : store->unsynced, batch->batch, &error_text);
+    return error_text ? hot__fail(e, error_text, "write to the hot store") : OK;
+}
+
+Code hot_sync(HotStore *store, Error *e)
+{
+    char *error_text = NULL;
+    rocksdb_flush_wal(store->db, 1, &error_text);
+    return error_text ? hot__fail(e, error_text, "sync the hot store") : OK;
+}
+
+uint64_t hot_property(HotStore *store, const char *name)
+{
+    uint64_t total = 0;
+    for (int i = 0; i < HOT_FAMILY_COUNT; i++) {
+        uint64_t value = 0;
+        if (rocksdb_property_int_cf(store->db, store->families[i], name, &value) == 0)
+            total += value;
+    }
+    return total;
+}
