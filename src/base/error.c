@@ -78,14 +78,15 @@ Code fail_at(Error *e, Code code, uint32_t line, uint32_t column, const char *fo
 Code wrap(Error *e, const char *format, ...)
 {
     must(e && e->code != OK);
-    char inner[ERROR_TEXT_BYTES_MAX];
-    memcpy(inner, e->text, sizeof inner);
+    char text[2 * ERROR_TEXT_BYTES_MAX];
     va_list args;
     va_start(args, format);
-    int used = vsnprintf(e->text, sizeof e->text, format, args);
+    int used = vsnprintf(text, ERROR_TEXT_BYTES_MAX - 2, format, args);
     va_end(args);
-    if (used >= 0 && (size_t)used < sizeof e->text)
-        snprintf(e->text + used, sizeof e->text - (size_t)used, ": %s", inner);
+    size_t size = used < 0 ? 0 : strlen(text);
+    snprintf(text + size, sizeof text - size, ": %s", e->text);
+    memcpy(e->text, text, sizeof e->text - 1);
+    e->text[sizeof e->text - 1] = 0;
     trim_partial_character(e->text);
     return e->code;
 }
