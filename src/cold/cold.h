@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The cold tier: one folder per partition with Parquet segments `batch-<n>.parquet` and a
+ * manifest.json for people and tools. The truth about which segments exist is kept by the caller
+ * (a key per segment); files no entry names are garbage.
+ *
+ * Threads: any that may block; the functions share no state. Formats: docs/formats/segment.md,
+ * docs/formats/manifest.md.
+ */
+#pragma once
+
+#include "data/schema.h"
+#include "engine/engine.h"
+
+/* ---- Folders ---- */
+
+enum { COLD_NAME_BYTES_MAX = 255, COLD_PATH_BYTES_MAX = 4096 };
+
+/* A file name for any id: distinct ids give names that differ even where case is ignored; the name is
+ * at most COLD_NAME_BYTES_MAX bytes, is never "." or "..", and needs no quoting in a glob or URL path.
+ * E_TOO_LARGE above USER_ID_BYTES_MAX, E_INVALID_INPUT when empty. */
+CHECKED Code cold_encode_name(Slice id, Buffer *out, Error *e);
+/* The reverse, for tools; E_INVALID_INPUT when no id has this name. */
+CHECKED Code cold_decode_name(Slice name, Buffer *out, Error *e);
+
+typedef struct ColdPlace {
+    Slice namespace_name, table_name;
+    bool is_shared;
+    Slice user_id; /* of USER tables */
+} ColdPlace;
+
+/* `user/<user_id>/<namespace>/<table>` or `shared/<namespace>/<table>`, relative to the storage root. */
+CHECKED Code cold_folder_path(const ColdPlace *place, Buffer *out, Error *e);
+/* `batch-<n>.parquet` */
+void cold_segment_name(uint64_t batch, Buffer *out);
+
+/* ---- Segment entries ---- */
+
+typedef struct SegmentStats { /* of one column */
+    uint32_t field_id;
+    uint64_t null_count;
+    bool has_bounds; /* false: no value, or none that can be bounded (NaN); then nothing may be pruned */
+    Value min, max;  /* min is a lower, max an upper bound; a long text is cut, so not always a value */
+} SegmentStats;
+
+typedef struct SegmentEntry {
+    uint64_t batch;
+    uint64_t min_seq, max_seq, row_count;
+    uint64_t size_bytes;
+    int64_t created_at_ms;
+    uint32_t schema_version;
+    uint32_t crc; /* CRC-32C of the whole file */
+    uint32_t stats_count;
+    SegmentStats *stats;
+} SegmentEntry;
+
+void segment_encode(const SegmentEntry *entry, Buffer *out);
+/* Checks everything; allocates in the arena. E_CORRUPT, E_FORMAT_VERSION. */
+CHECKED Code segment_decode(Slice bytes, Arena *arena, SegmentEntry **out_entry, Error *e);
+/* NULL when the segment has no statistics of that column (it was added later). */
+const SegmentStats *segment_stats(const SegmentEntry *entry, uint32_t field_id);
+/* False when no row of the segment can have min <= column <= max; a NULL bound is open. */
+bool segment_may_contain(const SegmentEntry *entry, const Column *column, const Value *min,
+                         const Value *max);
+
+/* ---- Writing ---- */
+
+typedef struct SegmentWrite {
+    EnginePool *pool;          /* that of flush and compaction */
+    const char *storage_root;
+    const char *folder;        /* relative; made when missing */
+    uint64_t batch;
+    int64_t now_ms;
+    const EngineSource *rows;  /* ascending seq, no tombstones */
+} SegmentWrite;
+
+/* Writes a temporary file, syncs it, renames it to batch-<n>.parquet and syncs the folder; *out_entry is
+ * allocated in the arena. When it returns OK, the file is on disk whole. On failure no file is
+ * left. E_ALREADY_EXISTS: the batch number is in use. E_INVALID_OPERATION: no rows. Else what the
+ * source, the engine or the disk said. */
+CHECKED Code cold_segment_write(const SegmentWrite *write, Arena *arena, SegmentEntry **out_entry,
+                                Error *e);
+/* Reads the whole file and compares size and checksum: E_CORRUPT names the file. */
+CHECKED Code cold_segment_verify(const char *storage_root, Slice folder, const SegmentEntry *entry,
+                                 Error *e);
+
+/* Removes a listed file; a file that is not there is fine. */
+CHECKED Code cold_segment_remove(const char *storage_root, Slice folder, uint64_t batch, Error *e);
+/* At start: removes temporary files and batch files that is_listed denies. Returns the count removed. */
+CHECKED Code cold_sweep(const char *storage_root, Slice folder,
+                        bool (*is_listed)(void *context, uint64_t batch), void *context,
+                        uint32_t *out_removed, Error *e);
+/* Calls back for every partition folder under the root, so that start-up can find what no table owns. */
+CHECKED Code cold_each_folder(const char *storage_root,
+                              Code (*visit)(void *context, Slice folder, Error *e), void *context,
+                              Error *e);
+
+typedef struct ManifestInfo {
+    ColdPlace place;
+    uint64_t version;
+    int64_t created_at_ms, updated_at_ms;
+    const Schema *schema; /* names for the statistics */
+} ManifestInfo;
+
+/* Replaces <folder>/manifest.json atomically and durably. */
+CHECKED Code cold_manifest_write(const char *storage_root, Slice folder, const ManifestInfo *info,
+                                 const SegmentEntry *const *entries, uint32_t count, Error *e);
+/* The same text, for SHOW MANIFEST and system.manifest. */
+CHECKED Code cold_manifest_print(const ManifestInfo *info, const SegmentEntry *const *entries,
+                                 uint32_t count, Buffer *out, Error *e);
+
+/* ---- Reading ---- */
+
+typedef struct SegmentList { /* segments of one partition */
+    const char *storage_root;
+    Slice folder;
+    const uint64_t *batches;
+    uint32_t count; /* at least 1 */
+} SegmentList;
+
+/* Appends `read_parquet([…], schema = MAP {…})`: columns of `schema` under their names of today, then `_seq` and
+ * `_deleted`; columns that a file lacks read as their literal default, else NULL. */
+void cold_add_read_parquet(Buffer *out, const SegmentList *list, const Schema *schema);
+
+typedef struct ColdRange {
+    uint64_t min_seq, max_seq; /* inclusive */
+    uint64_t limit;            /* 0 = none */
+    bool descending;
+    uint32_t wait_ms, timeout_ms;
+} ColdRange;
+
+typedef struct ColdRow {
+    uint64_t seq;
+    Value *values; /* schema->column_count */
+} ColdRow;
+
+/* The rows of the segments in the range by seq, dead ones included; rows and texts live in the arena. */
+CHECKED Code cold_read_range(EnginePool *pool, const SegmentList *list, const Schema *schema,
+                             const ColdRange *range, Arena *arena, ColdRow **out_rows,
+                             uint32_t *out_count, Error *e);
+/* The rows with these seqs (any order, no duplicates); a seq that is not there is left out. */
+CHECKED Code cold_read_rows(EnginePool *pool, const SegmentList *list, const Schema *schema,
+                            const uint64_t *seqs, uint32_t seq_count, Arena *arena,
+                            ColdRow **out_rows, uint32_t *out_count, Error *e);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The bridge to DuckDB: a pool of instances that run SQL printed by us over rows handed in by
+ * callbacks and over Parquet files, and that write Parquet files. Nothing here knows where rows
+ * come from.
+ *
+ * User text never reaches DuckDB: callers print SQL from their own bound trees, with
+ * engine_add_name and engine_add_literal for all that is data. In that SQL a table is
+ *
+ *     hot(<handle>, <ref>)          the rows of source <ref>, columns of its schema, then `_seq`
+ *                                   BIGINT and `_deleted` BOOLEAN
+ *     dead(<handle>, <ref>, _seq)   true where the source says that a row of a file has died
+ *
+ * where <handle> is engine_query_handle() and <ref> is what engine_query_add_source() returned.
+ *
+ * Threads: all functions may be called by any thread that may block (workers, jobs), never by a
+ * loop. One EngineQuery and its result belong to one thread at a time; engine_query_cancel alone
+ * may be called by another. Callbacks of a source run on the caller's thread and on threads of
+ * DuckDB: `open`, `next` and `close` of one scan never at once, `are_dead` by several at once.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "data/schema.h"
+
+typedef struct EnginePool EnginePool;
+typedef struct EngineQuery EngineQuery;
+typedef struct EngineResult EngineResult;
+
+typedef struct EngineConfig {
+    uint32_t instances;            /* queries that run at once; 1 … ENGINE_INSTANCES_MAX */
+    uint32_t threads_per_instance; /* 1 … ENGINE_THREADS_MAX */
+    uint64_t memory_limit_bytes;   /* of each instance; at least 16 MiB */
+    const char *temp_directory;    /* spill files of big sorts; made when missing, emptied at start */
+    const char *allowed_folder;    /* the only folder whose files SQL may read or write */
+} EngineConfig;
+
+/* Copies the config; opens nothing: each instance opens on its first use, so that an idle server
+ * stays small. E_CONFIG when a value is out of range, E_IO when a folder is missing. */
+CHECKED Code engine_pool_new(const EngineConfig *config, EnginePool **out_pool, Error *e);
+/* All queries must have been freed. Accepts NULL. */
+void engine_pool_free(EnginePool *pool);
+/* Closes the instances that run nothing, which gives their memory back (some ten MB each). */
+void engine_pool_trim(EnginePool *pool);
+const char *engine_version(void);
+
+typedef struct EngineRow {
+    const Value *values; /* schema->column_count; borrowed until the next call of `next` */
+    uint64_t seq;
+    bool deleted;
+} EngineRow;
+
+/* The rows of one table reference. Callbacks fail with their own Code, which engine_run returns. */
+typedef struct EngineSource {
+    const Schema *schema; /* borrows */
+    void *context;
+    uint64_t rows_estimated; /* for join order; 0 = unknown */
+    /* Starts one scan from the first row; a self-join may have several scans open. */
+    Code (*open)(void *context, void **out_scan, Error *e);
+    /* Sets *out_end after the last row. */
+    Code (*next)(void *scan, EngineRow *out_row, bool *out_end, Error *e);
+    void (*close)(void *scan);
+    /* Fills out_dead[0 … count). NULL when no SQL uses dead() on this source. */
+    Code (*are_dead)(void *context, const uint64_t *seqs, uint32_t count, bool *out_dead, Error *e);
+} EngineSource;
+
+/* The context of one statement: its sources and parameters under a handle that no other statement
+ * of the pool has had. */
+EngineQuery *engine_query_new(EnginePool *pool);
+void engine_query_free(EngineQuery *query); /* after its result; accepts NULL */
+void engine_query_free_ptr(EngineQuery **query);
+uint64_t engine_query_handle(const EngineQuery *query);
+/* Copies the struct, not what it points to. At most ENGINE_SOURCES_MAX, else E_TOO_LARGE. */
+CHECKED Code engine_query_add_source(EngineQuery *query, const EngineSource *source,
+                                     uint32_t *out_ref, Error *e);
+/* Values for $1 … $count; borrowed until engine_run has returned. */
+void engine_query_set_parameters(EngineQuery *query, const Value *values, uint32_t count);
+/* Makes the running or next engine_run and engine_result_next fail with E_CANCELLED. Any thread. */
+void engine_query_cancel(EngineQuery *query);
+
+typedef struct EngineLimits { /* 0 = none */
+    uint32_t wait_ms;    /* for a free instance, then E_BUSY; 0 does not wait */
+    uint32_t timeout_ms; /* from the start of engine_run to the end of the result: E_TIMEOUT */
+    uint64_t rows_max;   /* of the result, then E_TOO_LARGE */
+    uint64_t bytes_max;  /* of texts and values of the result, then E_TOO_LARGE */
+} EngineLimits;
+
+typedef struct EngineColumn {
+    Slice name; /* lives as long as the result */
+    Type type;  /* TYPE_NULL for a column of untyped NULLs */
+} EngineColumn;
+
+/* Runs one SELECT. Rows stream: the result holds an instance of the pool until it is freed, so free
+ * it soon. DuckDB types without a Type of ours come as text (DATE, TIME, INTERVAL, lists, structs),
+ * wide integers as BIGINT (E_EXECUTION for a value that does not fit), DECIMAL as DOUBLE, JSON as TEXT.
+ * E_BUSY, E_TIMEOUT, E_CANCELLED, E_NO_MEMORY, E_EXECUTION, E_TOO_LARGE, E_IO, E_CORRUPT,
+ * E_INTERNAL, or what a callback returned. Texts name no path and show no printed SQL. */
+CHECKED Code engine_run(EngineQuery *query, Slice sql, const EngineLimits *limits,
+                        EngineResult **out_result, Error *e);
+uint32_t engine_result_column_count(const EngineResult *result);
+const EngineColumn *engine_result_columns(const EngineResult *result);
+/* The next row, borrowed until the next call; *out_end after the last one. */
+CHECKED Code engine_result_next(EngineResult *result, const Value **out_row, bool *out_end,
+                                Error *e);
+void engine_result_free(EngineResult *result); /* accepts NULL; stops what still runs */
+void engine_result_free_ptr(EngineResult **result);
+
+/* Field ids of the system columns in Parquet files; those of a schema are smaller. */
+enum {
+    ENGINE_FIELD_ID_MAX = 2000000000,
+    ENGINE_FIELD_ID_SEQ = 2147000001,
+    ENGINE_FIELD_ID_DELETED = 2147000002,
+};
+
+typedef struct EngineWriteOptions {
+    uint32_t row_group_rows; /* 0 = ENGINE_ROW_GROUP_ROWS */
+    uint32_t wait_ms;
+    uint32_t timeout_ms; /* 0 = none */
+} EngineWriteOptions;
+
+/* Writes all rows of the source, in its order, to a new ZSTD Parquet file with field ids. The file is neither
+ * synced nor renamed; after a failure a part of it may be there. `path` lies in the allowed
+ * folder. *out_rows is the number of rows. Use a pool of its own for flush and compaction. */
+CHECKED Code engine_write_parquet(EnginePool *pool, const EngineSource *rows, const char *path,
+                                  const EngineWriteOptions *options, uint64_t *out_rows, Error *e);
+
+/* Printing SQL: `"a""b"`, and a literal that reads back as the same value and type. */
+void engine_add_name(Buffer *out, Slice name);
+void engine_add_text(Buffer *out, Slice text); /* a quoted VARCHAR literal; zero bytes are kept */
+void engine_add_literal(Buffer *out, const Value *value);
+/* DuckDB's name of the type that hot() declares for a column; JSON is VARCHAR there, so that both engines compare
+ * it as text. */
+const char *engine_type_name(Type type);
