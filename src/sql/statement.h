@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The statements, each with the fields the parser filled. See ast.h for ownership.
+ */
+#pragma once
+
+#include "sql/ast.h"
+
+typedef enum StatementKind {
+    STATEMENT_CREATE_NAMESPACE, /* namespace_ */
+    STATEMENT_DROP_NAMESPACE,   /* namespace_ */
+    STATEMENT_USE_NAMESPACE,    /* namespace_ */
+    STATEMENT_SHOW_NAMESPACES,
+    STATEMENT_SHOW_TABLES,      /* namespace_; the name is empty without IN */
+    STATEMENT_CREATE_TABLE,     /* create_table */
+    STATEMENT_DROP_TABLE,       /* table */
+    STATEMENT_DESCRIBE_TABLE,   /* table */
+    STATEMENT_INSERT,           /* insert */
+    STATEMENT_UPDATE,           /* update */
+    STATEMENT_DELETE,           /* delete_ */
+    STATEMENT_SELECT,           /* select */
+    STATEMENT_EXECUTE_AS,       /* execute_as */
+    STATEMENT_CREATE_USER,      /* user */
+    STATEMENT_ALTER_USER,       /* user */
+    STATEMENT_DROP_USER,        /* user */
+    STATEMENT_FLUSH_TABLE,      /* table */
+    STATEMENT_FLUSH_ALL,        /* namespace_; the name is empty without IN */
+    STATEMENT_COMPACT_TABLE,    /* table */
+    STATEMENT_COMPACT_ALL,      /* namespace_ */
+    STATEMENT_KILL_JOB,         /* id */
+    STATEMENT_KILL_LIVE_QUERY,  /* id */
+    STATEMENT_SUBSCRIBE,        /* subscribe */
+    STATEMENT_BEGIN,
+    STATEMENT_COMMIT,
+    STATEMENT_ROLLBACK,
+    STATEMENT_EXPLAIN,          /* inner */
+} StatementKind;
+
+typedef enum SqlTableKind { SQL_TABLE_UNSET, SQL_TABLE_USER, SQL_TABLE_SHARED, SQL_TABLE_STREAM } SqlTableKind;
+typedef enum SqlAccess { SQL_ACCESS_UNSET, SQL_ACCESS_PUBLIC, SQL_ACCESS_PRIVATE, SQL_ACCESS_RESTRICTED, SQL_ACCESS_DBA } SqlAccess;
+typedef enum SqlRole { SQL_ROLE_UNSET, SQL_ROLE_USER, SQL_ROLE_SERVICE, SQL_ROLE_DBA, SQL_ROLE_SYSTEM } SqlRole;
+
+typedef struct ColumnDefinition {
+    Slice name;
+    uint32_t offset;
+    Type type;
+    bool not_null; /* also set for the primary key */
+    bool primary_key;
+    DefaultKind default_kind;
+    Value default_value; /* DEFAULT_LITERAL: already of the column's type */
+} ColumnDefinition;
+
+/* WITH ( … ): each has_x says whether the option was written. Checked by the parser (docs/sql.md). */
+typedef struct TableOptions {
+    SqlTableKind kind; /* from the prefix or TYPE; SQL_TABLE_UNSET: neither was written */
+    SqlAccess access;
+    Slice storage_id; /* empty: not written */
+    bool use_user_storage;
+    bool has_flush_policy;
+    uint32_t flush_rows;       /* 0: no row limit */
+    uint32_t flush_interval_s; /* 0: no interval */
+    bool has_ttl;
+    uint64_t ttl_s;
+    bool has_deleted_retention;
+    uint32_t deleted_retention_hours;
+    bool has_durability, durability_async; /* DURABILITY = 'sync' | 'async' */
+} TableOptions;
+
+typedef struct CreateTable {
+    TableName table;
+    bool if_not_exists;
+    ColumnDefinition *columns;
+    uint32_t column_count;
+    int32_t key_index; /* -1: no primary key */
+    TableOptions options;
+} CreateTable;
+
+typedef struct Insert {
+    TableName table;
+    Slice *columns; /* names as written; column_count 0: all columns in table order */
+    uint32_t *column_offsets;
+    uint32_t column_count;
+    uint32_t row_count;   /* VALUES: rows of `width` expressions each, one after the other */
+    uint32_t width;
+    Expr **values;        /* [row * width + column]; EXPR_DEFAULT for the keyword */
+    bool default_values;  /* INSERT INTO t DEFAULT VALUES */
+    Select *select;       /* INSERT … SELECT, else NULL */
+} Insert;
+
+typedef struct Assignment {
+    Slice column;
+    uint32_t offset;
+    Expr *value; /* EXPR_DEFAULT for the keyword */
+} Assignment;
+
+typedef struct Update {
+    TableName table;
+    Slice alias;
+    Assignment *assignments;
+    uint32_t assignment_count;
+    Expr *where; /* never NULL */
+} Update;
+
+typedef struct Delete {
+    TableName table;
+    Slice alias;
+    Expr *where; /* never NULL */
+} Delete;
+
+typedef enum UserAuth { USER_AUTH_UNSET, USER_AUTH_PASSWORD, USER_AUTH_OAUTH, USER_AUTH_INTERNAL } UserAuth;
+
+/* CREATE USER (auth, role, email), ALTER USER (exactly one of password, role, email), DROP USER (if_exists). */
+typedef struct UserStatement {
+    Slice name;
+    uint32_t offset;
+    UserAuth auth;
+    Slice password; /* the clear text; must not be logged */
+    Slice oauth;    /* JSON text */
+    SqlRole role;
+    bool has_password, has_email, if_exists;
+    Slice email;
+} UserStatement;
+
+typedef struct Subscribe {
+    Select *select; /* SUBSCRIBE TO t WHERE … is SELECT * FROM t WHERE …; passed sql_check_live */
+    bool has_last_rows, has_batch_size, has_from;
+    uint64_t last_rows, batch_size, from;
+} Subscribe;
+
+struct Statement {
+    StatementKind kind;
+    uint32_t offset;
+    uint32_t parameter_count; /* the highest $n */
+    Slice text;               /* as written, without the semicolon */
+    union {
+        struct {
+            Slice name;
+            uint32_t offset;
+            bool if_exists, if_not_exists, cascade;
+        } namespace_;
+        struct {
+            TableName name;
+            bool if_exists;
+        } table;
+        CreateTable create_table;
+        Insert insert;
+        Update update;
+        Delete delete_;
+        Select *select;
+        struct {
+            Slice user;
+            Statement *statement;
+        } execute_as;
+        UserStatement user;
+        Slice id;
+        Subscribe subscribe;
+        Statement *inner;
+    };
+};
+
+/* "CREATE TABLE": for messages, logs and metrics. */
+const char *sql_statement_name(StatementKind kind);
