@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The catalog: namespaces, tables and users, kept in the hot store's system family.
+ *
+ * Namespaces and tables are all in memory, as immutable reference-counted objects; users are read
+ * from the store (there may be a million). Nothing here writes: a change is *planned* into a
+ * CatalogChange, which the committer writes and then applies (table/committer.c), so that catalog
+ * and data change in one order and one batch.
+ *
+ * Threads: finding, listing and planning from any thread; catalog_change_apply on the committer only.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "data/schema.h"
+#include "hot/hot.h"
+
+typedef enum Role { ROLE_ANONYMOUS, ROLE_USER, ROLE_SERVICE, ROLE_DBA, ROLE_SYSTEM } Role;
+const char *role_name(Role role); /* wire spelling: "dba" */
+bool role_of_text(Slice text, Role *out); /* exact wire spellings only */
+static inline bool role_is_admin(Role role)
+{
+    return role >= ROLE_DBA;
+}
+
+typedef enum TableKind { TABLE_USER, TABLE_SHARED, TABLE_STREAM } TableKind;
+const char *table_kind_name(TableKind kind); /* "user", "shared", "stream" */
+typedef enum AccessLevel { ACCESS_PRIVATE, ACCESS_PUBLIC, ACCESS_RESTRICTED, ACCESS_DBA } AccessLevel;
+const char *access_level_name(AccessLevel level); /* "private" */
+
+/* Immutable. A change of the definition makes a new Table object of the same id. */
+typedef struct Table {
+    uint32_t id; /* in keys; never reused */
+    Slice namespace_name, name;
+    TableKind kind;
+    AccessLevel access;
+    bool durable;            /* false: commits are acknowledged before they are synced (STREAM) */
+    uint32_t flush_rows;     /* 0 = the server's default */
+    uint32_t flush_interval_s; /* 0 = the server's default */
+    uint32_t ttl_s;          /* STREAM only */
+    int64_t created_at_us, updated_at_us;
+    const Schema *schema;
+} Table;
+
+Table *table_ref(Table *table);
+void table_unref(Table *table); /* accepts NULL */
+void table_unref_ptr(Table **table);
+/* False once a newer definition or a DROP was applied. */
+bool table_is_current(const Table *table);
+
+typedef struct Namespace {
+    Slice name;
+    int64_t created_at_us;
+} Namespace;
+
+typedef struct User {
+    uint64_t id;     /* numeric, in keys; never reused; never 0 */
+    Slice user_id;   /* the text that people and tokens use */
+    bool registered; /* false: an id only ever seen as a target of EXECUTE AS USER */
+    Role role;
+    Slice email, password_hash; /* empty = none */
+    Slice auth_type;            /* "Password", "OAuth", "Internal" */
+    uint32_t failed_logins;
+    int64_t locked_until_us, last_login_us, created_at_us, updated_at_us;
+    int64_t deleted_at_us;      /* 0 = alive */
+} User;
+
+typedef struct Catalog Catalog;
+
+/* Loads everything but users. E_CORRUPT names the key that does not decode. */
+CHECKED Code catalog_open(HotStore *store, Catalog **out, Error *e);
+void catalog_close(Catalog *catalog); /* accepts NULL */
+
+/* A reference the caller releases, or NULL. Names match ignoring case. */
+Table *catalog_find_table(Catalog *catalog, Slice namespace_name, Slice name);
+Table *catalog_find_table_by_id(Catalog *catalog, uint32_t id);
+bool catalog_has_namespace(Catalog *catalog, Slice name);
+/* Lists sorted by name; arrays and texts live in the arena, the tables are references the caller releases. */
+void catalog_list_namespaces(Catalog *catalog, Arena *arena, Namespace **out, size_t *out_count);
+void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *out_count);
+uint64_t catalog_version(Catalog *catalog); /* grows with every applied change; keys plan caches */
+
+/* Users, read through the given snapshot. Deleted ones are returned too: look at deleted_at_us. E_NOT_FOUND without text. */
+CHECKED Code catalog_get_user(HotSnapshot *snapshot, HotRead mode, Slice user_id, Arena *arena, User *out,
+                              Error *e);
+CHECKED Code catalog_get_user_by_id(HotSnapshot *snapshot, HotRead mode, uint64_t id, Arena *arena, User *out,
+                                    Error *e);
+/* At most `limit` users with user_id > after, in order of user_id. */
+CHECKED Code catalog_list_users(HotSnapshot *snapshot, Slice after, size_t limit, Arena *arena, User **out,
+                                size_t *out_count, Error *e);
+
+/* One planned change: what to write, and how memory follows once it is written. Owned by its intent. */
+typedef struct CatalogChange CatalogChange;
+
+/* Two changes with an equal guard conflict when one was committed after the other's snapshot: the
+ * planner must then plan again. All namespaces and tables share one guard, each user has its own. */
+uint64_t catalog_change_guard(const CatalogChange *change);
+void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch *batch);
+void catalog_change_apply(Catalog *catalog, CatalogChange *change);
+/* The table this change drops or replaces, or NULL; borrowed. */
+Table *catalog_change_dropped_table(const CatalogChange *change);
+void catalog_change_free(CatalogChange *change); /* accepts NULL */
+
+/* Plans. Errors are those of docs/sql.md: E_ALREADY_EXISTS, E_NAMESPACE_NOT_FOUND, E_TABLE_NOT_FOUND … */
+CHECKED Code catalog_plan_create_namespace(Catalog *catalog, Slice name, int64_t now_us,
+                                           CatalogChange **out, Error *e);
+/* One change drops one namespace that holds no table (E_INVALID_OPERATION otherwise). */
+CHECKED Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, CatalogChange **out, Error *e);
+/* `definition` is copied; its id is ignored and given out here. */
+CHECKED Code catalog_plan_create_table(Catalog *catalog, const Table *definition, CatalogChange **out,
+                                       Error *e);
+CHECKED Code catalog_plan_drop_table(Catalog *catalog, Table *table, CatalogChange **out, Error *e);
+/* Writes the whole record; a record with id 0 gets a new id, which *io_user receives. */
+CHECKED Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out, Error *e);

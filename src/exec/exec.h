@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Running SQL for a session: text in, results into a sink. This is where rights are checked, where the
+ * partition is taken from the session (never from SQL text), and where a statement goes to the native
+ * executor or to DuckDB.
+ */
+#pragma once
+
+#include "jobs/jobs.h"
+#include "table/view.h"
+
+/* Who runs the statement. The partition of USER and STREAM tables is `user` and nothing else. */
+typedef struct Session {
+    uint64_t user;       /* numeric id */
+    Slice user_id;       /* text id */
+    Role role;
+    Slice namespace_name; /* default namespace for unqualified names; "default" when the request names none */
+    bool is_loopback;    /* the peer */
+} Session;
+
+typedef struct ResultColumn {
+    Slice name;
+    Type type;
+    bool primary_key, not_null, unique;
+} ResultColumn;
+
+/* Where results go. Called in order: begin, then for row results columns and rows, then end; per statement. A statement that is
+ * started again elsewhere begins again: begin() discards what came since the last begin() of that index. */
+typedef struct ResultSink {
+    void *context;
+    void (*begin)(void *context, size_t statement_index);
+    void (*columns)(void *context, const ResultColumn *columns, size_t count);
+    CHECKED Code (*row)(void *context, const Value *values, Error *e); /* E_TOO_LARGE: result over its limit */
+    /* message: NULL for row results; row_count: rows returned or affected; as_user: effective user */
+    void (*end)(void *context, size_t row_count, const char *message, Slice as_user);
+} ResultSink;
+
+typedef struct ExecRequest {
+    Session session;
+    Slice sql;
+    const Value *params; /* $1 is params[0]; types as sent: BOOLEAN, BIGINT, DOUBLE, TEXT or NULL */
+    size_t param_count;
+    uint32_t timeout_ms;
+} ExecRequest;
+
+typedef struct ExecutorOptions {
+    uint32_t flush_wait_ms;      /* STORAGE FLUSH answers after the job ended or this long */
+    size_t result_rows_max;      /* hard cap; more is an error, never a silent cut */
+    uint32_t bcrypt_cost;
+} ExecutorOptions;
+
+typedef struct Executor Executor;
+CHECKED Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Executor **out, Error *e);
+void executor_free(Executor *executor); /* accepts NULL */
+
+/* Runs the whole request on this thread, which must be a worker. The failing statement is named in the error's text:
+ * "Statement 2 failed: Already exists: …". */
+CHECKED Code exec_run(Executor *executor, const ExecRequest *request, Arena *arena, const ResultSink *sink, Error *e);
+
+/* On a loop thread: tries to run without blocking.
+ *   EXEC_ENDED   it ran (or failed: *out_code); the sink is filled
+ *   EXEC_PENDING it waits for its commit; `done` will be called on the committer thread, after which exec_finish() on the loop
+ *                fills the sink
+ *   EXEC_MOVE    nothing happened; run exec_run on a worker
+ * The request and the arena must live until the end. */
+typedef enum ExecOutcome { EXEC_ENDED, EXEC_PENDING, EXEC_MOVE } ExecOutcome;
+typedef struct ExecPending ExecPending;
+typedef void ExecDone(void *context, ExecPending *pending);
+ExecOutcome exec_try(Executor *executor, const ExecRequest *request, Arena *arena, const ResultSink *sink, ExecDone *done,
+                     void *context, Code *out_code, Error *e);
+/* Loop thread, after `done`. Frees `pending`. E_CONFLICT means: run exec_run on a worker (the statement is resolved again). */
+CHECKED Code exec_finish(Executor *executor, ExecPending *pending, const ResultSink *sink, Error *e);
+
+/* Virtual tables (system.live …) that live elsewhere register here at start: rows are made when read. */
+typedef struct ExecView {
+    const char *namespace_name, *name; /* "system", "live" */
+    const ResultColumn *columns;
+    size_t column_count;
+    bool admin_only;
+    /* Calls `row` for each row with column_count values. */
+    CHECKED Code (*fill)(void *context, const Session *session, Arena *arena,
+                         Code (*row)(void *row_context, const Value *values, Error *e), void *row_context, Error *e);
+    void *context;
+} ExecView;
+void executor_add_view(Executor *executor, const ExecView *view);
+
+/* ---- accounts (used by api/ for the auth routes and WebSocket authentication); workers only where they say so ---- */
+/* Finds or makes the numeric id of a user text id (commits a record when new). Workers only. */
+CHECKED Code exec_resolve_user(Executor *executor, Slice user_id, Arena *arena, User *out, Error *e);
+/* Checks a password with lockout (5 failures: 15 minutes). E_INVALID_CREDENTIALS, E_ACCOUNT_LOCKED, E_SETUP_REQUIRED (root without a
+ * password and an empty one given). Workers only: bcrypt takes a quarter of a second. */
+CHECKED Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena, User *out, Error *e);
+bool exec_needs_setup(Executor *executor);
+/* First-time setup: sets root's password and creates a dba. Workers only. */
+CHECKED Code exec_setup(Executor *executor, Slice user_id, Slice password, Slice root_password, Slice email, Arena *arena,
+                        User *out, Error *e);
+/* Makes root (role system) exist; sets its password when one is configured and none is stored. At start. */
+CHECKED Code exec_ensure_root(Executor *executor, Slice configured_password, Error *e);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Background work as rows of system.jobs: flush, trim of the feed window, stream expiry, cleanup after
+ * DROP. A job survives a restart (it is queued again), never runs twice at once, and tells its progress.
+ *
+ * Threads: one jobs thread runs jobs one after the other; every function here is for any thread but the loops,
+ * except jobs_request_flush and jobs_find, which never block.
+ */
+#pragma once
+
+#include "table/database.h"
+
+enum { JOB_ID_BYTES = 16 }; /* "FL-" + 12 hex digits + NUL */
+
+typedef enum JobStatus {
+    JOB_QUEUED,
+    JOB_RUNNING,
+    JOB_COMPLETED,
+    JOB_FAILED,
+    JOB_CANCELLED,
+    JOB_SKIPPED,
+} JobStatus;
+const char *job_status_name(JobStatus status); /* "queued" */
+
+typedef struct JobInfo {
+    char id[JOB_ID_BYTES];
+    const char *type;   /* "flush", "cleanup", "retention", "stream_eviction": static text */
+    JobStatus status;
+    Slice parameters;   /* JSON text */
+    Slice message;      /* for a person; why it failed */
+    int64_t created_at_us, started_at_us, finished_at_us; /* 0 = not yet */
+} JobInfo;
+
+typedef struct Jobs Jobs;
+typedef struct JobsOptions {
+    uint32_t flush_rows_default;      /* for tables that name no policy */
+    uint32_t check_interval_s;        /* how often due work is looked for */
+} JobsOptions;
+
+CHECKED Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e);
+void jobs_stop(Jobs *jobs); /* lets the running job end; accepts NULL */
+
+typedef enum FlushRequest { FLUSH_STARTED, FLUSH_NOTHING_PENDING, FLUSH_ALREADY_QUEUED } FlushRequest;
+/* Queues a flush of all partitions of a table. out_id is set for FLUSH_STARTED and FLUSH_ALREADY_QUEUED. */
+CHECKED Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, char out_id[JOB_ID_BYTES],
+                                Error *e);
+/* Waits until the job has ended or the time is over; E_NOT_FOUND for an unknown id. Workers only. */
+CHECKED Code jobs_wait(Jobs *jobs, const char *id, uint32_t timeout_ms, Arena *arena, JobInfo *out, Error *e);
+/* Queues the removal of the files of a dropped table. */
+CHECKED Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES], Error *e);
+/* Asks a queued or running job to stop. E_NOT_FOUND. */
+CHECKED Code jobs_kill(Jobs *jobs, Slice id, Error *e);
+/* All jobs kept, newest first. */
+CHECKED Code jobs_list(Jobs *jobs, Arena *arena, JobInfo **out, size_t *out_count, Error *e);

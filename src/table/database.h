@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A Database is one data folder: hot store, cold tier, catalog, committer and feed behind one handle.
+ *
+ * Reading: open a ReadView (one commit over both tiers), ask it for versions, close it. Writing:
+ * resolve at a view into an Intent and submit it. Following: register a ChangeSink.
+ */
+#pragma once
+
+#include "engine/engine.h"
+#include "table/intent.h"
+
+typedef struct Database Database;
+
+typedef struct DatabaseOptions {
+    const char *folder;         /* data folder; created when missing */
+    HotOptions hot;
+    uint32_t node;              /* 0..1023, in every seq */
+    uint32_t feed_window_s;     /* how long the feed keeps changes */
+    EngineConfig engine;        /* folders are filled in by database_open */
+} DatabaseOptions;
+
+/* Opens or creates the folder, replays the log, loads the catalog, starts the committer. E_LOCKED when another server
+ * uses the folder, E_FORMAT_VERSION when it was written by another format. */
+CHECKED Code database_open(const DatabaseOptions *options, Database **out, Error *e);
+/* Refuses new intents, answers the queued ones, syncs, marks the stop as clean, closes. Accepts NULL. */
+void database_close(Database *db);
+
+Catalog *database_catalog(Database *db);
+HotStore *database_hot(Database *db);
+EnginePool *database_engine(Database *db);       /* statements */
+EnginePool *database_flush_engine(Database *db); /* flush and compaction */
+const char *database_storage_folder(Database *db); /* "<data>/storage" */
+uint32_t database_feed_window_s(Database *db);
+
+/* ---- seqs (table/seq.h has the arithmetic) ---- */
+/* The next number of the one sequence of this server, for SNOWFLAKE_ID(). Any thread. */
+uint64_t database_next_id(Database *db);
+/* The newest committed seq that readers may see. Any thread. */
+uint64_t database_last_seq(Database *db);
+
+/* ---- writing ---- */
+/* Queues the intent (takes one reference) and returns; intent->done tells the outcome. E_BUSY when the queue is
+ * full, E_SHUTTING_DOWN; then done is not called and the reference stays the caller's. Any thread. */
+CHECKED Code database_submit(Database *db, Intent *intent, Error *e);
+/* Submits and waits; not on loop threads. Keeps the caller's reference. */
+CHECKED Code database_commit(Database *db, Intent *intent, Error *e);
+/* True once a sync failed: writes are refused, reads go on. */
+bool database_is_read_only(Database *db);
+
+/* ---- following ---- */
+/* One group of commits, in seq order, already durable where asked and visible to new views. `intents` are borrowed for
+ * the call: take references. */
+typedef struct CommitGroup {
+    Intent *const *intents;
+    size_t count;
+    uint64_t last_seq; /* of the last intent */
+} CommitGroup;
+typedef struct ChangeSink {
+    void (*on_commit)(void *context, const CommitGroup *group); /* committer thread: hand over, do not work */
+    void *context;
+} ChangeSink;
+/* At most 64 sinks; register before traffic. */
+void database_add_sink(Database *db, ChangeSink sink);
+
+typedef struct DatabaseStats {
+    uint64_t commits, groups, rows, conflicts, syncs, sync_us;
+    size_t queue_depth;
+} DatabaseStats;
+void database_stats(Database *db, DatabaseStats *out);
