@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Threads, locks and the bounded queue by which work crosses from one thread to another.
+ * Lock ranks are listed in docs/locks.md. All of it is thread-safe except init and done.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "base/error.h"
+
+/* What a thread is for. A function tied to one kind starts with `on_thread(LOOP);`. Threads that were
+ * not given a kind (main, tests) pass every such check. */
+typedef enum ThreadKind {
+    THREAD_ANY = 0,
+    THREAD_LOOP,      /* network; never blocks */
+    THREAD_WORKER,    /* statements that may block */
+    THREAD_COMMITTER, /* the one that writes commits */
+    THREAD_JOBS,      /* flush, expire, purge */
+} ThreadKind;
+
+typedef struct Thread Thread;
+typedef void ThreadFunction(void *argument);
+
+/* Starts a thread; `name` shows in top and gdb (15 bytes are kept). Signals are blocked in it, so that
+ * they reach the thread that waits for them. Returns a new Thread; E_BUSY when the system has no room. */
+CHECKED Code thread_start(const char *name, ThreadKind kind, ThreadFunction *run, void *argument,
+                          Thread **out_thread, Error *e);
+/* Waits until it ends, then frees it. Accepts NULL. */
+void thread_join(Thread *thread);
+ThreadKind thread_kind(void);
+#define on_thread(wanted) must(thread_kind() == THREAD_##wanted || thread_kind() == THREAD_ANY)
+
+/* CPUs this process may use, at least 1. */
+int os_cpu_count(void);
+/* Resident bytes of this process, 0 when the system does not say. */
+size_t os_resident_bytes(void);
+
+typedef struct Mutex {
+    pthread_mutex_t handle;
+} Mutex;
+#define MUTEX_INIT {PTHREAD_MUTEX_INITIALIZER} /* for static ones */
+
+void mutex_init(Mutex *mutex);
+void mutex_done(Mutex *mutex);
+void mutex_lock(Mutex *mutex);
+void mutex_unlock(Mutex *mutex);
+/* MUTEX_SCOPE(&x->lock); holds the lock to the end of the block. */
+Mutex *mutex__lock_scope(Mutex *mutex);
+void mutex__unlock_scope(Mutex **mutex);
+#define MUTEX_SCOPE_NAME(line) mutex_scope_##line
+#define MUTEX_SCOPE_AT(mutex, line)                                                                \
+    CLEANUP(mutex__unlock_scope)                                                                   \
+    __attribute__((unused)) Mutex *MUTEX_SCOPE_NAME(line) = mutex__lock_scope(mutex)
+#define MUTEX_SCOPE(mutex) MUTEX_SCOPE_AT(mutex, __LINE__)
+
+typedef struct Cond {
+    pthread_cond_t handle;
+} Cond;
+
+void cond_init(Cond *cond);
+void cond_done(Cond *cond);
+/* May wake for no reason: test the condition in a loop. */
+void cond_wait(Cond *cond, Mutex *mutex);
+/* The same until clock_monotonic_us() reaches `deadline_us`; false when it did. Uses the real clock. */
+bool cond_wait_until(Cond *cond, Mutex *mutex, int64_t deadline_us);
+void cond_signal(Cond *cond);
+void cond_broadcast(Cond *cond);
+
+/* A unit of work: runs once, on some thread of the taker's. It owns its argument. */
+typedef struct Task {
+    ThreadFunction *run;
+    void *argument;
+} Task;
+
+/* A bounded queue for any number of pushers and takers, first in first out. */
+typedef struct WorkQueue WorkQueue;
+
+WorkQueue *work_queue_new(size_t tasks_max);
+/* Tasks left in it are dropped unrun: close it and take them first. Accepts NULL. */
+void work_queue_free(WorkQueue *queue);
+/* False when full or closed: the task stays the caller's, who answers E_BUSY. Never blocks. */
+bool work_queue_push(WorkQueue *queue, Task task);
+/* Waits for a task; false when the queue is closed and empty. */
+bool work_queue_take(WorkQueue *queue, Task *out_task);
+/* Refuses further pushes and wakes the takers, who still get what is in it. */
+void work_queue_close(WorkQueue *queue);
+size_t work_queue_count(WorkQueue *queue);
+
+/* Threads that take tasks from one queue and run them. */
+typedef struct Workers Workers;
+
+CHECKED Code workers_start(const char *name, ThreadKind kind, int threads, size_t tasks_max,
+                           Workers **out_workers, Error *e);
+/* As work_queue_push. */
+bool workers_push(Workers *workers, Task task);
+/* Tasks that wait. */
+size_t workers_waiting(Workers *workers);
+/* Runs what was pushed, joins the threads, frees. Accepts NULL. */
+void workers_stop(Workers *workers);
