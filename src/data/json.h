@@ -15,3 +15,7 @@ void json_add_name(Buffer *out, const char *name);
  * microseconds, BYTES as an array of numbers, JSON as a string that holds the text, NULL as null.
  * E_EXECUTION for NaN and infinities, which JSON cannot say. */
 CHECKED Code json_add_value(Buffer *out, const Value *value, Error *e);
+
+/* Whether the bytes are one JSON text by RFC 8259 and nothing else: UTF-8, escaped surrogates in pairs, nested no
+ * deeper than JSON_DEPTH_MAX. If not, the offset of the first byte that does not fit is set. */
+bool json_text_valid(Slice text, size_t *out_offset);
