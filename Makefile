@@ -135,10 +135,20 @@ $(B)/duckdb/duckdb.h: $(B)/duckdb/libduckdb.so ;
 
 # ---- Rules ---------------------------------------------------------------------------------------
 
-$(B)/obj/%.c.o: %.c Makefile | $(O)/.packages
+# Other flags than last time: everything is compiled again.
+FLAGS_FILE := $(B)/obj/.flags
+FLAGS_NOW := $(CC) $(CFLAGS_ALL) $(CXX) $(CXXFLAGS_ALL)
+ifneq ($(file <$(FLAGS_FILE)),$(FLAGS_NOW))
+ifeq (,$(filter clean help fmt,$(MAKECMDGOALS)))
+$(shell mkdir -p $(B)/obj)
+$(file >$(FLAGS_FILE),$(FLAGS_NOW))
+endif
+endif
+
+$(B)/obj/%.c.o: %.c $(FLAGS_FILE) | $(O)/.packages
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS_ALL) -c $< -o $@
-$(B)/obj/%.cc.o: %.cc Makefile | $(O)/.packages
+$(B)/obj/%.cc.o: %.cc $(FLAGS_FILE) | $(O)/.packages
 	$(call say,CXX,$<)
 	$(Q)mkdir -p $(@D) && $(CXX) $(CXXFLAGS_ALL) -c $< -o $@
 $(call object,$(filter src/engine/%,$(SOURCES))): | $(B)/duckdb/libduckdb.so
@@ -171,7 +181,7 @@ $(B)/tests/unit_$(1): $(call object,tests/unit/main.c $(sort $(wildcard tests/un
 	$$(LINK)
 endef
 $(foreach f,$(UNIT_FOLDERS),$(eval $(call unit_test,$(f))))
-$(B)/obj/tests/%.o: INCLUDES += -Itests/unit
+$(B)/obj/tests/%.o: CFLAGS_ALL += -Itests/unit
 $(call object,$(filter tests/unit/engine/%,$(wildcard tests/unit/*/*.c))): | $(B)/duckdb/libduckdb.so
 
 define suite
@@ -184,7 +194,6 @@ $(foreach f,$(SUITE_FOLDERS),$(eval $(call suite,$(f))))
 
 ifeq ($(SAN),fuzz)
 FUZZ_MAIN :=
-$(B)/tests/fuzz_%: SAN_FLAGS := $(patsubst fuzzer-no-link%,fuzzer%,$(SAN_FLAGS))
 $(B)/tests/fuzz_%: LDFLAGS_ALL += -fsanitize=fuzzer
 else
 FUZZ_MAIN := tests/fuzz/main.c
@@ -211,11 +220,11 @@ $(foreach f,$(BENCHES:$(B)/bench/%=%),$(eval $(call bench,$(f))))
 # The disk-fault library is preloaded into foreign processes: it links nothing of ours, and is never
 # built with a sanitizer.
 FAULT_FLAGS := -std=gnu17 $(C_WARNINGS) -O2 -g $(DEFINES)
-$(B)/tests/libfault.so: $(wildcard tests/fault/libfault*.c tests/fault/*.h) Makefile | $(O)/.packages
+$(B)/tests/libfault.so: $(wildcard tests/fault/libfault*.c tests/fault/*.h) | $(O)/.packages
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(FAULT_FLAGS) -U_FORTIFY_SOURCE -fPIC -shared -fvisibility=hidden \
 	    $(filter %.c,$^) -o $@ -ldl -lpthread
-$(B)/tests/fault_selftest: tests/fault/selftest.c Makefile | $(O)/.packages
+$(B)/tests/fault_selftest: tests/fault/selftest.c | $(O)/.packages
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(FAULT_FLAGS) $(filter %.c,$^) -o $@ -lpthread
 

@@ -36,13 +36,13 @@ typedef struct LogField {
 
 #define LOG_SLICE(name_, slice_) ((LogField){.name = (name_), .text = (slice_)})
 #define LOG_TEXT(name_, text_) LOG_SLICE(name_, slice_of_text(text_))
-#define LOG_INT(name_, number_)                                                                    \
+#define LOG_INT(name_, number_) \
     ((LogField){.name = (name_), .number = (int64_t)(number_), .is_number = true})
 /* The code's name and the sentence of an Error. */
-#define LOG_ERROR(error_)                                                                          \
+#define LOG_ERROR(error_) \
     LOG_TEXT("code", code_info((error_)->code)->name), LOG_TEXT("error", (error_)->text)
 
-#define log_event(level, message, ...)                                                             \
+#define log_event(level, message, ...) \
     log_write((level), (message), (const LogField[]){__VA_ARGS__ __VA_OPT__(, ){.name = NULL}})
 void log_write(LogLevel level, const char *message, const LogField *fields);
 

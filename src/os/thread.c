@@ -15,7 +15,7 @@
 
 #include "base/arena.h"
 
-enum { NAME_BYTES = 16, STACK_BYTES = 1024 * 1024 };
+enum { NAME_BYTES = 16, STACK_BYTES = 8 * 1024 * 1024 };
 
 struct Thread {
     pthread_t handle;

@@ -39,7 +39,10 @@ size_t os_resident_bytes(void);
 typedef struct Mutex {
     pthread_mutex_t handle;
 } Mutex;
-#define MUTEX_INIT {PTHREAD_MUTEX_INITIALIZER} /* for static ones */
+#define MUTEX_INIT                \
+    {                             \
+        PTHREAD_MUTEX_INITIALIZER \
+    } /* for static ones */
 
 void mutex_init(Mutex *mutex);
 void mutex_done(Mutex *mutex);
@@ -49,8 +52,8 @@ void mutex_unlock(Mutex *mutex);
 Mutex *mutex__lock_scope(Mutex *mutex);
 void mutex__unlock_scope(Mutex **mutex);
 #define MUTEX_SCOPE_NAME(line) mutex_scope_##line
-#define MUTEX_SCOPE_AT(mutex, line)                                                                \
-    CLEANUP(mutex__unlock_scope)                                                                   \
+#define MUTEX_SCOPE_AT(mutex, line) \
+    CLEANUP(mutex__unlock_scope)    \
     __attribute__((unused)) Mutex *MUTEX_SCOPE_NAME(line) = mutex__lock_scope(mutex)
 #define MUTEX_SCOPE(mutex) MUTEX_SCOPE_AT(mutex, __LINE__)
 

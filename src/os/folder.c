@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Folders: making them durably, and listing them within a bound.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "os/file.h"
+#include "os/os_int.h"
+
+/* One level; its name becomes durable in the folder above. */
+static Code make_one(char *path, unsigned mode, Error *e)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return OK;
+    if (file__fault("mkdir", path) || (mkdir(path, (mode_t)mode) != 0 && errno != EEXIST))
+        return file__failed(e, "mkdir", path);
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return fail(e, E_IO, "mkdir %s: there is something else of that name", path);
+    char *slash = strrchr(path, '/');
+    if (!slash)
+        return file_sync_folder(".", e);
+    if (slash == path)
+        return file_sync_folder("/", e);
+    *slash = 0;
+    Code code = file_sync_folder(path, e);
+    *slash = '/';
+    return code;
+}
+
+Code file_make_folders(const char *path, unsigned mode, Error *e)
+{
+    CLEANUP(buffer_done) Buffer copy = {0};
+    buffer_add_text(&copy, path);
+    while (copy.size > 1 && copy.data[copy.size - 1] == '/')
+        copy.size--;
+    buffer_add_u8(&copy, 0);
+    for (char *at = copy.data + 1; copy.data[0] && *at; at++) {
+        if (*at != '/')
+            continue;
+        *at = 0;
+        TRY(make_one(copy.data, mode, e));
+        *at = '/';
+    }
+    return make_one(copy.data, mode, e);
+}
+
+Code file_remove_empty_folder(const char *path, Error *e)
+{
+    if (!file__fault("rmdir", path) && rmdir(path) == 0)
+        return OK;
+    bool harmless = errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST;
+    return harmless ? OK : file__failed(e, "rmdir", path);
+}
+
+static void close_folder(DIR **folder)
+{
+    if (*folder)
+        closedir(*folder);
+}
+
+static bool is_folder(const char *path, const struct dirent *entry)
+{
+    if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)
+        return entry->d_type == DT_DIR;
+    CLEANUP(buffer_done) Buffer full = {0};
+    buffer_printf(&full, "%s/%s", path, entry->d_name);
+    buffer_add_u8(&full, 0);
+    struct stat st;
+    return stat(full.data, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const FileEntry *)a)->name, ((const FileEntry *)b)->name);
+}
+
+Code file_list(const char *path, size_t entries_max, Arena *arena, FileEntry **out_entries,
+               size_t *out_count, Error *e)
+{
+    CLEANUP(close_folder) DIR *folder = file__fault("open", path) ? NULL : opendir(path);
+    if (!folder)
+        return file__failed(e, "open", path);
+    CLEANUP(buffer_done) Buffer found = {0};
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(folder);
+        if (!entry && errno != 0)
+            return file__failed(e, "read", path);
+        if (!entry)
+            break;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (found.size / sizeof(FileEntry) == entries_max)
+            return fail(e, E_TOO_LARGE, "list %s: more than %zu entries", path, entries_max);
+        FileEntry one = {.name = arena_text(arena, slice_of_text(entry->d_name)),
+                         .is_folder = is_folder(path, entry)};
+        buffer_add(&found, &one, sizeof one);
+    }
+    size_t count = found.size / sizeof(FileEntry);
+    FileEntry *entries = arena_new_array(arena, FileEntry, count ? count : 1);
+    if (count > 0)
+        memcpy(entries, found.data, found.size);
+    qsort(entries, count, sizeof *entries, by_name);
+    *out_entries = entries;
+    *out_count = count;
+    return OK;
+}
