@@ -42,6 +42,9 @@ CHECKED Code engine_pool_new(const EngineConfig *config, EnginePool **out_pool, 
 void engine_pool_free(EnginePool *pool);
 /* Closes the instances that run nothing, which gives their memory back (some ten MB each). */
 void engine_pool_trim(EnginePool *pool);
+/* Shows every raw text of DuckDB's errors to the operator's log; set before the first query. */
+void engine_pool_trace(EnginePool *pool, void (*trace)(void *context, const char *text),
+                       void *context);
 const char *engine_version(void);
 
 typedef struct EngineRow {

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The context of one statement, and the list by which DuckDB's callbacks find it from the handle
+ * printed in the SQL. Few statements live at once (an instance each, and those that wait for one),
+ * so that list is walked.
+ */
+#include "engine/engine_int.h"
+
+#include <stdlib.h>
+
+EngineQuery *engine_query_new(EnginePool *pool)
+{
+    EngineQuery *query = x_new(EngineQuery);
+    query->pool = pool;
+    mutex_init(&query->error_lock);
+    mutex_lock(&pool->lock);
+    query->handle = ++pool->last_handle;
+    query->next = pool->queries;
+    if (query->next)
+        query->next->previous = query;
+    pool->queries = query;
+    mutex_unlock(&pool->lock);
+    return query;
+}
+
+void engine_query_free(EngineQuery *query)
+{
+    if (!query)
+        return;
+    must(atomic_load(&query->open_scans) == 0); /* I2 */
+    EnginePool *pool = query->pool;
+    mutex_lock(&pool->lock);
+    if (query->next)
+        query->next->previous = query->previous;
+    if (query->previous)
+        query->previous->next = query->next;
+    else
+        pool->queries = query->next;
+    mutex_unlock(&pool->lock);
+    mutex_done(&query->error_lock);
+    free(query->sources);
+    free(query);
+}
+
+void engine_query_free_ptr(EngineQuery **query)
+{
+    engine_query_free(*query);
+    *query = NULL;
+}
+
+uint64_t engine_query_handle(const EngineQuery *query)
+{
+    return query->handle;
+}
+
+Code engine_query_add_source(EngineQuery *query, const EngineSource *source, uint32_t *out_ref,
+                             Error *e)
+{
+    must(source->schema);
+    if (query->source_count == ENGINE_SOURCES_MAX)
+        return fail(e, E_TOO_LARGE, "a statement may name at most %d tables", ENGINE_SOURCES_MAX);
+    query->sources =
+        x_grow(query->sources, sizeof *query->sources * (query->source_count + 1));
+    query->sources[query->source_count] = *source;
+    *out_ref = query->source_count++;
+    return OK;
+}
+
+void engine_query_set_parameters(EngineQuery *query, const Value *values, uint32_t count)
+{
+    query->parameters = values;
+    query->parameter_count = count;
+}
+
+void engine_query_cancel(EngineQuery *query)
+{
+    atomic_store(&query->is_cancelled, true); /* sequential: rare, and read before each wait */
+    mutex_lock(&query->pool->lock);
+    cond_broadcast(&query->pool->watched);
+    cond_broadcast(&query->pool->freed);
+    mutex_unlock(&query->pool->lock);
+}
+
+EngineQuery *engine__find_query(EnginePool *pool, uint64_t handle)
+{
+    mutex_lock(&pool->lock);
+    EngineQuery *query = pool->queries;
+    while (query && query->handle != handle)
+        query = query->next;
+    mutex_unlock(&pool->lock);
+    return query;
+}
+
+const EngineSource *engine__find_source(EnginePool *pool, uint64_t handle, uint64_t ref,
+                                        EngineQuery **out_query)
+{
+    EngineQuery *query = engine__find_query(pool, handle);
+    if (!query || ref >= query->source_count)
+        return NULL;
+    *out_query = query;
+    return &query->sources[ref];
+}
+
+void engine__keep_error(EngineQuery *query, const Error *error)
+{
+    must(error->code != OK);
+    mutex_lock(&query->error_lock);
+    if (query->error.code == OK)
+        query->error = *error;
+    mutex_unlock(&query->error_lock);
+}

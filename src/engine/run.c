@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Running one SELECT and handing out its rows.
+ *
+ * The result streams: DuckDB works on while rows are fetched, and keeps the statement open until it
+ * is drained. A result freed before its end is therefore interrupted, and a trivial statement makes
+ * DuckDB drop what was open, so that every scan is closed when engine_result_free returns (I2).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine_int.h"
+
+struct EngineResult {
+    EngineQuery *query;
+    Instance *instance;
+    EngineLimits limits;
+    duckdb_prepared_statement statement;
+    duckdb_result result;
+    bool has_result;
+    bool is_drained;
+    uint32_t column_count;
+    EngineColumn *columns;
+    ColumnReader *readers;
+    Value *row;
+    duckdb_data_chunk chunk;
+    idx_t chunk_rows, at;
+    uint64_t rows, bytes;
+};
+
+uint32_t engine_result_column_count(const EngineResult *result)
+{
+    return result->column_count;
+}
+
+const EngineColumn *engine_result_columns(const EngineResult *result)
+{
+    return result->columns;
+}
+
+/* ---- Ending ---- */
+
+static void drop_open_statement(Instance *instance)
+{
+    duckdb_interrupt(instance->connection);
+    duckdb_result ignored;
+    if (duckdb_query(instance->connection, "SELECT 1", &ignored) != DuckDBSuccess)
+        instance->is_broken = true; /* I3 */
+    duckdb_destroy_result(&ignored);
+}
+
+void engine_result_free(EngineResult *result)
+{
+    if (!result)
+        return;
+    duckdb_destroy_data_chunk(&result->chunk);
+    if (result->has_result)
+        duckdb_destroy_result(&result->result);
+    duckdb_destroy_prepare(&result->statement);
+    if (result->instance) {
+        if (!result->is_drained)
+            drop_open_statement(result->instance);
+        must(atomic_load(&result->query->open_scans) == 0 || result->instance->is_broken); /* I2 */
+        engine__release(result->instance);
+    }
+    free(result->columns);
+    free(result->readers);
+    free(result->row);
+    free(result);
+}
+
+void engine_result_free_ptr(EngineResult **result)
+{
+    engine_result_free(*result);
+    *result = NULL;
+}
+
+/* ---- Starting ---- */
+
+static Code prepare(EngineResult *result, Slice sql, Error *e)
+{
+    char *text = x_text(sql);
+    duckdb_destroy_prepare(&result->statement);
+    duckdb_state state = duckdb_prepare(result->instance->connection, text, &result->statement);
+    free(text);
+    if (state != DuckDBSuccess)
+        return engine__failure(result->instance, result->query,
+                               duckdb_prepare_error(result->statement), e);
+    if (duckdb_prepared_statement_type(result->statement) != DUCKDB_STATEMENT_TYPE_SELECT)
+        return fail(e, E_INTERNAL, "only a SELECT may run here");
+    return OK;
+}
+
+/* Prints SELECT c0, CAST(c1 AS VARCHAR) … FROM (sql) AS t(c0, …) when a column has a type that is not ours.
+ * The names of the columns are those of the statement it replaces. */
+static bool needs_casts(duckdb_prepared_statement statement, Slice sql, Buffer *out)
+{
+    idx_t count = duckdb_prepared_statement_column_count(statement);
+    bool needed = false;
+    buffer_add_text(out, "SELECT ");
+    for (idx_t i = 0; i < count; i++) {
+        bool known = engine__reader_knows(duckdb_prepared_statement_column_type(statement, i));
+        needed |= !known;
+        buffer_printf(out, known ? "%sc%u" : "%sCAST(c%u AS VARCHAR)", i ? "," : "", (unsigned)i);
+    }
+    buffer_add_text(out, " FROM (");
+    buffer_add_slice(out, sql);
+    buffer_add_text(out, ") AS t(");
+    for (idx_t i = 0; i < count; i++)
+        buffer_printf(out, "%sc%u", i ? "," : "", (unsigned)i);
+    buffer_add_char(out, ')');
+    return needed;
+}
+
+static void keep_names(EngineResult *result)
+{
+    idx_t count = duckdb_prepared_statement_column_count(result->statement);
+    size_t bytes = 0;
+    result->column_count = (uint32_t)count;
+    for (int pass = 0; pass < 2; pass++) {
+        char *to = pass ? (char *)(result->columns + count) : NULL;
+        for (idx_t i = 0; i < count; i++) {
+            const char *name = duckdb_prepared_statement_column_name(result->statement, i);
+            Slice s = slice_of_text(name ? name : "");
+            if (pass) {
+                memcpy(to, s.data, s.size);
+                result->columns[i].name = slice_of(to, s.size);
+                to += s.size;
+            } else {
+                bytes += s.size;
+            }
+            duckdb_free((void *)(uintptr_t)name);
+        }
+        if (!pass)
+            result->columns = x_new_bytes(sizeof(EngineColumn) * count + bytes + 1);
+    }
+}
+
+static Code bind_parameters(EngineResult *result, Error *e)
+{
+    const EngineQuery *query = result->query;
+    if (duckdb_nparams(result->statement) != query->parameter_count)
+        return fail(e, E_INVALID_PARAMETER, "the statement has %u parameters, %u were given",
+                    (unsigned)duckdb_nparams(result->statement), query->parameter_count);
+    for (uint32_t i = 0; i < query->parameter_count; i++)
+        TRY(engine__bind_value(result->statement, i + 1, &query->parameters[i], e));
+    return OK;
+}
+
+static Code execute(EngineResult *result, Error *e)
+{
+    duckdb_pending_result pending = NULL;
+    Code code = OK;
+    if (duckdb_pending_prepared_streaming(result->statement, &pending) != DuckDBSuccess) {
+        code = engine__failure(result->instance, result->query, duckdb_pending_error(pending), e);
+    } else {
+        duckdb_state state = duckdb_execute_pending(pending, &result->result);
+        result->has_result = true;
+        if (state != DuckDBSuccess)
+            code = engine__failure(result->instance, result->query,
+                                   duckdb_result_error(&result->result), e);
+    }
+    duckdb_destroy_pending(&pending);
+    return code;
+}
+
+static void init_readers(EngineResult *result)
+{
+    must(duckdb_column_count(&result->result) == result->column_count);
+    result->readers = x_new_array(ColumnReader, result->column_count + 1);
+    result->row = x_new_array(Value, result->column_count + 1);
+    for (uint32_t i = 0; i < result->column_count; i++) {
+        duckdb_logical_type type = duckdb_column_logical_type(&result->result, i);
+        engine__reader_init(&result->readers[i], type);
+        result->columns[i].type = result->readers[i].type;
+        duckdb_destroy_logical_type(&type);
+    }
+}
+
+static Code start(EngineResult *result, Slice sql, Error *e)
+{
+    TRY(prepare(result, sql, e));
+    keep_names(result);
+    CLEANUP(buffer_done) Buffer with_casts = {0};
+    if (needs_casts(result->statement, sql, &with_casts))
+        TRY(prepare(result, buffer_slice(&with_casts), e));
+    TRY(bind_parameters(result, e));
+    TRY(execute(result, e));
+    init_readers(result);
+    return OK;
+}
+
+Code engine_run(EngineQuery *query, Slice sql, const EngineLimits *limits,
+                EngineResult **out_result, Error *e)
+{
+    if (memchr(sql.data, 0, sql.size))
+        return fail(e, E_INTERNAL, "a zero byte in printed SQL");
+    CLEANUP(engine_result_free_ptr) EngineResult *result = x_new(EngineResult);
+    result->query = query;
+    result->limits = *limits;
+    TRY(engine__acquire(query->pool, query, limits->wait_ms, limits->timeout_ms,
+                        &result->instance, e));
+    TRY(start(result, sql, e));
+    *out_result = TAKE(result);
+    return OK;
+}
+
+/* ---- Rows ---- */
+
+static Code fetch_chunk(EngineResult *result, Error *e)
+{
+    duckdb_destroy_data_chunk(&result->chunk);
+    result->at = result->chunk_rows = 0;
+    if (result->is_drained)
+        return OK;
+    result->chunk = duckdb_fetch_chunk(result->result);
+    if (result->chunk) {
+        result->chunk_rows = duckdb_data_chunk_get_size(result->chunk);
+        for (uint32_t i = 0; i < result->column_count; i++)
+            engine__reader_start(&result->readers[i],
+                                 duckdb_data_chunk_get_vector(result->chunk, i));
+        return OK;
+    }
+    /* The end, or an error. A stopped statement can look like an ended one: never take it for that. */
+    const char *text = duckdb_result_error(&result->result);
+    EngineQuery *query = result->query;
+    if ((text && *text) || atomic_load(&query->is_cancelled) || atomic_load(&query->is_expired))
+        return engine__failure(result->instance, query, text, e);
+    result->is_drained = true;
+    return OK;
+}
+
+static Code check_limits(EngineResult *result, Error *e)
+{
+    const EngineLimits *limits = &result->limits;
+    result->rows++;
+    if (limits->rows_max && result->rows > limits->rows_max)
+        return fail(e, E_TOO_LARGE, "the result has more than %llu rows; use LIMIT",
+                    (unsigned long long)limits->rows_max);
+    for (uint32_t i = 0; i < result->column_count; i++) {
+        const Value *v = &result->row[i];
+        bool is_long = type_is_text(v->type) || v->type == TYPE_BYTES;
+        result->bytes += is_long && !v->is_null ? v->bytes.size + 8 : 8;
+    }
+    if (limits->bytes_max && result->bytes > limits->bytes_max)
+        return fail(e, E_TOO_LARGE, "the result is larger than %llu bytes; use LIMIT",
+                    (unsigned long long)limits->bytes_max);
+    return OK;
+}
+
+Code engine_result_next(EngineResult *result, const Value **out_row, bool *out_end, Error *e)
+{
+    while (result->at == result->chunk_rows && !result->is_drained)
+        TRY(fetch_chunk(result, e));
+    if (result->at == result->chunk_rows) {
+        *out_end = true;
+        return OK;
+    }
+    for (uint32_t i = 0; i < result->column_count; i++)
+        TRY(engine__read_value(&result->readers[i], result->at, &result->row[i], e));
+    result->at++;
+    TRY(check_limits(result, e));
+    *out_row = result->row;
+    *out_end = false;
+    return OK;
+}
