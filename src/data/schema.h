@@ -18,7 +18,7 @@ typedef enum DefaultKind {
 } DefaultKind;
 
 typedef struct Column {
-    uint32_t field_id; /* never reused in a table; names a column in Parquet files */
+    uint32_t field_id; /* from 1, never reused in a table; names a column in Parquet files */
     Slice name;        /* as written at CREATE; compared without case */
     Type type;
     bool not_null;
@@ -32,7 +32,7 @@ typedef struct Schema {
     uint32_t column_count;
     int32_t key_index; /* column of the primary key, -1 when a STREAM has none */
     uint32_t next_field_id;
-    Column *columns;
+    Column *columns; /* in rising order of field_id: ADD COLUMN appends, DROP COLUMN leaves a gap */
 } Schema;
 
 /* Index of a column by name, ignoring case; -1 when there is none. `_seq` and `_deleted` are not columns. */
