@@ -53,4 +53,13 @@ enum {
     ENGINE_ROW_GROUP_ROWS = 16 * 1024,
     SEGMENT_ENTRY_BYTES_MAX = 4 * 1024 * 1024,
     SEGMENT_STATS_BYTES_MAX = 64, /* a text or bytes bound; longer ones are cut or left out */
+
+    /* Accounts */
+    EMAIL_BYTES_MAX = 254,      /* RFC 5321 */
+    PASSWORD_HASH_BYTES_MAX = 128,
+    AUTH_TYPE_BYTES_MAX = 32,
+    LOGIN_PASSWORD_BYTES_MAX = 256, /* what a login may send; bcrypt itself takes 72 */
+    TOKEN_BYTES_MAX = 4096,     /* a bearer token */
+    TOKEN_CACHE_ENTRIES_MAX = 1024 * 1024,
+    LIMITER_KEYS_MAX = 1024 * 1024,
 };

@@ -78,7 +78,8 @@ bool catalog_has_namespace(Catalog *catalog, Slice name);
 /* Lists sorted by name; arrays and texts live in the arena, the tables are references the caller releases. */
 void catalog_list_namespaces(Catalog *catalog, Arena *arena, Namespace **out, size_t *out_count);
 void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *out_count);
-uint64_t catalog_version(Catalog *catalog); /* grows with every applied change; keys plan caches */
+/* Grows with every applied change of a namespace or table (not of a user); keys plan caches. */
+uint64_t catalog_version(Catalog *catalog);
 
 /* Users, read through the given snapshot. Deleted ones are returned too: look at deleted_at_us. E_NOT_FOUND without text. */
 CHECKED Code catalog_get_user(HotSnapshot *snapshot, HotRead mode, Slice user_id, Arena *arena, User *out,
@@ -96,8 +97,10 @@ typedef struct CatalogChange CatalogChange;
  * planner must then plan again. All namespaces and tables share one guard, each user has its own. */
 uint64_t catalog_change_guard(const CatalogChange *change);
 void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch *batch);
+/* After the batch is written, before readers may see its seq: a plan must never rest on a catalog older than the
+ * snapshot of its intent. */
 void catalog_change_apply(Catalog *catalog, CatalogChange *change);
-/* The table this change drops or replaces, or NULL; borrowed. */
+/* The table this change drops (not one it replaces by a new definition), or NULL; borrowed. */
 Table *catalog_change_dropped_table(const CatalogChange *change);
 void catalog_change_free(CatalogChange *change); /* accepts NULL */
 

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Planned changes: what is checked, what is written, how memory follows.
+ *
+ * I1. A plan changes nothing but the id counters in memory, so that one that is dropped leaves no trace.
+ * I2. Ids are taken from a counter that only grows, and every change that gives one out writes the
+ *     counter as it stands at that moment: a stored id is below the stored counter, in any order of commits.
+ * I3. Between plan and apply no change with the same guard was applied (the committer sees to it), so
+ *     that what the plan checked still holds. Apply therefore cannot fail, and must() says so.
+ */
+#include <stdlib.h>
+
+#include "catalog/catalog_int.h"
+
+typedef enum ChangeType { CREATE_NAMESPACE, DROP_NAMESPACE, CREATE_TABLE, DROP_TABLE, PUT_USER } ChangeType;
+
+enum { WRITES_MAX = 2, GUARD_SCHEMA_SEED = 0x6361, GUARD_USER_SEED = 0x7573 };
+
+typedef struct Write {
+    RecordKey key;
+    Buffer value;
+    bool is_delete;
+} Write;
+
+struct CatalogChange {
+    ChangeType type;
+    Catalog *catalog; /* borrowed; outlives every change */
+    uint64_t guard;
+    Write writes[WRITES_MAX];
+    size_t write_count;
+    const char *counter;               /* "table" or "user" when an id was given out, else NULL */
+    FoldedName name;                   /* key of the map that changes */
+    NamespaceObject *namespace_object; /* CREATE_NAMESPACE; owned until applied */
+    TableObject *created;              /* CREATE_TABLE; a reference until applied */
+    Table *dropped;                    /* DROP_TABLE; a reference */
+};
+
+static uint64_t schema_guard(void)
+{
+    return slice_hash(SLICE("catalog"), GUARD_SCHEMA_SEED);
+}
+
+static CatalogChange *change_new(Catalog *catalog, ChangeType type, uint64_t guard)
+{
+    CatalogChange *change = x_new(CatalogChange);
+    change->type = type;
+    change->catalog = catalog;
+    change->guard = guard;
+    return change;
+}
+
+static Write *add_write(CatalogChange *change, RecordKey key)
+{
+    must(change->write_count < WRITES_MAX);
+    Write *write = &change->writes[change->write_count++];
+    write->key = key;
+    return write;
+}
+
+void catalog_change_free(CatalogChange *change)
+{
+    if (!change)
+        return;
+    for (size_t i = 0; i < change->write_count; i++)
+        buffer_done(&change->writes[i].value);
+    free(change->namespace_object);
+    if (change->created)
+        table_unref(&change->created->table);
+    table_unref(change->dropped);
+    free(change);
+}
+
+/* ---- Namespaces ---- */
+
+static bool is_builtin(const FoldedName *name)
+{
+    Slice s = folded_slice(name);
+    return slice_equal(s, SLICE("default")) || slice_equal(s, SLICE("system")) ||
+           slice_equal(s, SLICE("dba"));
+}
+
+static Code check_name(const char *what, Slice name, Error *e)
+{
+    if (name.size == 0)
+        return fail(e, E_INVALID_OPERATION, "%s name cannot be empty", what);
+    if (name.size > NAME_BYTES_MAX)
+        return fail(e, E_INVALID_OPERATION, "%s name is too long (%zu characters, max %d)", what,
+                    name.size, NAME_BYTES_MAX);
+    if (!slice_is_utf8(name) || memchr(name.data, 0, name.size))
+        return fail(e, E_INVALID_OPERATION, "%s name is not valid text", what);
+    return OK;
+}
+
+static size_t count_namespaces(Catalog *catalog)
+{
+    MUTEX_SCOPE(&catalog->lock);
+    return map_count(catalog->namespaces);
+}
+
+Code catalog_plan_create_namespace(Catalog *catalog, Slice name, int64_t now_us,
+                                   CatalogChange **out, Error *e)
+{
+    TRY(check_name("Namespace", name, e));
+    if (catalog_has_namespace(catalog, name))
+        return fail(e, E_ALREADY_EXISTS, "Namespace '%.*s' already exists", SLICE_ARGS(name));
+    if (count_namespaces(catalog) >= NAMESPACES_MAX)
+        return fail(e, E_INVALID_OPERATION, "There are %d namespaces already, as many as may be",
+                    NAMESPACES_MAX);
+    CatalogChange *change = change_new(catalog, CREATE_NAMESPACE, schema_guard());
+    must(catalog__fold(name, &change->name));
+    change->namespace_object = catalog__namespace_new(name, now_us);
+    Write *write = add_write(change, catalog__key(KEY_NAMESPACE, folded_slice(&change->name)));
+    catalog__encode_namespace(record_key_slice(&write->key), &change->namespace_object->info,
+                              &write->value);
+    *out = change;
+    return OK;
+}
+
+static size_t count_tables_of(Catalog *catalog, const FoldedName *name)
+{
+    size_t count = 0;
+    MUTEX_SCOPE(&catalog->lock);
+    Slice key;
+    void *value;
+    for (size_t i = 0; map_next(catalog->tables, &i, &key, &value);) {
+        const Table *table = &((TableObject *)value)->table;
+        count += slice_equal_ignoring_case(table->namespace_name, folded_slice(name));
+    }
+    return count;
+}
+
+Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, CatalogChange **out, Error *e)
+{
+    FoldedName folded;
+    if (!catalog__fold(name, &folded) || !catalog_has_namespace(catalog, name))
+        return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' not found", SLICE_ARGS(name));
+    if (is_builtin(&folded))
+        return fail(e, E_INVALID_OPERATION, "Namespace '%.*s' is built in and cannot be dropped",
+                    SLICE_ARGS(name));
+    size_t tables = count_tables_of(catalog, &folded);
+    if (tables > 0)
+        return fail(e, E_INVALID_OPERATION, "Namespace '%.*s' is not empty: it has %zu table%s",
+                    SLICE_ARGS(name), tables, tables == 1 ? "" : "s");
+    CatalogChange *change = change_new(catalog, DROP_NAMESPACE, schema_guard());
+    change->name = folded;
+    add_write(change, catalog__key(KEY_NAMESPACE, folded_slice(&folded)))->is_delete = true;
+    *out = change;
+    return OK;
+}
+
+/* ---- Tables ---- */
+
+/* The namespace's name as it was created, or an empty slice; the text is copied to `out`. */
+static Slice namespace_spelling(Catalog *catalog, Slice name, char out[NAME_BYTES_MAX])
+{
+    FoldedName folded;
+    if (!catalog__fold(name, &folded))
+        return (Slice){0};
+    MUTEX_SCOPE(&catalog->lock);
+    NamespaceObject *object =
+        (NamespaceObject *)map_get(catalog->namespaces, folded_slice(&folded));
+    if (!object)
+        return (Slice){0};
+    memcpy(out, object->info.name.data, object->info.name.size);
+    return slice_of(out, object->info.name.size);
+}
+
+static bool table_exists(Catalog *catalog, const FoldedName *name, size_t *out_count)
+{
+    MUTEX_SCOPE(&catalog->lock);
+    *out_count = map_count(catalog->tables);
+    return map_get(catalog->tables, folded_slice(name)) != NULL;
+}
+
+static Code check_table(Catalog *catalog, const Table *definition, Slice namespace_name, Error *e)
+{
+    if (namespace_name.size == 0)
+        return fail(e, E_NAMESPACE_NOT_FOUND,
+                    "Namespace '%.*s' does not exist. Create it first with CREATE NAMESPACE %.*s",
+                    SLICE_ARGS(definition->namespace_name), SLICE_ARGS(definition->namespace_name));
+    if (slice_equal(namespace_name, SLICE("system")))
+        return fail(e, E_INVALID_OPERATION,
+                    "Cannot create system table 'system.%.*s'. System tables are managed internally.",
+                    SLICE_ARGS(definition->name));
+    TRY(check_name("Table", definition->name, e));
+    if (definition->schema->column_count == 0)
+        return fail(e, E_INVALID_OPERATION, "Table must have at least one column");
+    if (definition->schema->column_count > COLUMNS_MAX)
+        return fail(e, E_INVALID_OPERATION, "Table has too many columns (%u, max %d)",
+                    definition->schema->column_count, COLUMNS_MAX);
+    FoldedName folded;
+    size_t tables = 0;
+    must(catalog__fold_table(namespace_name, definition->name, &folded));
+    if (table_exists(catalog, &folded, &tables))
+        return fail(e, E_ALREADY_EXISTS, "Table %.*s.%.*s already exists",
+                    SLICE_ARGS(namespace_name), SLICE_ARGS(definition->name));
+    if (tables >= TABLES_MAX)
+        return fail(e, E_INVALID_OPERATION, "There are %d tables already, as many as may be",
+                    TABLES_MAX);
+    return OK;
+}
+
+/* I2. Relaxed: the counter orders nothing but itself. */
+static uint64_t take_id(atomic_uint_least64_t *next)
+{
+    return atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
+}
+
+Code catalog_plan_create_table(Catalog *catalog, const Table *definition, CatalogChange **out,
+                               Error *e)
+{
+    char spelling[NAME_BYTES_MAX];
+    Slice namespace_name = namespace_spelling(catalog, definition->namespace_name, spelling);
+    TRY(check_table(catalog, definition, namespace_name, e));
+    must(definition->kind == TABLE_STREAM || definition->schema->key_index >= 0);
+    uint64_t id = take_id(&catalog->next_table_id);
+    if (id > UINT32_MAX)
+        return fail(e, E_INVALID_OPERATION, "All numbers for tables have been used up");
+    CatalogChange *change = change_new(catalog, CREATE_TABLE, schema_guard());
+    change->created = catalog__table_new(definition, (uint32_t)id, namespace_name);
+    change->counter = "table";
+    must(catalog__fold_table(namespace_name, definition->name, &change->name));
+    Write *write = add_write(change, catalog__key_u32(KEY_TABLE, (uint32_t)id));
+    catalog__encode_table(record_key_slice(&write->key), &change->created->table, &write->value);
+    *out = change;
+    return OK;
+}
+
+Code catalog_plan_drop_table(Catalog *catalog, Table *table, CatalogChange **out, Error *e)
+{
+    if (!table_is_current(table))
+        return fail(e, E_TABLE_NOT_FOUND, "Table '%.*s' not found in namespace '%.*s'",
+                    SLICE_ARGS(table->name), SLICE_ARGS(table->namespace_name));
+    CatalogChange *change = change_new(catalog, DROP_TABLE, schema_guard());
+    change->dropped = table_ref(table);
+    must(catalog__fold_table(table->namespace_name, table->name, &change->name));
+    add_write(change, catalog__key_u32(KEY_TABLE, table->id))->is_delete = true;
+    *out = change;
+    return OK;
+}
+
+/* ---- Users ---- */
+
+static bool has_control(Slice text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (c < 0x20 || c == 0x7F)
+            return true;
+    }
+    return false;
+}
+
+static Code check_user(const User *user, Error *e)
+{
+    Slice id = user->user_id;
+    if (id.size == 0)
+        return fail(e, E_INVALID_INPUT, "User id cannot be empty");
+    if (id.size > USER_ID_BYTES_MAX)
+        return fail(e, E_INVALID_INPUT, "User id is too long (%zu bytes, max %d)", id.size,
+                    USER_ID_BYTES_MAX);
+    if (!slice_is_utf8(id) || has_control(id))
+        return fail(e, E_INVALID_INPUT, "User id holds characters that are not text");
+    if (memchr(id.data, '/', id.size) || memchr(id.data, '\\', id.size) ||
+        memmem(id.data, id.size, "..", 2))
+        return fail(e, E_INVALID_INPUT, "User id cannot contain '..', '/' or '\\'");
+    if (user->email.size > EMAIL_BYTES_MAX)
+        return fail(e, E_INVALID_INPUT, "Email is too long (%zu bytes, max %d)", user->email.size,
+                    EMAIL_BYTES_MAX);
+    if (!slice_is_utf8(user->email) || has_control(user->email))
+        return fail(e, E_INVALID_INPUT, "Email holds characters that are not text");
+    must(user->password_hash.size <= PASSWORD_HASH_BYTES_MAX);
+    must(user->auth_type.size <= AUTH_TYPE_BYTES_MAX);
+    must(user->role <= ROLE_SYSTEM);
+    return OK;
+}
+
+Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out, Error *e)
+{
+    TRY(check_user(io_user, e));
+    CatalogChange *change =
+        change_new(catalog, PUT_USER, slice_hash(io_user->user_id, GUARD_USER_SEED));
+    if (io_user->id == 0) {
+        io_user->id = take_id(&catalog->next_user_id);
+        change->counter = "user";
+        Write *link = add_write(change, catalog__key_u64(KEY_USER_LINK, io_user->id));
+        catalog__encode_user_link(record_key_slice(&link->key), io_user->user_id, &link->value);
+    }
+    must(io_user->id < atomic_load_explicit(&catalog->next_user_id, memory_order_relaxed));
+    Write *write = add_write(change, catalog__key(KEY_USER, io_user->user_id));
+    catalog__encode_user(record_key_slice(&write->key), io_user, &write->value);
+    *out = change;
+    return OK;
+}
+
+/* ---- What the committer does with a change ---- */
+
+uint64_t catalog_change_guard(const CatalogChange *change)
+{
+    return change->guard;
+}
+
+Table *catalog_change_dropped_table(const CatalogChange *change)
+{
+    return change->dropped;
+}
+
+static void write_counter(const CatalogChange *change, HotStore *store, HotBatch *batch)
+{
+    bool is_table = change->type == CREATE_TABLE;
+    atomic_uint_least64_t *next =
+        is_table ? &change->catalog->next_table_id : &change->catalog->next_user_id;
+    RecordKey key = catalog__key(KEY_COUNTER, slice_of_text(change->counter));
+    CLEANUP(buffer_done) Buffer value = {0};
+    catalog__encode_counter(record_key_slice(&key),
+                            atomic_load_explicit(next, memory_order_relaxed), &value);
+    hot_batch_put(batch, store, HOT_SYSTEM, record_key_slice(&key), buffer_slice(&value));
+}
+
+void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch *batch)
+{
+    for (size_t i = 0; i < change->write_count; i++) {
+        const Write *write = &change->writes[i];
+        Slice key = record_key_slice(&write->key);
+        if (write->is_delete)
+            hot_batch_delete(batch, store, HOT_SYSTEM, key);
+        else
+            hot_batch_put(batch, store, HOT_SYSTEM, key, buffer_slice(&write->value));
+    }
+    if (change->counter)
+        write_counter(change, store, batch);
+}
+
+static void apply_create_table(Catalog *catalog, CatalogChange *change)
+{
+    TableObject *object = TAKE(change->created);
+    uint32_t id = object->table.id;
+    atomic_store_explicit(&object->current, true, memory_order_relaxed); /* the lock publishes it */
+    must(!map_put(catalog->tables, folded_slice(&change->name), object)); /* I3 */
+    must(!map_put(catalog->tables_by_id, slice_of(&id, sizeof id), object));
+}
+
+static void apply_drop_table(Catalog *catalog, CatalogChange *change)
+{
+    uint32_t id = change->dropped->id;
+    TableObject *object = (TableObject *)map_remove(catalog->tables, folded_slice(&change->name));
+    must(object == (TableObject *)change->dropped); /* I3 */
+    must(map_remove(catalog->tables_by_id, slice_of(&id, sizeof id)) == object);
+    /* Release: whoever sees it gone sees the maps without it (table_is_current acquires). */
+    atomic_store_explicit(&object->current, false, memory_order_release);
+    table_unref(&object->table); /* the maps' reference; the change still holds one */
+}
+
+void catalog_change_apply(Catalog *catalog, CatalogChange *change)
+{
+    must(change->catalog == catalog);
+    if (change->type == PUT_USER)
+        return; /* users live in the store only */
+    MUTEX_SCOPE(&catalog->lock);
+    if (change->type == CREATE_NAMESPACE) {
+        NamespaceObject *object = TAKE(change->namespace_object);
+        must(!map_put(catalog->namespaces, folded_slice(&change->name), object)); /* I3 */
+    } else if (change->type == DROP_NAMESPACE) {
+        void *object = map_remove(catalog->namespaces, folded_slice(&change->name));
+        must(object); /* I3 */
+        free(object);
+    } else if (change->type == CREATE_TABLE) {
+        apply_create_table(catalog, change);
+    } else {
+        apply_drop_table(catalog, change);
+    }
+    /* Release: pairs with catalog_version. */
+    atomic_fetch_add_explicit(&catalog->version, 1, memory_order_release);
+}
