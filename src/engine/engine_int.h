@@ -93,7 +93,7 @@ typedef struct ColumnWriter {
 typedef struct ColumnReader {
     duckdb_type kind;     /* as in the chunk */
     duckdb_type storage;  /* of a DECIMAL: the integer behind it */
-    double divisor;       /* of a DECIMAL */
+    __int128 divisor;     /* of a DECIMAL: 10 to its scale */
     Type type;            /* what the values become */
     const void *data;
     uint64_t *validity;

@@ -20,6 +20,7 @@ struct EngineResult {
     bool has_result;
     bool is_drained;
     uint32_t column_count;
+    Buffer names;
     EngineColumn *columns;
     ColumnReader *readers;
     Value *row;
@@ -63,6 +64,7 @@ void engine_result_free(EngineResult *result)
         must(atomic_load(&result->query->open_scans) == 0 || result->instance->is_broken); /* I2 */
         engine__release(result->instance);
     }
+    buffer_done(&result->names);
     free(result->columns);
     free(result->readers);
     free(result->row);
@@ -112,27 +114,23 @@ static bool needs_casts(duckdb_prepared_statement statement, Slice sql, Buffer *
     return needed;
 }
 
-static void keep_names(EngineResult *result)
+/* The names that the first statement gave, which the one with casts no longer shows. */
+static void add_statement_names(duckdb_prepared_statement statement, Buffer *out)
 {
-    idx_t count = duckdb_prepared_statement_column_count(result->statement);
-    size_t bytes = 0;
-    result->column_count = (uint32_t)count;
-    for (int pass = 0; pass < 2; pass++) {
-        char *to = pass ? (char *)(result->columns + count) : NULL;
-        for (idx_t i = 0; i < count; i++) {
-            const char *name = duckdb_prepared_statement_column_name(result->statement, i);
-            Slice s = slice_of_text(name ? name : "");
-            if (pass) {
-                memcpy(to, s.data, s.size);
-                result->columns[i].name = slice_of(to, s.size);
-                to += s.size;
-            } else {
-                bytes += s.size;
-            }
-            duckdb_free((void *)(uintptr_t)name);
-        }
-        if (!pass)
-            result->columns = x_new_bytes(sizeof(EngineColumn) * count + bytes + 1);
+    idx_t count = duckdb_prepared_statement_column_count(statement);
+    for (idx_t i = 0; i < count; i++) {
+        const char *name = duckdb_prepared_statement_column_name(statement, i);
+        buffer_add_sized(out, slice_of_text(name ? name : ""));
+        duckdb_free((void *)(uintptr_t)name);
+    }
+}
+
+static void add_result_names(duckdb_result *result, Buffer *out)
+{
+    idx_t count = duckdb_column_count(result);
+    for (idx_t i = 0; i < count; i++) {
+        const char *name = duckdb_column_name(result, i);
+        buffer_add_sized(out, slice_of_text(name ? name : ""));
     }
 }
 
@@ -164,36 +162,48 @@ static Code execute(EngineResult *result, Error *e)
     return code;
 }
 
-static void init_readers(EngineResult *result)
+/* Takes the names. */
+static Code init_columns(EngineResult *result, Buffer *names, Error *e)
 {
-    must(duckdb_column_count(&result->result) == result->column_count);
-    result->readers = x_new_array(ColumnReader, result->column_count + 1);
-    result->row = x_new_array(Value, result->column_count + 1);
-    for (uint32_t i = 0; i < result->column_count; i++) {
+    uint32_t count = (uint32_t)duckdb_column_count(&result->result);
+    result->column_count = count;
+    result->names = *names;
+    *names = (Buffer){0};
+    result->columns = x_new_array(EngineColumn, count + 1);
+    result->readers = x_new_array(ColumnReader, count + 1);
+    result->row = x_new_array(Value, count + 1);
+    Cursor at = cursor_of(buffer_slice(&result->names));
+    for (uint32_t i = 0; i < count; i++) {
+        must(cursor_sized(&at, &result->columns[i].name));
         duckdb_logical_type type = duckdb_column_logical_type(&result->result, i);
         engine__reader_init(&result->readers[i], type);
         result->columns[i].type = result->readers[i].type;
         duckdb_destroy_logical_type(&type);
+        if (!engine__reader_knows(result->readers[i].kind))
+            return fail(e, E_UNSUPPORTED, "column %u of the result has an unknown type", i + 1);
     }
+    return OK;
 }
 
 static Code start(EngineResult *result, Slice sql, Error *e)
 {
+    CLEANUP(buffer_done) Buffer with_casts = {0}, names = {0};
     TRY(prepare(result, sql, e));
-    keep_names(result);
-    CLEANUP(buffer_done) Buffer with_casts = {0};
-    if (needs_casts(result->statement, sql, &with_casts))
+    if (needs_casts(result->statement, sql, &with_casts)) {
+        add_statement_names(result->statement, &names);
         TRY(prepare(result, buffer_slice(&with_casts), e));
+    }
     TRY(bind_parameters(result, e));
     TRY(execute(result, e));
-    init_readers(result);
-    return OK;
+    if (names.size == 0)
+        add_result_names(&result->result, &names);
+    return init_columns(result, &names, e);
 }
 
 Code engine_run(EngineQuery *query, Slice sql, const EngineLimits *limits,
                 EngineResult **out_result, Error *e)
 {
-    if (memchr(sql.data, 0, sql.size))
+    if (sql.size && memchr(sql.data, 0, sql.size))
         return fail(e, E_INTERNAL, "a zero byte in printed SQL");
     CLEANUP(engine_result_free_ptr) EngineResult *result = x_new(EngineResult);
     result->query = query;

@@ -7,7 +7,6 @@
  */
 #include "engine/engine_int.h"
 
-#include <math.h>
 #include <string.h>
 
 static const struct {
@@ -172,7 +171,8 @@ static Type type_of_duckdb(duckdb_type kind)
 
 bool engine__reader_knows(duckdb_type kind)
 {
-    return kind == DUCKDB_TYPE_VARCHAR || type_of_duckdb(kind) != TYPE_TEXT;
+    return kind == DUCKDB_TYPE_VARCHAR || type_of_duckdb(kind) != TYPE_TEXT ||
+           kind == DUCKDB_TYPE_INVALID; /* that of a bare parameter, known once it is bound */
 }
 
 void engine__reader_init(ColumnReader *reader, duckdb_logical_type type)
@@ -181,7 +181,9 @@ void engine__reader_init(ColumnReader *reader, duckdb_logical_type type)
     reader->type = type_of_duckdb(reader->kind);
     if (reader->kind == DUCKDB_TYPE_DECIMAL) {
         reader->storage = duckdb_decimal_internal_type(type);
-        reader->divisor = pow(10, duckdb_decimal_scale(type));
+        reader->divisor = 1;
+        for (uint8_t i = 0; i < duckdb_decimal_scale(type); i++)
+            reader->divisor *= 10;
     }
 }
 
@@ -201,20 +203,30 @@ static Code read_wide(uint64_t lower, int64_t upper, bool is_unsigned, Value *ou
     return OK;
 }
 
-static double read_decimal(const ColumnReader *reader, idx_t row)
+static __int128 read_decimal_integer(const ColumnReader *reader, idx_t row)
 {
     switch (reader->storage) {
     case DUCKDB_TYPE_SMALLINT:
-        return ((const int16_t *)reader->data)[row] / reader->divisor;
+        return ((const int16_t *)reader->data)[row];
     case DUCKDB_TYPE_INTEGER:
-        return ((const int32_t *)reader->data)[row] / reader->divisor;
+        return ((const int32_t *)reader->data)[row];
     case DUCKDB_TYPE_BIGINT:
-        return (double)((const int64_t *)reader->data)[row] / reader->divisor;
+        return ((const int64_t *)reader->data)[row];
     default: {
         duckdb_hugeint v = ((const duckdb_hugeint *)reader->data)[row];
-        return duckdb_hugeint_to_double(v) / reader->divisor;
+        return (__int128)((unsigned __int128)(uint64_t)v.upper << 64 | v.lower);
     }
     }
+}
+
+/* As DuckDB's own cast: integers beyond 2^53 are split, so that only one rounding matters. */
+static double read_decimal(const ColumnReader *reader, idx_t row)
+{
+    __int128 v = read_decimal_integer(reader, row);
+    const __int128 exact = (__int128)1 << 53;
+    if (v >= -exact && v <= exact)
+        return (double)v / (double)reader->divisor;
+    return (double)(v / reader->divisor) + (double)(v % reader->divisor) / (double)reader->divisor;
 }
 
 static Code scale_timestamp(int64_t v, int64_t factor, Value *out, Error *e)
