@@ -29,26 +29,32 @@ typedef struct RowChange {
     Slice new_row;     /* row codec; for DELETE the last row */
     Slice old_row;     /* row codec of the version replaced; empty for INSERT */
     uint64_t old_seq;  /* version replaced; 0 for INSERT */
+    uint64_t old_prev_seq; /* the version that one replaced (Version.prev_seq); 0 = none */
     bool old_is_cold;  /* old_seq lies below the flush mark of the snapshot */
     uint64_t seq;      /* given by the committer */
 } RowChange;
 
-/* What a finished flush asks for: see table/flush.h. */
-typedef struct FlushCommit {
-    uint64_t from_seq, to_seq;  /* the flush mark was from_seq and becomes to_seq + 1 */
-    Slice segment_key, segment; /* entry of the segments family; empty when no row was live */
-    uint64_t *dead_seqs;        /* rows of the segment that died up to R … */
-    uint64_t *dead_at;          /* … and the seqs of their deaths */
-    size_t dead_count;
-    Slice state; /* the partition's new state record */
-} FlushCommit;
+/* A write beside the rows: partition state, segment entries, jobs, trims. */
+typedef enum RawKind { RAW_PUT, RAW_DELETE, RAW_DELETE_RANGE } RawKind;
+typedef struct RawWrite {
+    RawKind kind;
+    HotFamily family;
+    Slice key;
+    Slice value; /* RAW_DELETE_RANGE: the key where the range ends, exclusive */
+} RawWrite;
+
+/* A finished flush moves the flush mark over [from_seq, to_seq]. The committer adds what it alone knows: rows of that
+ * range that died after R. Every intent of the partition that was resolved before is then a conflict. */
+typedef struct FlushRange {
+    Partition partition;
+    uint64_t from_seq, to_seq;
+} FlushRange;
 
 typedef struct IntentPart {
     Table *table; /* a reference */
     Partition partition;
     RowChange *changes;
     size_t count, capacity;
-    FlushCommit *flush; /* NULL for row changes */
 } IntentPart;
 
 typedef struct Intent Intent;
@@ -66,6 +72,9 @@ struct Intent {
     bool durable;       /* acknowledge only after a sync */
     uint64_t *guards;   /* conflict keys beside those of the rows */
     size_t guard_count;
+    RawWrite *raw;
+    size_t raw_count, raw_capacity;
+    FlushRange *flush; /* NULL unless this is the commit of a flush */
     CatalogChange *catalog_change; /* owned; NULL for none */
     IntentDone *done;
     void *context;
@@ -82,3 +91,9 @@ void intent_unref_ptr(Intent **intent);
 IntentPart *intent_part(Intent *intent, Table *table, Partition partition);
 /* Adds a change; its slices are copied into the intent. E_TOO_LARGE above COMMIT_ROWS_MAX or COMMIT_BYTES_MAX. */
 CHECKED Code intent_add(Intent *intent, IntentPart *part, const RowChange *change, Error *e);
+/* Adds a write beside the rows; key and value are copied. */
+void intent_add_raw(Intent *intent, RawKind kind, HotFamily family, Slice key, Slice value);
+/* Adds a conflict key: E_CONFLICT when an intent with the same one was committed after R. */
+void intent_add_guard(Intent *intent, uint64_t guard);
+/* Takes the change; adds its guard. Once per intent. */
+void intent_set_catalog_change(Intent *intent, CatalogChange *change);

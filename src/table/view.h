@@ -32,6 +32,7 @@ CHECKED Code view_partition(ReadView *view, const Table *table, Partition partit
 /* One live row version. */
 typedef struct Version {
     uint64_t seq;
+    uint64_t prev_seq; /* the version this one replaced; 0 = none or no longer known */
     bool is_cold;  /* its home is a segment (seq below the flush mark); a hot copy may still exist */
     bool has_row;  /* `row` is loaded; false when only a segment has it */
     Slice row;     /* row codec */
@@ -64,15 +65,27 @@ CHECKED Code view_dead_at(ReadView *view, Partition partition, uint64_t seq, uin
 /* True when no row of any segment of the partition is dead at S (the check can then be left out). */
 CHECKED Code view_has_dead(ReadView *view, Partition partition, bool *out, Error *e);
 
-/* The state as it was at `at_seq` (feed low <= at_seq <= S), hot tier only: live versions with from < seq <= at_seq, ascending,
- * rebuilt from rows and history. This is how the first rows of a subscription are paged while the table changes. Rows
- * that are also in a segment are left out when `hot_only_from` (the flush mark) says so; see live/catchup.c. */
-typedef struct PastWalk PastWalk;
-CHECKED Code past_walk_open(ReadView *view, const Table *table, Partition partition, uint64_t after_seq,
-                            uint64_t at_seq, bool descending, PastWalk **out, Error *e);
-void past_walk_close(PastWalk *walk);
-void past_walk_close_ptr(PastWalk **walk);
-CHECKED Code past_walk_next(PastWalk *walk, bool *out_end, uint64_t *out_seq, Slice *out_row, Error *e);
+/* The state as it was at `at_seq` (feed low <= at_seq <= S), over both tiers: versions with min_seq <= seq <= max_seq that
+ * lived then, rebuilt from rows, history and segments. This is how the first rows of a subscription are paged while the
+ * table changes, without pinning anything. At most `limit` rows per page. Reads segments only when the range needs it: on workers. */
+typedef struct PastRow {
+    uint64_t seq;
+    Slice row; /* row codec, in the arena */
+} PastRow;
+typedef struct PastRange {
+    uint64_t at_seq;
+    uint64_t min_seq, max_seq; /* inclusive */
+    size_t limit;
+    bool descending; /* newest first */
+} PastRange;
+typedef struct PastResult {
+    PastRow *rows;
+    size_t count;      /* may be 0 although there is more */
+    bool more;         /* the range may hold more beyond this page … */
+    uint64_t resume_seq; /* … continue with this as min_seq (descending: as max_seq) */
+} PastResult;
+CHECKED Code view_past_page(ReadView *view, const Table *table, Partition partition, const PastRange *range,
+                            Arena *arena, PastResult *out, Error *e);
 
 /* The feed: every change with after < seq <= S, in seq order, with before-images. */
 typedef struct FeedChange {

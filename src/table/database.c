@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Opening and closing a data folder.
+ *
+ *   <folder>/LOCK      held while the server runs
+ *   <folder>/rocksdb/  the hot store
+ *   <folder>/storage/  the cold tier
+ *   <folder>/tmp/      DuckDB's spill files; emptied at start
+ *
+ * I1. The generator starts above the synced ceiling of the run before (seq.h).
+ * I2. After a stop that was not clean, unsynced commits of async tables may be gone while clients hold cursors past
+ *     them: the feed of those tables starts anew, above every seq a client can hold.
+ */
+#include "table/database.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/thread.h"
+#include "table/table_int.h"
+
+enum { SINKS_MAX = 64, PATH_BYTES = 4096 };
+
+struct Database {
+    FileLock *lock;
+    HotStore *hot;
+    Catalog *catalog;
+    EnginePool *engine, *flush_engine;
+    Committer *committer;
+    Pins *pins;
+    SeqGenerator generator;
+    _Atomic uint64_t last_seq;
+    _Atomic bool read_only;
+    uint64_t async_floor;
+    uint32_t feed_window_s;
+    ChangeSink sinks[SINKS_MAX];
+    size_t sink_count;
+    char storage_folder[PATH_BYTES];
+};
+
+Catalog *database_catalog(Database *db)
+{
+    return db->catalog;
+}
+HotStore *database_hot(Database *db)
+{
+    return db->hot;
+}
+EnginePool *database_engine(Database *db)
+{
+    return db->engine;
+}
+EnginePool *database_flush_engine(Database *db)
+{
+    return db->flush_engine;
+}
+const char *database_storage_folder(Database *db)
+{
+    return db->storage_folder;
+}
+uint32_t database_feed_window_s(Database *db)
+{
+    return db->feed_window_s;
+}
+Pins *database__pins(Database *db)
+{
+    return db->pins;
+}
+SeqGenerator *database__generator(Database *db)
+{
+    return &db->generator;
+}
+Committer *database__committer(Database *db)
+{
+    return db->committer;
+}
+uint64_t database__async_floor(Database *db)
+{
+    return db->async_floor;
+}
+
+/* Release and acquire: who reads the seq sees the commit's catalog change applied. */
+uint64_t database_last_seq(Database *db)
+{
+    return atomic_load_explicit(&db->last_seq, memory_order_acquire);
+}
+void database__set_last_seq(Database *db, uint64_t seq)
+{
+    atomic_store_explicit(&db->last_seq, seq, memory_order_release);
+}
+
+bool database_is_read_only(Database *db)
+{
+    return atomic_load_explicit(&db->read_only, memory_order_acquire);
+}
+void database__set_read_only(Database *db)
+{
+    atomic_store_explicit(&db->read_only, true, memory_order_release);
+}
+
+uint64_t database_next_id(Database *db)
+{
+    return seq_next(&db->generator, clock_wall_us());
+}
+
+void database_add_sink(Database *db, ChangeSink sink)
+{
+    must(db->sink_count < SINKS_MAX);
+    db->sinks[db->sink_count++] = sink;
+}
+
+const ChangeSink *database__sinks(Database *db, size_t *out_count)
+{
+    *out_count = db->sink_count;
+    return db->sinks;
+}
+
+void database_stats(Database *db, DatabaseStats *out)
+{
+    committer_stats(db->committer, out);
+}
+
+/* ---- opening ---- */
+
+static Code join_path(const char *folder, const char *name, char out[PATH_BYTES], Error *e)
+{
+    int size = snprintf(out, PATH_BYTES, "%s/%s", folder, name);
+    if (size < 0 || size >= PATH_BYTES)
+        return fail(e, E_TOO_LARGE, "the path of the data folder is too long");
+    return OK;
+}
+
+static Code open_folders(Database *db, const char *folder, Error *e)
+{
+    char path[PATH_BYTES];
+    TRY(file_make_folders(folder, 0700, e));
+    TRY(join_path(folder, "LOCK", path, e));
+    Code code = file_lock(path, &db->lock, e);
+    if (code == E_LOCKED)
+        return fail(e, E_LOCKED, "another server is using the data folder %s; stop it or choose another "
+                                 "folder with KALAMDB_DATA_DIR", folder);
+    if (code != OK)
+        return code;
+    TRY(join_path(folder, "storage", db->storage_folder, e));
+    TRY(file_make_folders(db->storage_folder, 0700, e));
+    TRY(join_path(folder, "tmp", path, e));
+    return file_make_folders(path, 0700, e);
+}
+
+static Code open_engines(Database *db, const DatabaseOptions *options, Error *e)
+{
+    char path[PATH_BYTES], flush_path[PATH_BYTES];
+    TRY(join_path(options->folder, "tmp/statements", path, e));
+    TRY(join_path(options->folder, "tmp/flush", flush_path, e));
+    EngineConfig config = options->engine;
+    config.allowed_folder = db->storage_folder;
+    config.temp_directory = path;
+    TRY(engine_pool_new(&config, &db->engine, e));
+    config.instances = 1;
+    config.temp_directory = flush_path;
+    return engine_pool_new(&config, &db->flush_engine, e);
+}
+
+static Code read_u64(HotSnapshot *snapshot, Arena *arena, Slice key, uint64_t fallback, uint64_t *out,
+                     Error *e)
+{
+    Slice value;
+    Code code = hot_get(snapshot, HOT_BLOCKING, HOT_SYSTEM, key, arena, &value, e);
+    if (code == E_NOT_FOUND) {
+        *out = fallback;
+        return OK;
+    }
+    if (code != OK)
+        return code;
+    if (!table__decode_u64(value, out))
+        return fail(e, E_CORRUPT, "the record %.*s is damaged", SLICE_ARGS(key));
+    return OK;
+}
+
+static void put_u64(Database *db, HotBatch *batch, Slice key, uint64_t v)
+{
+    char value[8];
+    table__encode_u64(v, value);
+    hot_batch_put(batch, db->hot, HOT_SYSTEM, key, slice_of(value, sizeof value));
+}
+
+typedef struct StoredState {
+    uint64_t format, last_seq, ceiling, clean, async_floor;
+} StoredState;
+
+static Code read_state(Database *db, StoredState *out, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    HotSnapshot *snapshot = hot_snapshot_new(db->hot);
+    Code code = read_u64(snapshot, arena, SYSTEM_KEY_FORMAT, 0, &out->format, e);
+    if (code == OK)
+        code = read_u64(snapshot, arena, SYSTEM_KEY_LAST_SEQ, 0, &out->last_seq, e);
+    if (code == OK)
+        code = read_u64(snapshot, arena, SYSTEM_KEY_CEILING, 0, &out->ceiling, e);
+    if (code == OK)
+        code = read_u64(snapshot, arena, SYSTEM_KEY_CLEAN, 0, &out->clean, e);
+    if (code == OK)
+        code = read_u64(snapshot, arena, SYSTEM_KEY_ASYNC_FLOOR, 0, &out->async_floor, e);
+    hot_snapshot_free(snapshot);
+    return code;
+}
+
+/* Brings seqs and the async floor up to date and marks the folder as in use, in one synced batch. */
+static Code start_run(Database *db, uint32_t node, Error *e)
+{
+    StoredState state;
+    TRY(read_state(db, &state, e));
+    if (state.format != 0 && state.format != FORMAT_VERSION)
+        return fail(e, E_FORMAT_VERSION,
+                    "the data folder has format version %llu and this server reads version %d; start the server "
+                    "version that wrote it, or choose another folder",
+                    (unsigned long long)state.format, FORMAT_VERSION);
+    uint64_t highest = state.ceiling > state.last_seq ? state.ceiling : state.last_seq;
+    seq_init(&db->generator, node, highest); /* I1 */
+    HotBatch *batch = hot_batch_new();
+    db->async_floor = state.async_floor;
+    uint64_t last_seq = state.last_seq;
+    if (state.format != 0 && !state.clean) { /* I2 */
+        last_seq = db->async_floor = seq_next(&db->generator, clock_wall_us());
+        put_u64(db, batch, SYSTEM_KEY_ASYNC_FLOOR, db->async_floor);
+        put_u64(db, batch, SYSTEM_KEY_LAST_SEQ, last_seq);
+        if (last_seq > highest)
+            highest = last_seq;
+    }
+    put_u64(db, batch, SYSTEM_KEY_CEILING, highest);
+    put_u64(db, batch, SYSTEM_KEY_FORMAT, FORMAT_VERSION);
+    hot_batch_delete(batch, db->hot, HOT_SYSTEM, SYSTEM_KEY_CLEAN);
+    Code code = hot_write(db->hot, batch, true, e);
+    hot_batch_free(batch);
+    atomic_store(&db->generator.ceiling, highest);
+    database__set_last_seq(db, last_seq);
+    return code;
+}
+
+static Code open_all(Database *db, const DatabaseOptions *options, Error *e)
+{
+    char path[PATH_BYTES];
+    TRY(open_folders(db, options->folder, e));
+    TRY(join_path(options->folder, "rocksdb", path, e));
+    TRY(hot_open(path, &options->hot, &db->hot, e));
+    TRY(start_run(db, options->node, e));
+    TRY(catalog_open(db->hot, &db->catalog, e));
+    TRY(open_engines(db, options, e));
+    return committer_start(db, database_last_seq(db), &db->committer, e);
+}
+
+Code database_open(const DatabaseOptions *options, Database **out, Error *e)
+{
+    Database *db = x_new(Database);
+    db->feed_window_s = options->feed_window_s;
+    db->pins = pins_new();
+    Code code = open_all(db, options, e);
+    if (code != OK) {
+        database_close(db);
+        return code;
+    }
+    *out = db;
+    return OK;
+}
+
+/* Everything acknowledged is synced already; this makes async commits durable and says so. */
+static void mark_clean(Database *db)
+{
+    HotBatch *batch = hot_batch_new();
+    put_u64(db, batch, SYSTEM_KEY_CLEAN, 1);
+    put_u64(db, batch, SYSTEM_KEY_CEILING, atomic_load(&db->generator.last)); /* nothing above was given out */
+    Error ignored;
+    if (hot_write(db->hot, batch, true, &ignored) != OK)
+        database__set_read_only(db); /* the next start treats the stop as unclean, which is safe */
+    hot_batch_free(batch);
+}
+
+void database_close(Database *db)
+{
+    if (!db)
+        return;
+    if (db->committer) {
+        committer_stop(db->committer);
+        if (!database_is_read_only(db))
+            mark_clean(db);
+    }
+    committer_free(db->committer);
+    engine_pool_free(db->flush_engine);
+    engine_pool_free(db->engine);
+    catalog_close(db->catalog);
+    hot_close(db->hot);
+    pins_free(db->pins);
+    file_unlock(db->lock);
+    free(db);
+}
+
+/* ---- committing from a thread that may wait ---- */
+
+Code database_submit(Database *db, Intent *intent, Error *e)
+{
+    return committer_submit(db->committer, intent, e);
+}
+
+typedef struct Waiter {
+    Mutex lock;
+    Cond ended;
+    bool has_ended; /* guarded by lock */
+    Code code;
+    Error error;
+} Waiter;
+
+static void wake_waiter(void *context, Intent *intent, Code code, const Error *error)
+{
+    (void)intent;
+    Waiter *waiter = (Waiter *)context;
+    MUTEX_SCOPE(&waiter->lock);
+    waiter->code = code;
+    waiter->error = *error;
+    waiter->has_ended = true;
+    cond_signal(&waiter->ended);
+}
+
+Code database_commit(Database *db, Intent *intent, Error *e)
+{
+    must(thread_kind() != THREAD_LOOP);
+    Waiter waiter = {0};
+    mutex_init(&waiter.lock);
+    cond_init(&waiter.ended);
+    intent->done = wake_waiter;
+    intent->context = &waiter;
+    Code code = database_submit(db, intent_ref(intent), e);
+    if (code != OK) {
+        intent_unref(intent);
+    } else {
+        mutex_lock(&waiter.lock);
+        while (!waiter.has_ended)
+            cond_wait(&waiter.ended, &waiter.lock);
+        mutex_unlock(&waiter.lock);
+        code = waiter.code;
+        if (code != OK && e)
+            *e = waiter.error;
+    }
+    cond_done(&waiter.ended);
+    mutex_done(&waiter.lock);
+    return code;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of table/ share: keys, version headers, the parts of a Database.
+ *
+ * Keys (docs/formats/keys.md): partition = table id u32 | user u64, then seq u64 or the encoded primary key.
+ *
+ *   rows     p|seq  -> header(kind, seq - prev) row     the newest version of a row, or its tombstone
+ *   history  p|seq  -> header(kind, seq - prev, superseded - seq) row
+ *   heads    p|key  -> seq                              of every live row, hot or cold
+ *   dead     p|seq  -> seq of death                     for rows of segments
+ *   segments p|min seq -> SegmentEntry (cold/)
+ *   system   'p'|p  -> PartitionState · 'x'|table id -> a dropped table whose files are still there
+ */
+#pragma once
+
+#include "table/flush.h"
+#include "table/seq.h"
+#include "table/view.h"
+
+enum { PARTITION_BYTES = 12, SEQ_BYTES = 8, SEQ_KEY_BYTES = PARTITION_BYTES + SEQ_BYTES };
+
+typedef struct SeqKey {
+    char bytes[SEQ_KEY_BYTES];
+} SeqKey;
+
+SeqKey table__seq_key(Partition partition, uint64_t seq);
+static inline Slice table__key_slice(const SeqKey *key)
+{
+    return (Slice){key->bytes, SEQ_KEY_BYTES};
+}
+/* False when the bytes are no such key. */
+bool table__read_seq_key(Slice bytes, Partition *out_partition, uint64_t *out_seq);
+/* `p` alone, as a prefix of SEQ_KEY_BYTES - SEQ_BYTES bytes. */
+static inline Slice table__partition_slice(const SeqKey *key)
+{
+    return (Slice){key->bytes, PARTITION_BYTES};
+}
+void table__add_head_key(Buffer *out, Partition partition, Slice key);
+Slice table__state_key(Arena *arena, Partition partition);
+void table__encode_u64(uint64_t v, char out[8]);
+bool table__decode_u64(Slice bytes, uint64_t *out);
+void table__encode_state(const PartitionState *state, Buffer *out);
+CHECKED Code table__decode_state(Slice bytes, PartitionState *out, Error *e);
+
+typedef enum VersionKind { VERSION_LIVE = 1, VERSION_TOMBSTONE = 2 } VersionKind;
+typedef struct VersionHeader {
+    VersionKind kind;
+    uint64_t prev_seq;      /* 0 = none */
+    uint64_t superseded_by; /* history only */
+    Slice row;
+} VersionHeader;
+/* rows: superseded_by is 0 and not written. */
+void table__encode_row(const SeqKey *key, const VersionHeader *header, Buffer *out);
+void table__encode_history(const SeqKey *key, const VersionHeader *header, Buffer *out);
+CHECKED Code table__decode_row(Slice key, Slice value, VersionHeader *out, Error *e);
+CHECKED Code table__decode_history(Slice key, Slice value, VersionHeader *out, Error *e);
+
+/* Encoded primary key of an encoded row. E_CORRUPT when it does not decode. */
+CHECKED Code table__key_of_row(const Schema *schema, Slice row, Arena *arena, Slice *out_key, Error *e);
+
+/* What is kept of a dropped table until its files are gone: kind, namespace and name. Texts borrow from the bytes. */
+void table__encode_dropped(const Table *table, Buffer *out);
+CHECKED Code table__decode_dropped(Slice key, Slice value, Table *out, Error *e);
+
+/* The lowest seq that lives in a STREAM at this moment; 0 for other tables. */
+uint64_t table__ttl_floor(const Table *table);
+
+/* ---- conflict.c: what was committed lately, by the committer thread only ---- */
+typedef struct Conflicts Conflicts;
+Conflicts *conflicts_new(uint64_t start_seq);
+void conflicts_free(Conflicts *conflicts);
+uint64_t conflicts_key(Partition partition, Slice key);
+uint64_t conflicts_version_key(Partition partition, uint64_t seq);
+uint64_t conflicts_layout_key(Partition partition);
+/* True when `key` was committed after read_seq, or when that can no longer be told. */
+bool conflicts_hit(const Conflicts *conflicts, uint64_t key, uint64_t read_seq);
+/* Notes that `key` was committed at seq; a version of a partition that died then is noted with it (0 = none). */
+void conflicts_note(Conflicts *conflicts, uint64_t key, uint64_t seq, Partition partition, uint64_t died_seq);
+/* Calls back for every noted death after read_seq of a version in [from, to]; false when too old to tell. */
+bool conflicts_deaths(const Conflicts *conflicts, const FlushRange *range, uint64_t read_seq,
+                      void (*visit)(void *context, uint64_t died_seq, uint64_t at), void *context);
+
+/* ---- committer.c ---- */
+typedef struct Committer Committer;
+CHECKED Code committer_start(Database *db, uint64_t last_seq, Committer **out, Error *e);
+/* Refuses new intents, ends the queued ones, joins. */
+void committer_stop(Committer *committer);
+void committer_free(Committer *committer);
+CHECKED Code committer_submit(Committer *committer, Intent *intent, Error *e);
+void committer_stats(Committer *committer, DatabaseStats *out);
+
+/* ---- pins.c: which statements may still read segment files ---- */
+typedef struct Pins Pins;
+Pins *pins_new(void);
+void pins_free(Pins *pins);
+uint64_t pins_add(Pins *pins);
+void pins_remove(Pins *pins, uint64_t pin);
+/* Waits until every pin that exists now is gone. Not on loops. */
+void pins_wait(Pins *pins);
+
+/* ---- view.c, folder.c ---- */
+Database *view__database(const ReadView *view);
+struct SegmentList;
+CHECKED Code view__segment_list(ReadView *view, const Table *table, Partition partition,
+                                const struct SegmentEntry *entries, size_t count, Arena *arena,
+                                struct SegmentList *out, Error *e);
+/* The folder of a partition's segments, relative to the storage folder. */
+CHECKED Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Partition partition,
+                           Arena *arena, Slice *out, Error *e);
+
+Pins *database__pins(Database *db);
+SeqGenerator *database__generator(Database *db);
+Committer *database__committer(Database *db);
+const ChangeSink *database__sinks(Database *db, size_t *out_count);
+uint64_t database__async_floor(Database *db);
+void database__set_last_seq(Database *db, uint64_t seq);
+void database__set_read_only(Database *db);
+
+/* Keys of the system family that table/ owns. */
+#define SYSTEM_KEY_LAST_SEQ SLICE("last_seq")
+#define SYSTEM_KEY_CEILING SLICE("seq_ceiling")
+#define SYSTEM_KEY_FORMAT SLICE("format")
+#define SYSTEM_KEY_CLEAN SLICE("clean_stop")
+#define SYSTEM_KEY_ASYNC_FLOOR SLICE("async_floor")
+enum { SYSTEM_PREFIX_PARTITION = 'p', SYSTEM_PREFIX_DROPPED = 'x', FORMAT_VERSION = 1 };
