@@ -30,6 +30,7 @@ typedef enum ExprKind {
     EXPR_CALL,      /* name(items) */
     EXPR_EXISTS,    /* EXISTS (select) */
     EXPR_SUBQUERY,  /* (select) as a scalar */
+    EXPR_INTERVAL,  /* INTERVAL '1 day' */
     EXPR_DEFAULT,   /* the keyword DEFAULT in VALUES or SET */
 } ExprKind;
 
@@ -70,27 +71,39 @@ typedef struct Window { /* OVER (…) */
     Expr *frame_start_expr, *frame_end_expr; /* for n PRECEDING, n FOLLOWING */
 } Window;
 
+/* Only the fields that the kind names are valid; the union's other members are not. */
 struct Expr {
     ExprKind kind;
     uint32_t offset;
-    Operator op;
-    IsKind is;
-    bool negated;          /* IS NOT, NOT BETWEEN, NOT IN, NOT LIKE, NOT EXISTS */
-    bool ignore_case;      /* ILIKE */
-    bool distinct;         /* count(DISTINCT x) */
-    bool star;             /* count(*) */
-    Type type;             /* EXPR_CAST */
-    uint32_t parameter;    /* EXPR_PARAMETER */
     uint32_t item_count;
+    uint16_t height;       /* of the tree below; at most SQL_NESTING_MAX */
+    Operator op : 8;
+    IsKind is : 8;
+    bool negated : 1;      /* IS NOT, NOT BETWEEN, NOT IN, NOT LIKE, NOT EXISTS */
+    bool ignore_case : 1;  /* ILIKE */
+    bool distinct : 1;     /* EXPR_CALL: count(DISTINCT x) */
+    bool star : 1;         /* EXPR_CALL: count(*) */
+    uint32_t parameter;    /* EXPR_PARAMETER */
+    Type type;             /* EXPR_CAST */
     Expr **items;          /* list, arguments, WHEN/THEN pairs */
-    Expr *left, *right, *third;
-    Select *select;
-    Window *window;        /* EXPR_CALL: NULL without OVER */
-    OrderItem *call_order; /* EXPR_CALL: string_agg(x, ',' ORDER BY y) */
-    uint32_t call_order_count;
-    Slice name;            /* EXPR_CALL: as written */
-    ColumnName column;     /* EXPR_COLUMN */
-    Value value;           /* EXPR_LITERAL: BOOLEAN, BIGINT, DOUBLE, TEXT, TIMESTAMP or NULL */
+    union {
+        Value value;       /* EXPR_LITERAL: BOOLEAN, BIGINT, DOUBLE, TEXT, TIMESTAMP or NULL */
+        ColumnName column; /* EXPR_COLUMN */
+        struct {
+            Expr *left, *right, *third;
+            Select *select;
+        };
+        struct {                   /* EXPR_CALL */
+            Slice name;            /* as written */
+            Window *window;        /* NULL without OVER */
+            OrderItem *call_order; /* string_agg(x, ',' ORDER BY y) */
+            uint32_t call_order_count;
+        };
+        struct {               /* EXPR_INTERVAL */
+            int32_t months;
+            int64_t interval_us;
+        };
+    };
 };
 
 /* ---- SELECT ---- */
@@ -139,6 +152,7 @@ typedef struct WithTable {
 /* A plain SELECT (set_operation SET_NONE), or left UNION right. WITH, ORDER BY and LIMIT belong to either. */
 struct Select {
     uint32_t offset;
+    uint16_t height; /* of the highest expression in it, sub-selects included */
     SetOperation set_operation;
     bool set_all;
     Select *left, *right;
