@@ -27,23 +27,21 @@ typedef struct Cast {
     Error *e;
 } Cast;
 
-/* The value for a message: cut at a character's start. */
+/* The value for a message: its start, cut between characters; always UTF-8, without NUL. */
 static Slice shown(const Value *value, Buffer *scratch)
 {
-    Slice text = value->bytes;
-    if (!type_is_text(value->type)) {
-        Value part = *value;
-        if (part.type == TYPE_BYTES && part.bytes.size > SHOWN_BYTES_MAX)
-            part.bytes.size = SHOWN_BYTES_MAX;
-        value_print(&part, scratch);
-        text = buffer_slice(scratch);
+    Value part = *value;
+    if (type_is_text(part.type) || part.type == TYPE_BYTES) {
+        size_t size = part.bytes.size < SHOWN_BYTES_MAX ? part.bytes.size : SHOWN_BYTES_MAX;
+        while (size > 0 && size < part.bytes.size &&
+               ((unsigned char)part.bytes.data[size] & 0xC0) == 0x80)
+            size--;
+        part.bytes.size = size;
+        if (!slice_is_utf8(part.bytes) || (size && memchr(part.bytes.data, 0, size)))
+            part.type = TYPE_BYTES;
     }
-    if (text.size <= SHOWN_BYTES_MAX)
-        return text;
-    size_t size = SHOWN_BYTES_MAX;
-    while (size > 0 && ((unsigned char)text.data[size] & 0xC0) == 0x80)
-        size--;
-    return slice_of(text.data, size);
+    value_print(&part, scratch);
+    return buffer_slice(scratch);
 }
 
 static const char *expected(Type type)

@@ -47,8 +47,7 @@ static void put_default(const Column *column, Buffer *out)
     if (value->is_null)
         return;
     must(value->type == column->type);
-    unsigned char *at =
-        (unsigned char *)buffer_reserve(out, data__payload_bytes_max(value));
+    unsigned char *at = (unsigned char *)buffer_reserve(out, data__payload_bytes_max(value));
     out->size += (size_t)(data__put_payload(at, value) - at);
 }
 

@@ -4,8 +4,8 @@
  * reads back to the same value. strtod and printf are used in the C locale, which the process never
  * leaves.
  */
-#include <math.h>
 #include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 

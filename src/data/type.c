@@ -94,7 +94,8 @@ static bool cut_argument(Slice *s)
     if (s->size == 0 || s->data[s->size - 1] != ')')
         return true;
     size_t at = s->size - 1;
-    while (at > 0 && ((s->data[at - 1] >= '0' && s->data[at - 1] <= '9') || is_blank(s->data[at - 1])))
+    while (at > 0 &&
+           ((s->data[at - 1] >= '0' && s->data[at - 1] <= '9') || is_blank(s->data[at - 1])))
         at--;
     if (at == 0 || s->data[at - 1] != '(')
         return false;

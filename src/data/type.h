@@ -10,16 +10,16 @@
 typedef enum Type {
     TYPE_NULL = 0, /* the type of an untyped NULL literal or parameter, never of a column */
     TYPE_BOOLEAN = 0x01,
-    TYPE_INT = 0x02,       /* 32 bit */
-    TYPE_BIGINT = 0x03,    /* 64 bit */
+    TYPE_INT = 0x02,    /* 32 bit */
+    TYPE_BIGINT = 0x03, /* 64 bit */
     TYPE_DOUBLE = 0x04,
     TYPE_FLOAT = 0x05,
     TYPE_TEXT = 0x06,      /* UTF-8 */
     TYPE_TIMESTAMP = 0x07, /* microseconds since 1970-01-01 00:00 UTC */
     TYPE_JSON = 0x0B,      /* the JSON text as sent */
     TYPE_BYTES = 0x0C,
-    TYPE_UUID = 0x0E,      /* 16 bytes, big-endian */
-    TYPE_SMALLINT = 0x10,  /* 16 bit */
+    TYPE_UUID = 0x0E,     /* 16 bytes, big-endian */
+    TYPE_SMALLINT = 0x10, /* 16 bit */
 } Type;
 
 typedef struct TypeInfo {

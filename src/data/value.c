@@ -16,7 +16,8 @@ bool value_comparable(Type a, Type b)
 {
     if (a == TYPE_NULL || b == TYPE_NULL)
         return false;
-    return a == b || (type_is_number(a) && type_is_number(b)) || (type_is_text(a) && type_is_text(b));
+    return a == b || (type_is_number(a) && type_is_number(b)) ||
+           (type_is_text(a) && type_is_text(b));
 }
 
 static int compare_reals(double a, double b)
@@ -36,7 +37,8 @@ static int compare_integer_with_real(int64_t integer, double real)
     int64_t whole = (int64_t)real;
     if (integer != whole)
         return THREE_WAY(integer, whole);
-    return THREE_WAY((double)whole, real); /* a fraction exists below 2^53 only, where this is exact */
+    return THREE_WAY((double)whole,
+                     real); /* a fraction exists below 2^53 only, where this is exact */
 }
 
 static int compare_numbers(const Value *a, const Value *b)
@@ -91,7 +93,8 @@ bool value_identical(const Value *a, const Value *b)
     if (a->is_null)
         return true;
     if (a->type == TYPE_FLOAT || a->type == TYPE_DOUBLE) /* 0.0 becoming -0.0 is a change */
-        return memcmp(&a->real, &b->real, sizeof a->real) == 0 || (isnan(a->real) && isnan(b->real));
+        return memcmp(&a->real, &b->real, sizeof a->real) == 0 ||
+               (isnan(a->real) && isnan(b->real));
     return value_compare(a, b) == 0;
 }
 

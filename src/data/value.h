@@ -14,9 +14,9 @@ typedef struct Value {
     bool is_null; /* a NULL keeps its type; TYPE_NULL is always null */
     union {
         bool boolean;
-        int64_t integer;   /* SMALLINT, INT, BIGINT; TIMESTAMP in microseconds */
-        double real;       /* FLOAT (already rounded to float), DOUBLE */
-        Slice bytes;       /* TEXT, JSON, BYTES */
+        int64_t integer; /* SMALLINT, INT, BIGINT; TIMESTAMP in microseconds */
+        double real;     /* FLOAT (already rounded to float), DOUBLE */
+        Slice bytes;     /* TEXT, JSON, BYTES */
         uint8_t uuid[16];
     };
 } Value;

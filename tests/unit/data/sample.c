@@ -50,8 +50,8 @@ void sample_chat_row(Value values[5])
     values[4] = value_integer(TYPE_TIMESTAMP, INT64_C(1795234032123456));
 }
 
-static const Type all_types[] = {TYPE_BIGINT, TYPE_BOOLEAN, TYPE_SMALLINT,  TYPE_INT,
-                                 TYPE_FLOAT,  TYPE_DOUBLE,  TYPE_TEXT,      TYPE_TIMESTAMP,
+static const Type all_types[] = {TYPE_BIGINT, TYPE_BOOLEAN, TYPE_SMALLINT, TYPE_INT,
+                                 TYPE_FLOAT,  TYPE_DOUBLE,  TYPE_TEXT,     TYPE_TIMESTAMP,
                                  TYPE_JSON,   TYPE_BYTES,   TYPE_UUID};
 
 Schema sample_all_schema(Column columns[SAMPLE_COLUMNS_MAX])

@@ -57,7 +57,8 @@ TEST("text does not convert to a number as a client that quotes its keys expects
     check_text("1e300", TYPE_BIGINT, NULL);
     check_text("2147483648", TYPE_INT, NULL);
     check_text("32768", TYPE_SMALLINT, NULL);
-    static const char *const bad[] = {"", " ", "abc", "1x", "0x10", "--1", ".", "-", "1e", "1 2", "nan", "1_000"};
+    static const char *const bad[] = {"",  " ", "abc", "1x",  "0x10", "--1",
+                                      ".", "-", "1e",  "1 2", "nan",  "1_000"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         check_text(bad[i], TYPE_BIGINT, NULL);
     check_text("1.25", TYPE_DOUBLE, "1.25");
@@ -141,6 +142,16 @@ TEST("a NULL loses its nullness or does not get the type")
     Value from = value_null(TYPE_NULL), out;
     CHECK_OK(value_cast(&from, TYPE_UUID, "column 'c'", arena, &out, e));
     CHECK(out.is_null && out.type == TYPE_UUID);
+    arena_free(arena);
+}
+
+TEST("a message ends at a zero byte or is not UTF-8 when the value is not")
+{
+    arena = arena_new();
+    Error error = {0};
+    Value from = value_text(SLICE("\xFF\0x")), out;
+    CHECK_INT(value_cast(&from, TYPE_INT, "column 'c'", arena, &out, &error), E_CONSTRAINT);
+    CHECK_TEXT(error.text, "Invalid INT literal '\\xFF\\x00x' for column 'c': expected a number");
     arena_free(arena);
 }
 

@@ -85,7 +85,8 @@ TEST("keys do not sort as their values, or one is the start of another")
         for (int i = 0; i < 2; i++) {
             size[i] = test_random() % 8;
             for (size_t at = 0; at < size[i]; at++)
-                text[i][at] = "\0\1\2\xFE\xFF" "a"[test_random() % 6];
+                text[i][at] = "\0\1\2\xFE\xFF"
+                              "a"[test_random() % 6];
         }
         check_pair(value_text(slice_of(text[0], size[0])), value_text(slice_of(text[1], size[1])));
     }
@@ -159,7 +160,8 @@ TEST("bytes that no value encodes to are decoded")
 TEST("a key is not found in front of other bytes")
 {
     Arena *arena = arena_new();
-    Slice left = SLICE("ab\0\xFF" "c\0\1rest");
+    Slice left = SLICE("ab\0\xFF"
+                       "c\0\1rest");
     Value value;
     CHECK_OK(key_decode(&left, TYPE_TEXT, arena, &value, e));
     CHECK_SLICE(value.bytes, SLICE("ab\0c"));

@@ -171,22 +171,22 @@ static void check_forged(uint32_t version, Slice body, Code want)
 
 TEST("fields that come twice, have an unknown tag or are no value pass under a right checksum")
 {
-    check_forged(1, SLICE("\x01\x02"), OK);                           /* no fields at all */
-    check_forged(1, SLICE("\x02\x02"), E_CORRUPT);                    /* another format */
-    check_forged(1, SLICE("\x01\x00"), E_CORRUPT);                    /* schema version 0 */
-    check_forged(1, SLICE("\x01\x02\x23\x02\x03\x02"), E_CORRUPT);    /* step 0 */
-    check_forged(1, SLICE("\x01\x02\x28\x02"), E_CORRUPT);            /* tag 8 */
-    check_forged(1, SLICE("\x01\x02\x23"), E_CORRUPT);                /* no payload */
-    check_forged(1, SLICE("\x01\x02\x3E\x01"), E_CORRUPT);            /* a run of one */
-    check_forged(1, SLICE("\x01\x02\x3E\xFF\xFF\x7F"), E_CORRUPT);    /* a huge run */
-    check_forged(1, SLICE("\x01\x02\x66\x05zzz"), E_CORRUPT);         /* text past the end */
-    check_forged(1, SLICE("\x01\x02\x21\x02"), E_CORRUPT);            /* boolean 2 */
-    check_forged(1, SLICE("\x01\x02\xE1\x7F\x02"), E_CORRUPT);        /* dropped, but no value */
+    check_forged(1, SLICE("\x01\x02"), OK);                        /* no fields at all */
+    check_forged(1, SLICE("\x02\x02"), E_CORRUPT);                 /* another format */
+    check_forged(1, SLICE("\x01\x00"), E_CORRUPT);                 /* schema version 0 */
+    check_forged(1, SLICE("\x01\x02\x23\x02\x03\x02"), E_CORRUPT); /* step 0 */
+    check_forged(1, SLICE("\x01\x02\x28\x02"), E_CORRUPT);         /* tag 8 */
+    check_forged(1, SLICE("\x01\x02\x23"), E_CORRUPT);             /* no payload */
+    check_forged(1, SLICE("\x01\x02\x3E\x01"), E_CORRUPT);         /* a run of one */
+    check_forged(1, SLICE("\x01\x02\x3E\xFF\xFF\x7F"), E_CORRUPT); /* a huge run */
+    check_forged(1, SLICE("\x01\x02\x66\x05zzz"), E_CORRUPT);      /* text past the end */
+    check_forged(1, SLICE("\x01\x02\x21\x02"), E_CORRUPT);         /* boolean 2 */
+    check_forged(1, SLICE("\x01\x02\xE1\x7F\x02"), E_CORRUPT);     /* dropped, but no value */
     check_forged(1, SLICE("\x01\x02\xFE\xFF\xFF\xFF\xFF\x03\x02"), E_CORRUPT); /* id overflow */
-    check_forged(1, SLICE("\x01\x02\x3E\x05"), OK);                   /* five NULLs */
+    check_forged(1, SLICE("\x01\x02\x3E\x05"), OK);                            /* five NULLs */
     check_forged(2, SLICE("\x01\x02\x3E\x05"), OK);
-    check_forged(2, SLICE("\x01\x02\x3E\x04"), E_CORRUPT);            /* own version, one missing */
-    check_forged(2, SLICE("\x01\x02\x3E\x06"), E_CORRUPT);            /* own version, one unknown */
+    check_forged(2, SLICE("\x01\x02\x3E\x04"), E_CORRUPT); /* own version, one missing */
+    check_forged(2, SLICE("\x01\x02\x3E\x06"), E_CORRUPT); /* own version, one unknown */
 }
 
 static Value random_value(Type type, const char *random_bytes)
@@ -221,8 +221,8 @@ static Value random_value(Type type, const char *random_bytes)
 
 TEST("some row of random columns, gaps and NULLs does not read back")
 {
-    static const Type types[] = {TYPE_BOOLEAN, TYPE_SMALLINT, TYPE_INT,       TYPE_BIGINT,
-                                 TYPE_FLOAT,   TYPE_DOUBLE,   TYPE_TEXT,      TYPE_TIMESTAMP,
+    static const Type types[] = {TYPE_BOOLEAN, TYPE_SMALLINT, TYPE_INT,  TYPE_BIGINT,
+                                 TYPE_FLOAT,   TYPE_DOUBLE,   TYPE_TEXT, TYPE_TIMESTAMP,
                                  TYPE_JSON,    TYPE_BYTES,    TYPE_UUID};
     char random_bytes[300];
     for (size_t i = 0; i < sizeof random_bytes; i++)

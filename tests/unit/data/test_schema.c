@@ -102,27 +102,71 @@ static void check_forged(Slice body, Code want)
 TEST("a schema that breaks an invariant passes under a right checksum")
 {
     /* format, version, next field id, key + 1, count, then: id, name, type, flags, default */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\3\3\0"), OK);
-    check_forged(SLICE("\2\1\2\1\1" "\1\1a\3\3\0"), E_CORRUPT);    /* format */
-    check_forged(SLICE("\1\0\2\1\1" "\1\1a\3\3\0"), E_CORRUPT);    /* version 0 */
-    check_forged(SLICE("\1\1\2\1\0"), E_CORRUPT);                  /* no columns */
-    check_forged(SLICE("\1\1\2\2\1" "\1\1a\3\3\0"), E_CORRUPT);    /* key past the end */
-    check_forged(SLICE("\1\1\2\0\1" "\1\1a\3\3\0"), E_CORRUPT);    /* key not announced */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\3\1\0"), E_CORRUPT);    /* key not flagged */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\3\2\0"), E_CORRUPT);    /* key may be null */
-    check_forged(SLICE("\1\1\1\1\1" "\1\1a\3\3\0"), E_CORRUPT);    /* id not below the next */
-    check_forged(SLICE("\1\1\2\1\1" "\0\1a\3\3\0"), E_CORRUPT);    /* id 0 */
-    check_forged(SLICE("\1\1\2\1\1" "\1\0\3\3\0"), E_CORRUPT);     /* no name */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1\xFF\3\3\0"), E_CORRUPT); /* name is not UTF-8 */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\0\3\0"), E_CORRUPT);    /* type NULL */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\x08\3\0"), E_CORRUPT);  /* type unknown */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\3\7\0"), E_CORRUPT);    /* flag unknown */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\3\3\7"), E_CORRUPT);    /* default unknown */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\3\3\1"), E_CORRUPT);    /* literal cut off */
-    check_forged(SLICE("\1\1\2\1\1" "\1\1a\3\3\0\0"), E_CORRUPT);  /* bytes too many */
-    check_forged(SLICE("\1\1\3\1\2" "\1\1a\3\3\0\2\1b\3\0\0"), OK);
-    check_forged(SLICE("\1\1\3\1\2" "\1\1a\3\3\0\2\1A\3\0\0"), E_CORRUPT); /* same name */
-    check_forged(SLICE("\1\1\3\1\2" "\2\1a\3\3\0\1\1b\3\0\0"), E_CORRUPT); /* ids fall */
-    check_forged(SLICE("\1\1\3\1\2" "\1\1a\3\3\0\2\1b\3\2\0"), E_CORRUPT); /* two keys */
-    check_forged(SLICE("\1\1\3\1\xFF\xFF\x7F" "\1\1a\3\3\0"), E_CORRUPT); /* huge count */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\3\3\0"),
+                 OK);
+    check_forged(SLICE("\2\1\2\1\1"
+                       "\1\1a\3\3\0"),
+                 E_CORRUPT); /* format */
+    check_forged(SLICE("\1\0\2\1\1"
+                       "\1\1a\3\3\0"),
+                 E_CORRUPT);                      /* version 0 */
+    check_forged(SLICE("\1\1\2\1\0"), E_CORRUPT); /* no columns */
+    check_forged(SLICE("\1\1\2\2\1"
+                       "\1\1a\3\3\0"),
+                 E_CORRUPT); /* key past the end */
+    check_forged(SLICE("\1\1\2\0\1"
+                       "\1\1a\3\3\0"),
+                 E_CORRUPT); /* key not announced */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\3\1\0"),
+                 E_CORRUPT); /* key not flagged */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\3\2\0"),
+                 E_CORRUPT); /* key may be null */
+    check_forged(SLICE("\1\1\1\1\1"
+                       "\1\1a\3\3\0"),
+                 E_CORRUPT); /* id not below the next */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\0\1a\3\3\0"),
+                 E_CORRUPT); /* id 0 */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\0\3\3\0"),
+                 E_CORRUPT); /* no name */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1\xFF\3\3\0"),
+                 E_CORRUPT); /* name is not UTF-8 */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\0\3\0"),
+                 E_CORRUPT); /* type NULL */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\x08\3\0"),
+                 E_CORRUPT); /* type unknown */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\3\7\0"),
+                 E_CORRUPT); /* flag unknown */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\3\3\7"),
+                 E_CORRUPT); /* default unknown */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\3\3\1"),
+                 E_CORRUPT); /* literal cut off */
+    check_forged(SLICE("\1\1\2\1\1"
+                       "\1\1a\3\3\0\0"),
+                 E_CORRUPT); /* bytes too many */
+    check_forged(SLICE("\1\1\3\1\2"
+                       "\1\1a\3\3\0\2\1b\3\0\0"),
+                 OK);
+    check_forged(SLICE("\1\1\3\1\2"
+                       "\1\1a\3\3\0\2\1A\3\0\0"),
+                 E_CORRUPT); /* same name */
+    check_forged(SLICE("\1\1\3\1\2"
+                       "\2\1a\3\3\0\1\1b\3\0\0"),
+                 E_CORRUPT); /* ids fall */
+    check_forged(SLICE("\1\1\3\1\2"
+                       "\1\1a\3\3\0\2\1b\3\2\0"),
+                 E_CORRUPT); /* two keys */
+    check_forged(SLICE("\1\1\3\1\xFF\xFF\x7F"
+                       "\1\1a\3\3\0"),
+                 E_CORRUPT); /* huge count */
 }

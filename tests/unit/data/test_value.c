@@ -81,9 +81,14 @@ TEST("a value prints in another form than documented")
     static const uint8_t uuid[16] = {0xAB, 0xCD};
     Value u = {.type = TYPE_UUID};
     memcpy(u.uuid, uuid, sizeof uuid);
-    Value values[] = {value_null(TYPE_INT), value_boolean(true), big(INT64_MIN), value_double(2),
-                      value_integer(TYPE_TIMESTAMP, 0), value_text(SLICE("t")),
-                      {.type = TYPE_BYTES, .bytes = SLICE("a\\\xAA\0")}, u};
+    Value values[] = {value_null(TYPE_INT),
+                      value_boolean(true),
+                      big(INT64_MIN),
+                      value_double(2),
+                      value_integer(TYPE_TIMESTAMP, 0),
+                      value_text(SLICE("t")),
+                      {.type = TYPE_BYTES, .bytes = SLICE("a\\\xAA\0")},
+                      u};
     CLEANUP(buffer_done) Buffer text = {0};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         buffer_add_text(&text, i ? "|" : "");
