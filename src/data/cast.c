@@ -189,9 +189,8 @@ static bool real_of_text(Slice s, bool as_float, double *out)
 
 /* ---- One function per target ------------------------------------------------------------------ */
 
-static Code integer_of_real(const Cast *c, double real, int64_t *out)
+static Code integer_of_rounded(const Cast *c, double rounded, int64_t *out)
 {
-    double rounded = nearbyint(real); /* half to even */
     if (!(rounded >= -0x1p63 && rounded < 0x1p63))
         return out_of_range(c);
     *out = (int64_t)rounded;
@@ -209,7 +208,8 @@ static Code integer_of_text(const Cast *c, int64_t *out)
     double real;
     if (!real_of_text(text, false, &real))
         return malformed(c);
-    return integer_of_real(c, real, out);
+    return integer_of_rounded(c, round(real),
+                              out); /* half away from zero, as without an exponent */
 }
 
 static Code to_integer(const Cast *c, Value *out)
@@ -227,7 +227,7 @@ static Code to_integer(const Cast *c, Value *out)
         break;
     case TYPE_FLOAT:
     case TYPE_DOUBLE:
-        TRY(integer_of_real(c, c->from->real, &v));
+        TRY(integer_of_rounded(c, nearbyint(c->from->real), &v)); /* half to even */
         break;
     case TYPE_TEXT:
     case TYPE_JSON:

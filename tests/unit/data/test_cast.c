@@ -54,6 +54,7 @@ TEST("text does not convert to a number as a client that quotes its keys expects
     check_text("2.5", TYPE_INT, "3");
     check_text("-2.5", TYPE_INT, "-3");
     check_text("1e3", TYPE_INT, "1000");
+    check_text("25e-1", TYPE_INT, "3");
     check_text("1e300", TYPE_BIGINT, NULL);
     check_text("2147483648", TYPE_INT, NULL);
     check_text("32768", TYPE_SMALLINT, NULL);
