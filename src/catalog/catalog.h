@@ -16,7 +16,7 @@
 #include "hot/hot.h"
 
 typedef enum Role { ROLE_ANONYMOUS, ROLE_USER, ROLE_SERVICE, ROLE_DBA, ROLE_SYSTEM } Role;
-const char *role_name(Role role); /* wire spelling: "dba" */
+const char *role_name(Role role);         /* wire spelling: "dba" */
 bool role_of_text(Slice text, Role *out); /* exact wire spellings only */
 static inline bool role_is_admin(Role role)
 {
@@ -25,7 +25,12 @@ static inline bool role_is_admin(Role role)
 
 typedef enum TableKind { TABLE_USER, TABLE_SHARED, TABLE_STREAM } TableKind;
 const char *table_kind_name(TableKind kind); /* "user", "shared", "stream" */
-typedef enum AccessLevel { ACCESS_PRIVATE, ACCESS_PUBLIC, ACCESS_RESTRICTED, ACCESS_DBA } AccessLevel;
+typedef enum AccessLevel {
+    ACCESS_PRIVATE,
+    ACCESS_PUBLIC,
+    ACCESS_RESTRICTED,
+    ACCESS_DBA
+} AccessLevel;
 const char *access_level_name(AccessLevel level); /* "private" */
 
 /* Immutable. A change of the definition makes a new Table object of the same id. */
@@ -34,10 +39,10 @@ typedef struct Table {
     Slice namespace_name, name;
     TableKind kind;
     AccessLevel access;
-    bool durable;            /* false: commits are acknowledged before they are synced (STREAM) */
-    uint32_t flush_rows;     /* 0 = the server's default */
+    bool durable;              /* false: commits are acknowledged before they are synced (STREAM) */
+    uint32_t flush_rows;       /* 0 = the server's default */
     uint32_t flush_interval_s; /* 0 = the server's default */
-    uint32_t ttl_s;          /* STREAM only */
+    uint32_t ttl_s;            /* STREAM only */
     int64_t created_at_us, updated_at_us;
     const Schema *schema;
 } Table;
@@ -62,7 +67,7 @@ typedef struct User {
     Slice auth_type;            /* "Password", "OAuth", "Internal" */
     uint32_t failed_logins;
     int64_t locked_until_us, last_login_us, created_at_us, updated_at_us;
-    int64_t deleted_at_us;      /* 0 = alive */
+    int64_t deleted_at_us; /* 0 = alive */
 } User;
 
 typedef struct Catalog Catalog;
@@ -82,13 +87,13 @@ void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *o
 uint64_t catalog_version(Catalog *catalog);
 
 /* Users, read through the given snapshot. Deleted ones are returned too: look at deleted_at_us. E_NOT_FOUND without text. */
-CHECKED Code catalog_get_user(HotSnapshot *snapshot, HotRead mode, Slice user_id, Arena *arena, User *out,
-                              Error *e);
-CHECKED Code catalog_get_user_by_id(HotSnapshot *snapshot, HotRead mode, uint64_t id, Arena *arena, User *out,
-                                    Error *e);
+CHECKED Code catalog_get_user(HotSnapshot *snapshot, HotRead mode, Slice user_id, Arena *arena,
+                              User *out, Error *e);
+CHECKED Code catalog_get_user_by_id(HotSnapshot *snapshot, HotRead mode, uint64_t id, Arena *arena,
+                                    User *out, Error *e);
 /* At most `limit` users with user_id > after, in order of user_id. */
-CHECKED Code catalog_list_users(HotSnapshot *snapshot, Slice after, size_t limit, Arena *arena, User **out,
-                                size_t *out_count, Error *e);
+CHECKED Code catalog_list_users(HotSnapshot *snapshot, Slice after, size_t limit, Arena *arena,
+                                User **out, size_t *out_count, Error *e);
 
 /* One planned change: what to write, and how memory follows once it is written. Owned by its intent. */
 typedef struct CatalogChange CatalogChange;
@@ -108,10 +113,11 @@ void catalog_change_free(CatalogChange *change); /* accepts NULL */
 CHECKED Code catalog_plan_create_namespace(Catalog *catalog, Slice name, int64_t now_us,
                                            CatalogChange **out, Error *e);
 /* One change drops one namespace that holds no table (E_INVALID_OPERATION otherwise). */
-CHECKED Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, CatalogChange **out, Error *e);
+CHECKED Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, CatalogChange **out,
+                                         Error *e);
 /* `definition` is copied; its id is ignored and given out here. */
-CHECKED Code catalog_plan_create_table(Catalog *catalog, const Table *definition, CatalogChange **out,
-                                       Error *e);
+CHECKED Code catalog_plan_create_table(Catalog *catalog, const Table *definition,
+                                       CatalogChange **out, Error *e);
 CHECKED Code catalog_plan_drop_table(Catalog *catalog, Table *table, CatalogChange **out, Error *e);
 /* Writes the whole record; a record with id 0 gets a new id, which *io_user receives. */
 CHECKED Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out, Error *e);

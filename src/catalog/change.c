@@ -12,7 +12,13 @@
 
 #include "catalog/catalog_int.h"
 
-typedef enum ChangeType { CREATE_NAMESPACE, DROP_NAMESPACE, CREATE_TABLE, DROP_TABLE, PUT_USER } ChangeType;
+typedef enum ChangeType {
+    CREATE_NAMESPACE,
+    DROP_NAMESPACE,
+    CREATE_TABLE,
+    DROP_TABLE,
+    PUT_USER
+} ChangeType;
 
 enum { WRITES_MAX = 2, GUARD_SCHEMA_SEED = 0x6361, GUARD_USER_SEED = 0x7573 };
 
@@ -179,9 +185,10 @@ static Code check_table(Catalog *catalog, const Table *definition, Slice namespa
                     "Namespace '%.*s' does not exist. Create it first with CREATE NAMESPACE %.*s",
                     SLICE_ARGS(definition->namespace_name), SLICE_ARGS(definition->namespace_name));
     if (slice_equal(namespace_name, SLICE("system")))
-        return fail(e, E_INVALID_OPERATION,
-                    "Cannot create system table 'system.%.*s'. System tables are managed internally.",
-                    SLICE_ARGS(definition->name));
+        return fail(
+            e, E_INVALID_OPERATION,
+            "Cannot create system table 'system.%.*s'. System tables are managed internally.",
+            SLICE_ARGS(definition->name));
     TRY(check_name("Table", definition->name, e));
     if (definition->schema->column_count == 0)
         return fail(e, E_INVALID_OPERATION, "Table must have at least one column");

@@ -12,8 +12,9 @@
 /* ---- Words ---- */
 
 static const char *const role_names[] = {
-    [ROLE_ANONYMOUS] = "anonymous", [ROLE_USER] = "user",     [ROLE_SERVICE] = "service",
-    [ROLE_DBA] = "dba",             [ROLE_SYSTEM] = "system",
+    [ROLE_ANONYMOUS] = "anonymous", [ROLE_USER] = "user",
+    [ROLE_SERVICE] = "service",     [ROLE_DBA] = "dba",
+    [ROLE_SYSTEM] = "system",
 };
 static const char *const kind_names[] = {
     [TABLE_USER] = "user",
@@ -126,9 +127,9 @@ TableObject *catalog__table_new(const Table *definition, uint32_t id, Slice name
     /* Schema, then columns, then texts: from the strictest alignment to none. */
     _Static_assert(sizeof(Schema) % alignof(Column) == 0, "columns follow the schema");
     size_t columns_size = sizeof(Column) * from->column_count;
-    TableObject *object = (TableObject *)x_new_bytes(sizeof(TableObject) + sizeof(Schema) +
-                                                     columns_size +
-                                                     texts_size(definition, namespace_name));
+    TableObject *object =
+        (TableObject *)x_new_bytes(sizeof(TableObject) + sizeof(Schema) + columns_size +
+                                   texts_size(definition, namespace_name));
     Schema *schema = (Schema *)(void *)object->data;
     Column *columns = (Column *)(void *)(object->data + sizeof(Schema));
     Packer packer = {object->data + sizeof(Schema) + columns_size};
@@ -154,7 +155,8 @@ TableObject *catalog__table_new(const Table *definition, uint32_t id, Slice name
 Table *table_ref(Table *table)
 {
     /* Relaxed: whoever calls holds a reference already, so the object cannot go away meanwhile. */
-    unsigned before = atomic_fetch_add_explicit(&((TableObject *)table)->refs, 1, memory_order_relaxed);
+    unsigned before =
+        atomic_fetch_add_explicit(&((TableObject *)table)->refs, 1, memory_order_relaxed);
     must(before > 0);
     return table;
 }
@@ -164,7 +166,8 @@ void table_unref(Table *table)
     if (!table)
         return;
     /* Release what this thread read of the object, acquire what the others did, then free. */
-    unsigned before = atomic_fetch_sub_explicit(&((TableObject *)table)->refs, 1, memory_order_acq_rel);
+    unsigned before =
+        atomic_fetch_sub_explicit(&((TableObject *)table)->refs, 1, memory_order_acq_rel);
     must(before > 0);
     if (before == 1)
         free(table);

@@ -28,7 +28,8 @@ _Static_assert(ROLE_ANONYMOUS == 0 && ROLE_USER == 1 && ROLE_SERVICE == 2 && ROL
                "roles are stored as numbers: append only");
 _Static_assert(TABLE_USER == 0 && TABLE_SHARED == 1 && TABLE_STREAM == 2,
                "kinds are stored as numbers: append only");
-_Static_assert(ACCESS_PRIVATE == 0 && ACCESS_PUBLIC == 1 && ACCESS_RESTRICTED == 2 && ACCESS_DBA == 3,
+_Static_assert(ACCESS_PRIVATE == 0 && ACCESS_PUBLIC == 1 && ACCESS_RESTRICTED == 2 &&
+                   ACCESS_DBA == 3,
                "access levels are stored as numbers: append only");
 
 /* ---- Keys ---- */
