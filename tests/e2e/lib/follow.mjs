@@ -6,6 +6,8 @@
 //   - a first-rows page out of seq order, or with a row at or below the cursor resumed from;
 //   - a live change whose seq does not rise, an insert of a known row, a change of an unknown one;
 //   - after a resume, a key both in the pages and among the deletes.
+// A resume's deletes follow its pages, so the cursor moves past the one resumed from only when a live
+// change has come: whoever is cut off between the two asks again from the old cursor.
 
 import { maxSeq, seqOf } from './live.mjs';
 
@@ -16,7 +18,8 @@ export class Follower {
     this.key = key;
     this.onRow = onRow; // sees every row that arrives, for checks of the caller
     this.rows = new Map();
-    this.cursor = null;
+    this.cursor = null; // what a resume starts from
+    this.seen = null;   // the highest seq that arrived
     this.violations = [];
     this.events = 0;
     this.watchers = [];
@@ -27,6 +30,7 @@ export class Follower {
     this.live = live;
     this.from = this.cursor;
     this.pageKeys = new Set();
+    this.pageLast = null;
     this.deletedKeys = new Set();
     this.caughtUpTo = null;
     this.lastLive = 0n;
@@ -70,13 +74,13 @@ export class Follower {
       this.pageKeys.add(key);
       this.onRow?.(row);
       this.rows.set(key, row);
-      this.cursor = maxSeq(this.cursor, row._seq);
+      this.seen = maxSeq(this.seen, row._seq);
     }
     const control = message.batch_control;
-    this.cursor = maxSeq(this.cursor, control.last_seq_id);
+    this.seen = maxSeq(this.seen, control.last_seq_id);
+    if (this.from === null) this.cursor = this.seen;
     if (!control.has_more) {
-      this.pageLast = null;
-      this.caughtUpTo = BigInt(this.cursor ?? 0);
+      this.caughtUpTo = BigInt(this.seen ?? 0);
       this.ready();
     }
   }
@@ -101,10 +105,11 @@ export class Follower {
       if (kind === 'insert' && this.rows.has(key)) this.violate(`insert of known row ${key}`);
       if (kind !== 'insert' && !this.rows.has(key)) this.violate(`${kind} of unknown row ${key}`);
       this.lastLive = seq;
+      this.cursor = maxSeq(this.seen, String(seq));
     }
     if (kind === 'delete') this.rows.delete(key);
     else this.rows.set(key, row);
-    this.cursor = maxSeq(this.cursor, String(seq));
+    this.seen = maxSeq(this.seen, String(seq));
   }
 
   violate(text) {
