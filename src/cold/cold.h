@@ -72,6 +72,7 @@ typedef struct SegmentWrite {
     uint64_t batch;
     int64_t now_ms;
     const EngineSource *rows;  /* ascending seq, no tombstones */
+    uint32_t wait_ms;          /* for a free instance of the pool */
 } SegmentWrite;
 
 /* Writes a temporary file, syncs it, renames it to batch-<n>.parquet and syncs the folder; *out_entry is
@@ -138,7 +139,7 @@ typedef struct ColdRow {
 CHECKED Code cold_read_range(EnginePool *pool, const SegmentList *list, const Schema *schema,
                              const ColdRange *range, Arena *arena, ColdRow **out_rows,
                              uint32_t *out_count, Error *e);
-/* The rows with these seqs (any order, no duplicates); a seq that is not there is left out. */
+/* The rows with these seqs (no duplicates), in no particular order; a seq that is not there is left out. */
 CHECKED Code cold_read_rows(EnginePool *pool, const SegmentList *list, const Schema *schema,
                             const uint64_t *seqs, uint32_t seq_count, Arena *arena,
                             ColdRow **out_rows, uint32_t *out_count, Error *e);

@@ -14,10 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/engine_int.h"
+#include "os/file.h"
 
 static Code run_setting(Instance *instance, const char *sql, Error *e)
 {
@@ -125,8 +125,7 @@ static void remove_spilled_files(const char *folder)
 
 Code engine__prepare_folders(EnginePool *pool, const EngineConfig *config, Error *e)
 {
-    if (mkdir(config->temp_directory, 0700) != 0 && errno != EEXIST)
-        return fail(e, E_IO, "the temporary folder cannot be made: %s", strerror(errno));
+    TRY(file_make_folders(config->temp_directory, 0700, e));
     char *allowed = realpath(config->allowed_folder, NULL);
     if (!allowed)
         return fail(e, E_IO, "the storage folder cannot be opened: %s", strerror(errno));

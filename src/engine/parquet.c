@@ -16,7 +16,7 @@ static Code print_copy(const EngineQuery *query, const char *path, uint32_t row_
     engine_add_text(out, slice_of_text(path));
     buffer_printf(out,
                   " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v1,"
-                  " ROW_GROUP_SIZE %u, FIELD_IDS {",
+                  " ROW_GROUP_SIZE %u, USE_TMP_FILE false, FIELD_IDS {",
                   row_group_rows);
     for (uint32_t i = 0; i < schema->column_count; i++) {
         if (schema->columns[i].field_id > ENGINE_FIELD_ID_MAX)

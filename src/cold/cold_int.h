@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of cold/ share.
+ */
+#pragma once
+
+#include "base/limits.h"
+#include "cold/cold.h"
+
+/* stats.c: bounds of one column, kept while rows pass. */
+typedef struct StatsBuilder {
+    Type type;
+    uint32_t field_id;
+    uint64_t null_count;
+    bool has_bounds;
+    bool is_unbounded; /* a value was seen that no bound can express */
+    Value min, max;    /* texts point into the two arrays */
+    char min_bytes[SEGMENT_STATS_BYTES_MAX], max_bytes[SEGMENT_STATS_BYTES_MAX];
+} StatsBuilder;
+
+void cold__stats_init(StatsBuilder *stats, const Column *column);
+void cold__stats_add(StatsBuilder *stats, const Value *value);
+/* Copies texts into the arena. */
+SegmentStats cold__stats_finish(const StatsBuilder *stats, Arena *arena);
+
+/* folder.c: <root>/<folder>/<name>, zero-terminated; E_TOO_LARGE above COLD_PATH_BYTES_MAX. */
+CHECKED Code cold__path(const char *storage_root, Slice folder, Slice name, Buffer *out, Error *e);
+/* The number in "batch-<n>.parquet"; false for any other name, leading zeros included. */
+bool cold__parse_segment_name(Slice name, uint64_t *out_batch);
+
+/* checksum.c: CRC-32C and size of a file. */
+CHECKED Code cold__file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_bytes,
+                                 Error *e);
