@@ -47,6 +47,7 @@ typedef struct ExecutorOptions {
     uint32_t flush_wait_ms;      /* STORAGE FLUSH answers after the job ended or this long */
     size_t result_rows_max;      /* hard cap; more is an error, never a silent cut */
     uint32_t bcrypt_cost;
+    bool duckdb_only;            /* for tests: no SELECT of a table runs natively */
 } ExecutorOptions;
 
 typedef struct Executor Executor;

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * STORAGE FLUSH, KILL JOB, SHOW, DESCRIBE TABLE and SUBSCRIBE TO. SHOW answers with rows of the system
+ * views, read as the session that asks but without their admin rule: what they show is no secret.
+ */
+#include "exec/exec_int.h"
+
+#include "data/json.h"
+#include "os/random.h"
+#include "sql/sql.h"
+
+#include <inttypes.h>
+
+/* ---- rows ---- */
+
+typedef struct Rows {
+    const Run *run;
+    size_t count;
+    Slice namespace_name; /* SHOW TABLES: only those; empty = all */
+    size_t namespace_column;
+} Rows;
+
+static Code send_row(void *context, const Value *values, Error *e)
+{
+    Rows *rows = context;
+    if (rows->namespace_name.size &&
+        !slice_equal_ignoring_case(values[rows->namespace_column].bytes, rows->namespace_name))
+        return OK;
+    rows->count++;
+    return rows->run->sink->row(rows->run->sink->context, values, e);
+}
+
+static void end_rows(const Rows *rows)
+{
+    rows->run->sink->end(rows->run->sink->context, rows->count, NULL, rows->run->session.user_id);
+}
+
+static Code show_view(Run *run, const char *name, Rows *rows, Error *e)
+{
+    Run as_system = *run;
+    as_system.session.role = ROLE_SYSTEM;
+    const ExecView *view = NULL;
+    TRY(exec__find_view(&as_system, SLICE("system"), slice_of_text(name), &view, e));
+    run->sink->columns(run->sink->context, view->columns, view->column_count);
+    TRY(view->fill(view->context, &as_system.session, run->arena, send_row, rows, e));
+    end_rows(rows);
+    return OK;
+}
+
+static Code show_tables(Run *run, Error *e)
+{
+    Rows rows = {.run = run, .namespace_name = run->statement->namespace_.name};
+    if (rows.namespace_name.size &&
+        !catalog_has_namespace(database_catalog(run->executor->db), rows.namespace_name))
+        return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' does not exist",
+                    SLICE_ARGS(rows.namespace_name));
+    return show_view(run, "tables", &rows, e); /* whose first column is namespace_id */
+}
+
+/* ---- DESCRIBE TABLE ---- */
+
+static const ResultColumn describe_columns[] = {
+    {.name = {"column_name", 11}, .type = TYPE_TEXT},
+    {.name = {"ordinal_position", 16}, .type = TYPE_INT},
+    {.name = {"column_id", 9}, .type = TYPE_BIGINT},
+    {.name = {"data_type", 9}, .type = TYPE_TEXT},
+    {.name = {"is_nullable", 11}, .type = TYPE_BOOLEAN},
+    {.name = {"is_primary_key", 14}, .type = TYPE_BOOLEAN},
+    {.name = {"column_default", 14}, .type = TYPE_TEXT},
+    {.name = {"column_comment", 14}, .type = TYPE_TEXT},
+    {.name = {"schema_version", 14}, .type = TYPE_INT},
+};
+
+static Code describe_table(Run *run, Error *e)
+{
+    CLEANUP(table_unref_ptr) Table *table = NULL;
+    TRY(exec__find_table(run, &run->statement->table.name, &table, e));
+    Rows rows = {.run = run};
+    run->sink->columns(run->sink->context, describe_columns,
+                       sizeof describe_columns / sizeof *describe_columns);
+    for (uint32_t i = 0; i < table->schema->column_count; i++) {
+        const Column *column = &table->schema->columns[i];
+        Value values[] = {
+            value_text(column->name),
+            value_integer(TYPE_INT, i + 1),
+            value_integer(TYPE_BIGINT, column->field_id),
+            value_text(slice_of_text(type_info(column->type)->name)),
+            value_boolean(!column->not_null),
+            value_boolean(column->primary_key),
+            exec__default_text(column, run->arena),
+            value_null(TYPE_TEXT),
+            value_integer(TYPE_INT, table->schema->version),
+        };
+        TRY(send_row(&rows, values, e));
+    }
+    end_rows(&rows);
+    return OK;
+}
+
+/* ---- STORAGE FLUSH ---- */
+
+static Code flush_table(Run *run, Error *e)
+{
+    const TableName *name = &run->statement->table.name;
+    CLEANUP(table_unref_ptr) Table *table = NULL;
+    TRY(exec__find_table(run, name, &table, e));
+    if (table->kind == TABLE_STREAM)
+        return fail(e, E_INVALID_OPERATION,
+                    "STORAGE FLUSH TABLE is not supported for STREAM tables");
+    Executor *executor = run->executor;
+    FlushRequest outcome = FLUSH_STARTED;
+    char id[JOB_ID_BYTES] = "";
+    TRY(jobs_request_flush(executor->jobs, table, &outcome, id, e));
+    JobInfo info = {0};
+    if (outcome == FLUSH_STARTED)
+        TRY(jobs_wait(executor->jobs, id, executor->options.flush_wait_ms, run->arena, &info, e));
+    if (info.status == JOB_FAILED)
+        return fail(e, E_EXECUTION, "Job %s failed: %.*s", id, SLICE_ARGS(info.message));
+    const char *place = arena_printf(run->arena, "'%.*s.%.*s'", SLICE_ARGS(table->namespace_name),
+                                     SLICE_ARGS(table->name));
+    const char *message = NULL;
+    switch (outcome) {
+    case FLUSH_STARTED:
+        message = arena_printf(run->arena, "Storage flush started for table %s. Job ID: %s", place, id);
+        break;
+    case FLUSH_NOTHING_PENDING:
+        message = arena_printf(run->arena,
+                               "Storage flush skipped: no pending writes for table %s", place);
+        break;
+    case FLUSH_ALREADY_QUEUED:
+        message = arena_printf(
+            run->arena,
+            "Storage flush skipped: a flush is already queued or running for table %s", place);
+        break;
+    }
+    exec__end_message(run, 0, message);
+    return OK;
+}
+
+typedef struct FlushAll {
+    Run *run;
+    Slice namespace_name;
+    Buffer ids; /* "FL-…, FL-…" */
+    char (*jobs)[JOB_ID_BYTES];
+    size_t count;
+} FlushAll;
+
+static Code request_one(FlushAll *all, Table *table, Error *e)
+{
+    if (table->kind == TABLE_STREAM ||
+        !slice_equal_ignoring_case(table->namespace_name, all->namespace_name))
+        return OK;
+    FlushRequest outcome = FLUSH_STARTED;
+    char *id = all->jobs[all->count];
+    TRY(jobs_request_flush(all->run->executor->jobs, table, &outcome, id, e));
+    if (outcome != FLUSH_STARTED)
+        return OK;
+    buffer_printf(&all->ids, "%s%s", all->count ? ", " : "", id);
+    all->count++;
+    return OK;
+}
+
+static Code wait_for_all(FlushAll *all, Error *e)
+{
+    Executor *executor = all->run->executor;
+    for (size_t i = 0; i < all->count; i++) {
+        JobInfo info = {0};
+        TRY(jobs_wait(executor->jobs, all->jobs[i], executor->options.flush_wait_ms, all->run->arena,
+                      &info, e));
+    }
+    return OK;
+}
+
+static Code run_flush_all(FlushAll *all, Error *e)
+{
+    Run *run = all->run;
+    Catalog *catalog = database_catalog(run->executor->db);
+    if (!catalog_has_namespace(catalog, all->namespace_name))
+        return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' does not exist",
+                    SLICE_ARGS(all->namespace_name));
+    Table **tables = NULL;
+    size_t count = 0;
+    catalog_list_tables(catalog, run->arena, &tables, &count);
+    all->jobs = arena_alloc(run->arena, (count + 1) * sizeof *all->jobs);
+    Code code = OK;
+    for (size_t i = 0; i < count; i++) {
+        if (code == OK)
+            code = request_one(all, tables[i], e);
+        table_unref(tables[i]);
+    }
+    TRY(code);
+    TRY(wait_for_all(all, e));
+    const char *message =
+        all->count ? arena_printf(run->arena,
+                                  "Storage flush started for %zu table(s) in namespace '%.*s'. Job "
+                                  "IDs: [%.*s]",
+                                  all->count, SLICE_ARGS(all->namespace_name), (int)all->ids.size,
+                                  all->ids.data)
+                   : arena_printf(run->arena,
+                                  "Storage flush skipped: no pending writes in namespace '%.*s'",
+                                  SLICE_ARGS(all->namespace_name));
+    exec__end_message(run, 0, message);
+    return OK;
+}
+
+static Code flush_all(Run *run, Error *e)
+{
+    Slice name = run->statement->namespace_.name;
+    FlushAll all = {.run = run,
+                    .namespace_name = name.size ? name : run->session.namespace_name};
+    Code code = run_flush_all(&all, e);
+    buffer_done(&all.ids);
+    return code;
+}
+
+static Code kill_job(Run *run, Error *e)
+{
+    Slice id = run->statement->id;
+    Code code = jobs_kill(run->executor->jobs, id, e);
+    if (code == E_NOT_FOUND)
+        return fail(e, E_NOT_FOUND, "Job '%.*s' not found", SLICE_ARGS(id));
+    TRY(code);
+    exec__end_message(run, 0, arena_printf(run->arena, "Job %.*s killed: cancelled", SLICE_ARGS(id)));
+    return OK;
+}
+
+/* ---- SUBSCRIBE TO: HTTP can only tell where to go ---- */
+
+static const ResultColumn subscribe_columns[] = {
+    {.name = {"status", 6}, .type = TYPE_TEXT},
+    {.name = {"ws_url", 6}, .type = TYPE_TEXT},
+    {.name = {"subscription", 12}, .type = TYPE_JSON},
+    {.name = {"message", 7}, .type = TYPE_TEXT},
+};
+
+static Code subscribe(Run *run, Error *e)
+{
+    const Select *select = run->statement->subscribe.select;
+    CLEANUP(table_unref_ptr) Table *table = NULL;
+    TRY(exec__find_table(run, &select->from->table, &table, e));
+    TRY(exec__check_access(run, table, ACCESS_READ, e));
+    char *id = arena_printf(run->arena, "sub-%.*s-%.*s-%016" PRIx64, SLICE_ARGS(table->namespace_name),
+                            SLICE_ARGS(table->name), random_u64());
+    CLEANUP(buffer_done) Buffer json = {0};
+    buffer_add_char(&json, '{');
+    json_add_name(&json, "id");
+    json_add_text(&json, id);
+    buffer_add_char(&json, ',');
+    json_add_name(&json, "sql");
+    json_add_string(&json, run->statement->text);
+    buffer_add_char(&json, '}');
+    Value subscription = value_text(buffer_slice(&json));
+    subscription.type = TYPE_JSON;
+    Value values[] = {
+        value_text(SLICE("active")),
+        value_text(SLICE("/v1/ws")),
+        subscription,
+        value_text(SLICE("Open the WebSocket and send this SQL in a subscribe message")),
+    };
+    Rows rows = {.run = run};
+    run->sink->columns(run->sink->context, subscribe_columns,
+                       sizeof subscribe_columns / sizeof *subscribe_columns);
+    TRY(send_row(&rows, values, e));
+    end_rows(&rows);
+    return OK;
+}
+
+Code exec__run_admin(Run *run, Error *e)
+{
+    Rows rows = {.run = run};
+    switch (run->statement->kind) {
+    case STATEMENT_SHOW_NAMESPACES: return show_view(run, "namespaces", &rows, e);
+    case STATEMENT_SHOW_TABLES: return show_tables(run, e);
+    case STATEMENT_DESCRIBE_TABLE: return describe_table(run, e);
+    case STATEMENT_FLUSH_TABLE: return flush_table(run, e);
+    case STATEMENT_FLUSH_ALL: return flush_all(run, e);
+    case STATEMENT_KILL_JOB: return kill_job(run, e);
+    case STATEMENT_SUBSCRIBE: return subscribe(run, e);
+    default: return fail(e, E_INTERNAL, "not an administrative statement");
+    }
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A SELECT through DuckDB: everything the native executor leaves, and everything that reads segments.
+ *
+ * Each table reference is printed as the rows of a callback, hot(handle, ref), and, where segments may
+ * hold wanted rows, UNION ALL read_parquet([those segments]), less the rows that have died. All
+ * tables are read at one view, whose segment files stay pinned until the end (I2).
+ *
+ * Threads: DuckDB calls the sources on threads of its own. A ReadView is for one thread at a time, so
+ * every call on it stands under the lock of the statement.
+ */
+#include "exec/exec_int.h"
+
+#include "base/limits.h"
+#include "cold/cold.h"
+#include "data/row.h"
+#include "engine/engine.h"
+#include "os/clock.h"
+#include "os/thread.h"
+#include "sql/print.h"
+
+#include <stdlib.h>
+
+typedef struct Duck Duck;
+
+/* One table reference. */
+typedef struct DuckTable {
+    Duck *duck;
+    Table *table;            /* a reference; NULL for a view */
+    Partition partition;
+    const ExecView *sysview;
+    const Schema *schema;
+    uint64_t seq_min, seq_max;
+    Value **rows;            /* of a view, all made before the statement runs */
+    size_t row_count, row_capacity;
+    struct DuckTable *next;
+} DuckTable;
+
+struct Duck {
+    Run *run;
+    ReadView *view;
+    const Select *select;
+    const Expr *where; /* that of a single-table SELECT, for pruning; else NULL */
+    EngineQuery *query;
+    DuckTable *tables;
+    uint64_t pin;
+    Mutex lock; /* of the view */
+};
+
+typedef struct DuckScan {
+    DuckTable *table;
+    RowWalk *walk;
+    Value *values;
+    size_t next;
+} DuckScan;
+
+/* ---- sources ---- */
+
+static Code scan_open(void *context, void **out, Error *e)
+{
+    DuckTable *table = context;
+    DuckScan *scan = x_new(DuckScan);
+    scan->table = table;
+    scan->values = x_new_array(Value, table->schema->column_count + 1);
+    if (table->table) {
+        MUTEX_SCOPE(&table->duck->lock);
+        Code code = row_walk_open(table->duck->view, table->table, table->partition, table->seq_min,
+                                  table->seq_max, false, &scan->walk, e);
+        if (code != OK) {
+            free(scan->values);
+            free(scan);
+            return code;
+        }
+    }
+    *out = scan;
+    return OK;
+}
+
+static Code next_of_view(DuckScan *scan, EngineRow *out_row, bool *out_end)
+{
+    *out_end = scan->next == scan->table->row_count;
+    if (!*out_end)
+        *out_row = (EngineRow){.values = scan->table->rows[scan->next++]};
+    return OK;
+}
+
+static Code scan_next(void *context, EngineRow *out_row, bool *out_end, Error *e)
+{
+    DuckScan *scan = context;
+    if (!scan->walk)
+        return next_of_view(scan, out_row, out_end);
+    uint64_t seq = 0;
+    Slice bytes = {0};
+    MUTEX_SCOPE(&scan->table->duck->lock);
+    TRY(row_walk_next(scan->walk, out_end, &seq, &bytes, e));
+    if (*out_end)
+        return OK;
+    TRY(row_decode(scan->table->schema, bytes, scan->values, e));
+    *out_row = (EngineRow){.values = scan->values, .seq = seq};
+    return OK;
+}
+
+static void scan_close(void *context)
+{
+    DuckScan *scan = context;
+    if (!scan)
+        return;
+    mutex_lock(&scan->table->duck->lock);
+    row_walk_close(scan->walk);
+    mutex_unlock(&scan->table->duck->lock);
+    free(scan->values);
+    free(scan);
+}
+
+static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *out_dead, Error *e)
+{
+    DuckTable *table = context;
+    MUTEX_SCOPE(&table->duck->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t at = 0;
+        TRY(view_dead_at(table->duck->view, table->partition, seqs[i], &at, e));
+        out_dead[i] = at != 0;
+    }
+    return OK;
+}
+
+/* ---- tables for the printer ---- */
+
+static Code keep_view_row(void *context, const Value *values, Error *e)
+{
+    DuckTable *table = context;
+    Arena *arena = table->duck->run->arena;
+    if (table->row_count == EXEC_VIEW_ROWS_MAX)
+        return fail(e, E_TOO_LARGE, "The view has more than %d rows", EXEC_VIEW_ROWS_MAX);
+    if (table->row_count == table->row_capacity) {
+        size_t capacity = table->row_capacity ? table->row_capacity * 2 : 64;
+        Value **rows = arena_new_array(arena, Value *, capacity);
+        if (table->row_count)
+            memcpy(rows, table->rows, table->row_count * sizeof *rows);
+        table->rows = rows;
+        table->row_capacity = capacity;
+    }
+    Value *row = arena_new_array(arena, Value, table->schema->column_count);
+    for (uint32_t i = 0; i < table->schema->column_count; i++)
+        row[i] = exec__copy_value(&values[i], arena);
+    table->rows[table->row_count++] = row;
+    return OK;
+}
+
+static Code open_view(DuckTable *table, Slice namespace_name, Slice name, Error *e)
+{
+    Run *run = table->duck->run;
+    TRY(exec__find_view(run, namespace_name, name, &table->sysview, e));
+    table->schema = exec__view_schema(table->sysview, run->arena);
+    return table->sysview->fill(table->sysview->context, &run->session, run->arena, keep_view_row,
+                                table, e);
+}
+
+static Code find_table(void *context, const TableName *name, PrintTable *out, Error *e)
+{
+    Duck *duck = context;
+    Run *run = duck->run;
+    DuckTable *table = arena_new_of(run->arena, DuckTable);
+    *table = (DuckTable){.duck = duck, .seq_max = UINT64_MAX, .next = duck->tables};
+    duck->tables = table;
+    Slice namespace_name = exec__namespace_of(run, name);
+    if (exec__is_system_namespace(namespace_name)) {
+        TRY(open_view(table, namespace_name, name->name, e));
+    } else {
+        TRY(exec__find_table(run, name, &table->table, e));
+        TRY(exec__check_access(run, table->table, ACCESS_READ, e));
+        table->partition = exec__partition(&run->session, table->table);
+        table->schema = table->table->schema;
+    }
+    *out = (PrintTable){
+        .schema = table->schema,
+        .namespace_name = namespace_name,
+        .has_system_columns = table->table != NULL,
+        .tag = table,
+    };
+    return OK;
+}
+
+/* The segments that may hold wanted rows, by batch number. */
+static Code find_segments(DuckTable *table, const TableRef *ref, uint64_t **out, uint32_t *out_count,
+                          Error *e)
+{
+    Duck *duck = table->duck;
+    BindContext bind = exec__bind_context(duck->run, table->schema);
+    bind.namespace_name = exec__namespace_of(duck->run, &ref->table);
+    bind.table = ref->table.name;
+    bind.alias = ref->alias;
+    Pruning pruning = {0};
+    /* The WHERE speaks of the table after FROM, not of those in its sub-selects. */
+    const Expr *where = ref == duck->select->from ? duck->where : NULL;
+    TRY(exec__pruning(duck->run, &bind, where, &pruning, e));
+    table->seq_min = pruning.seq_min;
+    table->seq_max = pruning.seq_max;
+    *out_count = 0;
+    if (table->table->kind == TABLE_STREAM)
+        return OK;
+    SegmentEntry *entries = NULL;
+    size_t count = 0;
+    TRY(view_segments(duck->view, table->partition, pruning.seq_min, pruning.seq_max,
+                      duck->run->arena, &entries, &count, e));
+    uint64_t *batches = arena_new_array(duck->run->arena, uint64_t, count + 1);
+    for (size_t i = 0; i < count; i++)
+        if (exec__may_contain(&pruning, &entries[i]))
+            batches[(*out_count)++] = entries[i].batch;
+    *out = batches;
+    return OK;
+}
+
+static Code print_segments(DuckTable *table, uint32_t ref, const uint64_t *batches, uint32_t count,
+                           Buffer *out, Error *e)
+{
+    Duck *duck = table->duck;
+    ColdPlace place = {
+        .namespace_name = table->table->namespace_name,
+        .table_name = table->table->name,
+        .is_shared = table->table->kind == TABLE_SHARED,
+        .user_id = duck->run->session.user_id,
+    };
+    CLEANUP(buffer_done) Buffer folder = {0};
+    TRY(cold_folder_path(&place, &folder, e));
+    SegmentList list = {
+        .storage_root = database_storage_folder(duck->run->executor->db),
+        .folder = buffer_slice(&folder),
+        .batches = batches,
+        .count = count,
+    };
+    buffer_add_text(out, " UNION ALL SELECT * FROM ");
+    cold_add_read_parquet(out, &list, table->schema);
+    bool has_dead = false;
+    TRY(view_has_dead(duck->view, table->partition, &has_dead, e));
+    if (has_dead)
+        buffer_printf(out, " WHERE NOT dead(%llu, %u, _seq)",
+                      (unsigned long long)engine_query_handle(duck->query), ref);
+    return OK;
+}
+
+static Code print_table(void *context, const TableRef *ref, const PrintTable *printed, Buffer *out,
+                        Error *e)
+{
+    Duck *duck = context;
+    DuckTable *table = printed->tag;
+    EngineSource source = {
+        .schema = table->schema,
+        .context = table,
+        .rows_estimated = table->row_count,
+        .open = scan_open,
+        .next = scan_next,
+        .close = scan_close,
+        .are_dead = are_dead,
+    };
+    uint32_t number = 0;
+    TRY(engine_query_add_source(duck->query, &source, &number, e));
+    uint64_t *batches = NULL;
+    uint32_t count = 0;
+    if (table->table)
+        TRY(find_segments(table, ref, &batches, &count, e));
+    unsigned long long handle = engine_query_handle(duck->query);
+    if (count == 0) {
+        buffer_printf(out, "hot(%llu, %u)", handle, number);
+        return OK;
+    }
+    buffer_printf(out, "(SELECT * FROM hot(%llu, %u)", handle, number);
+    TRY(print_segments(table, number, batches, count, out, e));
+    buffer_add_char(out, ')');
+    return OK;
+}
+
+/* ---- the statement ---- */
+
+/* A single-table SELECT gets the order that clients expect where they wrote none. */
+static Code add_implicit_order(Duck *duck, Error *e)
+{
+    const Select *select = duck->select;
+    const TableRef *from = select->from;
+    if (!from || from->kind != REF_TABLE || select->set_operation != SET_NONE)
+        return OK;
+    Run *run = duck->run;
+    for (uint32_t i = 0; i < select->with_count; i++)
+        if (!from->table.namespace_name.size &&
+            slice_equal_ignoring_case(select->with[i].name, from->table.name))
+            return OK; /* the name is that of a WITH table */
+    if (exec__is_system_namespace(exec__namespace_of(run, &from->table)))
+        return OK;
+    CLEANUP(table_unref_ptr) Table *table = NULL;
+    TRY(exec__find_table(run, &from->table, &table, e));
+    duck->where = select->where;
+    int32_t column = exec__implicit_order(select, table->schema);
+    if (column == BOUND_NOT_A_COLUMN)
+        return OK;
+    Expr *expr = arena_new_of(run->arena, Expr);
+    Slice name = column >= 0 ? arena_copy(run->arena, table->schema->columns[column].name)
+                             : SLICE("_seq");
+    *expr = (Expr){.kind = EXPR_COLUMN, .offset = select->offset,
+                   .column = {.table = from->alias.size ? from->alias : from->table.name,
+                              .name = name}};
+    Select *ordered = arena_new_of(run->arena, Select);
+    *ordered = *select;
+    ordered->order = arena_new_of(run->arena, OrderItem);
+    ordered->order[0] = (OrderItem){.expr = expr};
+    ordered->order_count = 1;
+    duck->select = ordered;
+    return OK;
+}
+
+static void announce(const Duck *duck, const RowOutput *output, const PrintColumn *printed,
+                     size_t count, const EngineColumn *engine)
+{
+    ResultColumn *columns = arena_new_array(duck->run->arena, ResultColumn, count);
+    for (size_t i = 0; i < count; i++) {
+        const Column *source = printed[i].source;
+        columns[i] = (ResultColumn){
+            .name = printed[i].name,
+            .type = printed[i].type != TYPE_NULL ? printed[i].type : engine[i].type,
+            .primary_key = source && source->primary_key,
+            .not_null = source && source->not_null,
+            .unique = source && source->primary_key,
+        };
+    }
+    output->begin(output->context);
+    output->columns(output->context, columns, count);
+}
+
+static Code stream(const Duck *duck, EngineResult *result, const RowOutput *output,
+                   const PrintColumn *printed, size_t count, size_t *out_rows, Error *e)
+{
+    Value *values = arena_new_array(duck->run->arena, Value, count);
+    for (size_t rows = 0;; rows++) {
+        const Value *row = NULL;
+        bool end = false;
+        TRY(engine_result_next(result, &row, &end, e));
+        if (end) {
+            *out_rows = rows;
+            return OK;
+        }
+        for (size_t i = 0; i < count; i++) {
+            values[i] = row[i];
+            if (printed[i].type == TYPE_JSON) /* JSON is text to DuckDB */
+                values[i].type = TYPE_JSON;
+        }
+        TRY(output->row(output->context, values, e));
+    }
+}
+
+static uint32_t time_left_ms(const Run *run)
+{
+    if (!run->deadline_us)
+        return 0;
+    int64_t left = (run->deadline_us - clock_monotonic_us()) / 1000;
+    return left < 1 ? 1 : left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
+}
+
+static Code run_duck(Duck *duck, const RowOutput *output, size_t *out_rows, Error *e)
+{
+    Run *run = duck->run;
+    TRY(add_implicit_order(duck, e));
+    PrintCallbacks callbacks = {duck, find_table, print_table};
+    PrintRequest request = {
+        .text = run->text,
+        .parameters = run->request->params,
+        .parameter_count = (uint32_t)run->request->param_count,
+        .eval = &run->eval,
+        .callbacks = &callbacks,
+    };
+    CLEANUP(buffer_done) Buffer sql = {0};
+    PrintColumn *columns = NULL;
+    size_t count = 0;
+    TRY(sql_print_select(&request, duck->select, run->arena, &sql, &columns, &count, e));
+    EngineLimits limits = {
+        .wait_ms = EXEC_ENGINE_WAIT_MS,
+        .timeout_ms = time_left_ms(run),
+        .bytes_max = EXEC_RESULT_BYTES_MAX,
+    };
+    CLEANUP(engine_result_free_ptr) EngineResult *result = NULL;
+    TRY(engine_run(duck->query, buffer_slice(&sql), &limits, &result, e));
+    if (engine_result_column_count(result) != count)
+        return fail(e, E_INTERNAL, "The result has another number of columns than was printed");
+    announce(duck, output, columns, count, engine_result_columns(result));
+    return stream(duck, result, output, columns, count, out_rows, e);
+}
+
+Code exec__select_duck(Run *run, ReadView *view, const Select *select, const RowOutput *output,
+                       size_t *out_rows, Error *e)
+{
+    Duck duck = {.run = run, .view = view, .select = select};
+    mutex_init(&duck.lock);
+    duck.query = engine_query_new(database_engine(run->executor->db));
+    duck.pin = view_pin_files(view); /* before the segments are listed */
+    Code code = run_duck(&duck, output, out_rows, e);
+    engine_query_free(duck.query);
+    view_unpin_files(run->executor->db, duck.pin);
+    for (DuckTable *table = duck.tables; table; table = table->next)
+        table_unref(table->table);
+    mutex_done(&duck.lock);
+    return code;
+}

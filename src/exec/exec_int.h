@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of exec/ share: the executor, the run of one statement, and the functions of the
+ * statement families.
+ *
+ * I1. A partition is made in exec__partition() and nowhere else, from the session and the table.
+ * I2. A statement reads through one ReadView, however many tables it names.
+ * I3. With run->mode HOT_CACHED_ONLY nothing blocks: what would gives E_WOULD_BLOCK, and the caller
+ *     starts the statement again on a worker.
+ */
+#pragma once
+
+#include "exec/exec.h"
+#include "sql/eval.h"
+
+enum {
+    EXEC_VIEWS_MAX = 64,
+    EXEC_CONFLICT_TRIES_MAX = 50,
+    EXEC_CLOCK_ROWS = 1000,               /* rows between two looks at the clock */
+    EXEC_CACHED_ROWS_MAX = 1000,          /* rows a loop may visit for one statement */
+    EXEC_CACHED_SQL_BYTES_MAX = 64 * 1024, /* longer texts are parsed by workers */
+    EXEC_CACHED_INSERT_ROWS_MAX = 100,
+    EXEC_NATIVE_BYTES_MAX = 64 * 1024 * 1024, /* rows kept to be sorted; above it DuckDB does it */
+    EXEC_VIEW_ROWS_MAX = 200 * 1000,
+    EXEC_RESULT_BYTES_MAX = 256 * 1024 * 1024,
+    EXEC_ENGINE_WAIT_MS = 10 * 1000,
+    EXEC_PLANS_MAX = 1024,
+    EXEC_PLAN_TEXT_BYTES_MAX = 16 * 1024,
+};
+
+typedef struct PlanCache PlanCache;
+
+struct Executor {
+    Database *db;
+    Jobs *jobs;
+    ExecutorOptions options;
+    PlanCache *plans;
+    ExecView views[EXEC_VIEWS_MAX]; /* the newest first wins; filled before traffic */
+    size_t view_count;
+};
+
+/* One statement on its way. */
+typedef struct Run {
+    Executor *executor;
+    const ExecRequest *request;
+    Session session;      /* the effective one */
+    bool is_impersonated; /* inside EXECUTE AS USER */
+    Slice text;           /* what the offsets of the tree count in */
+    const Statement *statement;
+    size_t index;
+    Arena *arena;
+    const ResultSink *sink;
+    HotRead mode;
+    int64_t deadline_us; /* monotonic; 0 = none */
+    EvalContext eval;
+} Run;
+
+/* Where the rows of a SELECT go. begin() may come again: what came before is void. */
+typedef struct RowOutput {
+    void *context;
+    void (*begin)(void *context);
+    void (*columns)(void *context, const ResultColumn *columns, size_t count);
+    Code (*row)(void *context, const Value *values, Error *e);
+} RowOutput;
+
+/* ---- executor.c ---- */
+/* The partition of a table that this session reads and writes. I1. */
+Partition exec__partition(const Session *session, const Table *table);
+/* E_TIMEOUT once the deadline has passed. */
+CHECKED Code exec__check_time(const Run *run, Error *e);
+/* A reference to a table of the catalog. E_TABLE_NOT_FOUND; E_INVALID_OPERATION for system.x. */
+CHECKED Code exec__find_table(const Run *run, const TableName *name, Table **out, Error *e);
+Slice exec__namespace_of(const Run *run, const TableName *name);
+bool exec__is_system_namespace(Slice name);
+/* What names mean in an expression over `schema` (may be NULL). */
+BindContext exec__bind_context(const Run *run, const Schema *schema);
+/* A copy whose text lives in the arena. */
+Value exec__copy_value(const Value *value, Arena *arena);
+/* Ends the statement with a message, no rows. */
+void exec__end_message(const Run *run, size_t row_count, const char *message);
+/* Plans one change of the catalog at a view; leaves *out NULL when there is nothing to do. */
+typedef Code PlanChange(void *context, ReadView *view, CatalogChange **out, Error *e);
+/* Plans, commits and waits; plans again after a conflict. Workers only. */
+CHECKED Code exec__change(Executor *executor, PlanChange *plan, void *context, Error *e);
+/* A fresh id for DEFAULT SNOWFLAKE_ID() and its like; context is the Database. */
+Code exec__new_id(void *context, DefaultKind kind, Arena *arena, Value *out, Error *e);
+/* Runs one statement whose rights were checked. */
+CHECKED Code exec__run_statement(Run *run, Error *e);
+
+/* One statement of a request, parsed and allowed. */
+typedef struct Prepared {
+    Run run;
+    struct Plan *plan; /* a reference, or NULL: the tree lives in the request's arena */
+} Prepared;
+/* Splits, parses, unwraps EXECUTE AS USER and checks the rights of every statement. On failure nothing is
+ * left to release. With HOT_CACHED_ONLY it may give E_WOULD_BLOCK. */
+CHECKED Code exec__prepare(Executor *executor, const ExecRequest *request, Arena *arena, HotRead mode,
+                           Prepared **out, size_t *out_count, Error *e);
+void exec__release(Prepared *prepared, size_t count);
+/* Puts "Statement 2 failed: Already exists" before the text. */
+CHECKED Code exec__name_failure(size_t index, Error *e);
+
+/* ---- rights.c ---- */
+/* Whether the role may run a statement of this kind at all, before anything runs. */
+CHECKED Code exec__check_rights(const Session *session, const Statement *statement, Error *e);
+/* Whether `role` may impersonate somebody of role `target`; `is_self` when it is the same id. */
+bool exec__may_impersonate(Role role, Role target, bool is_self);
+typedef enum Access { ACCESS_READ, ACCESS_WRITE } Access;
+bool exec__may_access(Role role, TableKind kind, AccessLevel level, Access access);
+bool exec__may_create_table(Role role, TableKind kind);
+/* E_PERMISSION_DENIED; E_INVALID_OPERATION for SHARED tables inside EXECUTE AS USER. */
+CHECKED Code exec__check_access(const Run *run, const Table *table, Access access, Error *e);
+/* The kind a CREATE TABLE makes for this session. */
+TableKind exec__table_kind(const Session *session, const CreateTable *create);
+
+/* ---- plan_cache.c ---- */
+typedef struct Plan {
+    Arena *arena;
+    Slice text;
+    Statement *statement; /* immutable */
+    _Atomic unsigned refs;
+} Plan;
+PlanCache *exec__plans_new(size_t plans_max);
+void exec__plans_free(PlanCache *cache); /* accepts NULL */
+/* A reference, or NULL when the text is not cached. */
+Plan *exec__plans_get(PlanCache *cache, Slice text);
+/* Parses into a plan of its own and keeps it, once the text has been seen twice; else NULL. */
+Plan *exec__plans_offer(PlanCache *cache, Slice text);
+void exec__plan_unref(Plan *plan); /* accepts NULL */
+
+/* ---- the statement families ---- */
+CHECKED Code exec__create_namespace(Run *run, Error *e);
+CHECKED Code exec__drop_namespace(Run *run, Error *e);
+CHECKED Code exec__create_table(Run *run, Error *e);
+CHECKED Code exec__drop_table(Run *run, Error *e);
+
+/* A resolved INSERT, UPDATE or DELETE. */
+typedef struct Resolved {
+    Intent *intent; /* a reference; NULL when nothing is to be committed */
+    size_t affected;
+    const char *verb; /* "Inserted" */
+} Resolved;
+/* Resolves at a new view. */
+CHECKED Code exec__resolve(Run *run, Resolved *out, Error *e);
+/* Resolves, commits, resolves again after a conflict, ends. Workers only. */
+CHECKED Code exec__run_dml(Run *run, Error *e);
+void exec__end_dml(const Run *run, const Resolved *resolved);
+
+/* Runs a SELECT into the sink. */
+CHECKED Code exec__run_select(Run *run, Error *e);
+/* Runs a SELECT at a view into any output. */
+CHECKED Code exec__select(Run *run, ReadView *view, const Select *select, const RowOutput *output,
+                          size_t *out_rows, Error *e);
+/* The native part: *out_handled false means that DuckDB has to do it. */
+CHECKED Code exec__select_native(Run *run, ReadView *view, const Select *select,
+                                 const RowOutput *output, size_t *out_rows, bool *out_handled,
+                                 Error *e);
+CHECKED Code exec__select_duck(Run *run, ReadView *view, const Select *select,
+                               const RowOutput *output, size_t *out_rows, Error *e);
+/* The order of a single-table SELECT without ORDER BY: the key's column when it is in the output, else BOUND_SEQ;
+ * BOUND_NOT_A_COLUMN when the SELECT has an order of its own or none makes sense. */
+int32_t exec__implicit_order(const Select *select, const Schema *schema);
+
+/* Bounds that a WHERE's top ANDs put on columns; used to leave out segments. */
+typedef struct ColumnBounds {
+    const Column *column;
+    bool has_min, has_max;
+    Value min, max; /* inclusive */
+} ColumnBounds;
+typedef struct Pruning {
+    uint64_t seq_min, seq_max;
+    ColumnBounds *bounds;
+    size_t bound_count;
+} Pruning;
+/* What `where` (may be NULL or not native) says about one table. */
+CHECKED Code exec__pruning(const Run *run, const BindContext *bind, const Expr *where, Pruning *out,
+                           Error *e);
+/* What a statement reads of one table. */
+typedef struct ScanScope {
+    ReadView *view;
+    const Table *table;
+    Partition partition;
+    const BindContext *bind; /* with the table's schema */
+    const Expr *where;
+} ScanScope;
+/* Whether segments may hold rows that the WHERE wants. */
+CHECKED Code exec__needs_cold(const Run *run, const ScanScope *scope, bool *out, Error *e);
+struct SegmentEntry;
+bool exec__may_contain(const Pruning *pruning, const struct SegmentEntry *entry);
+
+/* ---- views.c ---- */
+void exec__add_builtin_views(Executor *executor);
+/* The view of that name the session may read, or NULL: *e is filled when it may not or when it does not exist. */
+CHECKED Code exec__find_view(const Run *run, Slice namespace_name, Slice name, const ExecView **out,
+                             Error *e);
+/* A schema with the columns of a view. */
+const Schema *exec__view_schema(const ExecView *view, Arena *arena);
+
+/* How a column's default is shown: "NOW()", "'x'", NULL for none. */
+Value exec__default_text(const Column *column, Arena *arena);
+
+CHECKED Code exec__run_admin(Run *run, Error *e);   /* flush, compact, kill, show, describe, subscribe */
+CHECKED Code exec__run_account(Run *run, Error *e); /* CREATE, ALTER, DROP USER */
+/* A user record, deleted ones too; E_NOT_FOUND without text. */
+CHECKED Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *arena,
+                             User *out, Error *e);
