@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { ROOT } from '../e2e/lib/server.mjs';
 
-const LIBRARY = process.env.CRASH_FAULT_LIBRARY || path.join(ROOT, 'build/tests/libfault.so');
+const LIBRARY = path.join(process.env.BUILD || path.join(ROOT, 'build'), 'tests/libfault.so');
 
 export function available() {
   return fs.existsSync(LIBRARY);

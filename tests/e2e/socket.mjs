@@ -7,7 +7,7 @@
 import { Live, maxSeq, seqOf } from './lib/live.mjs';
 import { Follower } from './lib/follow.mjs';
 import { loginRoot, newUser } from './lib/client.mjs';
-import { check, equal, matches, run, skip, test } from './lib/runner.mjs';
+import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { startServer } from './lib/server.mjs';
 
 let server;
@@ -362,8 +362,27 @@ test('a malformed from is refused', async () => {
   equal((await anna.raw(`SELECT id FROM ${t}`)).status, 200, 'the server goes on');
 });
 
-test('a cursor older than the feed window is told so', async () => {
-  skip('needs a setting for the feed window');
+test('a cursor below what the feed still has is told so: a stream after an unclean stop', async () => {
+  // Stream rows are not synced: after a crash a client may hold a cursor of rows that are gone, so the
+  // feed starts anew. This is the one way to a feed low without waiting out the feed window.
+  const other = await startServer();
+  const admin = await loginRoot(other);
+  await admin.run('CREATE NAMESPACE ws');
+  await admin.run('CREATE STREAM TABLE ws.s (id BIGINT, v TEXT) WITH (TTL_SECONDS = 600)');
+  let socket = await Live.open(other, { token: admin.token });
+  await socket.subscribed('s', 'SELECT * FROM ws.s', {});
+  await admin.run("INSERT INTO ws.s VALUES (1, 'a')");
+  const cursor = seqOf(await socket.expectChange('insert', 's'));
+  await other.kill();
+  await other.start();
+  socket = await Live.open(other, { token: admin.token });
+  socket.subscribe('s', 'SELECT * FROM ws.s', { from: cursor });
+  equal((await socket.expect('error', 's')).code, 'CURSOR_TOO_OLD', 'code');
+  await admin.run("INSERT INTO ws.s VALUES (2, 'b')");
+  await socket.subscribed('again', 'SELECT * FROM ws.s', { last_rows: 1 });
+  equal(socket.inbox, [], 'the refused subscription has ended');
+  await socket.close();
+  await other.stop();
 });
 
 // ---- nothing is lost ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 export const ROOT = path.resolve(HERE, '../../..');
-export const BINARY = process.env.KALAMDB_SERVER || path.join(ROOT, 'build/bin/kalamdb-server');
+export const BINARY = process.env.KALAM_SERVER || path.join(ROOT, 'build/bin/kalamdb-server');
 export const ROOT_PASSWORD = 'kalamdb-e2e-root-7';
 const JWT_SECRET = 'e2e-suite-secret-that-is-48-characters-long-0000';
 const START_LIMIT_MS = 20000;
@@ -200,10 +200,18 @@ export class Server {
   }
 }
 
-/** A server with a root password: root can log in at once, no set-up needed. */
+/**
+ * A server with a root password, so that root can log in at once, and with cheap password hashes,
+ * since suites create many users. options.args replaces the settings file that says so.
+ */
 export async function startServer(options = {}) {
   const server = new Server({
     ...options, env: { KALAMDB_ROOT_PASSWORD: ROOT_PASSWORD, ...options.env },
   });
+  if (!options.args) {
+    const file = path.join(server.home, 'test.toml');
+    fs.writeFileSync(file, '[auth]\nbcrypt_cost = 4\n');
+    server.options.args = [file];
+  }
   return server.start();
 }
