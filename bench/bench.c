@@ -48,7 +48,8 @@ static void select_body(Bench *b, char *out, size_t capacity)
 {
     uint64_t span = b->next_id - b->first_id;
     uint64_t id = b->first_id + (uint64_t)random() % (span ? span : 1);
-    snprintf(out, capacity, "{\"sql\":\"SELECT id, v FROM bench.rows WHERE id = $1\",\"params\":[%llu]}",
+    snprintf(out, capacity,
+             "{\"sql\":\"SELECT id, v FROM bench.rows WHERE id = $1\",\"params\":[%llu]}",
              (unsigned long long)id);
 }
 
@@ -159,7 +160,8 @@ static void measure_insert(Bench *b, int count)
     printf("\n");
     stats_print(name, &insert);
     if (count == 1)
-        printf("   %.2f x fdatasync p50\n", stats_percentile_ms(&insert, 50) / stats_percentile_ms(&sync, 50));
+        printf("   %.2f x fdatasync p50\n",
+               stats_percentile_ms(&insert, 50) / stats_percentile_ms(&sync, 50));
     else
         printf("   %.1f rows a fdatasync\n", stats_per_second(&insert) / stats_per_second(&sync));
     for (int i = 0; i < count; i++)
@@ -196,7 +198,8 @@ static void notify_slice(Bench *b, Wire *http, Wire *live, Stats *answers, Stats
         send_next(b, http, insert_body);
         bool answered = false, changed = false;
         while (!answered || !changed) {
-            struct pollfd both[2] = {{.fd = http->fd, .events = POLLIN}, {.fd = live->fd, .events = POLLIN}};
+            struct pollfd both[2] = {{.fd = http->fd, .events = POLLIN},
+                                     {.fd = live->fd, .events = POLLIN}};
             if (poll(both, 2, 10000) <= 0)
                 die("no answer or no change for 10 seconds");
             const char *payload;
@@ -237,7 +240,8 @@ static void measure_notify(Bench *b)
     printf("\n");
     stats_print("INSERT to the subscriber's change", &changes);
     printf("   %+.3f ms over fdatasync p50 (%.3f)\n",
-           stats_percentile_ms(&changes, 50) - stats_percentile_ms(&sync, 50), stats_percentile_ms(&sync, 50));
+           stats_percentile_ms(&changes, 50) - stats_percentile_ms(&sync, 50),
+           stats_percentile_ms(&sync, 50));
     wire_close(&http);
     wire_close(&live);
     close(fd);
@@ -252,9 +256,11 @@ static void measure_flush(Bench *b)
     if (!body)
         abort();
     for (int round = 0; round < FLUSH_ROUNDS; round++) {
-        size_t at = (size_t)snprintf(body, capacity, "{\"sql\":\"INSERT INTO bench.flushed (id, v) VALUES ");
+        size_t at = (size_t)snprintf(body, capacity,
+                                     "{\"sql\":\"INSERT INTO bench.flushed (id, v) VALUES ");
         for (int i = 0; i < FLUSH_ROWS; i++)
-            at += (size_t)snprintf(body + at, capacity - at, "%s(%d, 'a row of a flush, some forty bytes long')",
+            at += (size_t)snprintf(body + at, capacity - at,
+                                   "%s(%d, 'a row of a flush, some forty bytes long')",
                                    i ? "," : "", round * FLUSH_ROWS + i);
         snprintf(body + at, capacity - at, "\"}");
         wire_sql(&w, b->token, body);
@@ -273,12 +279,19 @@ int main(int argc, char **argv)
 {
     if (argc != 5)
         die("usage: bench <port> <token> <folder> <seconds for each measurement>");
-    Bench b = {.port = (int)strtol(argv[1], NULL, 10), .token = argv[2], .folder = argv[3],
-               .seconds = strtod(argv[4], NULL), .next_id = 1, .first_id = 1};
+    Bench b = {.port = (int)strtol(argv[1], NULL, 10),
+               .token = argv[2],
+               .folder = argv[3],
+               .seconds = strtod(argv[4], NULL),
+               .next_id = 1,
+               .first_id = 1};
     Wire w = wire_open(b.port);
     wire_sql(&w, b.token, "{\"sql\":\"CREATE NAMESPACE bench\"}");
-    wire_sql(&w, b.token, "{\"sql\":\"CREATE USER TABLE bench.rows (id BIGINT PRIMARY KEY, v TEXT NOT NULL)\"}");
-    wire_sql(&w, b.token, "{\"sql\":\"CREATE USER TABLE bench.flushed (id BIGINT PRIMARY KEY, v TEXT NOT NULL)\"}");
+    wire_sql(&w, b.token,
+             "{\"sql\":\"CREATE USER TABLE bench.rows (id BIGINT PRIMARY KEY, v TEXT NOT NULL)\"}");
+    wire_sql(
+        &w, b.token,
+        "{\"sql\":\"CREATE USER TABLE bench.flushed (id BIGINT PRIMARY KEY, v TEXT NOT NULL)\"}");
     wire_close(&w);
     printf("%-44s %9s %9s %11s\n", "", "p50 ms", "p99 ms", "a second");
     setlinebuf(stdout);

@@ -40,7 +40,8 @@ _Noreturn __attribute__((format(printf, 1, 2))) static inline void die(const cha
 
 static inline Wire wire_open(int port)
 {
-    Wire w = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .in = malloc(WIRE_BYTES_MAX + 1)};
+    Wire w = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+              .in = malloc(WIRE_BYTES_MAX + 1)};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (w.fd < 0 || !w.in || connect(w.fd, (struct sockaddr *)&to, sizeof to) < 0)
@@ -192,7 +193,8 @@ static inline void wire_wait_frame(Wire *w, const char *text)
         while ((bytes = wire_frame(w, &payload, &count)) == 0)
             wire_read(w);
         bool found = memmem(payload, count, text, strlen(text)) != NULL;
-        bool refused = memmem(payload, count, "\"error\"", 7) || memmem(payload, count, "auth_error", 10);
+        bool refused =
+            memmem(payload, count, "\"error\"", 7) || memmem(payload, count, "auth_error", 10);
         if (refused && !found)
             die("the server said %.*s", (int)count, payload);
         wire_take(w, bytes);
@@ -205,9 +207,10 @@ static inline void wire_wait_frame(Wire *w, const char *text)
 static inline Wire wire_open_socket(int port, const char *token)
 {
     Wire w = wire_open(port);
-    const char *upgrade = "GET /v1/ws?compress=false HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-                          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                          "Sec-WebSocket-Key: YmVuY2htYXJrLWtleS0xNg==\r\n\r\n";
+    const char *upgrade =
+        "GET /v1/ws?compress=false HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: YmVuY2htYXJrLWtleS0xNg==\r\n\r\n";
     wire_send(&w, upgrade, strlen(upgrade));
     char *end = NULL;
     do
@@ -219,7 +222,8 @@ static inline Wire wire_open_socket(int port, const char *token)
     char text[8192];
     snprintf(text, sizeof text,
              "{\"type\":\"authenticate\",\"method\":\"jwt\",\"token\":\"%s\","
-             "\"protocol\":{\"serialization\":\"json\",\"compression\":\"none\"}}", token);
+             "\"protocol\":{\"serialization\":\"json\",\"compression\":\"none\"}}",
+             token);
     wire_send_frame(&w, text);
     wire_wait_frame(&w, "auth_success");
     return w;

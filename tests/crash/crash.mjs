@@ -31,17 +31,19 @@ class Folder {
   constructor() {
     this.home = temporaryFolder('crash');
     this.dir = path.join(this.home, 'data');
+    this.settings = path.join(this.home, 'test.toml');
+    fs.writeFileSync(this.settings, '[auth]\nbcrypt_cost = 4\n');
     this.round = 0;
     this.partitions = [];
     this.streamCounter = { next: 1 };
   }
 
-  /** Starts the server on the folder; `cut` runs it under the disk-fault library. */
-  server(cut) {
+  /** A server on the folder; `faults` is the environment of the disk-fault library, if any. */
+  server(faults = {}) {
     const server = new Server({
       home: this.home, dir: this.dir, port: this.port, binary: process.env.CRASH_BINARY || BINARY,
-      args: process.env.CRASH_ARGS ? process.env.CRASH_ARGS.split(' ') : [],
-      env: { KALAMDB_ROOT_PASSWORD: ROOT_PASSWORD, ...(cut ? fault.environment(this.home, this.dir, random) : {}) },
+      args: process.env.CRASH_ARGS ? process.env.CRASH_ARGS.split(' ') : [this.settings],
+      env: { KALAMDB_ROOT_PASSWORD: ROOT_PASSWORD, ...faults },
     });
     this.current = server;
     for (const client of this.clients ?? []) client.server = server;
@@ -49,7 +51,7 @@ class Folder {
   }
 
   async create() {
-    const server = await this.server(false).start();
+    const server = await this.server().start();
     this.port = server.port;
     this.root = await loginRoot(server);
     await this.root.run('CREATE NAMESPACE crash');
@@ -194,12 +196,19 @@ async function crash(folder, kind) {
   else await folder.current.kill();
 }
 
+/** Waits for a while, or for the end of the server. */
+function within(ms, server) {
+  return Promise.race([new Promise((resolve) => setTimeout(resolve, ms)), server.exited]);
+}
+
 /** One life of the server: start, check what the last crash left, load, crash. */
 async function life(folder, kind) {
-  const server = folder.server(kind === 'cut');
-  if (random.below(8) === 0) { // a crash while it starts
+  const atStart = random.below(8) === 0;
+  const faults = kind === 'cut' ? fault.environment(folder.home, folder.dir, random, atStart) : {};
+  const server = folder.server(faults);
+  if (atStart) { // a crash while it starts
     await server.spawn();
-    await new Promise((resolve) => setTimeout(resolve, random.below(120)));
+    await within(random.below(120), server);
     await crash(folder, kind);
     return [];
   }
@@ -208,8 +217,9 @@ async function life(folder, kind) {
   if (wrong.length === 0) wrong.push(...await folder.verifyResume());
   if (wrong.length === 0) {
     const stop = { now: false };
+    if (kind === 'cut') fault.arm(folder.home);
     const working = folder.load(stop);
-    await new Promise((resolve) => setTimeout(resolve, 5 + random.below(LOAD_MS_MAX)));
+    await within(5 + random.below(LOAD_MS_MAX), server);
     await crash(folder, kind);
     stop.now = true;
     await working;
@@ -222,7 +232,7 @@ async function life(folder, kind) {
 
 /** The last look: what the last crash left, and a clean stop. */
 async function lastLook(folder) {
-  const server = await folder.server(false).start();
+  const server = await folder.server().start();
   const wrong = await folder.verify();
   if (wrong.length === 0) wrong.push(...await folder.verifyResume());
   await folder.drop();

@@ -1,25 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Power cuts by the preloaded disk-fault library (tests/fault): the one place that knows its settings.
+// The library remembers what was synced; at the cut it writes a folder that holds just what the disk
+// would hold, and that folder takes the place of the data folder. A cut comes at a random file operation
+// of the server, or at a random moment if that is not reached; of the unsynced bytes nothing, a part, a
+// part with a torn last block, or all survives.
 
 import fs from 'node:fs';
 import path from 'node:path';
 import { ROOT } from '../e2e/lib/server.mjs';
 
 const LIBRARY = path.join(process.env.BUILD || path.join(ROOT, 'build'), 'tests/libfault.so');
+const CUT_STATUS = 137;
+
+const armFile = (home) => path.join(home, 'armed');
+const afterFolder = (home) => path.join(home, 'after');
 
 export function available() {
   return fs.existsSync(LIBRARY);
 }
 
 export function missing() {
-  return `${path.relative(process.cwd(), LIBRARY)} is missing`;
+  return `${LIBRARY} is missing`;
 }
 
-export function environment(home, dir) {
-  return { LD_PRELOAD: LIBRARY, FAULT_DIR: dir };
+/** The environment of a server whose power is to be cut; `atStart`: perhaps before it is ready. */
+export function environment(home, dir, random, atStart) {
+  fs.mkdirSync(dir, { recursive: true });
+  fs.rmSync(armFile(home), { force: true });
+  fs.rmSync(afterFolder(home), { recursive: true, force: true });
+  return {
+    LD_PRELOAD: LIBRARY,
+    KALAM_FAULT_DIR: dir,
+    KALAM_FAULT_AFTER: afterFolder(home),
+    KALAM_FAULT_KEEP: random.pick(['none', 'prefix', 'torn', 'all']),
+    KALAM_FAULT_SEED: String(1 + random.below(1000000)),
+    KALAM_FAULT_MODE: random.below(3) ? 'cut' : 'count',
+    KALAM_FAULT_AT: String(1 + random.below(atStart ? 150 : 2000)),
+    ...(atStart ? {} : { KALAM_FAULT_ARM: armFile(home) }),
+  };
 }
 
-export async function cut(server) {
-  await server.kill();
+/** From here on file operations count. */
+export function arm(home) {
+  fs.writeFileSync(armFile(home), '');
+}
+
+/** Cuts the power unless it is cut already, and puts what the disk holds in place of the data folder. */
+export async function cut(server, home, dir) {
+  const end = await server.signal('SIGUSR2');
+  const after = afterFolder(home);
+  if (end.signal === 'SIGUSR2' && !fs.existsSync(after)) return; // before the library was even there
+  if (end.code !== CUT_STATUS) {
+    throw new Error(`the server ended with ${JSON.stringify(end)}, not by the cut:\n${server.output}`);
+  }
+  fs.rmSync(dir, { recursive: true, force: true });
+  fs.renameSync(after, dir);
 }

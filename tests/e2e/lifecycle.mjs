@@ -199,4 +199,4 @@ test('killed and started over and over: always ready again', async () => {
   await server.stop();
 });
 
-run('lifecycle');
+run('lifecycle', { independent: true });

@@ -55,13 +55,17 @@ async function bounded(promise, ms) {
   }
 }
 
-/** Runs every test whose name matches $KALAMDB_TEST_ONLY (all by default) and ends the process. */
-export async function run(suite, { after } = {}) {
+/**
+ * Runs the tests and ends the process. The first test of a suite sets it up: without it the others
+ * count as failed and are not run (unless `independent`). $KALAMDB_TEST_ONLY, a pattern, keeps the
+ * first test and those it matches.
+ */
+export async function run(suite, { independent = false } = {}) {
   const only = process.env.KALAMDB_TEST_ONLY ? new RegExp(process.env.KALAMDB_TEST_ONLY) : null;
+  const chosen = tests.filter(({ name }, i) => !only || only.test(name) || (i === 0 && !independent));
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const startedAt = Date.now();
-  for (const { name, fn, limitMs } of tests) {
-    if (only && !only.test(name)) continue;
+  for (const { name, fn, limitMs } of chosen) {
     const testStartedAt = Date.now();
     try {
       await bounded(fn(), limitMs);
@@ -75,14 +79,11 @@ export async function run(suite, { after } = {}) {
       }
       counts.failed++;
       console.log(`NOT OK  ${suite}: ${name}\n${indent(error.stack || String(error))}`);
-      if (process.env.KALAMDB_TEST_STOP) break;
+      if (independent || counts.passed > 0) continue;
+      counts.failed = chosen.length;
+      console.log(`        ${suite}: the other ${chosen.length - 1} tests need this one`);
+      break;
     }
-  }
-  try {
-    if (after) await bounded(after(), 20000);
-  } catch (error) {
-    counts.failed++;
-    console.log(`NOT OK  ${suite}: clean end\n${indent(String(error))}`);
   }
   await cleanUp();
   if (process.env.KALAMDB_TEST_COUNTS) {
