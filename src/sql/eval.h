@@ -79,7 +79,7 @@ typedef struct KeyCondition {
 
 /* key_index: schema->key_index, -1 without a key. `where` may be NULL. */
 KeyCondition sql_key_condition(const BoundExpr *where, int32_t key_index);
-/* key IN (constants): the distinct non-null values in the order written; false when the WHERE has no such part in its
+/* key IN (constants): the distinct non-null values in ascending order; false when the WHERE has no such part in its
  * top ANDs. `key = c` counts. Memory from the arena. */
 bool sql_key_list(const BoundExpr *where, int32_t key_index, Arena *arena, Value **out_keys,
                   size_t *out_count);
