@@ -37,6 +37,7 @@ struct Executor {
     PlanCache *plans;
     ExecView views[EXEC_VIEWS_MAX]; /* the newest first wins; filled before traffic */
     size_t view_count;
+    void *builtin_contexts; /* of views.c */
 };
 
 /* One statement on its way. */

@@ -33,6 +33,7 @@ void executor_free(Executor *executor)
     if (!executor)
         return;
     exec__plans_free(executor->plans);
+    free(executor->builtin_contexts);
     free(executor);
 }
 
