@@ -2,7 +2,8 @@
  *
  * The catalog in memory: loading it, finding and listing.
  *
- * I1. Every table of `tables` is in `tables_by_id` and the reverse, and its namespace is in `namespaces`.
+ * I1. Every table of `tables` is in `tables_by_id` and the reverse, and its namespace is in
+ *     `namespaces`.
  * I2. next_table_id and next_user_id are above every id that a stored record or a key can hold.
  * I3. Maps are written by catalog_open and by catalog_change_apply only.
  *

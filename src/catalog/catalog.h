@@ -7,7 +7,8 @@
  * CatalogChange, which the committer writes and then applies (table/committer.c), so that catalog
  * and data change in one order and one batch.
  *
- * Threads: finding, listing and planning from any thread; catalog_change_apply on the committer only.
+ * Threads: finding, listing and planning from any thread; catalog_change_apply on the committer
+ * only.
  */
 #pragma once
 
@@ -80,13 +81,15 @@ void catalog_close(Catalog *catalog); /* accepts NULL */
 Table *catalog_find_table(Catalog *catalog, Slice namespace_name, Slice name);
 Table *catalog_find_table_by_id(Catalog *catalog, uint32_t id);
 bool catalog_has_namespace(Catalog *catalog, Slice name);
-/* Lists sorted by name; arrays and texts live in the arena, the tables are references the caller releases. */
+/* Lists sorted by name; arrays and texts live in the arena, the tables are references the caller
+ * releases. */
 void catalog_list_namespaces(Catalog *catalog, Arena *arena, Namespace **out, size_t *out_count);
 void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *out_count);
 /* Grows with every applied change of a namespace or table (not of a user); keys plan caches. */
 uint64_t catalog_version(Catalog *catalog);
 
-/* Users, read through the given snapshot. Deleted ones are returned too: look at deleted_at_us. E_NOT_FOUND without text. */
+/* Users, read through the given snapshot. Deleted ones are returned too: look at deleted_at_us.
+ * E_NOT_FOUND without text. */
 CHECKED Code catalog_get_user(HotSnapshot *snapshot, HotRead mode, Slice user_id, Arena *arena,
                               User *out, Error *e);
 CHECKED Code catalog_get_user_by_id(HotSnapshot *snapshot, HotRead mode, uint64_t id, Arena *arena,
@@ -95,21 +98,25 @@ CHECKED Code catalog_get_user_by_id(HotSnapshot *snapshot, HotRead mode, uint64_
 CHECKED Code catalog_list_users(HotSnapshot *snapshot, Slice after, size_t limit, Arena *arena,
                                 User **out, size_t *out_count, Error *e);
 
-/* One planned change: what to write, and how memory follows once it is written. Owned by its intent. */
+/* One planned change: what to write, and how memory follows once it is written. Owned by its
+ * intent. */
 typedef struct CatalogChange CatalogChange;
 
 /* Two changes with an equal guard conflict when one was committed after the other's snapshot: the
- * planner must then plan again. All namespaces and tables share one guard, each user has its own. */
+ * planner must then plan again. Namespaces and tables share one guard, each user has its own. */
 uint64_t catalog_change_guard(const CatalogChange *change);
 void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch *batch);
-/* After the batch is written, before readers may see its seq: a plan must never rest on a catalog older than the
- * snapshot of its intent. */
+/* After the batch is written, before readers may see its seq: a plan must never rest on a catalog
+ * older than the snapshot of its intent. */
 void catalog_change_apply(Catalog *catalog, CatalogChange *change);
 /* The table this change drops (not one it replaces by a new definition), or NULL; borrowed. */
 Table *catalog_change_dropped_table(const CatalogChange *change);
+/* The user id whose record this change writes; empty for other changes. Borrowed. */
+Slice catalog_change_user(const CatalogChange *change);
 void catalog_change_free(CatalogChange *change); /* accepts NULL */
 
-/* Plans. Errors are those of docs/sql.md: E_ALREADY_EXISTS, E_NAMESPACE_NOT_FOUND, E_TABLE_NOT_FOUND … */
+/* Plans. Errors are those of docs/sql.md: E_ALREADY_EXISTS, E_NAMESPACE_NOT_FOUND,
+ * E_TABLE_NOT_FOUND … */
 CHECKED Code catalog_plan_create_namespace(Catalog *catalog, Slice name, int64_t now_us,
                                            CatalogChange **out, Error *e);
 /* One change drops one namespace that holds no table (E_INVALID_OPERATION otherwise). */

@@ -25,7 +25,7 @@ typedef struct TableObject {
     alignas(max_align_t) char data[];
 } TableObject;
 
-/* A new object with one reference, deep copy of `definition` under the given id; not yet current. */
+/* A new object with one reference, deep copy of `definition` under that id; not yet current. */
 TableObject *catalog__table_new(const Table *definition, uint32_t id, Slice namespace_name);
 
 typedef struct NamespaceObject {
@@ -90,8 +90,8 @@ void catalog__encode_user(Slice key, const User *user, Buffer *out);
 void catalog__encode_user_link(Slice key, Slice user_id, Buffer *out);
 void catalog__encode_counter(Slice key, uint64_t next, Buffer *out);
 
-/* Decoders check everything; texts are copied to the arena. E_CORRUPT names the key, E_FORMAT_VERSION when the
- * record is sound but of a version this program does not know. */
+/* Decoders check everything; texts are copied to the arena. E_CORRUPT names the key,
+ * E_FORMAT_VERSION when the record is sound but of a version this program does not know. */
 CHECKED Code catalog__decode_namespace(Slice key, Slice value, Arena *arena, Namespace *out,
                                        Error *e);
 CHECKED Code catalog__decode_table(Slice key, Slice value, Arena *arena, Table *out, Error *e);

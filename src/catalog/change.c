@@ -2,11 +2,13 @@
  *
  * Planned changes: what is checked, what is written, how memory follows.
  *
- * I1. A plan changes nothing but the id counters in memory, so that one that is dropped leaves no trace.
+ * I1. A plan changes nothing but the id counters in memory, so that one that comes to nothing
+ *     leaves no trace.
  * I2. Ids are taken from a counter that only grows, and every change that gives one out writes the
- *     counter as it stands at that moment: a stored id is below the stored counter, in any order of commits.
- * I3. Between plan and apply no change with the same guard was applied (the committer sees to it), so
- *     that what the plan checked still holds. Apply therefore cannot fail, and must() says so.
+ *     counter as it stands at that moment: a stored id is below the stored counter,
+ *     in any order of commits.
+ * I3. Between plan and apply no change with the same guard was applied (the committer sees to it),
+ *     so that what the plan checked still holds. Apply therefore cannot fail, and must() says so.
  */
 #include <stdlib.h>
 
@@ -310,6 +312,15 @@ uint64_t catalog_change_guard(const CatalogChange *change)
 Table *catalog_change_dropped_table(const CatalogChange *change)
 {
     return change->dropped;
+}
+
+Slice catalog_change_user(const CatalogChange *change)
+{
+    if (change->type != PUT_USER)
+        return (Slice){0};
+    /* The key of the last write is the prefix and the user id. */
+    Slice key = record_key_slice(&change->writes[change->write_count - 1].key);
+    return slice_of(key.data + 1, key.size - 1);
 }
 
 static void write_counter(const CatalogChange *change, HotStore *store, HotBatch *batch)

@@ -3,7 +3,8 @@
  * Tables and namespaces as objects in memory, and the words for their kinds.
  *
  * I1. A TableObject never changes after catalog__table_new, but for its two atomics.
- * I2. `current` is set when the catalog starts to show the table, cleared when it stops, never set again.
+ * I2. `current` is set when the catalog starts to show the table, cleared when it stops, never set
+ *     again.
  */
 #include <stdlib.h>
 

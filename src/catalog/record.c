@@ -4,16 +4,17 @@
  *
  *     record    = version(u8 = 1)  body  crc(u32)
  *     namespace = name  created_at(u64)
- *     table     = namespace  name  kind(u8)  access(u8)  durable(u8)  flush_rows(u32)  flush_interval_s(u32)
- *                 ttl_s(u32)  created_at(u64)  updated_at(u64)  schema
- *     user      = id(u64)  user_id  flags(u8: 1 registered)  role(u8)  email  password_hash  auth_type
- *                 failed_logins(u32)  locked_until(u64)  last_login(u64)  created_at(u64)  updated_at(u64)  deleted_at(u64)
+ *     table     = namespace  name  kind(u8)  access(u8)  durable(u8)  flush_rows(u32)
+ *                 flush_interval_s(u32)  ttl_s(u32)  created_at(u64)  updated_at(u64)  schema
+ *     user      = id(u64)  user_id  flags(u8: 1 registered)  role(u8)  email  password_hash
+ *                 auth_type  failed_logins(u32)  locked_until(u64)  last_login(u64)
+ *                 created_at(u64)  updated_at(u64)  deleted_at(u64)
  *     user link = user_id
  *     counter   = next(u64)
  *
- * Texts and the schema are a varint size and bytes; numbers are big-endian; times are microseconds since 1970,
- * 0 = never. The checksum is CRC-32C over the key and then everything before it, so that a record under a wrong
- * key is found out too.
+ * Texts and the schema are a varint size and bytes; numbers are big-endian; times are microseconds
+ * since 1970, 0 = never. The checksum is CRC-32C over the key and then everything before it, so
+ * that a record under a wrong key is found out too.
  */
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
  *
  * Catalog records from arbitrary bytes: no decoder may crash or read past the end, and what one
  * accepts must encode to a record it accepts again.
- * Input: a byte that selects the record (its top bit: the input brings its own checksum), a byte for the size of
- * the key's rest, that rest, the record.
+ * Input: a byte that selects the record (its top bit: the input brings its own checksum), a byte
+ * for the size of the key's rest, that rest, the record.
  */
 #include "catalog/catalog_int.h"
 #include "data/row.h"

@@ -382,7 +382,8 @@ TEST("the version grows with tables and namespaces, not with logins")
 
 /* ---- Damage ---- */
 
-/* Opens, with `value` under `key` and the table chat.messages beside it; then takes the record out again. */
+/* Opens, with `value` under `key` and the table chat.messages beside it; then takes the record out
+ * again. */
 static void check_refused(Slice key, Slice value, Code want, const char *want_text)
 {
     open_all();
