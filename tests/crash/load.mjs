@@ -180,6 +180,10 @@ export class Definer {
   }
 }
 
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
 /** Appends to the stream table; its rows may be lost in a crash, but are never doubled. */
 export async function streamWriter(client, counter, canary, stop) {
   while (!stop.now) {
@@ -194,7 +198,7 @@ export async function streamWriter(client, counter, canary, stop) {
 /** Flushes one of the tables, again and again, at random moments. */
 export async function flusher(client, tables, random, stop) {
   while (!stop.now) {
-    await new Promise((resolve) => setTimeout(resolve, 10 + random.below(150)));
+    await pause(10 + random.below(150));
     try {
       await client.raw(`STORAGE FLUSH TABLE ${random.pick(tables)}`);
     } catch {
@@ -206,10 +210,12 @@ export async function flusher(client, tables, random, stop) {
 /** Keeps a follower attached; drops its connection now and then and resumes. */
 export async function subscriber(server, client, follower, random, stop) {
   while (!stop.now) {
-    await new Promise((resolve) => setTimeout(resolve, 20 + random.below(300)));
-    if (stop.now || random.below(2)) continue;
+    await pause(20 + random.below(200));
+    if (stop.now || random.below(3) === 0) continue;
     try {
       await follower.live.drop();
+      await pause(random.below(200)); // away, while others write; perhaps until after the crash
+      if (stop.now || server.ended) return;
       await follower.attach(await Live.open(server, { token: client.token }), { batch_size: 1 + random.below(200) });
     } catch (error) {
       // The server's end is one reason for this; any other is a fault.

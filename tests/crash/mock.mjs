@@ -49,20 +49,38 @@ function apply(record) {
   return changes;
 }
 
-/** Records of at most one statement are torn at the end of the file. */
+/** What was not synced when the power was cut may be torn; the log ends before it. */
 if (fs.existsSync(logFile)) {
-  const lines = fs.readFileSync(logFile, 'utf8').split('\n');
+  let lines = fs.readFileSync(logFile, 'utf8').split('\n');
   lines.pop();
+  const torn = lines.findIndex((line) => !whole(line));
+  if (torn >= 0) lines = lines.slice(0, torn);
   if (BUG === 'lose') lines.splice(Math.max(0, lines.length - 3));
   if (BUG === 'refuse-start' && lines.length > 20) process.exit(3);
   for (const line of lines) apply(JSON.parse(line));
-  if (BUG === 'lose') fs.writeFileSync(logFile, lines.map((line) => `${line}\n`).join(''));
+  fs.truncateSync(logFile, Buffer.byteLength(lines.map((line) => `${line}\n`).join('')));
+}
+const log = fs.openSync(logFile, 'a');
+fs.fsyncSync(log);
+fs.fsyncSync(fs.openSync(dir, 'r'));
+
+function whole(line) {
+  try {
+    return Boolean(JSON.parse(line));
+  } catch {
+    return false;
+  }
+}
+
+function store(record) {
+  fs.writeSync(log, `${JSON.stringify(record)}\n`);
+  if (BUG !== 'nosync') fs.fsyncSync(log);
 }
 
 function commit(record) {
   commits++;
   const stored = BUG === 'half' && record.changes?.length > 1 ? { ...record, changes: record.changes.slice(1) } : record;
-  if (!(BUG === 'unsynced' && commits % 40 > 20)) fs.appendFileSync(logFile, `${JSON.stringify(stored)}\n`);
+  if (!(BUG === 'unsynced' && commits % 40 > 20)) store(stored);
   for (const change of apply(stored)) {
     for (const subscription of subscriptions) {
       if (subscription.partition !== record.partition && BUG !== 'leak') continue;
