@@ -37,7 +37,7 @@ struct Limiter {
 
 Limiter *limiter_new(uint32_t per_second, uint32_t burst, size_t keys_max)
 {
-    must(burst > 0);
+    must(burst > 0 || per_second == 0);
     must(keys_max > 0);
     must(keys_max <= LIMITER_KEYS_MAX);
     Limiter *limiter = x_new(Limiter);

@@ -74,7 +74,7 @@ TEST("refused requests push the end of the wait away")
 
 TEST("a rate of 0 limits")
 {
-    Limiter *limiter = begin(0, 1, 1);
+    Limiter *limiter = begin(0, 0, 1);
     CHECK_INT(take_all(limiter, SLICE("a")), 1000);
     end(limiter);
 }
