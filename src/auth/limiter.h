@@ -9,9 +9,9 @@
 
 typedef struct Limiter Limiter;
 
-/* `per_second` in the long run, up to `burst` (at least 1) at once, for about `keys_max` keys at a
- * time. With per_second 0 there is no limit and burst means nothing. When more keys are in use than fit,
- * the one closest to its full burst is forgotten. */
+/* `per_second` in the long run, up to `burst` (at least 1) at once, for about `keys_max` keys at
+ * a time. With per_second 0 there is no limit and burst means nothing. When more keys are in use
+ * than fit, the one closest to its full burst is forgotten. */
 Limiter *limiter_new(uint32_t per_second, uint32_t burst, size_t keys_max);
 void limiter_free(Limiter *limiter); /* accepts NULL */
 
