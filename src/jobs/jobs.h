@@ -3,8 +3,8 @@
  * Background work as rows of system.jobs: flush, trim of the feed window, stream expiry, cleanup after
  * DROP. A job survives a restart (it is queued again), never runs twice at once, and tells its progress.
  *
- * Threads: one jobs thread runs jobs one after the other; every function here is for any thread but the loops,
- * except jobs_request_flush and jobs_find, which never block.
+ * Threads: one jobs thread runs jobs one after the other; every function here is for any thread but the
+ * loops.
  */
 #pragma once
 
@@ -38,7 +38,9 @@ typedef struct JobsOptions {
 } JobsOptions;
 
 CHECKED Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e);
-void jobs_stop(Jobs *jobs); /* lets the running job end; accepts NULL */
+/* Lets the running job end and joins the thread; the other functions still answer. Before database_close. Accepts NULL. */
+void jobs_stop(Jobs *jobs);
+void jobs_free(Jobs *jobs); /* after database_close: the committer notes dirt until then; accepts NULL */
 
 typedef enum FlushRequest { FLUSH_STARTED, FLUSH_NOTHING_PENDING, FLUSH_ALREADY_QUEUED } FlushRequest;
 /* Queues a flush of all partitions of a table. out_id is set for FLUSH_STARTED and FLUSH_ALREADY_QUEUED. */

@@ -25,6 +25,7 @@ typedef struct Trim {
     Partition partition;
     Intent *intent;
     uint64_t low; /* the new feed low */
+    bool is_cut;  /* TRIM_KEYS_MAX was reached: the rows wait for the next run, which finds the partition by them */
 } Trim;
 
 /* Superseded versions that died at or below the new low. */
@@ -39,8 +40,10 @@ static Code trim_history(Trim *trim, Error *e)
         TRY(table__decode_history(hot_key(it), hot_value(it), &header, e));
         if (header.superseded_by > trim->low) /* I1 */
             continue;
-        if (trim->intent->raw_count >= TRIM_KEYS_MAX)
+        if (trim->intent->raw_count >= TRIM_KEYS_MAX) {
+            trim->is_cut = true;
             break;
+        }
         intent_add_raw(trim->intent, RAW_DELETE, HOT_HISTORY, hot_key(it), (Slice){0});
     }
     return hot_iterator_end(it, e);
@@ -86,11 +89,12 @@ static Code plan_trim(Trim *trim, PartitionState *state, Error *e)
         return trim_range(trim, HOT_HISTORY, floor, e); /* a cursor of a STREAM never gets too old by expiry: what it missed has expired */
     }
     TRY(trim_history(trim, e));
+    state->feed_low = trim->low;
+    if (trim->is_cut)
+        return OK;
     /* hot copies and tombstones */
     TRY(trim_range(trim, HOT_ROWS, min_seq(trim->low + 1, state->flush_mark), e));
-    TRY(trim_tombstones(trim, state->flush_mark, e));
-    state->feed_low = trim->low;
-    return OK;
+    return trim_tombstones(trim, state->flush_mark, e);
 }
 
 static Code commit_trim(Database *db, Trim *trim, const PartitionState *state, Error *e)

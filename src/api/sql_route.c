@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One SQL request from body to answer.
+ *
+ *     loop:   token -> body -> exec_try ──ended──────────────────────────────> answer
+ *                                 ├──pending──> commit ──done, posted──> exec_finish ──> answer
+ *                                 └──move──> worker: exec_run ──posted──────────────────> answer
+ *
+ * I1. A SqlCall is touched by one thread at a time: the loop until it hands over, then the worker or committer until it
+ *     posts back.
+ * I2. The HTTP request is answered exactly once, on its loop.
+ */
+#include "api/sql_route.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "api/reply.h"
+#include "api/result_json.h"
+#include "api/session.h"
+#include "base/limits.h"
+#include "os/clock.h"
+
+typedef struct SqlCall {
+    LoopTask back; /* posted to the loop when another thread is done */
+    ApiLoop *api;
+    HttpRequest *request;
+    Arena *arena;
+    Slice token; /* borrowed from the request, which lives until it is answered */
+    bool has_session;
+    ExecRequest exec;
+    ResultJson json;
+    ResultSink sink;
+    ExecPending *pending;
+    int64_t started_us;
+    Code code;
+    Error error;
+} SqlCall;
+
+static void call_free(SqlCall *call)
+{
+    result_json_done(&call->json);
+    arena_free(call->arena);
+    free(call);
+}
+
+static void answer(SqlCall *call)
+{
+    double took_ms = (double)(clock_monotonic_us() - call->started_us) / 1000.0;
+    if (call->code == OK) {
+        result_json_finish(&call->json, took_ms);
+        reply_json(call->api, call->request, 200, &call->json.out);
+    } else {
+        bool is_admin = call->has_session && role_is_admin(call->exec.session.role);
+        call->error.code = call->code;
+        reply_sql_error(call->api, call->request, &call->error, took_ms, is_admin, call->exec.sql);
+    }
+    call_free(call);
+}
+
+static void fail_call(SqlCall *call, Code code)
+{
+    call->code = code;
+    answer(call);
+}
+
+/* ---- the body ---- */
+
+static Code read_parameter(json_t *item, size_t number, Arena *arena, Value *out, Error *e)
+{
+    switch (json_typeof(item)) {
+    case JSON_NULL:
+        *out = value_null(TYPE_NULL);
+        return OK;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        *out = value_boolean(json_is_true(item));
+        return OK;
+    case JSON_INTEGER:
+        *out = value_integer(TYPE_BIGINT, json_integer_value(item));
+        return OK;
+    case JSON_REAL:
+        *out = value_double(json_real_value(item));
+        return OK;
+    case JSON_STRING:
+        if (json_string_length(item) > SQL_PARAMETER_BYTES_MAX)
+            return fail(e, E_INVALID_PARAMETER, "Parameter $%zu invalid: larger than %d bytes", number,
+                        SQL_PARAMETER_BYTES_MAX);
+        *out = value_text(arena_copy(arena, slice_of(json_string_value(item), json_string_length(item))));
+        return OK;
+    case JSON_ARRAY:
+        return fail(e, E_INVALID_PARAMETER, "Parameter $%zu invalid: Array parameters not yet supported", number);
+    case JSON_OBJECT:
+        return fail(e, E_INVALID_PARAMETER, "Parameter $%zu invalid: Object parameters not yet supported", number);
+    }
+    return fail(e, E_INVALID_PARAMETER, "Parameter $%zu invalid", number);
+}
+
+static Code read_parameters(SqlCall *call, json_t *params, Error *e)
+{
+    if (!params || json_is_null(params))
+        return OK;
+    if (!json_is_array(params))
+        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: params must be an array");
+    size_t count = json_array_size(params);
+    if (count > SQL_PARAMETERS_MAX)
+        return fail(e, E_INVALID_PARAMETER,
+                    "Parameter count exceeded: maximum %d parameters allowed, got %zu", SQL_PARAMETERS_MAX, count);
+    Value *values = arena_new_array(call->arena, Value, count);
+    for (size_t i = 0; i < count; i++)
+        TRY(read_parameter(json_array_get(params, i), i + 1, call->arena, &values[i], e));
+    call->exec.params = values;
+    call->exec.param_count = count;
+    return OK;
+}
+
+static Slice copy_string(SqlCall *call, json_t *text)
+{
+    return arena_copy(call->arena, slice_of(json_string_value(text), json_string_length(text)));
+}
+
+static Code read_fields(SqlCall *call, json_t *root, Error *e)
+{
+    json_t *sql = json_object_get(root, "sql");
+    json_t *name = json_object_get(root, "namespace_id");
+    if (!json_is_object(root))
+        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: an object is expected");
+    if (!json_is_string(sql))
+        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: missing field `sql` (a string)");
+    if (name && !json_is_null(name) && !json_is_string(name))
+        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: namespace_id must be a string");
+    if (json_string_length(sql) > SQL_BYTES_MAX)
+        return fail(e, E_INVALID_SQL, "SQL query too long: %zu bytes (maximum %d bytes)", json_string_length(sql),
+                    SQL_BYTES_MAX);
+    if (json_is_string(name) && json_string_length(name) > NAME_BYTES_MAX)
+        return fail(e, E_INVALID_INPUT, "namespace_id is longer than %d bytes", NAME_BYTES_MAX);
+    call->exec.sql = copy_string(call, sql);
+    if (json_is_string(name) && json_string_length(name))
+        call->exec.session.namespace_name = copy_string(call, name);
+    return read_parameters(call, json_object_get(root, "params"), e);
+}
+
+static Code read_body(SqlCall *call, Error *e)
+{
+    json_error_t where;
+    Slice body = call->request->body;
+    if (!slice_is_utf8(body))
+        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: the body is not UTF-8");
+    json_t *root = json_loadb(body.data ? body.data : "", body.size, 0, &where);
+    if (!root)
+        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: %s (line %d, column %d)", where.text, where.line,
+                    where.column);
+    Code code = read_fields(call, root, e);
+    json_decref(root);
+    return code;
+}
+
+/* ---- running ---- */
+
+static Code find_session(SqlCall *call, HotRead mode, Error *e)
+{
+    int64_t expires_at_us;
+    Slice name = call->exec.session.namespace_name;
+    TRY(session_of_token(call->api->context, call->token, mode, call->arena, &call->exec.session, &expires_at_us,
+                         e));
+    call->exec.session.namespace_name = name.size ? name : SLICE("default");
+    call->exec.session.is_loopback = call->request->peer.is_loopback;
+    call->has_session = true;
+    return OK;
+}
+
+static void come_back(LoopTask *task)
+{
+    answer((SqlCall *)task);
+}
+
+static void run_on_worker(void *argument)
+{
+    SqlCall *call = (SqlCall *)argument;
+    call->code = call->has_session ? OK : find_session(call, HOT_BLOCKING, &call->error);
+    if (call->code == OK)
+        call->code =
+            exec_run(call->api->context->executor, &call->exec, call->arena, &call->sink, &call->error);
+    call->back.run = come_back;
+    loop_post_task(call->api->loop, &call->back);
+}
+
+static void move_to_worker(SqlCall *call)
+{
+    if (workers_push(call->api->context->workers, (Task){run_on_worker, call}))
+        return;
+    fail_call(call, fail(&call->error, E_BUSY, "Too many statements are waiting; retry in a moment"));
+}
+
+static void finish_pending(LoopTask *task)
+{
+    SqlCall *call = (SqlCall *)task;
+    call->code = exec_finish(call->api->context->executor, call->pending, &call->sink, &call->error);
+    if (call->code == E_CONFLICT)
+        move_to_worker(call); /* somebody was faster: resolve it again */
+    else
+        answer(call);
+}
+
+/* Committer thread. */
+static void commit_done(void *context, ExecPending *pending)
+{
+    SqlCall *call = (SqlCall *)context;
+    call->pending = pending;
+    call->back.run = finish_pending;
+    loop_post_task(call->api->loop, &call->back);
+}
+
+static void run(SqlCall *call)
+{
+    Code code = find_session(call, HOT_CACHED_ONLY, &call->error);
+    if (code == E_WOULD_BLOCK) {
+        move_to_worker(call);
+        return;
+    }
+    if (code != OK) {
+        fail_call(call, code);
+        return;
+    }
+    switch (exec_try(call->api->context->executor, &call->exec, call->arena, &call->sink, commit_done, call,
+                     &call->code, &call->error)) {
+    case EXEC_ENDED:
+        answer(call);
+        break;
+    case EXEC_PENDING:
+        break; /* commit_done follows, perhaps has begun already: the call is no longer ours */
+    case EXEC_MOVE:
+        move_to_worker(call);
+        break;
+    }
+}
+
+void sql_route(ApiLoop *api, HttpRequest *request)
+{
+    SqlCall *call = x_new(SqlCall);
+    call->api = api;
+    call->request = request;
+    call->arena = arena_new();
+    call->started_us = clock_monotonic_us();
+    call->exec.timeout_ms = api->context->settings.statement_timeout_ms;
+    result_json_init(&call->json, call->arena);
+    call->sink = result_json_sink(&call->json);
+    Code code = session_bearer(request, &call->token, &call->error);
+    if (code == OK)
+        code = read_body(call, &call->error);
+    if (code == OK)
+        run(call);
+    else
+        fail_call(call, code);
+}

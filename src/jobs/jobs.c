@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The registry of jobs: queueing, waiting, listing, killing, and their records in the system family.
+ */
+#include "jobs/jobs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "jobs/jobs_int.h"
+#include "data/json.h"
+#include "os/clock.h"
+#include "os/log.h"
+#include "os/random.h"
+
+/* ---- records ---- */
+
+static Slice key_of(uint64_t number, char out[9])
+{
+    out[0] = SYSTEM_PREFIX_JOB;
+    for (int i = 0; i < 8; i++)
+        out[1 + i] = (char)(number >> (56 - 8 * i));
+    return slice_of(out, 9);
+}
+
+void jobs__save(Jobs *jobs, const Job *job)
+{
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(jobs->db));
+    CLEANUP(buffer_done) Buffer bytes = {0};
+    char key[9];
+    Error error = {0};
+    mutex_lock(&jobs->lock);
+    jobs__encode(job, &bytes);
+    mutex_unlock(&jobs->lock);
+    intent_add_raw(intent, RAW_PUT, HOT_SYSTEM, key_of(job->number, key), buffer_slice(&bytes));
+    Code code = database_commit(jobs->db, intent, &error);
+    if (code != OK && code != E_SHUTTING_DOWN)
+        log_event(LOG_LEVEL_WARN, "the record of a job was not written", LOG_TEXT("job", job->id), LOG_ERROR(&error));
+}
+
+/* Loads the records, oldest first; what was queued or running is queued again. */
+static Code load(Jobs *jobs, Error *e)
+{
+    static const char from[] = {SYSTEM_PREFIX_JOB}, to[] = {SYSTEM_PREFIX_JOB + 1};
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(jobs->db));
+    HotIterator *it =
+        hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1), slice_of(to, 1), false);
+    Code code = OK;
+    while (code == OK && hot_next(it)) {
+        Job *job;
+        code = jobs__decode(hot_value(it), &job, e);
+        if (code != OK)
+            break;
+        if (job->status == JOB_QUEUED || job->status == JOB_RUNNING) {
+            job->status = JOB_QUEUED;
+            jobs->queued_count++;
+        }
+        job->next = jobs->newest;
+        jobs->newest = job;
+        jobs->job_count++;
+        jobs->next_number = job->number + 1;
+    }
+    if (code == OK)
+        code = hot_iterator_end(it, e);
+    hot_iterator_close(it);
+    hot_snapshot_free(snapshot);
+    return code;
+}
+
+/* ---- start and stop ---- */
+
+static void free_all(Jobs *jobs)
+{
+    for (Job *job = jobs->newest; job;) {
+        Job *next = job->next;
+        jobs__free_job(job);
+        job = next;
+    }
+    jobs__free_dirt(jobs->dirt);
+    mutex_done(&jobs->dirt_lock);
+    mutex_done(&jobs->lock);
+    cond_done(&jobs->wake);
+    cond_done(&jobs->ended);
+    free(jobs);
+}
+
+Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
+{
+    Jobs *jobs = x_new(Jobs);
+    jobs->db = db;
+    jobs->options = *options;
+    jobs->dirt = map_new();
+    mutex_init(&jobs->lock);
+    mutex_init(&jobs->dirt_lock);
+    cond_init(&jobs->wake);
+    cond_init(&jobs->ended);
+    Code code = load(jobs, e);
+    if (code == OK) {
+        database_add_sink(db, (ChangeSink){jobs__on_commit, jobs});
+        code = thread_start("jobs", THREAD_JOBS, jobs__run, jobs, &jobs->thread, e);
+    }
+    if (code != OK) {
+        free_all(jobs);
+        return code;
+    }
+    *out = jobs;
+    return OK;
+}
+
+void jobs_stop(Jobs *jobs)
+{
+    if (!jobs)
+        return;
+    mutex_lock(&jobs->lock);
+    jobs->stopping = true;
+    cond_broadcast(&jobs->wake);
+    cond_broadcast(&jobs->ended);
+    mutex_unlock(&jobs->lock);
+    thread_join(jobs->thread);
+    jobs->thread = NULL;
+}
+
+void jobs_free(Jobs *jobs)
+{
+    if (jobs)
+        free_all(jobs);
+}
+
+/* ---- queueing ---- */
+
+static Job *find_active(Jobs *jobs, JobType type, uint32_t table_id)
+{
+    for (Job *job = jobs->newest; job; job = job->next) {
+        if (job->type == type && job->table_id == table_id && job->status <= JOB_RUNNING)
+            return job;
+    }
+    return NULL;
+}
+
+/* Forgets the oldest ended job when too many are kept; its record goes with the new job's. */
+static Job *forget_oldest(Jobs *jobs)
+{
+    if (jobs->job_count < JOBS_KEPT_MAX)
+        return NULL;
+    Job **oldest = NULL;
+    for (Job **link = &jobs->newest; *link; link = &(*link)->next) {
+        if ((*link)->status > JOB_RUNNING)
+            oldest = link;
+    }
+    if (!oldest)
+        return NULL;
+    Job *job = *oldest;
+    *oldest = job->next;
+    jobs->job_count--;
+    return job;
+}
+
+static Job *new_job(Jobs *jobs, JobType type, const Table *table)
+{
+    static const char *const prefixes[JOB_TYPE_COUNT] = {[JOB_FLUSH] = "FL", [JOB_CLEANUP] = "CL"};
+    Job *job = x_new(Job);
+    uint64_t random = random_u64();
+    job->number = jobs->next_number++;
+    job->type = type;
+    job->status = JOB_QUEUED;
+    job->table_id = table->id;
+    job->created_at_us = clock_wall_us();
+    snprintf(job->id, sizeof job->id, "%s-%012llx", prefixes[type],
+             (unsigned long long)(random & 0xFFFFFFFFFFFFu));
+    CLEANUP(buffer_done) Buffer parameters = {0};
+    buffer_add_text(&parameters, "{\"namespace_id\":");
+    json_add_string(&parameters, table->namespace_name);
+    buffer_add_text(&parameters, ",\"table_name\":");
+    json_add_string(&parameters, table->name);
+    buffer_add_text(&parameters, "}");
+    job->parameters = x_text(buffer_slice(&parameters));
+    return job;
+}
+
+/* Makes the job and its record durable before the thread sees it. */
+static Code queue(Jobs *jobs, JobType type, const Table *table, bool *out_existed, char out_id[JOB_ID_BYTES],
+                  Error *e)
+{
+    mutex_lock(&jobs->lock);
+    Job *active = find_active(jobs, type, table->id);
+    if (active) {
+        memcpy(out_id, active->id, JOB_ID_BYTES);
+        mutex_unlock(&jobs->lock);
+        *out_existed = true;
+        return OK;
+    }
+    if (jobs->queued_count >= JOBS_QUEUED_MAX || jobs->stopping) {
+        mutex_unlock(&jobs->lock);
+        return fail(e, E_BUSY, "%d jobs are waiting already; retry later", JOBS_QUEUED_MAX);
+    }
+    Job *forgotten = forget_oldest(jobs);
+    Job *job = new_job(jobs, type, table);
+    memcpy(out_id, job->id, JOB_ID_BYTES);
+    job->next = jobs->newest;
+    jobs->newest = job;
+    jobs->job_count++;
+    jobs->queued_count++;
+    CLEANUP(buffer_done) Buffer bytes = {0};
+    jobs__encode(job, &bytes);
+    char key[9], old_key[9];
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(jobs->db));
+    intent_add_raw(intent, RAW_PUT, HOT_SYSTEM, key_of(job->number, key), buffer_slice(&bytes));
+    if (forgotten)
+        intent_add_raw(intent, RAW_DELETE, HOT_SYSTEM, key_of(forgotten->number, old_key), (Slice){0});
+    intent->durable = true;
+    cond_signal(&jobs->wake);
+    mutex_unlock(&jobs->lock);
+    jobs__free_job(forgotten);
+    *out_existed = false;
+    return database_commit(jobs->db, intent, e);
+}
+
+typedef struct PendingSearch {
+    Database *db;
+    const Table *table;
+    bool found;
+} PendingSearch;
+
+static Code search_pending(void *context, Partition partition, Error *e)
+{
+    PendingSearch *search = (PendingSearch *)context;
+    if (search->found)
+        return OK;
+    return flush_is_pending(search->db, search->table, partition, &search->found, e);
+}
+
+Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, char out_id[JOB_ID_BYTES], Error *e)
+{
+    PendingSearch search = {jobs->db, table, false};
+    TRY(flush_each_partition(jobs->db, table, search_pending, &search, e));
+    if (!search.found) {
+        *out = FLUSH_NOTHING_PENDING;
+        return OK;
+    }
+    bool existed;
+    TRY(queue(jobs, JOB_FLUSH, table, &existed, out_id, e));
+    *out = existed ? FLUSH_ALREADY_QUEUED : FLUSH_STARTED;
+    return OK;
+}
+
+Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES], Error *e)
+{
+    bool existed;
+    return queue(jobs, JOB_CLEANUP, dropped, &existed, out_id, e);
+}
+
+/* ---- looking ---- */
+
+static void describe(const Job *job, Arena *arena, JobInfo *out)
+{
+    *out = (JobInfo){
+        .type = jobs__type_name(job->type),
+        .status = job->status,
+        .parameters = arena_copy(arena, slice_of_text(job->parameters)),
+        .message = arena_copy(arena, slice_of_text(job->message ? job->message : "")),
+        .created_at_us = job->created_at_us,
+        .started_at_us = job->started_at_us,
+        .finished_at_us = job->finished_at_us,
+    };
+    memcpy(out->id, job->id, JOB_ID_BYTES);
+}
+
+static Job *find(Jobs *jobs, Slice id)
+{
+    Job *job = jobs->newest;
+    while (job && !slice_equal(slice_of_text(job->id), id))
+        job = job->next;
+    return job;
+}
+
+Code jobs_wait(Jobs *jobs, const char *id, uint32_t timeout_ms, Arena *arena, JobInfo *out, Error *e)
+{
+    int64_t deadline_us = clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    MUTEX_SCOPE(&jobs->lock);
+    for (;;) {
+        Job *job = find(jobs, slice_of_text(id)); /* again each time: it may be forgotten meanwhile */
+        if (!job)
+            return fail(e, E_NOT_FOUND, "Job '%s' not found", id);
+        bool ended = job->status > JOB_RUNNING;
+        if (ended || jobs->stopping || !cond_wait_until(&jobs->ended, &jobs->lock, deadline_us)) {
+            job = find(jobs, slice_of_text(id));
+            if (!job)
+                return fail(e, E_NOT_FOUND, "Job '%s' not found", id);
+            describe(job, arena, out);
+            return OK;
+        }
+    }
+}
+
+Code jobs_kill(Jobs *jobs, Slice id, Error *e)
+{
+    mutex_lock(&jobs->lock);
+    Job *job = find(jobs, id);
+    bool was_queued = job && job->status == JOB_QUEUED;
+    if (job && job->status <= JOB_RUNNING)
+        job->kill = true;
+    if (was_queued) {
+        job->status = JOB_CANCELLED;
+        job->finished_at_us = clock_wall_us();
+        jobs->queued_count--;
+        cond_broadcast(&jobs->ended);
+    }
+    mutex_unlock(&jobs->lock);
+    if (!job)
+        return fail(e, E_NOT_FOUND, "Job '%.*s' not found", SLICE_ARGS(id));
+    return OK;
+}
+
+Code jobs_list(Jobs *jobs, Arena *arena, JobInfo **out, size_t *out_count, Error *e)
+{
+    (void)e;
+    MUTEX_SCOPE(&jobs->lock);
+    JobInfo *infos = arena_new_array(arena, JobInfo, jobs->job_count);
+    size_t count = 0;
+    for (Job *job = jobs->newest; job; job = job->next)
+        describe(job, arena, &infos[count++]);
+    *out = infos;
+    *out_count = count;
+    return OK;
+}

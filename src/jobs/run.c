@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The jobs thread: queued jobs first, then what is due by policy, then the trim of the feed window.
+ *
+ * It sleeps until somebody queues a job, a partition reaches its policy, or the check interval is over. Nothing runs
+ * twice at once because only this thread runs anything. Failures are logged here, once.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "jobs/jobs_int.h"
+#include "os/clock.h"
+#include "os/log.h"
+
+enum { TRIM_INTERVAL_S_MAX = 300 };
+
+/* ---- one job ---- */
+
+typedef struct FlushRun {
+    Jobs *jobs;
+    const Job *job; /* NULL for an automatic flush */
+    Table *table;
+    uint64_t rows;
+    size_t partitions;
+} FlushRun;
+
+static bool is_killed(Jobs *jobs, const Job *job)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    return jobs->stopping || (job && job->kill);
+}
+
+static Code flush_one(void *context, Partition partition, Error *e)
+{
+    FlushRun *run = (FlushRun *)context;
+    if (is_killed(run->jobs, run->job))
+        return fail(e, E_CANCELLED, "the job was cancelled");
+    uint64_t rows = 0;
+    TRY(flush_partition(run->jobs->db, run->table, partition, &rows, e));
+    run->rows += rows;
+    run->partitions += rows > 0;
+    return OK;
+}
+
+static Code run_flush(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
+{
+    CLEANUP(table_unref_ptr) Table *table = catalog_find_table_by_id(database_catalog(jobs->db), job->table_id);
+    if (!table)
+        return fail(e, E_CANCELLED, "the table was dropped");
+    FlushRun run = {.jobs = jobs, .job = job, .table = table};
+    TRY(flush_each_partition(jobs->db, table, flush_one, &run, e));
+    snprintf(message, message_bytes, "Flushed %llu row(s) of %zu partition(s)", (unsigned long long)run.rows,
+             run.partitions);
+    return OK;
+}
+
+static Code run_cleanup(Jobs *jobs, char *message, size_t message_bytes, Error *e)
+{
+    TRY(flush_purge_dropped(jobs->db, e));
+    snprintf(message, message_bytes, "Removed the files of dropped tables");
+    return OK;
+}
+
+/* The oldest queued job, now running; NULL when there is none. */
+static Job *take_job(Jobs *jobs)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    Job *oldest = NULL;
+    for (Job *job = jobs->newest; job; job = job->next) {
+        if (job->status == JOB_QUEUED)
+            oldest = job;
+    }
+    if (oldest) {
+        oldest->status = JOB_RUNNING;
+        oldest->started_at_us = clock_wall_us();
+        jobs->queued_count--;
+    }
+    return oldest;
+}
+
+static void end_job(Jobs *jobs, Job *job, JobStatus status, const char *message)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    job->status = status;
+    job->finished_at_us = clock_wall_us();
+    free(job->message);
+    job->message = x_text(slice_of_text(message));
+    cond_broadcast(&jobs->ended);
+}
+
+static void run_job(Jobs *jobs, Job *job)
+{
+    Error error = {0};
+    char message[256] = "";
+    Code code = job->type == JOB_FLUSH ? run_flush(jobs, job, message, sizeof message, &error)
+                                       : run_cleanup(jobs, message, sizeof message, &error);
+    bool stopping = code == E_CANCELLED && !job->kill;
+    if (code == OK) {
+        end_job(jobs, job, JOB_COMPLETED, message);
+    } else if (stopping && is_killed(jobs, NULL)) {
+        return; /* the server stops: the record still says running, the next start queues it again */
+    } else {
+        end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, error.text);
+        log_event(LOG_LEVEL_WARN, "a job did not complete", LOG_TEXT("job", job->id),
+                  LOG_TEXT("type", jobs__type_name(job->type)), LOG_ERROR(&error));
+    }
+    jobs__save(jobs, job);
+}
+
+/* ---- due work ---- */
+
+static void warn_of_table(const char *what, const Table *table, const Error *error)
+{
+    log_event(LOG_LEVEL_WARN, what, LOG_SLICE("namespace", table->namespace_name),
+              LOG_SLICE("table", table->name), LOG_ERROR(error));
+}
+
+static void flush_if_due(Jobs *jobs, const Dirt *dirt)
+{
+    CLEANUP(table_unref_ptr) Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->table_id);
+    if (!table || table->kind == TABLE_STREAM)
+        return;
+    Error error = {0};
+    Partition partition = {dirt->table_id, dirt->user};
+    uint32_t rows_policy = jobs__policy_rows(jobs, table);
+    size_t pending = 0;
+    Code code = flush_count_pending(jobs->db, table, partition, rows_policy, &pending, &error);
+    bool by_rows = pending >= rows_policy;
+    bool by_time = pending > 0 && table->flush_interval_s &&
+                   clock_wall_us() - dirt->first_at_us >= (int64_t)table->flush_interval_s * 1000000;
+    if (code == OK && (by_rows || by_time)) {
+        FlushRun run = {.jobs = jobs, .table = table};
+        code = flush_one(&run, partition, &error);
+        if (code == OK)
+            log_event(LOG_LEVEL_INFO, "flushed by policy", LOG_SLICE("namespace", table->namespace_name),
+                      LOG_SLICE("table", table->name), LOG_INT("rows", run.rows));
+    } else if (code == OK && pending > 0) {
+        jobs__return_dirt(jobs, dirt);
+    }
+    if (code != OK && code != E_CANCELLED) {
+        warn_of_table("a flush by policy failed", table, &error);
+        jobs__return_dirt(jobs, dirt);
+    }
+}
+
+static Code note_partition(void *context, Partition partition, Error *e)
+{
+    (void)e;
+    Dirt dirt = {partition.table_id, partition.user, 0, clock_wall_us()};
+    jobs__return_dirt((Jobs *)context, &dirt);
+    return OK;
+}
+
+static void each_table(Jobs *jobs, void (*visit)(Jobs *jobs, Table *table))
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Table **tables;
+    size_t count;
+    catalog_list_tables(database_catalog(jobs->db), arena, &tables, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_killed(jobs, NULL))
+            visit(jobs, tables[i]);
+        table_unref(tables[i]);
+    }
+}
+
+static void note_all_partitions(Jobs *jobs, Table *table)
+{
+    Error error = {0};
+    if (flush_each_partition(jobs->db, table, note_partition, jobs, &error) != OK)
+        warn_of_table("the search for partitions failed", table, &error);
+}
+
+static void flush_due(Jobs *jobs)
+{
+    bool all;
+    Map *dirt = jobs__take_dirt(jobs, &all);
+    Slice key;
+    void *value;
+    for (size_t at = 0; map_next(dirt, &at, &key, &value) && !is_killed(jobs, NULL);)
+        flush_if_due(jobs, (const Dirt *)value);
+    jobs__free_dirt(dirt);
+    if (all)
+        each_table(jobs, note_all_partitions);
+}
+
+typedef struct TrimRun {
+    Jobs *jobs;
+    Table *table;
+} TrimRun;
+
+static Code trim_one(void *context, Partition partition, Error *e)
+{
+    TrimRun *run = (TrimRun *)context;
+    if (is_killed(run->jobs, NULL))
+        return fail(e, E_CANCELLED, "the server stops");
+    Code code = flush_trim(run->jobs->db, run->table, partition, e);
+    return code == E_CONFLICT ? OK : code; /* the next run finds it again */
+}
+
+static void trim_table(Jobs *jobs, Table *table)
+{
+    Error error = {0};
+    TrimRun run = {jobs, table};
+    Code code = flush_each_partition(jobs->db, table, trim_one, &run, &error);
+    if (code != OK && code != E_CANCELLED)
+        warn_of_table("the trim of the feed window failed", table, &error);
+}
+
+/* ---- the thread ---- */
+
+static void wait_for_work(Jobs *jobs, int64_t until_us)
+{
+    mutex_lock(&jobs->dirt_lock);
+    bool is_due = jobs->is_due;
+    mutex_unlock(&jobs->dirt_lock);
+    MUTEX_SCOPE(&jobs->lock);
+    while (!jobs->stopping && jobs->queued_count == 0 && !is_due) {
+        if (!cond_wait_until(&jobs->wake, &jobs->lock, until_us))
+            return;
+        break; /* a signal without a queued job means: a partition is due */
+    }
+}
+
+static void sweep_at_start(Jobs *jobs)
+{
+    Error error = {0};
+    uint32_t removed = 0;
+    Code code = flush_sweep(jobs->db, &removed, &error);
+    if (code == OK)
+        code = flush_purge_dropped(jobs->db, &error);
+    if (code != OK)
+        log_event(LOG_LEVEL_WARN, "left-over files were not removed", LOG_ERROR(&error));
+    else if (removed)
+        log_event(LOG_LEVEL_INFO, "removed files that no manifest names", LOG_INT("files", removed));
+}
+
+void jobs__run(void *argument)
+{
+    Jobs *jobs = (Jobs *)argument;
+    int64_t interval_us = (int64_t)jobs->options.check_interval_s * 1000000;
+    int64_t window_us = (int64_t)database_feed_window_s(jobs->db) * 1000000 / 8;
+    int64_t trim_every_us = window_us < (int64_t)TRIM_INTERVAL_S_MAX * 1000000
+                                ? window_us
+                                : (int64_t)TRIM_INTERVAL_S_MAX * 1000000;
+    int64_t trim_at_us = clock_monotonic_us() + interval_us;
+    uint64_t trimmed_seq = 0;
+    sweep_at_start(jobs);
+    each_table(jobs, note_all_partitions);
+    while (!is_killed(jobs, NULL)) {
+        for (Job *job; !is_killed(jobs, NULL) && (job = take_job(jobs));)
+            run_job(jobs, job);
+        flush_due(jobs);
+        /* An idle server has nothing new to trim: what it has is trimmed at the next commit after the window. */
+        if (clock_monotonic_us() >= trim_at_us) {
+            if (trimmed_seq != database_last_seq(jobs->db) || trim_every_us < interval_us)
+                each_table(jobs, trim_table);
+            trimmed_seq = database_last_seq(jobs->db);
+            trim_at_us = clock_monotonic_us() + (trim_every_us > interval_us ? trim_every_us : interval_us);
+        }
+        wait_for_work(jobs, clock_monotonic_us() + interval_us);
+    }
+}
