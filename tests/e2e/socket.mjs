@@ -385,6 +385,32 @@ test('a cursor below what the feed still has is told so: a stream after an uncle
   await other.stop();
 });
 
+test('a cursor older than the feed window is told so', async () => {
+  const other = await startServer({ settings: '[retention]\nfeed_window_seconds = 1\n[flush]\ncheck_interval_seconds = 1\n' });
+  const admin = await loginRoot(other);
+  await admin.run('CREATE NAMESPACE ws');
+  await admin.run('CREATE USER TABLE ws.old (id BIGINT PRIMARY KEY, v TEXT)');
+  const socket = await Live.open(other, { token: admin.token });
+  await admin.run("INSERT INTO ws.old VALUES (1, 'a')");
+  const { cursor } = await socket.subscribed('first', 'SELECT * FROM ws.old', {});
+  // Changes the cursor has not seen, and which the window then leaves behind.
+  await admin.run("UPDATE ws.old SET v = 'b' WHERE id = 1");
+  await admin.run('DELETE FROM ws.old WHERE id = 1');
+  for (let i = 0; ; i++) {
+    await admin.run(`INSERT INTO ws.old VALUES (${100 + i}, 'c')`);
+    socket.subscribe(`o${i}`, 'SELECT * FROM ws.old', { from: cursor });
+    const answer = await socket.next((m) => m.subscription_id === `o${i}`);
+    if (answer.type === 'error') {
+      equal(answer.code, 'CURSOR_TOO_OLD', 'code');
+      break;
+    }
+    check(i < 100, 'the window moves on');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  await socket.close();
+  await other.stop();
+});
+
 // ---- nothing is lost ---------------------------------------------------------------------------
 
 test('changes committed while the first rows load arrive once, in order', async () => {

@@ -202,7 +202,8 @@ export class Server {
 
 /**
  * A server with a root password, so that root can log in at once, and with cheap password hashes,
- * since suites create many users. options.args replaces the settings file that says so.
+ * since suites create many users. options.settings adds to the settings file that says so,
+ * options.args replaces it.
  */
 export async function startServer(options = {}) {
   const server = new Server({
@@ -210,7 +211,7 @@ export async function startServer(options = {}) {
   });
   if (!options.args) {
     const file = path.join(server.home, 'test.toml');
-    fs.writeFileSync(file, '[auth]\nbcrypt_cost = 4\n');
+    fs.writeFileSync(file, `[auth]\nbcrypt_cost = 4\n${options.settings ?? ''}`);
     server.options.args = [file];
   }
   return server.start();
