@@ -54,9 +54,13 @@ struct EngineQuery {
     int64_t deadline_us; /* guarded by pool->lock; 0 = none */
     atomic_bool is_cancelled;
     atomic_bool is_expired;
-    atomic_uint open_scans; /* I2 */
-    Mutex error_lock;
-    Error error; /* guarded by error_lock; I4; code OK = none */
+    /* Bumped when a thread takes or leaves a scan. DuckDB moves scans between its threads; this orders what
+     * they did before what the next one, or the caller after the end, does, without trusting it. */
+    atomic_uint hand_over;
+    Mutex lock;
+    Cond scan_closed;
+    uint32_t open_scans; /* guarded by lock; I2 */
+    Error error;         /* guarded by lock; I4; code OK = none */
 };
 
 /* pool.c */
@@ -73,6 +77,9 @@ CHECKED Code engine__prepare_folders(EnginePool *pool, const EngineConfig *confi
 EngineQuery *engine__find_query(EnginePool *pool, uint64_t handle);
 const EngineSource *engine__find_source(EnginePool *pool, uint64_t handle, uint64_t ref,
                                         EngineQuery **out_query);
+/* Waits until the threads of DuckDB have let go of the scans of a statement that ended: a task of its
+ * background threads may outlive the statement for a moment (I2). */
+void engine__wait_for_scans(EngineQuery *query);
 /* Keeps the first error of a callback (I4). */
 void engine__keep_error(EngineQuery *query, const Error *error);
 

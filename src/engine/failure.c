@@ -131,9 +131,9 @@ Code engine__failure(Instance *instance, EngineQuery *query, const char *text, E
         text = "";
     if (instance->pool->trace)
         instance->pool->trace(instance->pool->trace_context, text);
-    mutex_lock(&query->error_lock);
+    mutex_lock(&query->lock);
     Error kept = query->error;
-    mutex_unlock(&query->error_lock);
+    mutex_unlock(&query->lock);
     bool is_stopped = atomic_load(&query->is_cancelled) || atomic_load(&query->is_expired);
     if (kept.code != OK) /* I4 */
         return fail(e, kept.code, "%s", kept.text);

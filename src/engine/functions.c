@@ -79,10 +79,15 @@ static void hot_bind(duckdb_bind_info info)
 static void hot_scan_free(void *pointer)
 {
     HotScan *scan = pointer;
+    EngineQuery *query = scan->query;
     if (scan->scan) {
+        atomic_load_explicit(&query->hand_over, memory_order_acquire);
         if (scan->source->close)
             scan->source->close(scan->scan);
-        atomic_fetch_sub(&scan->query->open_scans, 1);
+        mutex_lock(&query->lock);
+        query->open_scans--;
+        cond_broadcast(&query->scan_closed);
+        mutex_unlock(&query->lock);
     }
     free(scan->columns);
     free(scan->writers);
@@ -122,7 +127,10 @@ static void hot_init(duckdb_init_info info)
         return;
     }
     must(scan->scan);
-    atomic_fetch_add(&scan->query->open_scans, 1);
+    mutex_lock(&scan->query->lock);
+    scan->query->open_scans++;
+    mutex_unlock(&scan->query->lock);
+    atomic_fetch_add_explicit(&scan->query->hand_over, 1, memory_order_acq_rel);
 }
 
 static void write_row(HotScan *scan, idx_t at, const EngineRow *row)
@@ -164,6 +172,8 @@ static Code fill_chunk(HotScan *scan, idx_t room, idx_t *out_count, Error *e)
 static void hot_next(duckdb_function_info info, duckdb_data_chunk chunk)
 {
     HotScan *scan = duckdb_function_get_init_data(info);
+    const HotBind *bind = duckdb_function_get_bind_data(info);
+    atomic_fetch_add_explicit(&bind->query->hand_over, 1, memory_order_acq_rel);
     if (scan->is_at_end) {
         duckdb_data_chunk_set_size(chunk, 0);
         return;
@@ -179,6 +189,7 @@ static void hot_next(duckdb_function_info info, duckdb_data_chunk chunk)
         count = 0;
     }
     duckdb_data_chunk_set_size(chunk, count);
+    atomic_fetch_add_explicit(&scan->query->hand_over, 1, memory_order_acq_rel);
 }
 
 /* ---- dead ---- */

@@ -56,7 +56,7 @@ Code engine_write_parquet(EnginePool *pool, const EngineSource *rows, const char
     Instance *instance = NULL;
     TRY(engine__acquire(pool, query, options->wait_ms, options->timeout_ms, &instance, e));
     Code code = run_copy(instance, query, sql.data, out_rows, e);
-    must(atomic_load(&query->open_scans) == 0 || instance->is_broken); /* I2 */
     engine__release(instance);
+    engine__wait_for_scans(query); /* I2 */
     return code;
 }

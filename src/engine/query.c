@@ -8,11 +8,14 @@
 
 #include <stdlib.h>
 
+enum { SCANS_WAIT_US = 60 * 1000 * 1000 };
+
 EngineQuery *engine_query_new(EnginePool *pool)
 {
     EngineQuery *query = x_new(EngineQuery);
     query->pool = pool;
-    mutex_init(&query->error_lock);
+    mutex_init(&query->lock);
+    cond_init(&query->scan_closed);
     mutex_lock(&pool->lock);
     query->handle = ++pool->last_handle;
     query->next = pool->queries;
@@ -27,7 +30,7 @@ void engine_query_free(EngineQuery *query)
 {
     if (!query)
         return;
-    must(atomic_load(&query->open_scans) == 0); /* I2 */
+    must(query->open_scans == 0); /* I2 */
     EnginePool *pool = query->pool;
     mutex_lock(&pool->lock);
     if (query->next)
@@ -37,7 +40,8 @@ void engine_query_free(EngineQuery *query)
     else
         pool->queries = query->next;
     mutex_unlock(&pool->lock);
-    mutex_done(&query->error_lock);
+    cond_done(&query->scan_closed);
+    mutex_done(&query->lock);
     free(query->sources);
     free(query);
 }
@@ -104,8 +108,20 @@ const EngineSource *engine__find_source(EnginePool *pool, uint64_t handle, uint6
 void engine__keep_error(EngineQuery *query, const Error *error)
 {
     must(error->code != OK);
-    mutex_lock(&query->error_lock);
+    mutex_lock(&query->lock);
     if (query->error.code == OK)
         query->error = *error;
-    mutex_unlock(&query->error_lock);
+    mutex_unlock(&query->lock);
+}
+
+void engine__wait_for_scans(EngineQuery *query)
+{
+    int64_t give_up = clock_monotonic_us() + SCANS_WAIT_US;
+    mutex_lock(&query->lock);
+    while (query->open_scans > 0) {
+        bool in_time = cond_wait_until(&query->scan_closed, &query->lock, give_up);
+        must(in_time || query->open_scans == 0); /* I2: what they read is about to be freed */
+    }
+    mutex_unlock(&query->lock);
+    atomic_load_explicit(&query->hand_over, memory_order_acquire);
 }

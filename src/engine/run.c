@@ -61,8 +61,8 @@ void engine_result_free(EngineResult *result)
     if (result->instance) {
         if (!result->is_drained)
             drop_open_statement(result->instance);
-        must(atomic_load(&result->query->open_scans) == 0 || result->instance->is_broken); /* I2 */
-        engine__release(result->instance);
+        engine__release(result->instance); /* closes it when it is broken */
+        engine__wait_for_scans(result->query); /* I2 */
     }
     buffer_done(&result->names);
     free(result->columns);
