@@ -56,13 +56,17 @@ THIRD_PARTY := -lrocksdb -luv -ljwt -ljansson -lssl -lcrypto -lcrypt -lz -lstdc+
 
 # ---- What there is -------------------------------------------------------------------------------
 
-# folder:dependency lists out of src/LAYERS; `*` means every folder above it.
-LAYERS := $(shell awk -F'[:|]' '!/^ *#/ && NF > 1 { gsub(/ /, "", $$1); d = $$2; \
-    if (d ~ /\*/) d = all; gsub(/^ +| +$$/, "", d); gsub(/ +/, ",", d); print $$1 ":" d; \
-    all = all " " $$1 }' src/LAYERS)
+# folder:folder,folder… out of src/LAYERS: what it may include and what that needs in turn, all of it
+# above it in the file; `*` means every folder above.
+LAYERS := $(shell awk -F'[:|]' '!/^ *\#/ && NF > 1 { gsub(/ /, "", $$1); f = $$1; needs = ""; \
+    if ($$2 ~ /\*/) $$2 = all; n = split($$2, d, " "); split("", seen); \
+    for (i = 1; i <= n; i++) { m = split(d[i] "," below[d[i]], e, ","); \
+        for (j = 1; j <= m; j++) if (e[j] != "" && !(e[j] in seen)) { \
+            seen[e[j]] = 1; needs = needs (needs == "" ? "" : ",") e[j] } } \
+    below[f] = needs; all = all " " f; print f ":" needs }' src/LAYERS)
 FOLDERS := $(foreach l,$(LAYERS),$(firstword $(subst :, ,$(l))))
 comma := ,
-# may-use(folder): the folder and all that it may include
+# may-use(folder): the folder and all that it may be linked with
 may-use = $(1) $(subst $(comma), ,$(patsubst $(1):%,%,$(filter $(1):%,$(LAYERS))))
 
 SOURCES := $(sort $(wildcard src/*/*.c src/*/*.cc))
@@ -186,7 +190,7 @@ $(call object,$(filter tests/unit/engine/%,$(wildcard tests/unit/*/*.c))): | $(B
 
 define suite
 $(B)/tests/$(1): $(call object,$(sort $(wildcard tests/$(1)/*.c))) \
-    $(call libs-of,$(call allowed-by-includes,$(wildcard tests/$(1)/*.c)))
+    $(call libs-of,$(call allowed-by-includes,$(wildcard tests/$(1)/*.[ch])))
 	$$(link)
 	$$(LINK)
 endef
@@ -211,7 +215,7 @@ fuzz-search: $(FUZZ_TESTS)
 	$(Q)BUILD=$(ABS_B) tools/fuzz-search $(ONLY)
 
 define bench
-$(B)/bench/$(1): $(call object,bench/$(1).c) $(call libs-of,$(call allowed-by-includes,bench/$(1).c))
+$(B)/bench/$(1): $(call object,bench/$(1).c) $(call libs-of,$(call allowed-by-includes,bench/$(1).c $(wildcard bench/*.h)))
 	$$(link)
 	$$(LINK)
 endef
