@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include <openssl/crypto.h>
-
 #include "api/reply.h"
 #include "api/session.h"
 #include "auth/limiter.h"
@@ -99,7 +97,7 @@ static void reply_error(AuthCall *call)
 static void wipe(Slice secret)
 {
     if (secret.size)
-        OPENSSL_cleanse((char *)secret.data, secret.size);
+        explicit_bzero((char *)secret.data, secret.size);
 }
 
 static void finish(AuthCall *call)
@@ -413,8 +411,7 @@ static bool may_set_up(const ApiLoop *api, const HttpRequest *request)
     if (request->peer.is_loopback || settings->allow_remote_setup)
         return true;
     return settings->setup_token && http_header(request, "x-setup-token", &token) &&
-           token.size == strlen(settings->setup_token) &&
-           CRYPTO_memcmp(token.data, settings->setup_token, token.size) == 0;
+           slice_equal_secret(token, slice_of_text(settings->setup_token));
 }
 
 static void refuse_setup(AuthCall *call)

@@ -20,6 +20,16 @@ bool slice_equal_ignoring_case(Slice a, Slice b)
     return true;
 }
 
+bool slice_equal_secret(Slice a, Slice b)
+{
+    if (a.size != b.size)
+        return false;
+    volatile unsigned char difference = 0; /* volatile: the loop must not end early */
+    for (size_t i = 0; i < a.size; i++)
+        difference |= (unsigned char)(a.data[i] ^ b.data[i]);
+    return difference == 0;
+}
+
 bool slice_starts_with(Slice s, Slice prefix)
 {
     return s.size >= prefix.size &&

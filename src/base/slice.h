@@ -32,6 +32,9 @@ static inline bool slice_equal(Slice a, Slice b)
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* The same in a time that depends on the sizes only: for secrets. */
+bool slice_equal_secret(Slice a, Slice b);
+
 /* Byte order, the shorter first where one is a prefix of the other. */
 static inline int slice_compare(Slice a, Slice b)
 {

@@ -170,13 +170,16 @@ Code exec__new_id(void *context, DefaultKind kind, Arena *arena, Value *out, Err
 
 static Code change_once(Executor *executor, PlanChange *plan, void *context, Error *e)
 {
+    /* R is read before the plan: a commit is in a new view slightly before the catalog in memory has it, and a plan made
+     * in between must meet its guard. */
+    uint64_t read_seq = database_last_seq(executor->db);
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     TRY(view_open(executor->db, HOT_BLOCKING, &view, e));
     CatalogChange *change = NULL;
     TRY(plan(context, view, &change, e));
     if (!change)
         return OK;
-    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(view_seq(view));
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(read_seq);
     intent_set_catalog_change(intent, change);
     intent->durable = true;
     view_close(TAKE(view));
