@@ -38,6 +38,8 @@ static ScanResult text_byte(HeadScan *scan, unsigned char c)
         return SCAN_BAD;
     if (scan->line_bytes++ == 0 && (c == ' ' || c == '\t'))
         return SCAN_BAD; /* a folded line */
+    if (scan->line_bytes == 1 && c == ':')
+        return SCAN_BAD; /* a header without a name */
     if (scan->lines == 0)
         return scan->line_bytes > HTTP_TARGET_BYTES_MAX + REQUEST_LINE_EXTRA_BYTES
                    ? SCAN_TARGET_TOO_LONG

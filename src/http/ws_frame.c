@@ -283,22 +283,19 @@ static WsEvent end_frame(WsFramer *f)
 }
 
 /* Idle connections hold no memory. */
-static void forget_delivered(WsFramer *f, bool has_input)
+static void release_unused(WsFramer *f)
 {
-    if (f->is_delivered) {
-        f->is_delivered = false;
-        if (has_input)
-            buffer_clear(&f->message);
-        else
-            buffer_done(&f->message);
-    }
-    if (!has_input && !(f->in_payload && is_control(f->opcode)))
+    if (f->message_opcode == WS_CONTINUATION)
+        buffer_done(&f->message);
+    if (!f->in_payload || !is_control(f->opcode))
         buffer_done(&f->control);
 }
 
 WsEvent ws_framer_next(WsFramer *f, Slice *input)
 {
-    forget_delivered(f, input->size > 0);
+    if (f->is_delivered)
+        buffer_clear(&f->message);
+    f->is_delivered = false;
     while (!f->is_done) {
         WsEvent event = nothing();
         if (!f->in_payload) {
@@ -315,6 +312,7 @@ WsEvent ws_framer_next(WsFramer *f, Slice *input)
         if (event.kind != WS_EVENT_NONE)
             return event;
     }
+    release_unused(f);
     return nothing();
 }
 
