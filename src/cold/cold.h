@@ -115,8 +115,8 @@ CHECKED Code cold_manifest_print(const ManifestInfo *info, const SegmentEntry *c
 typedef struct SegmentList { /* segments of one partition */
     const char *storage_root;
     Slice folder;
-    const uint64_t *batches;
-    uint32_t count; /* at least 1 */
+    const uint64_t *batches; /* ascending by their seqs, which do not overlap */
+    uint32_t count;          /* at least 1 */
 } SegmentList;
 
 /* Appends `read_parquet([…], schema = MAP {…})`: columns of `schema` under their names of today, then `_seq` and

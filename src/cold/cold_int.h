@@ -31,3 +31,9 @@ bool cold__parse_segment_name(Slice name, uint64_t *out_batch);
 /* checksum.c: CRC-32C and size of a file. */
 CHECKED Code cold__file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_bytes,
                                  Error *e);
+
+/* read.c: the quoted path of one segment. */
+void cold__add_segment_path(Buffer *out, const SegmentList *list, uint32_t index);
+
+/* narrow.c: cuts files off the list and seqs off the range that lie behind its first `limit` rows. */
+CHECKED Code cold__narrow(EnginePool *pool, SegmentList *io_list, ColdRange *io_range, Error *e);

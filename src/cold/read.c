@@ -47,18 +47,22 @@ static void add_field(Buffer *out, uint32_t field_id, Slice name, Type type, con
     buffer_add_char(out, '}');
 }
 
+void cold__add_segment_path(Buffer *out, const SegmentList *list, uint32_t index)
+{
+    CLEANUP(buffer_done) Buffer path = {0};
+    buffer_printf(&path, "%s/%.*s/", list->storage_root, SLICE_ARGS(list->folder));
+    cold_segment_name(list->batches[index], &path);
+    engine_add_text(out, buffer_slice(&path));
+}
+
 void cold_add_read_parquet(Buffer *out, const SegmentList *list, const Schema *schema)
 {
     must(list->count > 0); /* an empty list is an error of DuckDB */
-    CLEANUP(buffer_done) Buffer path = {0};
     buffer_add_text(out, "read_parquet([");
     for (uint32_t i = 0; i < list->count; i++) {
-        buffer_clear(&path);
-        buffer_printf(&path, "%s/%.*s/", list->storage_root, SLICE_ARGS(list->folder));
-        cold_segment_name(list->batches[i], &path);
         if (i)
             buffer_add_char(out, ',');
-        engine_add_text(out, buffer_slice(&path));
+        cold__add_segment_path(out, list, i);
     }
     buffer_add_text(out, "],hive_partitioning=false,schema=MAP{");
     for (uint32_t i = 0; i < schema->column_count; i++) {
@@ -141,12 +145,17 @@ Code cold_read_range(EnginePool *pool, const SegmentList *list, const Schema *sc
                      Error *e)
 {
     CLEANUP(buffer_done) Buffer sql = {0};
-    uint64_t max = range->max_seq > INT64_MAX ? INT64_MAX : range->max_seq;
-    add_select(&sql, list, schema);
+    SegmentList files = *list;
+    ColdRange wanted = *range;
+    if (wanted.max_seq > INT64_MAX)
+        wanted.max_seq = INT64_MAX;
+    if (wanted.limit)
+        TRY(cold__narrow(pool, &files, &wanted, e));
+    add_select(&sql, &files, schema);
     buffer_printf(&sql, " WHERE _seq>=%" PRIu64 " AND _seq<=%" PRIu64 " ORDER BY _seq%s",
-                  range->min_seq, max, range->descending ? " DESC" : "");
-    if (range->limit)
-        buffer_printf(&sql, " LIMIT %" PRIu64, range->limit);
+                  wanted.min_seq, wanted.max_seq, wanted.descending ? " DESC" : "");
+    if (wanted.limit)
+        buffer_printf(&sql, " LIMIT %" PRIu64, wanted.limit);
     EngineLimits limits = {.wait_ms = range->wait_ms, .timeout_ms = range->timeout_ms};
     RowList rows = {0};
     TRY(run(pool, buffer_slice(&sql), &limits, schema, arena, &rows, e));
