@@ -327,7 +327,7 @@ Code exec_ensure_root(Executor *executor, Slice configured_password, Error *e)
 static Code edit_setup_root(const UserEdit *edit, User *user, bool *out_changed, Error *e)
 {
     if (user->password_hash.size) /* of two setups at once, one wins */
-        return fail(e, E_INVALID_OPERATION, "The server is already configured");
+        return fail(e, E_ALREADY_CONFIGURED, "The server is already configured");
     make_root(user);
     user->password_hash = *(const Slice *)edit->detail;
     *out_changed = true;
@@ -355,7 +355,7 @@ static Code edit_setup_user(const UserEdit *edit, User *user, bool *out_changed,
 static Code check_setup(Executor *executor, Slice user_id, Arena *arena, Error *e)
 {
     if (!exec_needs_setup(executor))
-        return fail(e, E_INVALID_OPERATION, "The server is already configured");
+        return fail(e, E_ALREADY_CONFIGURED, "The server is already configured");
     if (user_id.size == 0 || slice_equal_ignoring_case(user_id, ROOT))
         return fail(e, E_INVALID_INPUT, "The first user must have a name other than 'root'");
     User user = {0};

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Random SELECTs of one table, three ways: natively over hot rows, through DuckDB over the same rows, and
+ * over a second table of the same rows that were partly flushed, updated and deleted. All three must agree
+ * to the byte. Queries are made so that the order of rows is total and nothing overflows.
+ *
+ * The seed is printed with a failure; KALAM_TEST_SEED replays it.
+ */
+#include "sql_test.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { ROWS = 200, DEPTH_MAX = 3 };
+
+static uint64_t state;
+
+static uint32_t pick(uint32_t below)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33) % below;
+}
+
+static const Caller alice = {
+    .user_id = {"alice", 5}, .role = ROLE_USER, .namespace_name = {"rnd", 3}};
+
+static void must_run(World *world, const Caller *caller, const char *sql)
+{
+    Outcome outcome;
+    run_sql(world, MODE_NATIVE, caller, sql, &outcome);
+    if (outcome.code != OK)
+        fprintf(stderr, "%s\n%s\n", sql, outcome.error);
+    must(outcome.code == OK);
+    outcome_done(&outcome);
+}
+
+/* ---- data ---- */
+
+static const char *const words[] = {"", "a", "A", "ab", "b%", "_x", "é", "zz top", "10", "9"};
+static const char *const doubles[] = {"0.0", "-1.5", "2.25", "1e10", "0.1", "-0.0"};
+
+static void add_values(Buffer *sql, int id)
+{
+    buffer_printf(sql, "(%d, ", id);
+    buffer_printf(sql, pick(6) ? "%d, " : "NULL, ", (int)pick(20) - 10);
+    buffer_printf(sql, pick(6) ? "%d, " : "NULL, ", (int)pick(5));
+    if (pick(6))
+        buffer_printf(sql, "'%s', ", words[pick(10)]);
+    else
+        buffer_add_text(sql, "NULL, ");
+    buffer_printf(sql, "%s, ", pick(6) ? doubles[pick(6)] : "NULL");
+    buffer_printf(sql, pick(6) ? "'2026-0%d-0%d 10:00:00', " : "NULL, ", (int)pick(9) + 1,
+                  (int)pick(9) + 1);
+    buffer_printf(sql, "%s)", pick(3) == 0 ? "NULL" : pick(2) ? "TRUE" : "FALSE");
+}
+
+static void both(World *world, Buffer *sql)
+{
+    static const char *const tables[] = {"rnd.t", "rnd.u"};
+    for (int i = 0; i < 2; i++) {
+        Buffer text = {0};
+        for (size_t k = 0; k < sql->size; k++) {
+            if (sql->data[k] == '@')
+                buffer_add_text(&text, tables[i]);
+            else
+                buffer_add_char(&text, sql->data[k]);
+        }
+        buffer_add_u8(&text, 0);
+        must_run(world, &alice, text.data);
+        buffer_done(&text);
+    }
+    buffer_clear(sql);
+}
+
+static void fill(World *world, int from, int to)
+{
+    Buffer sql = {0};
+    buffer_add_text(&sql, "INSERT INTO @ VALUES ");
+    for (int id = from; id < to; id++) {
+        if (id > from)
+            buffer_add_text(&sql, ", ");
+        add_values(&sql, id);
+    }
+    both(world, &sql);
+    buffer_done(&sql);
+}
+
+static void change(World *world)
+{
+    Buffer sql = {0};
+    buffer_printf(&sql, "UPDATE @ SET a = a + 1, c = 'changed' WHERE id %% 7 = %u", pick(7));
+    both(world, &sql);
+    buffer_printf(&sql, "UPDATE @ SET b = 3 WHERE id = %u", pick(ROWS));
+    both(world, &sql);
+    buffer_printf(&sql, "DELETE FROM @ WHERE id %% 11 = %u", pick(11));
+    both(world, &sql);
+    buffer_printf(&sql, "DELETE FROM @ WHERE id = %u", pick(ROWS));
+    both(world, &sql);
+    buffer_done(&sql);
+}
+
+static void prepare(World *world)
+{
+    const Caller root = {.user_id = SLICE("root"), .role = ROLE_SYSTEM, .namespace_name = SLICE("rnd")};
+    static const char columns[] = "(id BIGINT PRIMARY KEY, a INT, b BIGINT, c TEXT, d DOUBLE, "
+                                  "t TIMESTAMP, f BOOLEAN)";
+    must_run(world, &root, "CREATE NAMESPACE rnd");
+    char sql[512];
+    snprintf(sql, sizeof sql, "CREATE USER TABLE rnd.t %s", columns);
+    must_run(world, &root, sql);
+    snprintf(sql, sizeof sql, "CREATE USER TABLE rnd.u %s", columns);
+    must_run(world, &root, sql);
+    fill(world, 0, ROWS / 3);
+    must_run(world, &root, "STORAGE FLUSH TABLE rnd.u");
+    change(world);
+    fill(world, ROWS / 3, 2 * ROWS / 3);
+    must_run(world, &root, "STORAGE FLUSH TABLE rnd.u");
+    fill(world, 2 * ROWS / 3, ROWS);
+    change(world);
+}
+
+/* ---- expressions ---- */
+
+static void add_number(Buffer *out, int depth);
+static void add_boolean(Buffer *out, int depth);
+
+static void add_text_expr(Buffer *out, int depth)
+{
+    switch (pick(depth > 0 ? 6 : 2)) {
+    case 0: buffer_add_text(out, "c"); break;
+    case 1: buffer_printf(out, "'%s'", words[pick(10)]); break;
+    case 2:
+        buffer_add_text(out, pick(2) ? "upper(" : "lower(");
+        add_text_expr(out, depth - 1);
+        buffer_add_char(out, ')');
+        break;
+    case 3:
+        buffer_add_char(out, '(');
+        add_text_expr(out, depth - 1);
+        buffer_add_text(out, " || ");
+        add_text_expr(out, depth - 1);
+        buffer_add_char(out, ')');
+        break;
+    case 4:
+        buffer_add_text(out, "coalesce(c, ");
+        add_text_expr(out, depth - 1);
+        buffer_add_char(out, ')');
+        break;
+    default:
+        buffer_add_text(out, "CASE WHEN ");
+        add_boolean(out, depth - 1);
+        buffer_add_text(out, " THEN ");
+        add_text_expr(out, depth - 1);
+        buffer_add_text(out, " END");
+        break;
+    }
+}
+
+static void add_number(Buffer *out, int depth)
+{
+    static const char *const columns[] = {"id", "a", "b", "d"};
+    static const char *const operators[] = {"+", "-", "*", "/", "%"};
+    switch (pick(depth > 0 ? 6 : 2)) {
+    case 0: buffer_add_text(out, columns[pick(4)]); break;
+    case 1: buffer_printf(out, "%d", (int)pick(12) - 2); break;
+    case 2:
+    case 3:
+        buffer_add_char(out, '(');
+        add_number(out, depth - 1);
+        buffer_printf(out, " %s ", operators[pick(5)]);
+        add_number(out, 0);
+        buffer_add_char(out, ')');
+        break;
+    case 4:
+        buffer_add_text(out, "abs(");
+        add_number(out, depth - 1);
+        buffer_add_char(out, ')');
+        break;
+    default:
+        buffer_add_text(out, "length(");
+        add_text_expr(out, depth - 1);
+        buffer_add_char(out, ')');
+        break;
+    }
+}
+
+static void add_compare(Buffer *out, int depth)
+{
+    static const char *const operators[] = {"=", "<>", "<", "<=", ">", ">="};
+    switch (pick(8)) {
+    case 0:
+        buffer_printf(out, "c %sLIKE '%s'", pick(2) ? "NOT " : "",
+                      (const char *[]){"a%", "%b%", "_", "%", "z_%"}[pick(5)]);
+        break;
+    case 1: buffer_printf(out, "b %sIN (1, 3, NULL)", pick(2) ? "NOT " : ""); break;
+    case 2: buffer_printf(out, "id BETWEEN %u AND %u", pick(ROWS), pick(ROWS)); break;
+    case 3: buffer_printf(out, "t >= '2026-0%u-01'", pick(9) + 1); break;
+    case 4: buffer_printf(out, "id = %u", pick(ROWS)); break;
+    case 5:
+        add_text_expr(out, depth - 1 > 0 ? depth - 1 : 0);
+        buffer_printf(out, " %s ", operators[pick(6)]);
+        add_text_expr(out, 0);
+        break;
+    default:
+        add_number(out, depth - 1 > 0 ? depth - 1 : 0);
+        buffer_printf(out, " %s ", operators[pick(6)]);
+        add_number(out, 0);
+        break;
+    }
+}
+
+static void add_boolean(Buffer *out, int depth)
+{
+    buffer_add_char(out, '(');
+    switch (pick(depth > 0 ? 8 : 3)) {
+    case 0:
+        buffer_printf(out, "%s IS %sNULL", (const char *[]){"a", "c", "d", "t", "f"}[pick(5)],
+                      pick(2) ? "NOT " : "");
+        break;
+    case 1: buffer_add_text(out, pick(2) ? "f" : "NOT f"); break;
+    case 3:
+    case 4:
+        add_boolean(out, depth - 1);
+        buffer_add_text(out, pick(2) ? " AND " : " OR ");
+        add_boolean(out, depth - 1);
+        break;
+    case 5:
+        buffer_add_text(out, "NOT ");
+        add_boolean(out, depth - 1);
+        break;
+    default: add_compare(out, depth); break;
+    }
+    buffer_add_char(out, ')');
+}
+
+static void add_any(Buffer *out)
+{
+    switch (pick(5)) {
+    case 0: add_text_expr(out, DEPTH_MAX); break;
+    case 1: add_boolean(out, DEPTH_MAX); break;
+    case 2: buffer_add_text(out, "t"); break;
+    default: add_number(out, DEPTH_MAX); break;
+    }
+}
+
+/* @ stands for the table. */
+static void make_query(Buffer *out)
+{
+    bool counts = pick(6) == 0;
+    buffer_add_text(out, counts ? "SELECT count(*)" : "SELECT id");
+    for (uint32_t i = pick(4); !counts && i > 0; i--) {
+        buffer_add_text(out, ", ");
+        add_any(out);
+        buffer_printf(out, " AS x%u", i);
+    }
+    buffer_add_text(out, " FROM @");
+    if (pick(5)) {
+        buffer_add_text(out, " WHERE ");
+        add_boolean(out, DEPTH_MAX);
+    }
+    if (counts)
+        return;
+    if (pick(3)) { /* else the implicit order by key */
+        buffer_add_text(out, " ORDER BY ");
+        if (pick(3)) {
+            add_any(out);
+            buffer_printf(out, "%s%s, ", (const char *[]){"", " ASC", " DESC"}[pick(3)],
+                          (const char *[]){"", " NULLS FIRST", " NULLS LAST"}[pick(3)]);
+        }
+        buffer_add_text(out, pick(2) ? "id" : "id DESC");
+    }
+    if (pick(2))
+        buffer_printf(out, " LIMIT %u", pick(30));
+    if (pick(4) == 0)
+        buffer_printf(out, " OFFSET %u", pick(10));
+}
+
+static void on_table(const Buffer *query, const char *table, Buffer *out)
+{
+    buffer_clear(out);
+    for (size_t i = 0; i < query->size; i++) {
+        if (query->data[i] == '@')
+            buffer_add_text(out, table);
+        else
+            buffer_add_char(out, query->data[i]);
+    }
+    buffer_add_u8(out, 0);
+}
+
+static bool same(const Outcome *a, const Outcome *b)
+{
+    if (a->code != b->code || a->row_count != b->row_count)
+        return false;
+    if (a->code != OK)
+        return true;
+    if (!slice_equal(buffer_slice(&a->columns), buffer_slice(&b->columns)))
+        return false;
+    for (size_t i = 0; i < a->row_count; i++)
+        if (strcmp(a->rows[i], b->rows[i]) != 0)
+            return false;
+    return true;
+}
+
+static void show(const char *what, const Outcome *outcome)
+{
+    fprintf(stderr, "  %s: %s, %zu rows, %.*s\n", what, outcome->error ? outcome->error : "OK",
+            outcome->row_count, (int)outcome->columns.size, outcome->columns.data);
+    for (size_t i = 0; i < outcome->row_count && i < 8; i++)
+        fprintf(stderr, "    %s\n", outcome->rows[i]);
+}
+
+static bool agree(World *world, const Buffer *query)
+{
+    static const struct {
+        const char *what, *table;
+        Mode mode;
+    } ways[] = {
+        {"native", "rnd.t", MODE_NATIVE},
+        {"duckdb", "rnd.t", MODE_DUCK},
+        {"flushed", "rnd.u", MODE_NATIVE},
+    };
+    Outcome outcomes[3];
+    Buffer sql = {0};
+    for (int i = 0; i < 3; i++) {
+        on_table(query, ways[i].table, &sql);
+        run_sql(world, ways[i].mode, &alice, sql.data, &outcomes[i]);
+    }
+    bool agreed = same(&outcomes[0], &outcomes[1]) && same(&outcomes[0], &outcomes[2]);
+    if (!agreed) {
+        fprintf(stderr, "FAILED random: %.*s\n", (int)query->size, query->data);
+        for (int i = 0; i < 3; i++)
+            show(ways[i].what, &outcomes[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        outcome_done(&outcomes[i]);
+    buffer_done(&sql);
+    return agreed;
+}
+
+void run_random(World *world, int queries, int *io_passed, int *io_failed)
+{
+    const char *given = getenv("KALAM_TEST_SEED");
+    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+    state = seed;
+    prepare(world);
+    int failed = 0;
+    Buffer query = {0};
+    for (int i = 0; i < queries && failed < 10; i++) {
+        buffer_clear(&query);
+        make_query(&query);
+        if (!agree(world, &query))
+            failed++;
+    }
+    buffer_done(&query);
+    if (failed)
+        fprintf(stderr, "FAILED random: replay with KALAM_TEST_SEED=%" PRIu64 "\n", seed);
+    *(failed ? io_failed : io_passed) += 1;
+}
