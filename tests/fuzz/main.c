@@ -3,7 +3,7 @@
  * Replays inputs through a fuzz target without libFuzzer: arguments are files, or folders of files.
  * Besides each input as it is, every shorter prefix of a small one is tried, because truncated bytes
  * are what decoders meet after a crash. Ends with "N passed, N failed"; an input that breaks
- * something ends the process, after its name was printed.
+ * something ends the process, and is the last one named.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -17,7 +17,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { INPUT_BYTES_MAX = 16 * 1024 * 1024, PREFIXES_MAX = 512 };
 
 static int inputs;
-static const char *current = "the empty input";
 
 static void replay(const uint8_t *data, size_t size)
 {
@@ -33,7 +32,8 @@ static void replay(const uint8_t *data, size_t size)
 
 static void replay_file(const char *path)
 {
-    current = path;
+    printf("%s\n", path);
+    fflush(stdout);
     FILE *file = fopen(path, "rb");
     if (!file) {
         perror(path);
@@ -73,20 +73,12 @@ static void replay_path(const char *path)
         free(names);
 }
 
-static void say_input(void)
-{
-    if (current)
-        fprintf(stderr, "while replaying %s\n", current);
-}
-
 int main(int argc, char **argv)
 {
-    atexit(say_input);
     replay((const uint8_t *)"", 0);
     inputs++;
     for (int i = 1; i < argc; i++)
         replay_path(argv[i]);
-    current = NULL;
     printf("%d passed, 0 failed\n", inputs);
     return 0;
 }
