@@ -14,7 +14,7 @@ enum {
     AT_DATA,
     AT_DATA_CR,
     AT_DATA_LF,
-    AT_TRAILER,    /* at the start of a trailer line, or of the empty line that ends it all */
+    AT_TRAILER, /* at the start of a trailer line, or of the empty line that ends it all */
     AT_TRAILER_TEXT,
     AT_TRAILER_LF,
     AT_LAST_LF,

@@ -74,10 +74,11 @@ static void refuse_body(HttpConnection *c, uint64_t size)
 {
     CLEANUP(buffer_done) Buffer body = {0};
     size_t max = c->server->options.body_bytes_max;
-    buffer_printf(&body,
-                  "{\"error\":\"BODY_TOO_LARGE\",\"message\":\"Request body exceeds maximum allowed "
-                  "size\",\"size_bytes\":%llu,\"max_bytes\":%zu}",
-                  (unsigned long long)size, max);
+    buffer_printf(
+        &body,
+        "{\"error\":\"BODY_TOO_LARGE\",\"message\":\"Request body exceeds maximum allowed "
+        "size\",\"size_bytes\":%llu,\"max_bytes\":%zu}",
+        (unsigned long long)size, max);
     HttpExchange *x = c->reading;
     c->reading = NULL;
     c->is_input_closed = true;

@@ -256,7 +256,8 @@ static bool read_framing(HttpExchange *x, const Framing *framing, HttpProblem *o
         return *out = (HttpProblem){417, "EXPECTATION_FAILED", "Only 100-continue is known"}, false;
     x->body_kind = framing->encodings ? BODY_CHUNKED : x->body_left ? BODY_SIZED : BODY_NONE;
     x->expects_continue = wants_continue && !x->is_http_10 && x->body_kind != BODY_NONE;
-    x->request.keep_alive = x->is_http_10 ? framing->keep_alive && !framing->close : !framing->close;
+    x->request.keep_alive =
+        x->is_http_10 ? framing->keep_alive && !framing->close : !framing->close;
     x->request.wants_upgrade = framing->upgrade && x->request.method == METHOD_GET &&
                                !x->is_http_10 && x->body_kind == BODY_NONE;
     return true;
@@ -338,8 +339,9 @@ HttpExchange *http__parse_head(Slice head, unsigned lines, HttpProblem *out_prob
         read_header(&framing, &x->storage[i]);
     if (!read_target(&x->request)) {
         bool is_long = x->request.target.size > HTTP_TARGET_BYTES_MAX;
-        *out_problem = is_long ? (HttpProblem){414, "URI_TOO_LONG", "The request target is too long"}
-                               : bad("The request target is not a path");
+        *out_problem = is_long
+                           ? (HttpProblem){414, "URI_TOO_LONG", "The request target is too long"}
+                           : bad("The request target is not a path");
         goto bad;
     }
     if (!read_framing(x, &framing, out_problem))

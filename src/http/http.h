@@ -60,12 +60,12 @@ typedef struct HttpHandlers {
 
 /* 0 means the default. */
 typedef struct HttpOptions {
-    size_t body_bytes_max;       /* HTTP_BODY_BYTES_MAX */
-    uint32_t connections_max;    /* of this loop, WebSockets included: 25000 */
-    uint32_t head_timeout_ms;    /* first byte to end of headers: 10 s */
-    uint32_t body_timeout_ms;    /* end of headers to end of body: 60 s */
-    uint32_t idle_timeout_ms;    /* between requests: 75 s */
-    uint32_t write_timeout_ms;   /* an answer of which nothing moves: 30 s */
+    size_t body_bytes_max;     /* HTTP_BODY_BYTES_MAX */
+    uint32_t connections_max;  /* of this loop, WebSockets included: 25000 */
+    uint32_t head_timeout_ms;  /* first byte to end of headers: 10 s */
+    uint32_t body_timeout_ms;  /* end of headers to end of body: 60 s */
+    uint32_t idle_timeout_ms;  /* between requests: 75 s */
+    uint32_t write_timeout_ms; /* an answer of which nothing moves: 30 s */
 } HttpOptions;
 
 /* Borrows handlers and context; options may be NULL. */

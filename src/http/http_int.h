@@ -12,9 +12,9 @@
 /* -- the head of a request -------------------------------------------------------------------- */
 
 typedef enum ScanResult {
-    SCAN_MORE,            /* all bytes taken, the head goes on */
+    SCAN_MORE, /* all bytes taken, the head goes on */
     SCAN_DONE,
-    SCAN_BAD,             /* bare CR or LF, folded line, NUL or another control character */
+    SCAN_BAD, /* bare CR or LF, folded line, NUL or another control character */
     SCAN_TARGET_TOO_LONG,
     SCAN_HEADERS_TOO_LARGE,
 } ScanResult;
@@ -32,7 +32,7 @@ typedef enum BodyKind { BODY_NONE, BODY_SIZED, BODY_CHUNKED } BodyKind;
 
 /* One request and its answer. */
 typedef struct HttpExchange {
-    HttpRequest request; /* first: the public face */
+    HttpRequest request;               /* first: the public face */
     struct HttpConnection *connection; /* NULL once the client has left */
     struct HttpExchange *next;
     Buffer body;
@@ -48,14 +48,14 @@ typedef struct HttpExchange {
     bool is_dispatched; /* on_request was called */
     bool is_streaming;  /* begun, not ended */
     bool is_answered;
-    bool is_cut;        /* the answer is not whole: the connection must be cut */
+    bool is_cut;          /* the answer is not whole: the connection must be cut */
     HttpHeader storage[]; /* headers, then the text of the head */
 } HttpExchange;
 
 /* What is wrong with a request. */
 typedef struct HttpProblem {
     int status;
-    const char *code;    /* "BAD_REQUEST" */
+    const char *code; /* "BAD_REQUEST" */
     const char *message;
 } HttpProblem;
 
@@ -88,7 +88,7 @@ typedef enum WaitKind { WAIT_NONE, WAIT_HEAD, WAIT_BODY, WAIT_IDLE } WaitKind;
 typedef struct HttpConnection {
     ServerLink link;
     HttpServer *server;
-    Stream *stream; /* NULL after an upgrade */
+    Stream *stream;             /* NULL after an upgrade */
     HttpExchange *first, *last; /* in order of arrival, not yet answered in full */
     HttpExchange *reading;      /* == last while its body is under way */
     uint32_t exchange_count;
@@ -107,7 +107,7 @@ typedef struct HttpConnection {
     bool is_input_closed; /* nothing more is parsed: an error or the last request */
     bool has_ended;       /* the peer sends no more */
     bool is_closing;
-    bool is_let_in;       /* on_disconnect is due */
+    bool is_let_in; /* on_disconnect is due */
     bool had_request;
     bool is_paused;
 } HttpConnection;

@@ -33,7 +33,7 @@ typedef struct EarlyInput {
 } EarlyInput;
 
 struct WsConnection {
-    ServerLink link; /* first: the server's ring */
+    ServerLink link;    /* first: the server's ring */
     HttpServer *server; /* NULL when the server is gone */
     Stream *stream;
     const WsHandlers *handlers;

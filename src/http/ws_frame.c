@@ -237,7 +237,7 @@ static WsEvent take_payload(WsFramer *f, Slice *input)
     Buffer *to = for_control ? &f->control : &f->message;
     size_t before = to->size;
     buffer_add_slice(to, piece);
-    unmask(f, to->data + before, size); /* I1 */
+    unmask(f, to->data + before, size);                                                 /* I1 */
     must(f->message.size <= f->message_max && f->control.size <= WS_CONTROL_BYTES_MAX); /* I3 */
     if (!for_control && f->message_opcode == WS_TEXT &&
         !ws_utf8_feed(&f->utf8_state, slice_of(to->data + before, size)))
@@ -268,8 +268,8 @@ static WsEvent end_frame(WsFramer *f)
     if (f->opcode == WS_CLOSE)
         return end_close(f);
     if (is_control(f->opcode)) /* I2 */
-        return (WsEvent){f->opcode == WS_PING ? WS_EVENT_PING : WS_EVENT_PONG,
-                         (WsOpcode)f->opcode, 0, buffer_slice(&f->control)};
+        return (WsEvent){f->opcode == WS_PING ? WS_EVENT_PING : WS_EVENT_PONG, (WsOpcode)f->opcode,
+                         0, buffer_slice(&f->control)};
     if (!f->is_final)
         return nothing();
     WsOpcode opcode = (WsOpcode)f->message_opcode;

@@ -51,16 +51,16 @@ typedef struct WsEvent {
 } WsEvent;
 
 typedef struct WsFramer {
-    uint64_t frame_left;   /* payload bytes of the frame that are still to come */
-    Buffer message;        /* payload of the fragments so far, unmasked */
-    Buffer control;        /* payload of a control frame */
-    uint32_t message_max;  /* bytes */
-    uint32_t utf8_state;   /* of the text message under way */
+    uint64_t frame_left;  /* payload bytes of the frame that are still to come */
+    Buffer message;       /* payload of the fragments so far, unmasked */
+    Buffer control;       /* payload of a control frame */
+    uint32_t message_max; /* bytes */
+    uint32_t utf8_state;  /* of the text message under way */
     uint8_t mask[4];
-    uint8_t head[14];      /* the frame header as far as it has come */
+    uint8_t head[14]; /* the frame header as far as it has come */
     uint8_t head_bytes, head_need;
-    uint8_t mask_at;       /* which mask byte comes next */
-    uint8_t opcode;        /* of the frame under way */
+    uint8_t mask_at;        /* which mask byte comes next */
+    uint8_t opcode;         /* of the frame under way */
     uint8_t message_opcode; /* of the message under way; WS_CONTINUATION = none */
     bool in_payload, is_final, is_skipping, is_done, is_delivered;
 } WsFramer;

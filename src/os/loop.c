@@ -198,8 +198,8 @@ void loop_post_task(Loop *loop, LoopTask *task)
     LoopTask *top = atomic_load_explicit(&loop->inbox, memory_order_relaxed);
     do {
         task->next = top;
-    } while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &top, task,
-                                                    memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&loop->inbox, &top, task, memory_order_release,
+                                                    memory_order_relaxed));
     if (!top)
         uv_async_send(&loop->wake); /* I1 */
 }

@@ -26,7 +26,7 @@ struct Loop {
     pthread_t thread;
     bool has_thread;
     void *user;
-    struct TcpStream *dirty;   /* streams with something to send this turn */
+    struct TcpStream *dirty;             /* streams with something to send this turn */
     LoopLink streams, listeners, timers; /* rings */
     uv_signal_t *signals[LOOP_SIGNALS_MAX];
     int signal_count;

@@ -16,9 +16,9 @@ typedef struct OutPiece {
 typedef struct OutQueue {
     OutPiece *pieces;
     uint32_t first, count, capacity; /* pieces[first .. count) wait */
-    uint32_t pinned;  /* the first pieces are in a system call and must not move or grow */
-    size_t sent;      /* bytes of pieces[first] that are gone already */
-    size_t bytes;     /* that wait */
+    uint32_t pinned; /* the first pieces are in a system call and must not move or grow */
+    size_t sent;     /* bytes of pieces[first] that are gone already */
+    size_t bytes;    /* that wait */
 } OutQueue;
 
 void out_queue_done(OutQueue *queue);

@@ -77,8 +77,7 @@ static OutPiece *add_piece(OutQueue *queue)
     }
     if (queue->count == queue->capacity) {
         queue->capacity = queue->capacity ? queue->capacity * 2 : 2;
-        queue->pieces =
-            (OutPiece *)x_grow(queue->pieces, queue->capacity * sizeof(OutPiece));
+        queue->pieces = (OutPiece *)x_grow(queue->pieces, queue->capacity * sizeof(OutPiece));
     }
     OutPiece *piece = &queue->pieces[queue->count++];
     *piece = (OutPiece){0};

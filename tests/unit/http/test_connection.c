@@ -135,15 +135,16 @@ static bool has(Slice text, const char *part)
 
 TEST("requests cut at any byte give the same answers")
 {
-    Slice input = SLICE(GET("/a") "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+    Slice input =
+        SLICE(GET("/a") "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
                         "POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
                         "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n" GET("/d"));
     for (size_t piece = 1; piece <= input.size; piece++) {
         Fixture f;
         start(&f, NULL);
         fake_push(f.fake, input, piece);
-        CHECK_SLICE(answers(&f), SLICE(OK_HEAD(2) "/a" OK_HEAD(5) "hello" OK_HEAD(5) "abcde"
-                                           OK_HEAD(2) "/d"));
+        CHECK_SLICE(answers(&f),
+                    SLICE(OK_HEAD(2) "/a" OK_HEAD(5) "hello" OK_HEAD(5) "abcde" OK_HEAD(2) "/d"));
         CHECK(!f.fake->is_closed);
         stop(&f);
     }
@@ -163,9 +164,10 @@ TEST("pipelined answers that are ready early go out before their turn")
     http_respond(f.kept[0], 200, NULL, 0, SLICE("one"));
     http_respond_chunk(f.kept[1], SLICE("o"));
     http_respond_end(f.kept[1]);
-    CHECK_SLICE(answers(&f), SLICE(OK_HEAD(3) "one"
-                                   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                   "2\r\ntw\r\n1\r\no\r\n0\r\n\r\n" OK_HEAD(5) "three"));
+    CHECK_SLICE(answers(&f),
+                SLICE(OK_HEAD(3) "one"
+                                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                 "2\r\ntw\r\n1\r\no\r\n0\r\n\r\n" OK_HEAD(5) "three"));
     stop(&f);
 }
 
@@ -174,8 +176,10 @@ TEST("a pipelined write starts before the request ahead of it has ended")
     Fixture f;
     start(&f, NULL);
     f.keeps = true;
-    fake_push(f.fake, SLICE(GET("/1") "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"
-                            GET("/3")), 1000);
+    fake_push(
+        f.fake,
+        SLICE(GET("/1") "POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx" GET("/3")),
+        1000);
     CHECK_INT(f.count, 1);
     http_respond(f.kept[0], 200, NULL, 0, SLICE("1"));
     CHECK_INT(f.count, 2);
@@ -238,9 +242,10 @@ TEST("a bad request reaches a handler, or gets no coded answer and no close")
     check_refused("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", 400, "{\"error\":\"BAD_REQUEST\"");
     check_refused("GET / HTTP/1.1\rHost: a\r\n\r\n", 400, "{\"error\":\"BAD_REQUEST\"");
     check_refused("\x16\x03\x01\x02", 400, "{\"error\":\"BAD_REQUEST\"");
-    check_refused("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10485761\r\n\r\n", 413,
-                  "{\"error\":\"BODY_TOO_LARGE\",\"message\":\"Request body exceeds maximum allowed "
-                  "size\",\"size_bytes\":10485761,\"max_bytes\":10485760}");
+    check_refused(
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10485761\r\n\r\n", 413,
+        "{\"error\":\"BODY_TOO_LARGE\",\"message\":\"Request body exceeds maximum allowed "
+        "size\",\"size_bytes\":10485761,\"max_bytes\":10485760}");
     check_refused("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nA00001\r\n", 413,
                   "BODY_TOO_LARGE");
     check_refused("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nxyz", 400,
@@ -318,8 +323,10 @@ TEST("HEAD, 204, HTTP/1.0, Connection: close and 100-continue are answered by th
     }
     Fixture f;
     start(&f, NULL);
-    fake_push(f.fake, SLICE("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n"
-                            "Expect: 100-continue\r\n\r\n"), 1000);
+    fake_push(f.fake,
+              SLICE("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n"
+                    "Expect: 100-continue\r\n\r\n"),
+              1000);
     CHECK_SLICE(answers(&f), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     fake_push(f.fake, SLICE("ok"), 1000);
     CHECK_SLICE(answers(&f), SLICE("HTTP/1.1 100 Continue\r\n\r\n" OK_HEAD(2) "ok"));
@@ -384,21 +391,23 @@ TEST("half a request and then the end keeps the connection for ever; a whole one
 #define UPGRADE                                                                                \
     "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" \
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-#define ACCEPTED                                                                               \
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"       \
+#define ACCEPTED                                                                        \
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 /* Frames masked with zeros are readable. */
 #define HI "\x81\x82\0\0\0\0hi"
 
 TEST("a WebSocket upgrade in any pieces, with frames right behind it, loses none")
 {
-    Slice input = SLICE(UPGRADE HI "\x89\x81\0\0\0\0p" "\x88\x82\0\0\0\0\x03\xE8");
+    Slice input = SLICE(UPGRADE HI "\x89\x81\0\0\0\0p"
+                                   "\x88\x82\0\0\0\0\x03\xE8");
     for (size_t piece = 1; piece <= input.size; piece += 3) {
         Fixture f;
         start(&f, NULL);
         fake_push(f.fake, input, piece);
         fake_turn(f.loop);
-        CHECK_SLICE(buffer_slice(&f.fake->out), SLICE(ACCEPTED "\x81\x02hi\x8A\x01p\x88\x02\x03\xE8"));
+        CHECK_SLICE(buffer_slice(&f.fake->out),
+                    SLICE(ACCEPTED "\x81\x02hi\x8A\x01p\x88\x02\x03\xE8"));
         CHECK_SLICE(buffer_slice(&f.events), SLICE("t:hi x1000: "));
         CHECK(f.fake->is_closed);
         stop(&f);
@@ -484,7 +493,8 @@ TEST("closing from within a message, and messages after it, are handled once")
     fake_push(f.fake, SLICE("\x81\x85\0\0\0\0close" HI), 1000);
     CHECK(!ws_is_open(f.socket));
     ws_send(f.socket, WS_TEXT, SLICE("ignored"));
-    CHECK_SLICE(buffer_slice(&f.fake->out), SLICE("\x88\x05\x03\xE8" "bye"));
+    CHECK_SLICE(buffer_slice(&f.fake->out), SLICE("\x88\x05\x03\xE8"
+                                                  "bye"));
     CHECK_SLICE(buffer_slice(&f.events), SLICE("t:close "));
     fake_push(f.fake, SLICE("\x88\x82\0\0\0\0\x03\xE8"), 1000);
     CHECK_SLICE(buffer_slice(&f.events), SLICE("t:close x1000: "));

@@ -37,15 +37,15 @@ TEST("a head that other servers read differently would be smuggled through")
         ROW("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", SCAN_DONE),
         ROW("\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n", SCAN_BAD),
         ROW("GET / HTTP/1.1\r\nHost: a\r\n", SCAN_MORE),
-        ROW("GET / HTTP/1.1\nHost: a\r\n\r\n", SCAN_BAD),              /* bare LF */
+        ROW("GET / HTTP/1.1\nHost: a\r\n\r\n", SCAN_BAD), /* bare LF */
         ROW("GET / HTTP/1.1\r\nHost: a\n\n", SCAN_BAD),
-        ROW("GET / HTTP/1.1\r\nX: a\rY: b\r\n\r\n", SCAN_BAD),         /* bare CR */
+        ROW("GET / HTTP/1.1\r\nX: a\rY: b\r\n\r\n", SCAN_BAD), /* bare CR */
         ROW("GET / HTTP/1.1\r\nX: a\r\r\n\r\n", SCAN_BAD),
-        ROW("GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n", SCAN_BAD),         /* folded */
+        ROW("GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n", SCAN_BAD), /* folded */
         ROW("GET / HTTP/1.1\r\nX: a\r\n\tb\r\n\r\n", SCAN_BAD),
         ROW("GET / HTTP/1.1\r\n: no name\r\n\r\n", SCAN_BAD),
         ROW(" GET / HTTP/1.1\r\n\r\n", SCAN_BAD),
-        ROW("GET / HTTP/1.1\r\nX: a\0b\r\n\r\n", SCAN_BAD),            /* NUL */
+        ROW("GET / HTTP/1.1\r\nX: a\0b\r\n\r\n", SCAN_BAD), /* NUL */
         ROW("GET /\0 HTTP/1.1\r\n\r\n", SCAN_BAD),
         ROW("GET / HTTP/1.1\r\nX: \x01\r\n\r\n", SCAN_BAD),
         ROW("GET / HTTP/1.1\r\nX: \x7f\r\n\r\n", SCAN_BAD),
@@ -109,8 +109,10 @@ TEST("a request with two lengths, no host or an odd encoding is refused before i
         {"GET / HTTP/1.1\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400},
-        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+         400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+         400},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400},
@@ -119,7 +121,9 @@ TEST("a request with two lengths, no host or an odd encoding is refused before i
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 1\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n", 0},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n",
+         400},
         {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\nContent-Length: 1\r\n\r\n", 417},
         {"GET http://a/b HTTP/1.1\r\nHost: a\r\n\r\n", 0},
@@ -145,8 +149,9 @@ TEST("a request with two lengths, no host or an odd encoding is refused before i
 
 TEST("what a handler reads of a request is what the client sent")
 {
-    Slice head = SLICE("POST /a%20b?x=1&name=J%C3%BCrgen+K&bad=%zz HTTP/1.1\r\nHost:  h \r\n"
-                       "X-Empty:\r\nCookie: a=1; kalamdb_auth=tok; b=2\r\nConnection: close\r\n\r\n");
+    Slice head =
+        SLICE("POST /a%20b?x=1&name=J%C3%BCrgen+K&bad=%zz HTTP/1.1\r\nHost:  h \r\n"
+              "X-Empty:\r\nCookie: a=1; kalamdb_auth=tok; b=2\r\nConnection: close\r\n\r\n");
     HeadScan scan = {0};
     size_t taken;
     CHECK_INT(http__scan_head(&scan, head, &taken), SCAN_DONE);

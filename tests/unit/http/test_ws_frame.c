@@ -82,16 +82,26 @@ static void check_events(Slice bytes, uint32_t max, Slice want)
 static unsigned first_byte(char kind)
 {
     switch (kind) {
-    case 't': return 0x81;
-    case 'T': return 0x01;
-    case 'b': return 0x82;
-    case 'B': return 0x02;
-    case 'c': return 0x80;
-    case 'C': return 0x00;
-    case 'p': return 0x89;
-    case 'P': return 0x09;
-    case 'o': return 0x8A;
-    default: return 0x88;
+    case 't':
+        return 0x81;
+    case 'T':
+        return 0x01;
+    case 'b':
+        return 0x82;
+    case 'B':
+        return 0x02;
+    case 'c':
+        return 0x80;
+    case 'C':
+        return 0x00;
+    case 'p':
+        return 0x89;
+    case 'P':
+        return 0x09;
+    case 'o':
+        return 0x8A;
+    default:
+        return 0x88;
     }
 }
 
@@ -164,7 +174,10 @@ TEST("autobahn 6: invalid UTF-8 fails at the byte that makes it so")
     static const Case cases[] = {
         {"6.2.1", {"t:Hello-\xC2\xB5@\xC3\x9F\xC3\xB6"}, "t:Hello-\xC2\xB5@\xC3\x9F\xC3\xB6 "},
         {"6.2.3", {"T:\xC2", "C:\xB5", "c:"}, "t:\xC2\xB5 "},
-        {"6.3.1", {"t:\xCE\xBA\xED\xA0\x80" "edited"}, "!1007 "},
+        {"6.3.1",
+         {"t:\xCE\xBA\xED\xA0\x80"
+          "edited"},
+         "!1007 "},
         {"6.4.1", {"T:\xCE\xBA\xE1\xBD\xB9", "C:\xF4\x90\x80\x80", "c:x"}, "!1007 "},
         {"6.4.2", {"T:\xF4", "C:\x90"}, "!1007 "},
         {"6.6.1", {"t:\xCE"}, "!1007 "},
@@ -209,8 +222,8 @@ TEST("autobahn 7: close frames are checked, and nothing counts after them")
         {"7.5.1", {"x:\x03\xE8\xCE\xBA\xED\xA0\x80"}, "!1007 "},
     };
     CHECK_CASES(cases);
-    static const int good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999,
-                               4000, 4999};
+    static const int good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009,
+                               1010, 1011, 3000, 3999, 4000, 4999};
     static const int bad[] = {0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999, 5000, 65535};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         CHECK(ws_code_is_valid(good[i]));
@@ -244,9 +257,17 @@ TEST("autobahn 1, 2.5: every length form works, and long control frames do not")
 TEST("an unmasked frame, a wasteful or a negative length fail the connection")
 {
     check_events(SLICE("\x81\x02hi"), 1000, SLICE("!1002 "));
-    check_events(SLICE("\x81\xFE\x00\x05" "mmmm"), 1000, SLICE("!1002 "));
-    check_events(slice_of("\x82\xFF\0\0\0\0\0\0\xFF\xFF" "mmmm", 14), 1000, SLICE("!1002 "));
-    check_events(slice_of("\x82\xFF\x80\0\0\0\0\0\0\0" "mmmm", 14), 1000, SLICE("!1002 "));
+    check_events(SLICE("\x81\xFE\x00\x05"
+                       "mmmm"),
+                 1000, SLICE("!1002 "));
+    check_events(slice_of("\x82\xFF\0\0\0\0\0\0\xFF\xFF"
+                          "mmmm",
+                          14),
+                 1000, SLICE("!1002 "));
+    check_events(slice_of("\x82\xFF\x80\0\0\0\0\0\0\0"
+                          "mmmm",
+                          14),
+                 1000, SLICE("!1002 "));
 }
 
 TEST("a message over the limit is announced, skipped, and the next one is whole")
@@ -299,6 +320,7 @@ TEST("frames we send are whole, unmasked, and close reasons are not cut inside a
     CHECK_INT(out.size, 2 + 2 + 123);
     CHECK(slice_is_utf8(slice_of(out.data + 4, out.size - 4)));
     SharedBuffer *shared = ws_frame_shared(WS_BINARY, SLICE("abc"));
-    CHECK_SLICE(shared_buffer_slice(shared), SLICE("\x82\x03" "abc"));
+    CHECK_SLICE(shared_buffer_slice(shared), SLICE("\x82\x03"
+                                                   "abc"));
     shared_buffer_unref(shared);
 }
