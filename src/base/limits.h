@@ -15,6 +15,7 @@ enum {
     SQL_PARAMETERS_MAX = 50,
     SQL_PARAMETER_BYTES_MAX = 512 * 1024,
     SQL_EVAL_BYTES_MAX = 256 * 1024 * 1024, /* texts made by one statement's expressions */
+    SQL_PRINTED_BYTES_MAX = 16 * 1024 * 1024, /* of one statement as printed for DuckDB */
     NAME_BYTES_MAX = 64,        /* namespace, table, column */
     USER_ID_BYTES_MAX = 128,
     COLUMNS_MAX = 1000,

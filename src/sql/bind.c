@@ -457,26 +457,36 @@ static Code common_type(Binder *b, const Expr *const *at, BoundExpr **values, ui
     return OK;
 }
 
-static Code bind_when(Binder *b, const Expr *expr, const Expr *when, BoundExpr **out)
+/* The operand of CASE x WHEN a WHEN b and its alternatives, made comparable; it is evaluated once. */
+static Code bind_operand(Binder *b, const Expr *expr, BoundExpr *n)
 {
-    if (!expr->left)
-        return bind_boolean(b, when, out);
-    BoundExpr *n = node(b, NODE_COMPARE, TYPE_BOOLEAN, 2);
-    n->op = OP_EQUAL;
-    TRY(bind(b, expr->left, &n->args[0]));
-    TRY(bind(b, when, &n->args[1]));
-    TRY(unify(b, expr->left, &n->args[0], when, &n->args[1]));
-    return finish(b, when, n, out);
+    uint32_t count = expr->item_count / 2 + 1;
+    BoundExpr **values = arena_new_array(b->arena, BoundExpr *, count);
+    const Expr **at = arena_new_array(b->arena, const Expr *, count);
+    Type ignored;
+    for (uint32_t i = 0; i < count; i++) {
+        at[i] = i ? expr->items[2 * (i - 1)] : expr->left;
+        TRY(bind(b, at[i], &values[i]));
+    }
+    TRY(common_type(b, at, values, count, &ignored));
+    n->args[0] = values[0];
+    for (uint32_t i = 1; i < count; i++)
+        n->args[2 * i - 1] = values[i];
+    return OK;
 }
 
 static Code bind_case(Binder *b, const Expr *expr, BoundExpr **out)
 {
-    uint32_t pairs = expr->item_count / 2;
-    BoundExpr *n = node(b, NODE_CASE, TYPE_NULL, expr->item_count + 1);
+    uint32_t pairs = expr->item_count / 2, first = expr->left ? 1 : 0;
+    BoundExpr *n = node(b, NODE_CASE, TYPE_NULL, first + expr->item_count + 1);
     BoundExpr **values = arena_new_array(b->arena, BoundExpr *, pairs + 1);
     const Expr **at = arena_new_array(b->arena, const Expr *, pairs + 1);
+    n->has_operand = expr->left != NULL;
+    if (expr->left)
+        TRY(bind_operand(b, expr, n));
     for (uint32_t i = 0; i < pairs; i++) {
-        TRY(bind_when(b, expr, expr->items[2 * i], &n->args[2 * i]));
+        if (!expr->left)
+            TRY(bind_boolean(b, expr->items[2 * i], &n->args[2 * i]));
         at[i] = expr->items[2 * i + 1];
         TRY(bind(b, at[i], &values[i]));
     }
@@ -486,8 +496,8 @@ static Code bind_case(Binder *b, const Expr *expr, BoundExpr **out)
         TRY(bind(b, expr->right, &values[pairs]));
     TRY(common_type(b, at, values, pairs + 1, &n->type));
     for (uint32_t i = 0; i < pairs; i++)
-        n->args[2 * i + 1] = values[i];
-    n->args[2 * pairs] = values[pairs];
+        n->args[first + 2 * i + 1] = values[i];
+    n->args[n->arg_count - 1] = values[pairs];
     return finish(b, expr, n, out);
 }
 

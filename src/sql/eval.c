@@ -152,10 +152,16 @@ static Code eval_like(const Eval *v, const BoundExpr *n, Value *out)
 
 static Code eval_case(const Eval *v, const BoundExpr *n, Value *out)
 {
-    for (uint32_t i = 0; i + 1 < n->arg_count; i += 2) {
-        Value when;
+    Value operand, when;
+    uint32_t i = n->has_operand ? 1 : 0;
+    if (n->has_operand)
+        TRY(eval(v, n->args[0], &operand));
+    for (; i + 1 < n->arg_count; i += 2) {
         TRY(eval(v, n->args[i], &when));
-        if (!when.is_null && when.boolean)
+        bool is_hit = !when.is_null && !n->has_operand && when.boolean;
+        if (n->has_operand)
+            is_hit = !when.is_null && !operand.is_null && value_compare(&operand, &when) == 0;
+        if (is_hit)
             return eval(v, n->args[i + 1], out);
     }
     return eval(v, n->args[n->arg_count - 1], out);

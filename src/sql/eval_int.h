@@ -22,7 +22,7 @@ typedef enum NodeKind {
     NODE_IN,         /* args[0] IN args[1 …] */
     NODE_IN_SORTED,  /* args[0] IN values[0 … value_count), sorted; has_null: and a NULL */
     NODE_LIKE,       /* args[0] LIKE args[1] [ESCAPE args[2]] */
-    NODE_CASE,       /* WHEN args[0] THEN args[1] …; the last one is ELSE */
+    NODE_CASE,       /* [has_operand: CASE args[0]] WHEN, THEN pairs, then ELSE */
     NODE_NEGATE,
     NODE_ARITHMETIC, /* op; both operands have the node's type, except for `/` */
     NODE_ADD_US,     /* TIMESTAMP args[0] + shift_us */
@@ -42,6 +42,7 @@ struct BoundExpr {
     bool negated, ignore_case, has_null;
     bool is_pure;     /* no clock, user or ids below */
     bool uses_row;    /* a column, _seq or _deleted below */
+    bool has_operand; /* NODE_CASE */
     bool is_assignment; /* NODE_CAST: a failure is E_CONSTRAINT, else E_EXECUTION */
     int32_t column;
     uint32_t arg_count, value_count;

@@ -89,6 +89,23 @@ bool sql_expr_is_count_star(const Expr *expr)
            !expr->items[0]->value.is_null;
 }
 
+Slice sql_item_name(const SelectItem *item, Arena *arena)
+{
+    must(!item->star);
+    if (item->alias.size)
+        return item->alias;
+    if (item->expr->kind == EXPR_COLUMN)
+        return item->expr->column.name;
+    if (item->expr->kind != EXPR_CALL)
+        return item->text;
+    Slice copy = arena_copy(arena, item->text);
+    char *text = (char *)copy.data;
+    for (size_t i = 0; i < item->expr->name.size && i < copy.size; i++)
+        if (text[i] >= 'A' && text[i] <= 'Z')
+            text[i] = (char)(text[i] + 32);
+    return copy;
+}
+
 static bool has_native_items(const Select *select)
 {
     bool is_count = select->item_count == 1 && !select->items[0].star &&

@@ -50,5 +50,8 @@ bool sql_expr_has_aggregate(const Expr *expr);
 /* One table or none, no join, set operation, WITH, DISTINCT, GROUP BY or HAVING, and native expressions throughout, where
  * `count(*)` alone counts as native too: the shape of the native executor. */
 bool sql_select_is_native(const Select *select);
+/* What a result column is called: the alias, the column's name as written, or the expression's text with a function's
+ * name in lower case ("count(*)"). A star has no name. */
+Slice sql_item_name(const SelectItem *item, Arena *arena);
 /* count(*) or count(1) without FILTER, DISTINCT or OVER. */
 bool sql_expr_is_count_star(const Expr *expr);
