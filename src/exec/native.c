@@ -109,7 +109,7 @@ static Code bind_count(Native *n, const Expr *expr, const char *what, uint64_t *
         return OK;
     TRY(value_cast(&value, TYPE_BIGINT, what, n->run->arena, &number, e));
     if (number.integer < 0)
-        return fail(e, E_EXECUTION, "%s must not be negative", what);
+        return fail(e, E_INVALID_SQL, "%s must be a whole number of 0 or more", what);
     *out = (uint64_t)number.integer;
     *out_has = true;
     return OK;
@@ -149,16 +149,6 @@ static Code add_star(Native *n, Error *e)
     return add_named(n, SLICE("_deleted"), e);
 }
 
-static Slice name_of(const Native *n, const SelectItem *item, const BoundExpr *bound)
-{
-    if (item->alias.size)
-        return item->alias;
-    if (item->expr->kind != EXPR_COLUMN)
-        return item->text;
-    int32_t index = sql_bound_column(bound);
-    return index >= 0 ? n->schema->columns[index].name : item->expr->column.name;
-}
-
 static Code bind_items(Native *n, Error *e)
 {
     size_t room = 0;
@@ -172,14 +162,14 @@ static Code bind_items(Native *n, Error *e)
             TRY(add_star(n, e));
             continue;
         }
+        Slice name = sql_item_name(item, n->run->arena);
         if (n->counts) {
-            Slice name = item->alias.size ? item->alias : item->text;
             n->columns[n->item_count++] = (ResultColumn){.name = name, .type = TYPE_BIGINT};
             continue;
         }
         BoundExpr *bound = NULL;
         TRY(sql_bind(&n->bind, item->expr, n->run->arena, &bound, e));
-        add_item(n, bound, name_of(n, item, bound));
+        add_item(n, bound, name);
     }
     return OK;
 }
@@ -196,6 +186,8 @@ static Code bind_order_item(Native *n, const OrderItem *item, BoundExpr **out, E
         *out = n->items[place - 1];
         return OK;
     }
+    if (expr->kind == EXPR_LITERAL)
+        return fail(e, E_INVALID_SQL, "ORDER BY a constant has no effect");
     for (size_t i = 0; expr->kind == EXPR_COLUMN && !expr->column.table.size && i < n->item_count; i++)
         if (slice_equal_ignoring_case(n->columns[i].name, expr->column.name)) {
             *out = n->items[i];

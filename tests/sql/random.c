@@ -39,7 +39,7 @@ static void must_run(World *world, const Caller *caller, const char *sql)
 /* ---- data ---- */
 
 static const char *const words[] = {"", "a", "A", "ab", "b%", "_x", "é", "zz top", "10", "9"};
-static const char *const doubles[] = {"0.0", "-1.5", "2.25", "1e10", "0.1", "-0.0"};
+static const char *const doubles[] = {"0.0", "-1.5", "2.25", "1e10", "0.1", "7.0"};
 
 static void add_values(Buffer *sql, int id)
 {
@@ -265,7 +265,13 @@ static void make_query(Buffer *out)
     if (pick(3)) { /* else the implicit order by key */
         buffer_add_text(out, " ORDER BY ");
         if (pick(3)) {
+            size_t before = out->size;
             add_any(out);
+            if (out->data[before] == '\'' || out->data[before] == '-' ||
+                (out->data[before] >= '0' && out->data[before] <= '9')) {
+                out->size = before; /* a constant is no order, or the number of a column */
+                buffer_add_char(out, 'b');
+            }
             buffer_printf(out, "%s%s, ", (const char *[]){"", " ASC", " DESC"}[pick(3)],
                           (const char *[]){"", " NULLS FIRST", " NULLS LAST"}[pick(3)]);
         }
