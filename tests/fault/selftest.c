@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,6 +277,149 @@ static void count_when_armed(void)
     end();
 }
 
+/* ---- A random run against a model ---- */
+
+enum { NAMES = 6, MODEL_FILES = 400, MODEL_BYTES = 3000, STEPS = 600 };
+
+typedef struct ModelFile {
+    char now[MODEL_BYTES], durable[MODEL_BYTES];
+    size_t now_bytes, durable_bytes;
+} ModelFile;
+
+static struct {
+    ModelFile files[MODEL_FILES];
+    int file_count;
+    int now[NAMES], durable[NAMES]; /* which file has the name, or -1 */
+    uint64_t state;
+} model;
+
+static unsigned below(unsigned limit)
+{
+    model.state = model.state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(model.state >> 33) % limit;
+}
+
+static char *name_of(int index)
+{
+    static char name[32];
+    snprintf(name, sizeof name, "disk/%d", index);
+    return name;
+}
+
+static ModelFile *file_at(int index)
+{
+    if (model.now[index] < 0)
+        abort();
+    return &model.files[model.now[index]];
+}
+
+static void model_create(int index, bool truncate)
+{
+    int flags = O_WRONLY | O_CREAT | (truncate ? O_TRUNC : 0);
+    int fd = open(name_of(index), flags, 0644);
+    EXPECT(fd >= 0);
+    close(fd);
+    if (model.now[index] < 0)
+        model.now[index] = model.file_count++;
+    else if (truncate)
+        model.files[model.now[index]].now_bytes = 0;
+}
+
+static void model_write(int index)
+{
+    ModelFile *f = file_at(index);
+    size_t bytes = 1 + below(700),
+           offset = below(2) ? f->now_bytes : below((unsigned)f->now_bytes + 50);
+    if (offset + bytes > MODEL_BYTES)
+        return;
+    char piece[700];
+    for (size_t i = 0; i < bytes; i++)
+        piece[i] = (char)('a' + below(26));
+    int fd = open(name_of(index), O_WRONLY | (offset == f->now_bytes ? O_APPEND : 0));
+    ssize_t done =
+        offset == f->now_bytes ? write(fd, piece, bytes) : pwrite(fd, piece, bytes, (off_t)offset);
+    EXPECT(done == (ssize_t)bytes);
+    close(fd);
+    if (offset > f->now_bytes)
+        memset(f->now + f->now_bytes, 0, offset - f->now_bytes);
+    memcpy(f->now + offset, piece, bytes);
+    f->now_bytes = offset + bytes > f->now_bytes ? offset + bytes : f->now_bytes;
+}
+
+static void model_resize(int index)
+{
+    ModelFile *f = file_at(index);
+    size_t bytes = below(MODEL_BYTES);
+    EXPECT(truncate(name_of(index), (off_t)bytes) == 0);
+    if (bytes > f->now_bytes)
+        memset(f->now + f->now_bytes, 0, bytes - f->now_bytes);
+    f->now_bytes = bytes;
+}
+
+static void model_sync(int index)
+{
+    ModelFile *f = file_at(index);
+    int fd = open(name_of(index), O_RDONLY);
+    EXPECT(fd >= 0 && fsync(fd) == 0);
+    close(fd);
+    memcpy(f->durable, f->now, f->now_bytes);
+    f->durable_bytes = f->now_bytes;
+}
+
+static void model_rename(int from, int to)
+{
+    char target[32];
+    snprintf(target, sizeof target, "%s", name_of(to));
+    EXPECT(rename(name_of(from), target) == 0);
+    model.now[to] = model.now[from];
+    model.now[from] = -1;
+}
+
+static void model_step(void)
+{
+    int index = (int)below(NAMES), other = (int)below(NAMES);
+    unsigned action = below(12);
+    if (action == 0) {
+        sync_folder("disk");
+        memcpy(model.durable, model.now, sizeof model.now);
+    } else if (model.now[index] < 0) {
+        model_create(index, false);
+    } else if (action == 1) {
+        EXPECT(unlink(name_of(index)) == 0);
+        model.now[index] = -1;
+    } else if (action == 2 && index != other) {
+        model_rename(index, other);
+    } else if (action == 3) {
+        model_create(index, true);
+    } else if (action == 4) {
+        model_resize(index);
+    } else if (action <= 6) {
+        model_sync(index);
+    } else {
+        model_write(index);
+    }
+}
+
+static void run_model(void)
+{
+    model.state = strtoull(getenv("SELFTEST_SEED"), NULL, 10);
+    for (int i = 0; i < NAMES; i++)
+        model.now[i] = model.durable[i] = -1;
+    for (int step = 0; step < STEPS && model.file_count < MODEL_FILES; step++)
+        model_step();
+    for (int i = 0; i < NAMES; i++) { /* what is expected, beside the watched folder */
+        if (model.durable[i] < 0)
+            continue;
+        const ModelFile *f = &model.files[model.durable[i]];
+        char path[32];
+        snprintf(path, sizeof path, "expected-%d", i);
+        int fd = make(path);
+        EXPECT(write(fd, f->durable, f->durable_bytes) == (ssize_t)f->durable_bytes);
+        close(fd);
+    }
+    cut_power();
+}
+
 /* ---- What must be found ---- */
 
 static char content[CONTENT_BYTES_MAX];
@@ -409,12 +553,37 @@ static void check_log(void)
     EXPECT(strncmp(log, "1 write 3 ", 10) == 0 && !strstr(log, "elsewhere"));
 }
 
+static size_t read_whole(const char *path, char *out, size_t bytes_max)
+{
+    int fd = open(path, O_RDONLY);
+    if (fd < 0)
+        return SIZE_MAX;
+    ssize_t size = read(fd, out, bytes_max);
+    close(fd);
+    return size < 0 ? SIZE_MAX : (size_t)size;
+}
+
+static void check_model(void)
+{
+    for (int i = 0; i < NAMES; i++) {
+        char got[MODEL_BYTES], want[MODEL_BYTES], path[32];
+        snprintf(path, sizeof path, "after/%d", i);
+        size_t got_bytes = read_whole(path, got, sizeof got);
+        snprintf(path, sizeof path, "expected-%d", i);
+        size_t want_bytes = read_whole(path, want, sizeof want);
+        EXPECT(got_bytes == want_bytes);
+        EXPECT(got_bytes != want_bytes || got_bytes == SIZE_MAX ||
+               memcmp(got, want, got_bytes) == 0);
+    }
+}
+
 /* A child whose power is cut; a child that ends by itself, after which the folder itself is looked at. */
 #define CUT(child_, check_, name_, ...)                                                    \
     {                                                                                      \
         .name = (name_), .child = (child_), .check = (check_), .variables = {__VA_ARGS__}, \
         .status = 137                                                                      \
     }
+#define MODEL(seed) CUT(run_model, check_model, "a random run, seed " seed, "SELFTEST_SEED=" seed)
 #define END(child_, check_, name_, ...)                                                    \
     {                                                                                      \
         .name = (name_), .child = (child_), .check = (check_), .variables = {__VA_ARGS__}, \
@@ -452,6 +621,26 @@ static const Case cases[] = {
         "KALAM_FAULT_LOG=log", "KALAM_FAULT_OPS=write"),
     END(count_when_armed, NULL, "calls before arming do not count", "KALAM_FAULT_ARM=arm",
         "KALAM_FAULT_MODE=fail", "KALAM_FAULT_AT=1"),
+    MODEL("1"),
+    MODEL("2"),
+    MODEL("3"),
+    MODEL("4"),
+    MODEL("5"),
+    MODEL("6"),
+    MODEL("7"),
+    MODEL("8"),
+    MODEL("9"),
+    MODEL("10"),
+    MODEL("11"),
+    MODEL("12"),
+    MODEL("13"),
+    MODEL("14"),
+    MODEL("15"),
+    MODEL("16"),
+    MODEL("17"),
+    MODEL("18"),
+    MODEL("19"),
+    MODEL("20"),
 };
 
 /* ---- Running them ---- */
