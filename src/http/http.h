@@ -78,7 +78,8 @@ CHECKED Code http_server_listen(HttpServer *server, const char *host, uint16_t p
 /* Stops listening, closes idle connections, the others after their answer. `done` is called once
  * when no HTTP connection is left (WebSockets are the caller's to close). */
 void http_server_drain(HttpServer *server, void (*done)(void *context), void *context);
-/* Cuts all connections, WebSockets too (their on_close is called). Accepts NULL. */
+/* Cuts all connections, WebSockets too (their on_close is called). Not from within a
+ * callback of its own. Accepts NULL. */
 void http_server_free(HttpServer *server);
 /* Connections open now, WebSockets included. */
 size_t http_server_connections(const HttpServer *server);

@@ -121,6 +121,7 @@ struct HttpServer {
     int listener_count;
     ServerLink connections; /* ring of HttpConnection */
     ServerLink sockets;     /* ring of WsConnection */
+    ServerLink closing;     /* those of them that must be gone by their deadline */
     size_t connection_count, socket_count;
     LoopTimer *sweep; /* runs while there are connections */
     bool is_sweeping, is_draining;

@@ -3,7 +3,7 @@
  * The server of one loop: listening, counting, timeouts, stopping.
  *
  * Timeouts are one sweep a few times a second over the connections, not a timer each: they need no
- * precision, and an idle connection costs nothing. Without connections the sweep stands still.
+ * precision. WebSockets are swept only while they close; with idle ones alone the sweep stands still.
  */
 #include "http/http_int.h"
 
@@ -24,13 +24,13 @@ static void on_sweep(void *context)
         http__sweep_connection((HttpConnection *)at, now_ms);
         at = next;
     }
-    at = server->sockets.next;
-    while (at != &server->sockets) {
+    at = server->closing.next;
+    while (at != &server->closing) {
         ServerLink *next = at->next;
         ws__sweep(at, now_ms);
         at = next;
     }
-    if (server->connection_count + server->socket_count == 0) {
+    if (server->connection_count == 0 && server->closing.next == &server->closing) {
         loop_timer_stop(server->sweep);
         server->is_sweeping = false;
     }
@@ -67,6 +67,7 @@ HttpServer *http_server_new(Loop *loop, const HttpHandlers *handlers, void *cont
     server->options = o;
     server->connections = (ServerLink){&server->connections, &server->connections};
     server->sockets = (ServerLink){&server->sockets, &server->sockets};
+    server->closing = (ServerLink){&server->closing, &server->closing};
     server->sweep = loop_timer_new(loop, on_sweep, server);
     return server;
 }
@@ -160,6 +161,8 @@ void http_server_free(HttpServer *server)
         http__cut((HttpConnection *)server->connections.next);
     while (server->sockets.next != &server->sockets)
         ws__cut(server->sockets.next);
+    while (server->closing.next != &server->closing)
+        ws__cut(server->closing.next);
     loop_timer_free(server->sweep);
     free(server);
 }

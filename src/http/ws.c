@@ -129,10 +129,23 @@ static void send_close(WsConnection *ws, int code, Slice reason)
     stream_write(ws->stream, buffer_slice(&frame));
 }
 
+/* From now on the connection has a deadline, also for sending what is queued. */
+static void set_deadline(WsConnection *ws)
+{
+    HttpServer *server = ws->server;
+    if (ws->deadline_ms || !server)
+        return;
+    ws->deadline_ms = loop_now_ms(server->loop) + CLOSE_TIMEOUT_MS;
+    http__unlink(&ws->link);
+    http__link(&server->closing, &ws->link);
+    http__start_sweep(server);
+}
+
 static void peer_closed(WsConnection *ws, const WsEvent *event)
 {
     if (ws->state == WS_OPEN)
         send_close(ws, event->code, (Slice){0});
+    set_deadline(ws);
     stream_close(ws->stream);
     finish(ws, event->code, event->payload);
 }
@@ -141,6 +154,7 @@ static void broke_rules(WsConnection *ws, const WsEvent *event)
 {
     if (ws->state == WS_OPEN)
         send_close(ws, event->code, event->payload);
+    set_deadline(ws);
     stream_close(ws->stream);
     finish(ws, event->code, event->payload);
 }
@@ -288,7 +302,7 @@ void ws__early_input(WsConnection *ws, Slice bytes)
 void ws__sweep(ServerLink *link, uint64_t now_ms)
 {
     WsConnection *ws = (WsConnection *)link;
-    if (ws->deadline_ms && now_ms >= ws->deadline_ms)
+    if (now_ms >= ws->deadline_ms)
         stream_abort(ws->stream);
 }
 
@@ -374,7 +388,7 @@ void ws_close(WsConnection *ws, int code, Slice reason)
     send_close(ws, code, reason);
     ws->state = WS_CLOSING;
     ws->close_code = code;
-    ws->deadline_ms = loop_now_ms(ws->server->loop) + CLOSE_TIMEOUT_MS;
+    set_deadline(ws);
     if (ws->is_paused) {
         ws->is_paused = false;
         stream_resume(ws->stream);

@@ -412,11 +412,16 @@ static Code bind_socket(const char *host, uint16_t port, bool shared, int *out_s
     int result = getaddrinfo(host, service, &hints, &found);
     if (result)
         return fail(e, E_CONFIG, "cannot listen on %s:%u: %s", host, port, gai_strerror(result));
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct addrinfo *chosen = found; /* a name like localhost has several: IPv4 first */
+    while (chosen->ai_next && chosen->ai_family != AF_INET)
+        chosen = chosen->ai_next;
+    if (chosen->ai_family != AF_INET)
+        chosen = found;
+    int fd = socket(chosen->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1, error = fd < 0 ? errno : 0;
     if (!error && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
                    (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on)) ||
-                   bind(fd, found->ai_addr, found->ai_addrlen)))
+                   bind(fd, chosen->ai_addr, chosen->ai_addrlen)))
         error = errno;
     freeaddrinfo(found);
     if (!error) {

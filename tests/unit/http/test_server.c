@@ -303,3 +303,17 @@ TEST("a client that ignores a close frame keeps its connection")
     close(fd);
     stop(&site);
 }
+
+TEST("a client that neither agrees to a close nor reads keeps its connection for ever")
+{
+    Site site;
+    CLEANUP(buffer_done) Buffer got = {0};
+    start(&site, NULL);
+    int fd = dial(&site);
+    send_text(fd, upgrade);
+    receive(fd, "\r\n\r\n", &got);
+    loop_post(site.loop, close_first, &site);
+    receive(fd, NULL, &got); /* returns only when the server gives up waiting */
+    close(fd);
+    stop(&site);
+}
