@@ -81,6 +81,9 @@ libs-of = $(foreach f,$(sort $(1)),$(if $(filter $(f),$(LIB_FOLDERS)),$(B)/lib/l
 included-folders = $(sort $(shell sed -n 's,^ *\# *include "\([a-z]*\)/.*,\1,p' $(1) /dev/null))
 allowed-by-includes = $(sort base $(foreach f,$(call included-folders,$(1)),$(call may-use,$(f))))
 
+# The engine as one library for programs that embed it: everything that knows no HTTP.
+EMBEDDED := $(filter-out http api server,$(LIB_FOLDERS))
+KALAMDB := $(if $(EMBEDDED),$(B)/lib/libkalamdb.a)
 SERVER := $(if $(wildcard src/server/main.c),$(B)/bin/kalamdb-server)
 UNIT_FOLDERS := $(sort $(patsubst tests/unit/%/,%,$(dir $(wildcard tests/unit/*/*.c))))
 UNIT_TESTS := $(UNIT_FOLDERS:%=$(B)/tests/unit_%)
@@ -96,8 +99,8 @@ TEST_PROGRAMS := $(UNIT_TESTS) $(FUZZ_TESTS) $(SUITE_TESTS) $(FAULT_TESTS)
 # ---- Targets -------------------------------------------------------------------------------------
 
 .PHONY: all libs run setup test unit check asan tsan fuzz bench crash model fmt clean help tests
-all: $(SERVER) $(LIBS) ## build the server (build/bin/kalamdb-server) and the libraries
-libs: $(LIBS) ## build the libraries only
+all: $(SERVER) $(KALAMDB) ## build the server (build/bin/kalamdb-server) and the library (build/lib)
+libs: $(LIBS) $(KALAMDB) ## build the libraries only
 setup: $(O)/.packages $(B)/duckdb/libduckdb.so ## install the packages and fetch DuckDB, nothing else
 tests: $(SERVER) $(TEST_PROGRAMS) ## build every test program
 run: $(SERVER) ## set up, build and start the server (CONFIG=<file> names a settings file)
@@ -162,6 +165,10 @@ $(B)/lib/lib$(1).a: $(call object,$(filter src/$(1)/%,$(SOURCES)))
 	$$(Q)mkdir -p $$(@D) && rm -f $$@ && $(AR) rcs $$@ $$^
 endef
 $(foreach f,$(LIB_FOLDERS),$(eval $(call library,$(f))))
+
+# q and not r: folders may have files of the same name.
+$(B)/lib/libkalamdb.a: $(call object,$(foreach f,$(EMBEDDED),$(filter src/$(f)/%,$(SOURCES))))
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) qcs $@ $^
 
 # Somebody else's code, compiled as it stands: none of our warnings.
 LLHTTP := llhttp api http
