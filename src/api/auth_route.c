@@ -23,8 +23,6 @@
 
 enum {
     GATE_KEYS = 16 * 1024,
-    LOGIN_PASSWORD_BYTES_MAX = 256,
-    EMAIL_BYTES_MAX = 320,
     REFRESH_FACTOR = 7, /* a refresh token lives so many times as long as an access token */
 };
 

@@ -25,7 +25,7 @@ static const char *const common_passwords[] = {
     "abc12345",     "abcd1234",  "abcdefgh",  "admin123",   "admin1234",  "administrator",
     "asdfasdf",     "asdfghjk",  "asdfghjkl", "baseball",   "changeme",   "computer",
     "corvette",     "dragon123", "football",  "football1",  "iloveyou",   "iloveyou1",
-    "internet",     "jennifer",  "kalamdb1",  "kalamdb123", "letmein1",   "letmein123",
+    "internet",     "jennifer",  "kalamdb1",  "letmein1",   "letmein123",
     "liverpool",    "master123", "michelle",  "monkey123",  "p@ssw0rd",   "p@ssword",
     "passw0rd",     "password",  "password!", "password1",  "password12", "password123",
     "password1234", "princess",  "princess1", "q1w2e3r4",   "qazwsxedc",  "qwer1234",
