@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The checksum of a whole segment. DuckDB checks no checksum of its own files, so this is what tells
- * a damaged file from a good one: after a restore, or when somebody asks.
+ * The checksum of a whole segment. DuckDB checks no checksum of its own files, so this is what
+ * tells a damaged file from a good one: after a restore, or when somebody asks.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cold_int.h"
+#include "cold/cold_int.h"
 #include "data/row.h"
 
 enum { READ_BYTES = 256 * 1024 };

@@ -16,9 +16,9 @@
 
 enum { COLD_NAME_BYTES_MAX = 255, COLD_PATH_BYTES_MAX = 4096 };
 
-/* A file name for any id: distinct ids give names that differ even where case is ignored; the name is
- * at most COLD_NAME_BYTES_MAX bytes, is never "." or "..", and needs no quoting in a glob or URL path.
- * E_TOO_LARGE above USER_ID_BYTES_MAX, E_INVALID_INPUT when empty. */
+/* A file name for any id: distinct ids give names that differ even where case is ignored; the name
+ * is at most COLD_NAME_BYTES_MAX bytes, is never "." or "..", and needs no quoting in a glob or URL
+ * path. E_TOO_LARGE above USER_ID_BYTES_MAX, E_INVALID_INPUT when empty. */
 CHECKED Code cold_encode_name(Slice id, Buffer *out, Error *e);
 /* The reverse, for tools; E_INVALID_INPUT when no id has this name. */
 CHECKED Code cold_decode_name(Slice name, Buffer *out, Error *e);
@@ -29,7 +29,8 @@ typedef struct ColdPlace {
     Slice user_id; /* of USER tables */
 } ColdPlace;
 
-/* `user/<user_id>/<namespace>/<table>` or `shared/<namespace>/<table>`, relative to the storage root. */
+/* `user/<user_id>/<namespace>/<table>` or `shared/<namespace>/<table>`, relative to the storage
+ * root. */
 CHECKED Code cold_folder_path(const ColdPlace *place, Buffer *out, Error *e);
 /* `batch-<n>.parquet` */
 void cold_segment_name(uint64_t batch, Buffer *out);
@@ -39,8 +40,8 @@ void cold_segment_name(uint64_t batch, Buffer *out);
 typedef struct SegmentStats { /* of one column */
     uint32_t field_id;
     uint64_t null_count;
-    bool has_bounds; /* false: no value, or none that can be bounded (NaN); then nothing may be pruned */
-    Value min, max;  /* min is a lower, max an upper bound; a long text is cut, so not always a value */
+    bool has_bounds; /* false: nothing but NULLs, or a value (NaN) that no bound can express */
+    Value min, max;  /* bounds, not always values: a long text is cut */
 } SegmentStats;
 
 typedef struct SegmentEntry {
@@ -66,19 +67,19 @@ bool segment_may_contain(const SegmentEntry *entry, const Column *column, const 
 /* ---- Writing ---- */
 
 typedef struct SegmentWrite {
-    EnginePool *pool;          /* that of flush and compaction */
+    EnginePool *pool; /* that of flush and compaction */
     const char *storage_root;
-    const char *folder;        /* relative; made when missing */
+    const char *folder; /* relative; made when missing */
     uint64_t batch;
     int64_t now_ms;
-    const EngineSource *rows;  /* ascending seq, no tombstones */
-    uint32_t wait_ms;          /* for a free instance of the pool */
+    const EngineSource *rows; /* ascending seq, no tombstones */
+    uint32_t wait_ms;         /* for a free instance of the pool */
 } SegmentWrite;
 
-/* Writes a temporary file, syncs it, renames it to batch-<n>.parquet and syncs the folder; *out_entry is
- * allocated in the arena. When it returns OK, the file is on disk whole. On failure no file is
- * left. E_ALREADY_EXISTS: the batch number is in use. E_INVALID_OPERATION: no rows. Else what the
- * source, the engine or the disk said. */
+/* Writes a temporary file, syncs it, renames it to batch-<n>.parquet and syncs the folder;
+ * *out_entry is allocated in the arena. When it returns OK, the file is on disk whole. On failure
+ * no file is left. E_ALREADY_EXISTS: the batch number is in use. E_INVALID_OPERATION: no rows. Else
+ * what the source, the engine or the disk said. */
 CHECKED Code cold_segment_write(const SegmentWrite *write, Arena *arena, SegmentEntry **out_entry,
                                 Error *e);
 /* Reads the whole file and compares size and checksum: E_CORRUPT names the file. */
@@ -87,11 +88,13 @@ CHECKED Code cold_segment_verify(const char *storage_root, Slice folder, const S
 
 /* Removes a listed file; a file that is not there is fine. */
 CHECKED Code cold_segment_remove(const char *storage_root, Slice folder, uint64_t batch, Error *e);
-/* At start: removes temporary files and batch files that is_listed denies. Returns the count removed. */
+/* At start: removes temporary files and batch files that is_listed denies. Returns the count
+ * removed. */
 CHECKED Code cold_sweep(const char *storage_root, Slice folder,
                         bool (*is_listed)(void *context, uint64_t batch), void *context,
                         uint32_t *out_removed, Error *e);
-/* Calls back for every partition folder under the root, so that start-up can find what no table owns. */
+/* Calls back for every partition folder under the root, so that start-up can find what no table
+ * owns. */
 CHECKED Code cold_each_folder(const char *storage_root,
                               Code (*visit)(void *context, Slice folder, Error *e), void *context,
                               Error *e);
@@ -119,8 +122,8 @@ typedef struct SegmentList { /* segments of one partition */
     uint32_t count;          /* at least 1 */
 } SegmentList;
 
-/* Appends `read_parquet([…], schema = MAP {…})`: columns of `schema` under their names of today, then `_seq` and
- * `_deleted`; columns that a file lacks read as their literal default, else NULL. */
+/* Appends `read_parquet([…], schema = MAP {…})`: columns of `schema` under their names of today,
+ * then `_seq` and `_deleted`; a column that a file lacks reads as its literal default, else NULL. */
 void cold_add_read_parquet(Buffer *out, const SegmentList *list, const Schema *schema);
 
 typedef struct ColdRange {
@@ -135,11 +138,13 @@ typedef struct ColdRow {
     Value *values; /* schema->column_count */
 } ColdRow;
 
-/* The rows of the segments in the range by seq, dead ones included; rows and texts live in the arena. */
+/* The rows of the segments in the range by seq, dead ones included; rows and texts live in the
+ * arena. */
 CHECKED Code cold_read_range(EnginePool *pool, const SegmentList *list, const Schema *schema,
                              const ColdRange *range, Arena *arena, ColdRow **out_rows,
                              uint32_t *out_count, Error *e);
-/* The rows with these seqs (no duplicates), in no particular order; a seq that is not there is left out. */
+/* The rows with these seqs (no duplicates), in no particular order; a seq that is not there is left
+ * out. */
 CHECKED Code cold_read_rows(EnginePool *pool, const SegmentList *list, const Schema *schema,
                             const uint64_t *seqs, uint32_t seq_count, Arena *arena,
                             ColdRow **out_rows, uint32_t *out_count, Error *e);

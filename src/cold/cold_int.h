@@ -35,5 +35,6 @@ CHECKED Code cold__file_checksum(const char *path, uint32_t *out_crc, uint64_t *
 /* read.c: the quoted path of one segment. */
 void cold__add_segment_path(Buffer *out, const SegmentList *list, uint32_t index);
 
-/* narrow.c: cuts files off the list and seqs off the range that lie behind its first `limit` rows. */
+/* narrow.c: cuts files off the list and seqs off the range that lie behind its first `limit` rows.
+ * */
 CHECKED Code cold__narrow(EnginePool *pool, SegmentList *io_list, ColdRange *io_range, Error *e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The codec of segment entries (docs/formats/segment.md, golden file tests/unit/cold/entry_1.hex).
+ * The codec of segment entries (docs/formats/segment.md, golden bytes in tests/unit/cold/test_entry.c).
  *
  *   u8      format, 1
  *   varint  batch, min_seq, max_seq, row_count, size_bytes, created_at_ms, schema_version
@@ -10,13 +10,13 @@
  *             with bounds: u8 type, min, max
  *   u32     CRC-32C of all bytes before
  *
- * A bound is u8 for BOOLEAN, u64 for integers and TIMESTAMP (two's complement), u64 for FLOAT and DOUBLE (IEEE
- * bits of the double), varint size and bytes for TEXT and BYTES, 16 bytes for UUID.
+ * A bound is u8 for BOOLEAN, u64 for integers and TIMESTAMP (two's complement), u64 for FLOAT and
+ * DOUBLE (IEEE bits of the double), varint size and bytes for TEXT and BYTES, 16 bytes for UUID.
  */
 #include <math.h>
 #include <string.h>
 
-#include "cold_int.h"
+#include "cold/cold_int.h"
 #include "data/row.h"
 
 enum { FORMAT = 1 };
@@ -167,8 +167,7 @@ static bool read_stats(Cursor *c, Arena *arena, SegmentStats *out)
     if (!has_bounds)
         return true;
     return cursor_u8(c, &type) && read_bound(c, (Type)type, arena, &out->min) &&
-           read_bound(c, (Type)type, arena, &out->max) &&
-           value_compare(&out->min, &out->max) <= 0;
+           read_bound(c, (Type)type, arena, &out->max) && value_compare(&out->min, &out->max) <= 0;
 }
 
 static bool read_head(Cursor *c, SegmentEntry *out)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cold_int.h"
+#include "cold/cold_int.h"
 #include "os/file.h"
 
 enum { ENTRIES_MAX = 10 * 1000 * 1000 }; /* in one folder */

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "cold_int.h"
+#include "cold/cold_int.h"
 #include "data/json.h"
 #include "os/file.h"
 

@@ -3,17 +3,18 @@
  * File names for user ids, namespaces and tables. The mapping is injective by construction, also
  * where a file system ignores case, and needs no hash that somebody could find a collision for:
  *
- *   plain   a-z 0-9 _ - @ and inner dots stand for themselves, every other byte is %XX with upper-case
+ *   plain   a-z 0-9 _ - @ and inner dots stand for themselves, every other byte is %XX with
+ * upper-case
  *           hex (an upper-case letter too, so that "Bob" and "bob" differ without case: %42ob, bob)
  *   long    an id whose plain form is longer than COLD_NAME_BYTES_MAX is "%~" and its bytes in
  *           base 32 (a-z 2-7), which is at most 2 + 205 bytes for USER_ID_BYTES_MAX
  *
- * "%~" is no plain form, as ~ is no hex digit. The hex digits of a plain name are the only upper-case
- * letters in it, and a % always comes before them: folding case keeps names apart.
+ * "%~" is no plain form, as ~ is no hex digit. The hex digits of a plain name are the only
+ * upper-case letters in it, and a % always comes before them: folding case keeps names apart.
  */
 #include <string.h>
 
-#include "cold_int.h"
+#include "cold/cold_int.h"
 
 static bool is_plain(Slice id, size_t at)
 {

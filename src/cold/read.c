@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "cold_int.h"
+#include "cold/cold_int.h"
 
 enum { ROWS_WAIT_MS = 10 * 1000, ROWS_TIMEOUT_MS = 30 * 1000 }; /* of cold_read_rows */
 

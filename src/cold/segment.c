@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cold_int.h"
+#include "cold/cold_int.h"
 #include "os/file.h"
 
 typedef struct Pass { /* the source as DuckDB sees it: that of the caller, watched */
@@ -73,8 +73,11 @@ static Code write_rows(const SegmentWrite *write, Pass *pass, const char *path, 
     pass->stats = x_new_array(StatsBuilder, schema->column_count + 1);
     for (uint32_t i = 0; i < schema->column_count; i++)
         cold__stats_init(&pass->stats[i], &schema->columns[i]);
-    EngineSource source = {.schema = schema, .context = pass, .open = pass_open,
-                           .next = pass_next, .close = pass_close};
+    EngineSource source = {.schema = schema,
+                           .context = pass,
+                           .open = pass_open,
+                           .next = pass_next,
+                           .close = pass_close};
     EngineWriteOptions options = {.wait_ms = write->wait_ms};
     uint64_t written = 0;
     TRY(engine_write_parquet(write->pool, &source, path, &options, &written, e));

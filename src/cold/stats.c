@@ -3,7 +3,8 @@
  * Bounds of a column, kept while its values pass. A bound may be looser than the values, never
  * tighter:
  *
- *   - a text longer than SEGMENT_STATS_BYTES_MAX is cut for the lower bound, and cut and raised to the next
+ *   - a text longer than SEGMENT_STATS_BYTES_MAX is cut for the lower bound, and cut and raised to
+ * the next
  *     text for the upper bound (characters stay whole, so bounds are valid UTF-8);
  *   - NaN and a text that has no next one leave the column without bounds;
  *   - JSON texts are not compared.
@@ -11,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cold_int.h"
+#include "cold/cold_int.h"
 
 void cold__stats_init(StatsBuilder *stats, const Column *column)
 {
@@ -61,8 +62,9 @@ static size_t encode_character(uint32_t c, char *to)
     return size;
 }
 
-/* A text above all that begin with these characters: the last one that has a next one is raised. The
- * next one is at most a byte longer, for which there is room or the character before is raised. */
+/* A text above all that begin with these characters: the last one that has a next one is raised.
+ * The next one is at most a byte longer, for which there is room or the character before is raised.
+ * */
 static bool next_text(char *bytes, size_t *io_size)
 {
     size_t end = *io_size;

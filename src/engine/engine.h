@@ -31,8 +31,8 @@ typedef struct EngineConfig {
     uint32_t instances;            /* queries that run at once; 1 … ENGINE_INSTANCES_MAX */
     uint32_t threads_per_instance; /* 1 … ENGINE_THREADS_MAX */
     uint64_t memory_limit_bytes;   /* of each instance; at least 16 MiB */
-    const char *temp_directory;    /* spill files of big sorts; made when missing, emptied at start */
-    const char *allowed_folder;    /* the only folder whose files SQL may read or write */
+    const char *temp_directory; /* spill files of big sorts; made when missing, emptied at start */
+    const char *allowed_folder; /* the only folder whose files SQL may read or write */
 } EngineConfig;
 
 /* Copies the config; opens nothing: each instance opens on its first use, so that an idle server
@@ -82,10 +82,10 @@ void engine_query_set_parameters(EngineQuery *query, const Value *values, uint32
 void engine_query_cancel(EngineQuery *query);
 
 typedef struct EngineLimits { /* 0 = none */
-    uint32_t wait_ms;    /* for a free instance, then E_BUSY; 0 does not wait */
-    uint32_t timeout_ms; /* from the start of engine_run to the end of the result: E_TIMEOUT */
-    uint64_t rows_max;   /* of the result, then E_TOO_LARGE */
-    uint64_t bytes_max;  /* of texts and values of the result, then E_TOO_LARGE */
+    uint32_t wait_ms;         /* for a free instance, then E_BUSY; 0 does not wait */
+    uint32_t timeout_ms;      /* from the start of engine_run to the end of the result: E_TIMEOUT */
+    uint64_t rows_max;        /* of the result, then E_TOO_LARGE */
+    uint64_t bytes_max;       /* of texts and values of the result, then E_TOO_LARGE */
 } EngineLimits;
 
 typedef struct EngineColumn {
@@ -95,8 +95,8 @@ typedef struct EngineColumn {
 
 /* Runs one SELECT. Rows stream: the result holds an instance of the pool until it is freed, so free
  * it soon. DuckDB types without a Type of ours come as text (DATE, TIME, INTERVAL, lists, structs),
- * wide integers as BIGINT (E_EXECUTION for a value that does not fit), DECIMAL as DOUBLE, JSON as TEXT.
- * E_BUSY, E_TIMEOUT, E_CANCELLED, E_NO_MEMORY, E_EXECUTION, E_TOO_LARGE, E_IO, E_CORRUPT,
+ * wide integers as BIGINT (E_EXECUTION for a value that does not fit), DECIMAL as DOUBLE, JSON as
+ * TEXT. E_BUSY, E_TIMEOUT, E_CANCELLED, E_NO_MEMORY, E_EXECUTION, E_TOO_LARGE, E_IO, E_CORRUPT,
  * E_INTERNAL, or what a callback returned. Texts name no path and show no printed SQL. */
 CHECKED Code engine_run(EngineQuery *query, Slice sql, const EngineLimits *limits,
                         EngineResult **out_result, Error *e);
@@ -121,9 +121,9 @@ typedef struct EngineWriteOptions {
     uint32_t timeout_ms; /* 0 = none */
 } EngineWriteOptions;
 
-/* Writes all rows of the source, in its order, to a new ZSTD Parquet file with field ids. The file is neither
- * synced nor renamed; after a failure a part of it may be there. `path` lies in the allowed
- * folder. *out_rows is the number of rows. Use a pool of its own for flush and compaction. */
+/* Writes all rows of the source, in its order, to a new ZSTD Parquet file with field ids. The file
+ * is neither synced nor renamed; after a failure a part of it may be there. `path` lies in the
+ * allowed folder. *out_rows: how many. Use a pool of its own for flush and compaction. */
 CHECKED Code engine_write_parquet(EnginePool *pool, const EngineSource *rows, const char *path,
                                   const EngineWriteOptions *options, uint64_t *out_rows, Error *e);
 
@@ -131,6 +131,6 @@ CHECKED Code engine_write_parquet(EnginePool *pool, const EngineSource *rows, co
 void engine_add_name(Buffer *out, Slice name);
 void engine_add_text(Buffer *out, Slice text); /* a quoted VARCHAR literal; zero bytes are kept */
 void engine_add_literal(Buffer *out, const Value *value);
-/* DuckDB's name of the type that hot() declares for a column; JSON is VARCHAR there, so that both engines compare
- * it as text. */
+/* DuckDB's name of the type that hot() declares for a column; JSON is VARCHAR there, so that both
+ * engines compare it as text. */
 const char *engine_type_name(Type type);

@@ -23,9 +23,9 @@ typedef struct Instance {
     duckdb_database database;
     duckdb_connection connection;
     bool is_open;
-    bool is_broken;        /* of the thread that has it */
-    bool is_busy;          /* guarded by pool->lock */
-    EngineQuery *running;  /* guarded by pool->lock */
+    bool is_broken;       /* of the thread that has it */
+    bool is_busy;         /* guarded by pool->lock */
+    EngineQuery *running; /* guarded by pool->lock */
 } Instance;
 
 struct EnginePool {
@@ -34,12 +34,12 @@ struct EnginePool {
     void *trace_context;
     Slice allowed_folder; /* absolute, resolved, no slash at the end; owned */
     Mutex lock;
-    Cond freed;   /* an instance became free */
-    Cond watched; /* the watchdog has something new to look at */
-    Thread *watchdog; /* guarded by lock; started with the first query */
-    bool is_stopping;       /* guarded by lock */
-    uint64_t last_handle;   /* guarded by lock */
-    EngineQuery *queries;   /* guarded by lock; list of all that live */
+    Cond freed;           /* an instance became free */
+    Cond watched;         /* the watchdog has something new to look at */
+    Thread *watchdog;     /* guarded by lock; started with the first query */
+    bool is_stopping;     /* guarded by lock */
+    uint64_t last_handle; /* guarded by lock */
+    EngineQuery *queries; /* guarded by lock; list of all that live */
     Instance *instances;
 };
 
@@ -54,8 +54,9 @@ struct EngineQuery {
     int64_t deadline_us; /* guarded by pool->lock; 0 = none */
     atomic_bool is_cancelled;
     atomic_bool is_expired;
-    /* Bumped when a thread takes or leaves a scan. DuckDB moves scans between its threads; this orders what
-     * they did before what the next one, or the caller after the end, does, without trusting it. */
+    /* Bumped when a thread takes or leaves a scan. DuckDB moves scans between its threads; this
+     * orders what they did before what the next one, or the caller after the end, does, without
+     * trusting it. */
     atomic_uint hand_over;
     Mutex lock;
     Cond scan_closed;
@@ -77,8 +78,8 @@ CHECKED Code engine__prepare_folders(EnginePool *pool, const EngineConfig *confi
 EngineQuery *engine__find_query(EnginePool *pool, uint64_t handle);
 const EngineSource *engine__find_source(EnginePool *pool, uint64_t handle, uint64_t ref,
                                         EngineQuery **out_query);
-/* Waits until the threads of DuckDB have let go of the scans of a statement that ended: a task of its
- * background threads may outlive the statement for a moment (I2). */
+/* Waits until the threads of DuckDB have let go of the scans of a statement that ended: a task of
+ * its background threads may outlive the statement for a moment (I2). */
 void engine__wait_for_scans(EngineQuery *query);
 /* Keeps the first error of a callback (I4). */
 void engine__keep_error(EngineQuery *query, const Error *error);
@@ -98,10 +99,10 @@ typedef struct ColumnWriter {
 } ColumnWriter;
 
 typedef struct ColumnReader {
-    duckdb_type kind;     /* as in the chunk */
-    duckdb_type storage;  /* of a DECIMAL: the integer behind it */
-    __int128 divisor;     /* of a DECIMAL: 10 to its scale */
-    Type type;            /* what the values become */
+    duckdb_type kind;    /* as in the chunk */
+    duckdb_type storage; /* of a DECIMAL: the integer behind it */
+    __int128 divisor;    /* of a DECIMAL: 10 to its scale */
+    Type type;           /* what the values become */
     const void *data;
     uint64_t *validity;
 } ColumnReader;

@@ -38,8 +38,8 @@ static const struct {
 
 /* Words that only damaged or missing files produce. */
 static const char *const damage_words[] = {
-    "magic bytes", "Thrift", "TProtocol", "ZSTD", "zstd",         "decompress", "Decompress",
-    "corrupt",     "Corrupt", "parquet",  "Parquet", "Out of buffer", "page header",
+    "magic bytes", "Thrift",  "TProtocol", "ZSTD",    "zstd",          "decompress",  "Decompress",
+    "corrupt",     "Corrupt", "parquet",   "Parquet", "Out of buffer", "page header",
 };
 
 static bool is_damage(const char *text)
@@ -83,6 +83,21 @@ static bool may_be_shown(const Instance *instance, Slice text)
            !contains(text, "duckdb") && !contains(text, "INTERNAL");
 }
 
+/* True for what a file, and not a value of the user, is to blame for: values are quoted in the
+ * texts, and may say "corrupt" or "batch-3.parquet" too. */
+static bool is_about_file(const Instance *instance, const char *text)
+{
+    static const char *const others[] = {"Binder", "INTERNAL", "FATAL", "Permission",
+                                         "Out of Memory"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strncmp(text, others[i], strlen(others[i])) == 0)
+            return false;
+    }
+    if (strstr(text, instance->pool->config.allowed_folder))
+        return find_segment(text).size > 0;
+    return !strpbrk(text, "'\"") && is_damage(text);
+}
+
 static Code damaged_file(const char *text, Error *e)
 {
     Slice segment = find_segment(text);
@@ -114,8 +129,8 @@ static Code by_kind(Instance *instance, const char *text, Error *e)
         if (strncmp(text, kinds[i].prefix, size) != 0)
             continue;
         Slice line = first_line(text);
-        bool shown = kinds[i].show == SHOW_TEXT && line.size > size + 2 &&
-                     may_be_shown(instance, line);
+        bool shown =
+            kinds[i].show == SHOW_TEXT && line.size > size + 2 && may_be_shown(instance, line);
         if (!shown)
             return fail(e, kinds[i].code, "%s", kinds[i].own);
         return fail(e, kinds[i].code, "%.*s", (int)(line.size - size - 2), line.data + size + 2);
@@ -139,10 +154,7 @@ Code engine__failure(Instance *instance, EngineQuery *query, const char *text, E
         return fail(e, kept.code, "%s", kept.text);
     if (is_stopped)
         return stopped(query, e);
-    bool is_binder = strncmp(text, "Binder Error", 12) == 0;
-    if (!is_binder && strncmp(text, "INTERNAL", 8) != 0 && strncmp(text, "FATAL", 5) != 0 &&
-        strncmp(text, "Permission", 10) != 0 && strncmp(text, "Out of Memory", 13) != 0 &&
-        (is_damage(text) || find_segment(text).size || strstr(text, "No space left")))
+    if (is_about_file(instance, text))
         return damaged_file(text, e);
     return by_kind(instance, text, e);
 }

@@ -3,7 +3,8 @@
  * Opening one DuckDB instance and shutting its doors. User text never gets here; the settings are
  * the second wall behind that:
  *
- *   - files outside the allowed folder and the temporary folder cannot be opened (allowed_directories can only be
+ *   - files outside the allowed folder and the temporary folder cannot be opened
+ * (allowed_directories can only be
  *     set while external access is still on, and the temporary folder joins the list by itself, the
  *     working directory's `.tmp` if none were set);
  *   - no extension is loaded or fetched by itself;
@@ -51,6 +52,7 @@ static void print_settings(const Instance *instance, Buffer *out)
                          "SET disabled_optimizers='late_materialization';"
                          "SET preserve_insertion_order=true;"
                          "SET enable_progress_bar=false;"
+                         "SET TimeZone='UTC';"
                          "SET errors_as_json=false;"
                          "SET enable_external_access=false;"
                          "SET lock_configuration=true;");

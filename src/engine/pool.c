@@ -96,6 +96,8 @@ static Code start_watchdog(EnginePool *pool, Error *e)
 Code engine__acquire(EnginePool *pool, EngineQuery *query, uint32_t wait_ms, uint32_t timeout_ms,
                      Instance **out_instance, Error *e)
 {
+    must(thread_kind() != THREAD_LOOP);
+    must(thread_kind() != THREAD_COMMITTER);
     Instance *instance = NULL;
     mutex_lock(&pool->lock);
     Code code = start_watchdog(pool, e);

@@ -63,8 +63,7 @@ Code engine_query_add_source(EngineQuery *query, const EngineSource *source, uin
     must(source->schema);
     if (query->source_count == ENGINE_SOURCES_MAX)
         return fail(e, E_TOO_LARGE, "a statement may name at most %d tables", ENGINE_SOURCES_MAX);
-    query->sources =
-        x_grow(query->sources, sizeof *query->sources * (query->source_count + 1));
+    query->sources = x_grow(query->sources, sizeof *query->sources * (query->source_count + 1));
     query->sources[query->source_count] = *source;
     *out_ref = query->source_count++;
     return OK;

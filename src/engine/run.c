@@ -61,7 +61,7 @@ void engine_result_free(EngineResult *result)
     if (result->instance) {
         if (!result->is_drained)
             drop_open_statement(result->instance);
-        engine__release(result->instance); /* closes it when it is broken */
+        engine__release(result->instance);     /* closes it when it is broken */
         engine__wait_for_scans(result->query); /* I2 */
     }
     buffer_done(&result->names);
@@ -93,8 +93,8 @@ static Code prepare(EngineResult *result, Slice sql, Error *e)
     return OK;
 }
 
-/* Prints SELECT c0, CAST(c1 AS VARCHAR) … FROM (sql) AS t(c0, …) when a column has a type that is not ours.
- * The names of the columns are those of the statement it replaces. */
+/* Prints SELECT c0, CAST(c1 AS VARCHAR) … FROM (sql) AS t(c0, …) when a column has a type that is
+ * not ours. The names of the columns are those of the statement it replaces. */
 static bool needs_casts(duckdb_prepared_statement statement, Slice sql, Buffer *out)
 {
     idx_t count = duckdb_prepared_statement_column_count(statement);
@@ -208,8 +208,8 @@ Code engine_run(EngineQuery *query, Slice sql, const EngineLimits *limits,
     CLEANUP(engine_result_free_ptr) EngineResult *result = x_new(EngineResult);
     result->query = query;
     result->limits = *limits;
-    TRY(engine__acquire(query->pool, query, limits->wait_ms, limits->timeout_ms,
-                        &result->instance, e));
+    TRY(engine__acquire(query->pool, query, limits->wait_ms, limits->timeout_ms, &result->instance,
+                        e));
     TRY(start(result, sql, e));
     *out_result = TAKE(result);
     return OK;
@@ -231,7 +231,8 @@ static Code fetch_chunk(EngineResult *result, Error *e)
                                  duckdb_data_chunk_get_vector(result->chunk, i));
         return OK;
     }
-    /* The end, or an error. A stopped statement can look like an ended one: never take it for that. */
+    /* The end, or an error. A stopped statement can look like an ended one: never take it for that.
+     * */
     const char *text = duckdb_result_error(&result->result);
     EngineQuery *query = result->query;
     if ((text && *text) || atomic_load(&query->is_cancelled) || atomic_load(&query->is_expired))

@@ -112,9 +112,8 @@ void engine__write_value(ColumnWriter *writer, idx_t row, const Value *value)
     case TYPE_TEXT:
     case TYPE_JSON:
     case TYPE_BYTES:
-        duckdb_vector_assign_string_element_len(writer->vector, row,
-                                                value->bytes.data ? value->bytes.data : "",
-                                                value->bytes.size);
+        duckdb_vector_assign_string_element_len(
+            writer->vector, row, value->bytes.data ? value->bytes.data : "", value->bytes.size);
         return;
     case TYPE_UUID:
         ((duckdb_hugeint *)writer->data)[row] =
@@ -195,8 +194,8 @@ void engine__reader_start(ColumnReader *reader, duckdb_vector vector)
 
 static Code read_wide(uint64_t lower, int64_t upper, bool is_unsigned, Value *out, Error *e)
 {
-    bool fits = is_unsigned ? upper == 0 && lower <= INT64_MAX
-                            : upper == ((int64_t)lower < 0 ? -1 : 0);
+    bool fits =
+        is_unsigned ? upper == 0 && lower <= INT64_MAX : upper == ((int64_t)lower < 0 ? -1 : 0);
     if (!fits)
         return fail(e, E_EXECUTION, "an integer of the result is out of range for type BIGINT");
     out->integer = (int64_t)lower;
@@ -343,8 +342,8 @@ static duckdb_state bind_one(duckdb_prepared_statement s, idx_t i, const Value *
     case TYPE_BYTES:
         return duckdb_bind_blob(s, i, bytes, v->bytes.size);
     case TYPE_UUID: {
-        duckdb_value value = duckdb_create_uuid((duckdb_uhugeint){
-            .lower = load_u64_big(v->uuid + 8), .upper = load_u64_big(v->uuid)});
+        duckdb_value value = duckdb_create_uuid(
+            (duckdb_uhugeint){.lower = load_u64_big(v->uuid + 8), .upper = load_u64_big(v->uuid)});
         duckdb_state state = duckdb_bind_value(s, i, value);
         duckdb_destroy_value(&value);
         return state;

@@ -55,8 +55,11 @@ static void close_scan(void *pointer)
 
 EngineSource table_source(TestTable *table)
 {
-    return (EngineSource){.schema = &table->schema, .context = table, .open = open_scan,
-                          .next = next_row, .close = close_scan};
+    return (EngineSource){.schema = &table->schema,
+                          .context = table,
+                          .open = open_scan,
+                          .next = next_row,
+                          .close = close_scan};
 }
 
 void table_add_column(TestTable *table, uint32_t field_id, const char *name, Type type)
@@ -71,8 +74,7 @@ static void make_row(uint64_t row, Value *out_values)
     static char name[32];
     int size = snprintf(name, sizeof name, "n%" PRIu64, row);
     out_values[0] = value_integer(TYPE_BIGINT, (int64_t)row);
-    out_values[1] = row % 5 == 4 ? value_null(TYPE_TEXT)
-                                 : value_text(slice_of(name, (size_t)size));
+    out_values[1] = row % 5 == 4 ? value_null(TYPE_TEXT) : value_text(slice_of(name, (size_t)size));
     out_values[2] = value_double((double)row / 4);
 }
 
@@ -97,8 +99,10 @@ EnginePool *cold_pool(void)
     char temp[512];
     snprintf(temp, sizeof temp, "%s/tmp", test_folder());
     mkdir(cold_root(), 0700);
-    EngineConfig config = {.instances = 1, .threads_per_instance = 2,
-                           .memory_limit_bytes = 256 << 20, .temp_directory = temp,
+    EngineConfig config = {.instances = 1,
+                           .threads_per_instance = 2,
+                           .memory_limit_bytes = 256 << 20,
+                           .temp_directory = temp,
                            .allowed_folder = cold_root()};
     EnginePool *pool = NULL;
     CHECK_OK(engine_pool_new(&config, &pool, e));
@@ -109,8 +113,12 @@ Code cold_write(EnginePool *pool, TestTable *table, uint64_t batch, Arena *arena
                 SegmentEntry **out_entry, Error *e)
 {
     EngineSource source = table_source(table);
-    SegmentWrite write = {.pool = pool, .storage_root = cold_root(), .folder = "user/u/ns/t",
-                          .batch = batch, .now_ms = 1700000000000, .rows = &source};
+    SegmentWrite write = {.pool = pool,
+                          .storage_root = cold_root(),
+                          .folder = "user/u/ns/t",
+                          .batch = batch,
+                          .now_ms = 1700000000000,
+                          .rows = &source};
     return cold_segment_write(&write, arena, out_entry, e);
 }
 

@@ -13,18 +13,24 @@
 
 static SegmentEntry make_entry(Arena *arena)
 {
-    SegmentEntry entry = {.batch = 7, .min_seq = 1000, .max_seq = 5000, .row_count = 42,
-                          .size_bytes = 123456, .created_at_ms = 1700000000000,
-                          .schema_version = 3, .crc = 0xDEADBEEF, .stats_count = 5};
+    SegmentEntry entry = {.batch = 7,
+                          .min_seq = 1000,
+                          .max_seq = 5000,
+                          .row_count = 42,
+                          .size_bytes = 123456,
+                          .created_at_ms = 1700000000000,
+                          .schema_version = 3,
+                          .crc = 0xDEADBEEF,
+                          .stats_count = 5};
     entry.stats = arena_new_array(arena, SegmentStats, 5);
     entry.stats[0] = (SegmentStats){1, 0, true, value_integer(TYPE_BIGINT, INT64_MIN),
                                     value_integer(TYPE_BIGINT, INT64_MAX)};
-    entry.stats[1] = (SegmentStats){2, 3, true, value_text(SLICE("")),
-                                    value_text(SLICE("z\xC3\xA9"))};
+    entry.stats[1] =
+        (SegmentStats){2, 3, true, value_text(SLICE("")), value_text(SLICE("z\xC3\xA9"))};
     entry.stats[2] = (SegmentStats){5, 42, false, value_null(TYPE_NULL), value_null(TYPE_NULL)};
     entry.stats[3] = (SegmentStats){6, 1, true, value_double(-INFINITY), value_double(0.1)};
-    entry.stats[4] = (SegmentStats){9, 0, true, {.type = TYPE_UUID, .uuid = {1}},
-                                    {.type = TYPE_UUID, .uuid = {2, [15] = 9}}};
+    entry.stats[4] = (SegmentStats){
+        9, 0, true, {.type = TYPE_UUID, .uuid = {1}}, {.type = TYPE_UUID, .uuid = {2, [15] = 9}}};
     return entry;
 }
 
@@ -143,8 +149,8 @@ TEST("an entry of a newer format says so")
 
 static Slice random_text(char *room, Type type)
 {
-    static const char *const characters[] = {"a", "b", "\x7F", "\xC3\xA9", "\xED\x9F\xBF",
-                                             "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF"};
+    static const char *const characters[] = {
+        "a", "b", "\x7F", "\xC3\xA9", "\xED\x9F\xBF", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF"};
     size_t size = 0, want = test_random() % 100;
     size_t same = test_random() % 4 ? 62 : 0; /* most share a long beginning */
     while (size < want) {

@@ -60,13 +60,23 @@ TEST("a manifest has the fields of the original, in its order and pretty-printed
         {3, 0, true, value_double(-INFINITY), value_double(0.5)},
         {4, 3, false, value_null(TYPE_NULL), value_null(TYPE_NULL)},
     };
-    SegmentEntry entry = {.batch = 9, .min_seq = 10, .max_seq = 20, .row_count = 3,
-                          .size_bytes = 400, .created_at_ms = 5, .schema_version = 2,
-                          .crc = 0xABCD, .stats_count = 4, .stats = stats};
+    SegmentEntry entry = {.batch = 9,
+                          .min_seq = 10,
+                          .max_seq = 20,
+                          .row_count = 3,
+                          .size_bytes = 400,
+                          .created_at_ms = 5,
+                          .schema_version = 2,
+                          .crc = 0xABCD,
+                          .stats_count = 4,
+                          .stats = stats};
     const SegmentEntry *entries[] = {&entry};
     ManifestInfo info = {.place = {.namespace_name = SLICE("chat"),
-                                   .table_name = SLICE("messages"), .user_id = SLICE("a\"b")},
-                         .version = 4, .created_at_ms = 1, .updated_at_ms = 2,
+                                   .table_name = SLICE("messages"),
+                                   .user_id = SLICE("a\"b")},
+                         .version = 4,
+                         .created_at_ms = 1,
+                         .updated_at_ms = 2,
                          .schema = &table.schema};
     CHECK_OK(cold_manifest_write(cold_root(), SLICE("user/u/ns/t"), &info, entries, 1, e));
     char path[600];
@@ -79,8 +89,8 @@ TEST("a manifest has the fields of the original, in its order and pretty-printed
 TEST("the manifest of a shared table without segments is complete too")
 {
     CLEANUP(buffer_done) Buffer text = {0};
-    ManifestInfo info = {.place = {.namespace_name = SLICE("n"), .table_name = SLICE("t"),
-                                   .is_shared = true}};
+    ManifestInfo info = {
+        .place = {.namespace_name = SLICE("n"), .table_name = SLICE("t"), .is_shared = true}};
     CHECK_OK(cold_manifest_print(&info, NULL, 0, &text, e));
     buffer_add_char(&text, 0);
     CHECK_TEXT(text.data,

@@ -15,20 +15,13 @@ TEST("names are encoded as documented")
     static const struct {
         const char *id, *want;
     } rows[] = {
-        {"alice", "alice"},
-        {"alice@example.com", "alice@example.com"},
-        {"Bob", "%42ob"},
-        {".", "%2E"},
-        {"..", "%2E%2E"},
-        {".hidden", "%2Ehidden"},
-        {"dot.", "dot%2E"},
-        {"a/b", "a%2Fb"},
-        {"a b", "a%20b"},
-        {"100%", "100%25"},
-        {"%~", "%25%7E"},
-        {"a*?[b", "a%2A%3F%5Bb"},
-        {"a=b", "a%3Db"},
-        {"it's", "it%27s"},
+        {"alice", "alice"},     {"alice@example.com", "alice@example.com"},
+        {"Bob", "%42ob"},       {".", "%2E"},
+        {"..", "%2E%2E"},       {".hidden", "%2Ehidden"},
+        {"dot.", "dot%2E"},     {"a/b", "a%2Fb"},
+        {"a b", "a%20b"},       {"100%", "100%25"},
+        {"%~", "%25%7E"},       {"a*?[b", "a%2A%3F%5Bb"},
+        {"a=b", "a%3Db"},       {"it's", "it%27s"},
         {"\xC3\xA9", "%C3%A9"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -51,9 +44,9 @@ TEST("an empty id and one beyond the limit have no folder")
 
 TEST("names that no id has are refused, so that a walk finds no stranger's folder")
 {
-    static const char *const names[] = {"",    "Bob", "%",    "%4",   "%zz",  "%62ob", "%2e",
-                                        "%~a", "%~1", "a b",  "..",   ".",    "%~",    "%42%",
-                                        "a/b", "~",   "a..b/"};
+    static const char *const names[] = {"",    "Bob",  "%",   "%4",  "%zz",  "%62ob",
+                                        "%2e", "%~a",  "%~1", "a b", "..",   ".",
+                                        "%~",  "%42%", "a/b", "~",   "a..b/"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         CLEANUP(buffer_done) Buffer id = {0};
         CHECK_CODE(cold_decode_name(slice_of_text(names[i]), &id, e), E_INVALID_INPUT);
@@ -116,7 +109,8 @@ TEST("distinct ids have names that differ without case, are short, and decode ba
 TEST("the folder of a partition follows from its user and table")
 {
     CLEANUP(buffer_done) Buffer path = {0};
-    ColdPlace place = {.namespace_name = SLICE("chat"), .table_name = SLICE("Messages"),
+    ColdPlace place = {.namespace_name = SLICE("chat"),
+                       .table_name = SLICE("Messages"),
                        .user_id = SLICE("../Bob")};
     CHECK_OK(cold_folder_path(&place, &path, e));
     CHECK_SLICE(buffer_slice(&path), SLICE("user/%2E.%2F%42ob/chat/%4Dessages"));

@@ -174,8 +174,8 @@ static void make_typed(uint64_t row, Value *v)
 
 TEST("every type survives the way through a file, NULLs too")
 {
-    static const Type types[] = {TYPE_BOOLEAN, TYPE_SMALLINT, TYPE_INT,       TYPE_BIGINT,
-                                 TYPE_DOUBLE,  TYPE_FLOAT,    TYPE_TEXT,      TYPE_TIMESTAMP,
+    static const Type types[] = {TYPE_BOOLEAN, TYPE_SMALLINT, TYPE_INT,  TYPE_BIGINT,
+                                 TYPE_DOUBLE,  TYPE_FLOAT,    TYPE_TEXT, TYPE_TIMESTAMP,
                                  TYPE_JSON,    TYPE_BYTES,    TYPE_UUID};
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     EnginePool *pool = cold_pool();
@@ -198,8 +198,7 @@ TEST("every type survives the way through a file, NULLs too")
         make_typed(r, want);
         for (uint32_t i = 0; i < 11; i++) {
             if (!value_identical(&rows[r].values[i], &want[i]))
-                test_failed(__FILE__, __LINE__, "row %u, %s differs", r,
-                            type_info(types[i])->name);
+                test_failed(__FILE__, __LINE__, "row %u, %s differs", r, type_info(types[i])->name);
         }
     }
     engine_pool_free(pool);
@@ -389,6 +388,60 @@ TEST("a damaged, cut or missing segment is named, and its checksum finds every w
     engine_pool_free(pool);
 }
 
+TEST("a file that was replaced under its name is not read from a cache")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    EnginePool *pool = cold_pool();
+    for (uint64_t round = 0; round < 3; round++) {
+        TestTable table;
+        SegmentEntry *entry = NULL;
+        uint64_t batches[] = {0};
+        SegmentList list = cold_list(batches, 1);
+        table_init(&table, 1);
+        table.first_seq = 100 + round;
+        CHECK_OK(cold_write(pool, &table, 0, arena, &entry, e));
+        CLEANUP(buffer_done) Buffer want = {0};
+        buffer_printf(&want, "%d:0|n0|0.0", 100 + (int)round);
+        CHECK_SLICE(cold_print(pool, &list, &table.schema), buffer_slice(&want));
+        CHECK_OK(cold_segment_remove(cold_root(), SLICE("user/u/ns/t"), 0, e));
+    }
+    engine_pool_free(pool);
+}
+
+TEST("field ids and types of a file are those of docs/formats/segment.md")
+{
+    static const Type types[] = {TYPE_BOOLEAN, TYPE_SMALLINT, TYPE_INT,  TYPE_BIGINT,
+                                 TYPE_DOUBLE,  TYPE_FLOAT,    TYPE_TEXT, TYPE_TIMESTAMP,
+                                 TYPE_JSON,    TYPE_BYTES,    TYPE_UUID};
+    static const char want[] =
+        "10 BOOLEAN -;11 INT32 INT_16;12 INT32 INT_32;13 INT64 INT_64;14 DOUBLE -;15 FLOAT -;"
+        "16 BYTE_ARRAY UTF8;17 INT64 TIMESTAMP_MICROS;18 BYTE_ARRAY UTF8;19 BYTE_ARRAY -;"
+        "20 FIXED_LEN_BYTE_ARRAY -;2147000001 INT64 INT_64;2147000002 BOOLEAN -";
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    EnginePool *pool = cold_pool();
+    TestTable table = {.row_count = 3, .first_seq = 1, .seq_step = 1, .make = make_typed};
+    for (uint32_t i = 0; i < 11; i++)
+        table_add_column(&table, 10 + i, arena_printf(arena, "c%u", i), types[i]);
+    SegmentEntry *entry = NULL;
+    CHECK_OK(cold_write(pool, &table, 0, arena, &entry, e));
+    EngineQuery *query = engine_query_new(pool);
+    EngineResult *result = NULL;
+    EngineLimits limits = {0};
+    char *sql = arena_printf(arena,
+                             "SELECT string_agg(concat_ws(' ', field_id, type, "
+                             "coalesce(converted_type, '-')), ';') FROM parquet_schema('%s') "
+                             "WHERE field_id IS NOT NULL",
+                             file_path("batch-0.parquet"));
+    CHECK_OK(engine_run(query, slice_of_text(sql), &limits, &result, e));
+    const Value *row = NULL;
+    bool end = true;
+    CHECK_OK(engine_result_next(result, &row, &end, e));
+    CHECK_SLICE(row[0].bytes, SLICE(want));
+    engine_result_free(result);
+    engine_query_free(query);
+    engine_pool_free(pool);
+}
+
 /* ---- Sweeping ---- */
 
 static bool is_two(void *context, uint64_t batch)
@@ -407,11 +460,10 @@ static Code count_folder(void *context, Slice folder, Error *e)
 
 TEST("the sweep removes temporary files and unlisted batches, and nothing it does not know")
 {
-    static const char *const names[] = {"batch-1.parquet",      "batch-2.parquet",
-                                        "batch-02.parquet",     "batch-3.parquet.tmp",
-                                        "manifest.json",        "manifest.json.tmp",
-                                        "notes.txt",            "batch-1.parquet.bak",
-                                        "batch-18446744073709551615.parquet"};
+    static const char *const names[] = {
+        "batch-1.parquet",     "batch-2.parquet",     "batch-02.parquet",
+        "batch-3.parquet.tmp", "manifest.json",       "manifest.json.tmp",
+        "notes.txt",           "batch-1.parquet.bak", "batch-18446744073709551615.parquet"};
     static const bool stays[] = {false, true, true, false, true, false, true, true, false};
     int asked = 0;
     uint32_t removed = 0;

@@ -67,18 +67,25 @@ static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *
 void rows_init(Rows *rows, uint64_t count)
 {
     *rows = (Rows){.count = count, .first_seq = 1000};
-    rows->columns[0] = (Column){.field_id = 1, .name = SLICE("id"), .type = TYPE_BIGINT,
-                                .not_null = true, .primary_key = true};
+    rows->columns[0] = (Column){.field_id = 1,
+                                .name = SLICE("id"),
+                                .type = TYPE_BIGINT,
+                                .not_null = true,
+                                .primary_key = true};
     rows->columns[1] = (Column){.field_id = 2, .name = SLICE("name"), .type = TYPE_TEXT};
     rows->columns[2] = (Column){.field_id = 3, .name = SLICE("score"), .type = TYPE_DOUBLE};
-    rows->schema = (Schema){.version = 1, .column_count = 3, .next_field_id = 4,
-                            .columns = rows->columns};
+    rows->schema =
+        (Schema){.version = 1, .column_count = 3, .next_field_id = 4, .columns = rows->columns};
 }
 
 EngineSource rows_source(Rows *rows)
 {
-    return (EngineSource){.schema = &rows->schema, .context = rows, .rows_estimated = rows->count,
-                          .open = open_scan, .next = next_row, .close = close_scan,
+    return (EngineSource){.schema = &rows->schema,
+                          .context = rows,
+                          .rows_estimated = rows->count,
+                          .open = open_scan,
+                          .next = next_row,
+                          .close = close_scan,
                           .are_dead = are_dead};
 }
 
@@ -102,8 +109,10 @@ EnginePool *rows_pool(uint32_t instances)
     char temp[512];
     snprintf(temp, sizeof temp, "%s/tmp", test_folder());
     mkdir(rows_path(""), 0700);
-    EngineConfig config = {.instances = instances, .threads_per_instance = 2,
-                           .memory_limit_bytes = 64 * 1024 * 1024, .temp_directory = temp,
+    EngineConfig config = {.instances = instances,
+                           .threads_per_instance = 2,
+                           .memory_limit_bytes = 64 * 1024 * 1024,
+                           .temp_directory = temp,
                            .allowed_folder = rows_path("")};
     EnginePool *pool = NULL;
     CHECK_OK(engine_pool_new(&config, &pool, e));

@@ -22,15 +22,16 @@ typedef struct Rows {
     char text[64];
 } Rows;
 
-/* Columns: id BIGINT key (field 1), name TEXT (2), score DOUBLE (3). Row n has id n, name "name <n>", NULL
- * for every seventh, score n / 2. */
+/* Columns: id BIGINT key (field 1), name TEXT (2), score DOUBLE (3). Row n has id n, name "name
+ * <n>", NULL for every seventh, score n / 2. */
 void rows_init(Rows *rows, uint64_t count);
 EngineSource rows_source(Rows *rows);
 
-EnginePool *rows_pool(uint32_t instances); /* in test_folder(), whose `storage` is the allowed folder */
+EnginePool *
+rows_pool(uint32_t instances); /* in test_folder(), whose `storage` is the allowed folder */
 /* A path below `storage`. */
 const char *rows_path(const char *name);
 
-/* Runs SQL, in which %h stands for the handle of a query over one source (rows may be NULL), and prints the rows as
- * `1|a;2|b`. The text lives until the next call. */
+/* Runs SQL, in which %h stands for the handle of a query over one source (rows may be NULL), and
+ * prints the rows as `1|a;2|b`. The text lives until the next call. */
 Code rows_run(EnginePool *pool, Rows *rows, const char *sql, Slice *out_text, Error *e);

@@ -123,9 +123,9 @@ TEST("the settings that keep the instance small and closed are in force")
                       " current_setting('autoload_known_extensions'),"
                       " current_setting('autoinstall_known_extensions'),"
                       " current_setting('disabled_optimizers'), current_setting('threads'),"
-                      " current_setting('memory_limit')",
+                      " current_setting('memory_limit'), current_setting('TimeZone')",
                       &got, e));
-    CHECK_SLICE(got, SLICE("false|true|false|false|late_materialization|2|64.0 MiB"));
+    CHECK_SLICE(got, SLICE("false|true|false|false|late_materialization|2|64.0 MiB|UTC"));
     Error error = {0};
     CHECK(outcome(pool, "SELECT set_config('threads', '9', false)", &error) != OK);
     engine_pool_free(pool);
@@ -147,8 +147,10 @@ TEST("only the storage folder and the spill folder of the instance are allowed, 
 TEST("a pool with a bad configuration is refused before anything opens")
 {
     EnginePool *pool = NULL;
-    EngineConfig config = {.instances = 1, .threads_per_instance = 1,
-                           .memory_limit_bytes = 64 << 20, .temp_directory = test_folder(),
+    EngineConfig config = {.instances = 1,
+                           .threads_per_instance = 1,
+                           .memory_limit_bytes = 64 << 20,
+                           .temp_directory = test_folder(),
                            .allowed_folder = "/nowhere/at/all"};
     CHECK_CODE(engine_pool_new(&config, &pool, e), E_IO);
     config.allowed_folder = "/";

@@ -72,9 +72,9 @@ TEST("a source that fails while a file is written gives its own error")
     EngineWriteOptions options = {0};
     uint64_t written = 0;
     Error error = {0};
-    CHECK_INT(engine_write_parquet(pool, &source, rows_path("x.parquet"), &options, &written,
-                                   &error),
-              E_CORRUPT);
+    CHECK_INT(
+        engine_write_parquet(pool, &source, rows_path("x.parquet"), &options, &written, &error),
+        E_CORRUPT);
     CHECK_TEXT(error.text, "row 30000 is bad");
     CHECK_INT(rows.closed, 1);
     engine_pool_free(pool);

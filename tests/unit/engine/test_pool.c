@@ -11,8 +11,8 @@ static Code start_query(EnginePool *pool, uint32_t wait_ms, EngineQuery **out_qu
 {
     EngineLimits limits = {.wait_ms = wait_ms};
     *out_query = engine_query_new(pool);
-    return engine_run(*out_query, SLICE("SELECT x FROM range(100000000) t(x)"), &limits,
-                      out_result, e);
+    return engine_run(*out_query, SLICE("SELECT x FROM range(100000000) t(x)"), &limits, out_result,
+                      e);
 }
 
 TEST("with all instances busy the next query gets E_BUSY, and an instance freed is used again")

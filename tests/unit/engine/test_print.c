@@ -89,8 +89,8 @@ TEST("random texts of quotes, zero bytes and backslashes stay texts")
 
 TEST("a column may be called anything")
 {
-    static const char *const names[] = {"a", "A b", "\"", "\"\"; DROP TABLE x; --", "select",
-                                        "\xC3\xA9", "'", "\\", "%s"};
+    static const char *const names[] = {
+        "a", "A b", "\"", "\"\"; DROP TABLE x; --", "select", "\xC3\xA9", "'", "\\", "%s"};
     EnginePool *pool = rows_pool(1);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         Rows rows;

@@ -112,9 +112,9 @@ TEST("a sum that leaves BIGINT is an error, not a wrapped number")
     EnginePool *pool = rows_pool(1);
     check(pool, "SELECT sum(x) FROM (VALUES (9223372036854775806),(1)) t(x)",
           "9223372036854775807");
-    CHECK_CODE(rows_run(pool, NULL, "SELECT sum(x) FROM (VALUES (9223372036854775807),(1)) t(x)",
-                        NULL, e),
-               E_EXECUTION);
+    CHECK_CODE(
+        rows_run(pool, NULL, "SELECT sum(x) FROM (VALUES (9223372036854775807),(1)) t(x)", NULL, e),
+        E_EXECUTION);
     CHECK_CODE(rows_run(pool, NULL, "SELECT 18446744073709551615::UBIGINT", NULL, e), E_EXECUTION);
     engine_pool_free(pool);
 }
@@ -134,9 +134,13 @@ TEST("parameters of each type are bound as values")
     EnginePool *pool = rows_pool(1);
     EngineQuery *query = engine_query_new(pool);
     Value uuid = {.type = TYPE_UUID, .uuid = {0xff, 1, 2}};
-    Value values[] = {value_integer(TYPE_BIGINT, INT64_MIN), value_text(SLICE("it's; --")),
-                      value_boolean(true), value_double(0.1), uuid,
-                      value_integer(TYPE_TIMESTAMP, 1), value_null(TYPE_TEXT)};
+    Value values[] = {value_integer(TYPE_BIGINT, INT64_MIN),
+                      value_text(SLICE("it's; --")),
+                      value_boolean(true),
+                      value_double(0.1),
+                      uuid,
+                      value_integer(TYPE_TIMESTAMP, 1),
+                      value_null(TYPE_TEXT)};
     engine_query_set_parameters(query, values, 7);
     EngineLimits limits = {0};
     EngineResult *result = NULL;
@@ -187,7 +191,8 @@ TEST("the timeout covers fetching and sources that never end")
         uint32_t ref = 0;
         CHECK_OK(engine_query_add_source(query, &source, &ref, e));
         CLEANUP(buffer_done) Buffer sql = {0};
-        buffer_printf(&sql, i ? "SELECT max(id) FROM hot(%llu,0)%c" : "SELECT id FROM hot(%llu,0)%c",
+        buffer_printf(&sql,
+                      i ? "SELECT max(id) FROM hot(%llu,0)%c" : "SELECT id FROM hot(%llu,0)%c",
                       (unsigned long long)engine_query_handle(query), 0);
         EngineLimits limits = {.timeout_ms = 50};
         uint64_t count = 0;
