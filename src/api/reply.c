@@ -87,21 +87,33 @@ void reply_preflight(ApiLoop *api, HttpRequest *request)
     http_respond(request, 204, headers, count, (Slice){0});
 }
 
-void reply_add_sql_error(Buffer *out, const Error *error, double took_ms, bool is_admin, Slice details)
+static void add_error_object(Buffer *out, const Error *error, bool is_admin, Slice details)
 {
-    const CodeInfo *info = code_info(error->code);
-    buffer_printf(out, "{\"status\":\"error\",\"results\":[],\"took\":%.3f,\"error\":{\"code\":", took_ms);
-    json_add_text(out, info->wire);
+    buffer_add_text(out, "\"error\":{\"code\":");
+    json_add_text(out, code_info(error->code)->wire);
     buffer_add_text(out, ",\"message\":");
     json_add_text(out, is_inner(error->code) && !is_admin ? outer_text(error->code) : error->text);
-    if (error->line) {
+    if (error->line)
         buffer_printf(out, ",\"line\":%u,\"column\":%u", error->line, error->column);
-    }
     if (is_admin && details.size) {
         buffer_add_text(out, ",\"details\":");
         json_add_string(out, details);
     }
-    buffer_add_text(out, "}}");
+    buffer_add_char(out, '}');
+}
+
+void reply_add_sql_error(Buffer *out, const Error *error, double took_ms, bool is_admin, Slice details)
+{
+    /* Clients have always seen the error of a refused token before the empty results, any other after them. */
+    if (code_info(error->code)->http_status == 401) {
+        buffer_add_text(out, "{\"status\":\"error\",");
+        add_error_object(out, error, false, (Slice){0});
+        buffer_printf(out, ",\"results\":[],\"took\":%.3f}", took_ms);
+        return;
+    }
+    buffer_printf(out, "{\"status\":\"error\",\"results\":[],\"took\":%.3f,", took_ms);
+    add_error_object(out, error, is_admin, details);
+    buffer_add_char(out, '}');
 }
 
 void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, double took_ms, bool is_admin,

@@ -66,6 +66,14 @@ static void print_welcome(const Config *config, const Server *server)
     fflush(stdout);
 }
 
+static void print_failure(const Error *error)
+{
+    fprintf(stderr, "kalamdb-server: %s\n", error->text);
+    if (error->code == E_ADDRESS_IN_USE)
+        fprintf(stderr, "Choose another port: KALAMDB_SERVER_PORT=<port> kalamdb-server, or server.port in server.toml;\n"
+                        "with make: KALAMDB_SERVER_PORT=<port> make run\n");
+}
+
 static int serve(const char *file)
 {
     Error error = {0};
@@ -86,7 +94,7 @@ static int serve(const char *file)
     if (code == OK)
         code = server_open(&config, &server, &error);
     if (code != OK) {
-        fprintf(stderr, "kalamdb-server: %s\n", error.text);
+        print_failure(&error);
         return 1;
     }
     print_welcome(&config, server);
