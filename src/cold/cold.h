@@ -123,7 +123,7 @@ typedef struct SegmentList { /* segments of one partition */
 } SegmentList;
 
 /* Appends `read_parquet([…], schema = MAP {…})`: columns of `schema` under their names of today,
- * then `_seq` and `_deleted`; a column that a file lacks reads as its literal default, else NULL. */
+ * then `_seq` and `_deleted`; a column a file lacks reads as its literal default, else NULL. */
 void cold_add_read_parquet(Buffer *out, const SegmentList *list, const Schema *schema);
 
 typedef struct ColdRange {

@@ -40,6 +40,9 @@ typedef struct EngineConfig {
 CHECKED Code engine_pool_new(const EngineConfig *config, EnginePool **out_pool, Error *e);
 /* All queries must have been freed. Accepts NULL. */
 void engine_pool_free(EnginePool *pool);
+/* Before the server stops: what runs fails with E_CANCELLED, what comes later
+ * with E_SHUTTING_DOWN. Any thread. */
+void engine_pool_stop(EnginePool *pool);
 /* Closes the instances that run nothing, which gives their memory back (some ten MB each). */
 void engine_pool_trim(EnginePool *pool);
 /* Shows every raw text of DuckDB's errors to the operator's log; set before the first query. */

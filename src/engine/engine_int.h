@@ -37,6 +37,7 @@ struct EnginePool {
     Cond freed;           /* an instance became free */
     Cond watched;         /* the watchdog has something new to look at */
     Thread *watchdog;     /* guarded by lock; started with the first query */
+    bool is_refusing;     /* guarded by lock; no statement starts any more */
     bool is_stopping;     /* guarded by lock */
     uint64_t last_handle; /* guarded by lock */
     EngineQuery *queries; /* guarded by lock; list of all that live */

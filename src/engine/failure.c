@@ -106,8 +106,6 @@ static Code damaged_file(const char *text, Error *e)
     if (strncmp(text, "Conversion Error", 16) == 0)
         return fail(e, E_EXECUTION, "%.*s: a stored value does not convert to its column's type",
                     size, name);
-    if (strstr(text, "No space left"))
-        return fail(e, E_DISK_FULL, "no space is left on the disk");
     bool is_missing = strstr(text, "No such file") || strstr(text, "No files found") ||
                       strstr(text, "Cannot open file") || strstr(text, "Could not read");
     if (is_missing)
@@ -154,6 +152,8 @@ Code engine__failure(Instance *instance, EngineQuery *query, const char *text, E
         return fail(e, kept.code, "%s", kept.text);
     if (is_stopped)
         return stopped(query, e);
+    if (strncmp(text, "IO Error", 8) == 0 && strstr(text, "No space left"))
+        return fail(e, E_DISK_FULL, "no space is left on the disk");
     if (is_about_file(instance, text))
         return damaged_file(text, e);
     return by_kind(instance, text, e);

@@ -75,6 +75,8 @@ static Code take_free(EnginePool *pool, EngineQuery *query, uint32_t wait_ms, In
 {
     int64_t give_up = clock_monotonic_us() + wait_ms * US_PER_MS;
     for (;;) {
+        if (pool->is_refusing)
+            return fail(e, E_SHUTTING_DOWN, "the server is stopping");
         if (atomic_load(&query->is_cancelled))
             return fail(e, E_CANCELLED, "the statement was cancelled");
         *out = find_free(pool);
@@ -132,7 +134,7 @@ void engine__release(Instance *instance)
         engine__close(instance);
     mutex_lock(&pool->lock);
     instance->is_busy = false;
-    cond_signal(&pool->freed);
+    cond_broadcast(&pool->freed);
     mutex_unlock(&pool->lock);
 }
 
@@ -196,6 +198,17 @@ void engine_pool_free(EnginePool *pool)
     free((char *)(uintptr_t)pool->config.temp_directory);
     free((char *)(uintptr_t)pool->config.allowed_folder);
     free(pool);
+}
+
+void engine_pool_stop(EnginePool *pool)
+{
+    mutex_lock(&pool->lock);
+    pool->is_refusing = true;
+    for (EngineQuery *query = pool->queries; query; query = query->next)
+        atomic_store(&query->is_cancelled, true);
+    cond_broadcast(&pool->watched);
+    cond_broadcast(&pool->freed);
+    mutex_unlock(&pool->lock);
 }
 
 void engine_pool_trim(EnginePool *pool)

@@ -31,6 +31,8 @@ static const Row rows[] = {
     {"IO Error: Could not write file \"/data/storage/batch-1.parquet.tmp\": No space left on "
      "device",
      E_DISK_FULL, "no space is left on the disk"},
+    {"IO Error: Could not write file \"/data/tmp/0/duckdb_temp_block-1\": No space left on device",
+     E_DISK_FULL, "no space is left on the disk"},
     {"IO Error: something else with /data/storage", E_IO, "a file could not be read or written"},
     {"Out of Memory Error: failed to offload data block of size 256.0 KiB", E_NO_MEMORY,
      "the statement needs more memory than it may use"},

@@ -55,6 +55,26 @@ TEST("trimming closes what is idle, leaves what runs, and the pool goes on")
     engine_pool_free(pool);
 }
 
+TEST("a stopped pool ends what runs and starts nothing new")
+{
+    EnginePool *pool = rows_pool(1);
+    EngineQuery *query;
+    EngineResult *result = NULL;
+    CHECK_OK(start_query(pool, 0, &query, &result, e));
+    engine_pool_stop(pool);
+    Code code = OK;
+    Error error = {0};
+    const Value *row = NULL;
+    bool end = false;
+    while (code == OK && !end)
+        code = engine_result_next(result, &row, &end, &error);
+    CHECK_INT(code, E_CANCELLED);
+    engine_result_free(result);
+    engine_query_free(query);
+    CHECK_CODE(rows_run(pool, NULL, "SELECT 1", NULL, e), E_SHUTTING_DOWN);
+    engine_pool_free(pool);
+}
+
 /* ---- Threads ---- */
 
 enum { THREADS = 4, ROUNDS = 25 };
