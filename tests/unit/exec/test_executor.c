@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The executor on a real database in a folder: accounts with lockout, time limits, the loop's way, and
+ * statements of many threads against each other.
+ */
+#include "test.h"
+
+#include "exec/exec_int.h"
+#include "os/clock.h"
+#include "os/thread.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct World {
+    Database *db;
+    Jobs *jobs;
+    Executor *executor;
+    uint64_t user; /* of "tester" */
+} World;
+
+static World open_world(void)
+{
+    World w = {0};
+    DatabaseOptions options = {
+        .folder = test_folder(),
+        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1,
+                .open_files_max = 256},
+        .node = 1,
+        .feed_window_s = 3600,
+        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
+    };
+    JobsOptions jobs = {.flush_rows_default = 1000000, .check_interval_s = 3600};
+    ExecutorOptions exec = {.flush_wait_ms = 30000, .result_rows_max = 100, .bcrypt_cost = 4};
+    CHECK_OK(database_open(&options, &w.db, e));
+    CHECK_OK(jobs_start(w.db, &jobs, &w.jobs, e));
+    CHECK_OK(executor_new(w.db, w.jobs, &exec, &w.executor, e));
+    Arena *arena = arena_new();
+    User user = {0};
+    CHECK_OK(exec_resolve_user(w.executor, SLICE("tester"), arena, &user, e));
+    w.user = user.id;
+    arena_free(arena);
+    return w;
+}
+
+static void close_world(World *w)
+{
+    executor_free(w->executor);
+    jobs_stop(w->jobs);
+    database_close(w->db);
+    jobs_free(w->jobs);
+}
+
+/* ---- a sink that keeps the first value of the last row, and counts ---- */
+
+typedef struct Kept {
+    size_t begins, rows, ends;
+    int64_t first;
+    char message[256];
+} Kept;
+
+static void kept_begin(void *context, size_t index)
+{
+    Kept *kept = context;
+    (void)index;
+    kept->begins++;
+    kept->rows = 0;
+}
+
+static void kept_columns(void *context, const ResultColumn *columns, size_t count)
+{
+    (void)context;
+    (void)columns;
+    (void)count;
+}
+
+static Code kept_row(void *context, const Value *values, Error *e)
+{
+    Kept *kept = context;
+    (void)e;
+    kept->rows++;
+    kept->first = values[0].is_null ? -1 : values[0].integer;
+    return OK;
+}
+
+static void kept_end(void *context, size_t row_count, const char *message, Slice as_user)
+{
+    Kept *kept = context;
+    (void)row_count;
+    (void)as_user;
+    kept->ends++;
+    snprintf(kept->message, sizeof kept->message, "%s", message ? message : "");
+}
+
+static Code run_as(World *w, Role role, const char *sql, Kept *kept, Error *e)
+{
+    Arena *arena = arena_new();
+    ResultSink sink = {kept, kept_begin, kept_columns, kept_row, kept_end};
+    ExecRequest request = {
+        .session = {.user = w->user, .user_id = SLICE("tester"), .role = role,
+                    .namespace_name = SLICE("app")},
+        .sql = slice_of_text(sql),
+        .timeout_ms = 30000,
+    };
+    Code code = exec_run(w->executor, &request, arena, &sink, e);
+    arena_free(arena);
+    return code;
+}
+
+static void run(World *w, const char *sql)
+{
+    Kept kept = {0};
+    CHECK_OK(run_as(w, ROLE_SYSTEM, sql, &kept, e));
+}
+
+static int64_t number(World *w, const char *sql)
+{
+    Kept kept = {0};
+    CHECK_OK(run_as(w, ROLE_SYSTEM, sql, &kept, e));
+    CHECK_INT(kept.rows, 1);
+    return kept.first;
+}
+
+static void make_table(World *w)
+{
+    run(w, "CREATE NAMESPACE app");
+    run(w, "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, n INT, s TEXT)");
+}
+
+/* ---- accounts ---- */
+
+static int64_t now_us;
+static int64_t fixed_clock(void)
+{
+    return now_us;
+}
+
+TEST("setup is needed until root has a password, and can be done once")
+{
+    World w = open_world();
+    Arena *arena = arena_new();
+    User user = {0};
+    Slice none = {0}, good = SLICE("correct horse"), root = SLICE("root battery");
+    CHECK(exec_needs_setup(w.executor));
+    CHECK_OK(exec_ensure_root(w.executor, none, e));
+    CHECK(exec_needs_setup(w.executor));
+    CHECK_CODE(exec_login(w.executor, SLICE("root"), none, arena, &user, e), E_SETUP_REQUIRED);
+    CHECK_CODE(exec_login(w.executor, SLICE("root"), good, arena, &user, e), E_INVALID_CREDENTIALS);
+    CHECK_CODE(exec_setup(w.executor, SLICE("root"), good, root, none, arena, &user, e),
+               E_INVALID_INPUT);
+    CHECK_CODE(exec_setup(w.executor, SLICE("ann"), SLICE("short"), root, none, arena, &user, e),
+               E_WEAK_PASSWORD);
+    CHECK(exec_needs_setup(w.executor));
+    CHECK_OK(exec_setup(w.executor, SLICE("ann"), good, root, SLICE("a@b.c"), arena, &user, e));
+    CHECK_INT(user.role, ROLE_DBA);
+    CHECK(!exec_needs_setup(w.executor));
+    CHECK_CODE(exec_setup(w.executor, SLICE("bea"), good, root, none, arena, &user, e),
+               E_ALREADY_CONFIGURED);
+    CHECK_OK(exec_login(w.executor, SLICE("root"), root, arena, &user, e));
+    CHECK_INT(user.role, ROLE_SYSTEM);
+    CHECK_OK(exec_login(w.executor, SLICE("ann"), good, arena, &user, e));
+    CHECK_CODE(exec_login(w.executor, SLICE("ann"), root, arena, &user, e), E_INVALID_CREDENTIALS);
+    /* A configured password does not replace the stored one. */
+    CHECK_OK(exec_ensure_root(w.executor, SLICE("from the file"), e));
+    CHECK_OK(exec_login(w.executor, SLICE("root"), root, arena, &user, e));
+    arena_free(arena);
+    close_world(&w);
+}
+
+TEST("five wrong passwords lock an account for 15 minutes, and a right one resets the count")
+{
+    World w = open_world();
+    Arena *arena = arena_new();
+    User user = {0};
+    now_us = clock_wall_us();
+    clock_replace(fixed_clock, NULL);
+    run(&w, "CREATE USER eve WITH PASSWORD 'evespassword' ROLE user");
+    Slice right = SLICE("evespassword"), wrong = SLICE("x"), eve = SLICE("eve");
+    for (int i = 0; i < 4; i++)
+        CHECK_CODE(exec_login(w.executor, eve, wrong, arena, &user, e), E_INVALID_CREDENTIALS);
+    CHECK_OK(exec_login(w.executor, eve, right, arena, &user, e));
+    for (int i = 0; i < 5; i++)
+        CHECK_CODE(exec_login(w.executor, eve, wrong, arena, &user, e), E_INVALID_CREDENTIALS);
+    CHECK_CODE(exec_login(w.executor, eve, right, arena, &user, e), E_ACCOUNT_LOCKED);
+    now_us += 14 * 60 * 1000000LL;
+    CHECK_CODE(exec_login(w.executor, eve, right, arena, &user, e), E_ACCOUNT_LOCKED);
+    now_us += 61 * 1000000LL;
+    CHECK_OK(exec_login(w.executor, eve, right, arena, &user, e));
+    run(&w, "DROP USER eve");
+    CHECK_CODE(exec_login(w.executor, eve, right, arena, &user, e), E_INVALID_CREDENTIALS);
+    clock_replace(NULL, NULL);
+    arena_free(arena);
+    close_world(&w);
+}
+
+TEST("a user id gets one number for ever, also when it is registered later")
+{
+    World w = open_world();
+    Arena *arena = arena_new();
+    User first = {0}, again = {0}, login = {0};
+    CHECK_OK(exec_resolve_user(w.executor, SLICE("zoe"), arena, &first, e));
+    CHECK(first.id != 0);
+    CHECK(!first.registered);
+    CHECK_OK(exec_resolve_user(w.executor, SLICE("zoe"), arena, &again, e));
+    CHECK_INT(first.id, again.id);
+    CHECK_CODE(exec_login(w.executor, SLICE("zoe"), SLICE(""), arena, &login, e),
+               E_INVALID_CREDENTIALS);
+    run(&w, "CREATE USER zoe WITH PASSWORD 'zoespassword' ROLE user");
+    CHECK_OK(exec_login(w.executor, SLICE("zoe"), SLICE("zoespassword"), arena, &login, e));
+    CHECK_INT(login.id, first.id);
+    CHECK_CODE(exec_resolve_user(w.executor, SLICE("a/../b"), arena, &again, e), E_INVALID_INPUT);
+    CHECK_CODE(exec_resolve_user(w.executor, SLICE(""), arena, &again, e), E_INVALID_INPUT);
+    arena_free(arena);
+    close_world(&w);
+}
+
+/* ---- limits ---- */
+
+static void fill(World *w, int from, int count)
+{
+    Buffer sql = {0};
+    buffer_add_text(&sql, "INSERT INTO t VALUES ");
+    for (int i = 0; i < count; i++)
+        buffer_printf(&sql, "%s(%d, 0, 'row')", i ? ", " : "", from + i);
+    buffer_add_u8(&sql, 0);
+    run(w, sql.data);
+    buffer_done(&sql);
+}
+
+TEST("more rows than the limit are an error and never a silent cut")
+{
+    World w = open_world();
+    make_table(&w);
+    fill(&w, 0, 101);
+    Kept kept = {0};
+    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "SELECT * FROM t", &kept, e), E_TOO_LARGE);
+    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "SELECT a.id FROM t a JOIN t b ON a.id = b.id", &kept, e),
+               E_TOO_LARGE);
+    CHECK_OK(run_as(&w, ROLE_SYSTEM, "SELECT * FROM t LIMIT 100", &kept, e));
+    CHECK_INT(kept.rows, 100);
+    close_world(&w);
+}
+
+/* Every look at the clock is a second later. */
+static int64_t ticking_clock(void)
+{
+    return now_us += 1000000;
+}
+
+TEST("a statement that runs past its time is stopped, in walks too")
+{
+    World w = open_world();
+    make_table(&w);
+    for (int i = 0; i < 4; i++)
+        fill(&w, i * 10000, 10000);
+    Kept kept = {0};
+    now_us = 1000000000;
+    clock_replace(NULL, ticking_clock);
+    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "SELECT count(*) FROM t WHERE s LIKE '%x%'", &kept, e),
+               E_TIMEOUT);
+    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "UPDATE t SET n = 1 WHERE s LIKE '%r%'", &kept, e), E_TIMEOUT);
+    clock_replace(NULL, NULL);
+    CHECK_INT(number(&w, "SELECT count(*) FROM t WHERE n = 1"), 0);
+    close_world(&w);
+}
+
+/* ---- the loop's way ---- */
+
+typedef struct Waiter {
+    Mutex lock;
+    Cond ended;
+    ExecPending *pending;
+} Waiter;
+
+static void on_done(void *context, ExecPending *pending)
+{
+    Waiter *waiter = context;
+    MUTEX_SCOPE(&waiter->lock);
+    waiter->pending = pending;
+    cond_signal(&waiter->ended);
+}
+
+static ExecOutcome try_sql(World *w, const char *sql, Kept *kept, Code *out_code)
+{
+    Arena *arena = arena_new();
+    ResultSink sink = {kept, kept_begin, kept_columns, kept_row, kept_end};
+    ExecRequest request = {
+        .session = {.user = w->user, .user_id = SLICE("tester"), .role = ROLE_SYSTEM,
+                    .namespace_name = SLICE("app")},
+        .sql = slice_of_text(sql),
+    };
+    Waiter waiter = {.lock = MUTEX_INIT};
+    cond_init(&waiter.ended);
+    Error e = {0};
+    *out_code = OK;
+    ExecOutcome outcome = exec_try(w->executor, &request, arena, &sink, on_done, &waiter, out_code,
+                                   &e);
+    if (outcome == EXEC_PENDING) {
+        mutex_lock(&waiter.lock);
+        while (!waiter.pending)
+            cond_wait(&waiter.ended, &waiter.lock);
+        mutex_unlock(&waiter.lock);
+        *out_code = exec_finish(w->executor, waiter.pending, &sink, &e);
+    }
+    cond_done(&waiter.ended);
+    arena_free(arena);
+    return outcome;
+}
+
+TEST("the loop answers what is short, waits for commits, and moves everything else")
+{
+    static const struct {
+        const char *sql;
+        ExecOutcome want;
+        Code code;
+    } rows[] = {
+        {"INSERT INTO t VALUES (1, 1, 'a')", EXEC_PENDING, OK},
+        {"INSERT INTO t VALUES (1, 1, 'a')", EXEC_ENDED, E_ALREADY_EXISTS},
+        {"UPDATE t SET n = 2 WHERE id = 1", EXEC_PENDING, OK},
+        {"UPDATE t SET n = 2 WHERE id = 1", EXEC_ENDED, OK},
+        {"SELECT n FROM t WHERE id = 1", EXEC_ENDED, OK},
+        {"SELECT * FROM t ORDER BY n LIMIT 3", EXEC_ENDED, OK},
+        {"SELECT 1", EXEC_ENDED, OK},
+        {"SELECT nix FROM t", EXEC_ENDED, E_COLUMN_NOT_FOUND},
+        {"SELEC", EXEC_ENDED, E_INVALID_SQL},
+        {"DELETE FROM t WHERE id = 1", EXEC_PENDING, OK},
+        {"SELECT sum(n) FROM t", EXEC_MOVE, OK},
+        {"SELECT * FROM system.namespaces", EXEC_MOVE, OK},
+        {"INSERT INTO t SELECT * FROM t", EXEC_MOVE, OK},
+        {"UPDATE t SET n = (SELECT 1) WHERE id = 1", EXEC_MOVE, OK},
+        {"CREATE NAMESPACE other", EXEC_MOVE, OK},
+        {"SELECT 1; SELECT 2", EXEC_MOVE, OK},
+        {"EXECUTE AS USER 'new' (SELECT 1)", EXEC_MOVE, OK},
+        {"STORAGE FLUSH TABLE app.t", EXEC_MOVE, OK},
+    };
+    World w = open_world();
+    make_table(&w);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        Kept kept = {0};
+        Code code = OK;
+        ExecOutcome outcome = try_sql(&w, rows[i].sql, &kept, &code);
+        if (outcome != rows[i].want || code != rows[i].code)
+            test_failed(__FILE__, __LINE__, "%s: outcome %d, code %d", rows[i].sql, outcome, code);
+        CHECK_INT(kept.ends, outcome != EXEC_MOVE && code == OK);
+    }
+    Kept kept = {0};
+    Code code = OK;
+    fill(&w, 0, 2000); /* above the loop's budget of rows */
+    CHECK_INT(try_sql(&w, "SELECT count(*) FROM t", &kept, &code), EXEC_MOVE);
+    CHECK_INT(try_sql(&w, "DELETE FROM t WHERE s = 'none'", &kept, &code), EXEC_MOVE);
+    CHECK_INT(try_sql(&w, "SELECT id FROM t ORDER BY _seq DESC LIMIT 1", &kept, &code), EXEC_ENDED);
+    CHECK_INT(kept.first, 1999);
+    close_world(&w);
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 4, ROUNDS = 25 };
+
+typedef struct Crowd {
+    World *w;
+    _Atomic int won, lost;
+} Crowd;
+
+static void increment(void *argument)
+{
+    Crowd *crowd = argument;
+    for (int i = 0; i < ROUNDS; i++) {
+        Kept kept = {0};
+        Error e = {0};
+        must(run_as(crowd->w, ROLE_SYSTEM, "UPDATE t SET n = n + 1 WHERE id = 1", &kept, &e) == OK);
+    }
+}
+
+static void run_crowd(Crowd *crowd, ThreadFunction *function)
+{
+    Thread *threads[THREADS] = {0};
+    for (int i = 0; i < THREADS; i++)
+        CHECK_OK(thread_start("crowd", THREAD_ANY, function, crowd, &threads[i], e));
+    for (int i = 0; i < THREADS; i++)
+        thread_join(threads[i]);
+}
+
+TEST("increments of one row by many threads are all counted")
+{
+    World w = open_world();
+    make_table(&w);
+    run(&w, "INSERT INTO t VALUES (1, 0, '')");
+    Crowd crowd = {.w = &w};
+    run_crowd(&crowd, increment);
+    CHECK_INT(number(&w, "SELECT n FROM t WHERE id = 1"), THREADS * ROUNDS);
+    close_world(&w);
+}
+
+static void insert_same(void *argument)
+{
+    Crowd *crowd = argument;
+    for (int i = 0; i < ROUNDS; i++) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "INSERT INTO t VALUES (%d, 0, '')", i);
+        Kept kept = {0};
+        Error e = {0};
+        Code code = run_as(crowd->w, ROLE_SYSTEM, sql, &kept, &e);
+        must(code == OK || code == E_ALREADY_EXISTS);
+        atomic_fetch_add(code == OK ? &crowd->won : &crowd->lost, 1);
+    }
+}
+
+TEST("of many INSERTs of one key exactly one wins")
+{
+    World w = open_world();
+    make_table(&w);
+    Crowd crowd = {.w = &w};
+    run_crowd(&crowd, insert_same);
+    CHECK_INT(crowd.won, ROUNDS);
+    CHECK_INT(crowd.lost, (THREADS - 1) * ROUNDS);
+    CHECK_INT(number(&w, "SELECT count(*) FROM t"), ROUNDS);
+    close_world(&w);
+}
+
+static void create_same(void *argument)
+{
+    Crowd *crowd = argument;
+    for (int i = 0; i < 5; i++) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "CREATE USER TABLE app.c%d (id INT PRIMARY KEY)", i);
+        Kept kept = {0};
+        Error e = {0};
+        Code code = run_as(crowd->w, ROLE_SYSTEM, sql, &kept, &e);
+        must(code == OK || code == E_ALREADY_EXISTS);
+        atomic_fetch_add(code == OK ? &crowd->won : &crowd->lost, 1);
+    }
+}
+
+TEST("of many CREATE TABLEs of one name exactly one wins")
+{
+    World w = open_world();
+    make_table(&w);
+    Crowd crowd = {.w = &w};
+    run_crowd(&crowd, create_same);
+    CHECK_INT(crowd.won, 5);
+    close_world(&w);
+}
+
+static _Atomic bool flushing;
+
+static void flush_often(void *argument)
+{
+    World *w = argument;
+    while (atomic_load(&flushing)) {
+        Kept kept = {0};
+        Error e = {0};
+        must(run_as(w, ROLE_SYSTEM, "STORAGE FLUSH TABLE app.t", &kept, &e) == OK);
+    }
+}
+
+TEST("increments are counted while the table is flushed again and again")
+{
+    World w = open_world();
+    make_table(&w);
+    fill(&w, 0, 20);
+    Thread *flusher = NULL;
+    atomic_store(&flushing, true);
+    CHECK_OK(thread_start("flush", THREAD_ANY, flush_often, &w, &flusher, e));
+    Crowd crowd = {.w = &w};
+    run_crowd(&crowd, increment);
+    atomic_store(&flushing, false);
+    thread_join(flusher);
+    CHECK_INT(number(&w, "SELECT n FROM t WHERE id = 1"), THREADS * ROUNDS);
+    CHECK_INT(number(&w, "SELECT count(*) FROM t"), 20);
+    CHECK_INT(number(&w, "SELECT count(DISTINCT id) FROM t"), 20);
+    close_world(&w);
+}
