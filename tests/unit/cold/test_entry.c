@@ -218,7 +218,6 @@ TEST("NaN, JSON and texts without a next one leave a column without bounds, so n
 
 TEST("a segment is pruned only when no row can match")
 {
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     SegmentStats stats[] = {
         {1, 0, true, value_integer(TYPE_INT, 10), value_integer(TYPE_INT, 20)},
         {2, 42, false, value_null(TYPE_TEXT), value_null(TYPE_TEXT)},
