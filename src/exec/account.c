@@ -27,7 +27,7 @@ struct UserEdit {
     /* Changes `user`, which is empty but for its user_id when the record does not exist; or says with *out_changed
      * that there is nothing to write. */
     Code (*edit)(const UserEdit *edit, User *user, bool *out_changed, Error *e);
-    const Run *run;     /* of a statement, or NULL */
+    const Run *run; /* of a statement, or NULL */
     const void *detail;
     User result;
 };
@@ -43,8 +43,8 @@ static Code plan_edit(void *context, ReadView *view, CatalogChange **out, Error 
     UserEdit *edit = context;
     User user = {0};
     Error lookup = {0};
-    Code code = catalog_get_user(view_snapshot(view), HOT_BLOCKING, edit->user_id, edit->arena, &user,
-                                 &lookup);
+    Code code = catalog_get_user(view_snapshot(view), HOT_BLOCKING, edit->user_id, edit->arena,
+                                 &user, &lookup);
     if (code == E_NOT_FOUND) {
         user = (User){.user_id = edit->user_id, .role = ROLE_USER};
     } else if (code != OK) {
@@ -69,7 +69,8 @@ static Code run_edit(UserEdit *edit, Error *e)
     return exec__change(edit->executor, plan_edit, edit, e);
 }
 
-Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *arena, User *out, Error *e)
+Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *arena, User *out,
+                     Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     TRY(view_open(executor->db, mode, &view, e));
@@ -88,7 +89,8 @@ static Code edit_resolve(const UserEdit *edit, User *user, bool *out_changed, Er
 
 Code exec_resolve_user(Executor *executor, Slice user_id, Arena *arena, User *out, Error *e)
 {
-    UserEdit edit = {.executor = executor, .arena = arena, .user_id = user_id, .edit = edit_resolve};
+    UserEdit edit = {
+        .executor = executor, .arena = arena, .user_id = user_id, .edit = edit_resolve};
     TRY(run_edit(&edit, e));
     *out = edit.result;
     return OK;
@@ -99,11 +101,15 @@ Code exec_resolve_user(Executor *executor, Slice user_id, Arena *arena, User *ou
 static Role role_of(SqlRole role)
 {
     switch (role) {
-    case SQL_ROLE_SERVICE: return ROLE_SERVICE;
-    case SQL_ROLE_DBA: return ROLE_DBA;
-    case SQL_ROLE_SYSTEM: return ROLE_SYSTEM;
+    case SQL_ROLE_SERVICE:
+        return ROLE_SERVICE;
+    case SQL_ROLE_DBA:
+        return ROLE_DBA;
+    case SQL_ROLE_SYSTEM:
+        return ROLE_SYSTEM;
     case SQL_ROLE_USER:
-    case SQL_ROLE_UNSET: break;
+    case SQL_ROLE_UNSET:
+        break;
     }
     return ROLE_USER;
 }
@@ -195,8 +201,8 @@ Code exec__run_account(Run *run, Error *e)
     StatementKind kind = run->statement->kind;
     Slice hash = {0};
     if (statement->has_password || statement->auth == USER_AUTH_PASSWORD)
-        TRY(password_hash(statement->password, run->executor->options.bcrypt_cost, run->arena, &hash,
-                          e));
+        TRY(password_hash(statement->password, run->executor->options.bcrypt_cost, run->arena,
+                          &hash, e));
     UserEdit edit = {
         .executor = run->executor,
         .arena = run->arena,
@@ -213,8 +219,8 @@ Code exec__run_account(Run *run, Error *e)
         done = "does not exist (skipped)";
     else
         TRY(code);
-    exec__end_message(run, 0,
-                      arena_printf(run->arena, "User '%.*s' %s", SLICE_ARGS(statement->name), done));
+    exec__end_message(
+        run, 0, arena_printf(run->arena, "User '%.*s' %s", SLICE_ARGS(statement->name), done));
     return OK;
 }
 
@@ -253,7 +259,8 @@ static Code check_lock(const User *user, Error *e)
                 (left_us + minute_us - 1) / minute_us);
 }
 
-Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena, User *out, Error *e)
+Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena, User *out,
+                Error *e)
 {
     User user = {0};
     Error lookup = {0};
@@ -319,8 +326,11 @@ Code exec_ensure_root(Executor *executor, Slice configured_password, Error *e)
     Slice hash = {0};
     if (configured_password.size && exec_needs_setup(executor))
         TRY(password_hash(configured_password, executor->options.bcrypt_cost, arena, &hash, e));
-    UserEdit edit = {.executor = executor, .arena = arena, .user_id = ROOT,
-                     .edit = edit_ensure_root, .detail = &hash};
+    UserEdit edit = {.executor = executor,
+                     .arena = arena,
+                     .user_id = ROOT,
+                     .edit = edit_ensure_root,
+                     .detail = &hash};
     return run_edit(&edit, e);
 }
 
@@ -387,11 +397,17 @@ Code exec_setup(Executor *executor, Slice user_id, Slice password, Slice root_pa
     SetupUser setup = {.email = email};
     TRY(password_hash(root_password, cost, arena, &root_hash, e));
     TRY(password_hash(password, cost, arena, &setup.hash, e));
-    UserEdit root = {.executor = executor, .arena = arena, .user_id = ROOT,
-                     .edit = edit_setup_root, .detail = &root_hash};
+    UserEdit root = {.executor = executor,
+                     .arena = arena,
+                     .user_id = ROOT,
+                     .edit = edit_setup_root,
+                     .detail = &root_hash};
     TRY(run_edit(&root, e));
-    UserEdit first = {.executor = executor, .arena = arena, .user_id = user_id,
-                      .edit = edit_setup_user, .detail = &setup};
+    UserEdit first = {.executor = executor,
+                      .arena = arena,
+                      .user_id = user_id,
+                      .edit = edit_setup_user,
+                      .detail = &setup};
     TRY(run_edit(&first, e));
     *out = first.result;
     return OK;

@@ -121,16 +121,17 @@ static Code flush_table(Run *run, Error *e)
     const char *message = NULL;
     switch (outcome) {
     case FLUSH_STARTED:
-        message = arena_printf(run->arena, "Storage flush started for table %s. Job ID: %s", place, id);
+        message =
+            arena_printf(run->arena, "Storage flush started for table %s. Job ID: %s", place, id);
         break;
     case FLUSH_NOTHING_PENDING:
-        message = arena_printf(run->arena,
-                               "Storage flush skipped: no pending writes for table %s", place);
+        message = arena_printf(run->arena, "Storage flush skipped: no pending writes for table %s",
+                               place);
         break;
     case FLUSH_ALREADY_QUEUED:
         message = arena_printf(
-            run->arena,
-            "Storage flush skipped: a flush is already queued or running for table %s", place);
+            run->arena, "Storage flush skipped: a flush is already queued or running for table %s",
+            place);
         break;
     }
     exec__end_message(run, 0, message);
@@ -165,8 +166,8 @@ static Code wait_for_all(FlushAll *all, Error *e)
     Executor *executor = all->run->executor;
     for (size_t i = 0; i < all->count; i++) {
         JobInfo info = {0};
-        TRY(jobs_wait(executor->jobs, all->jobs[i], executor->options.flush_wait_ms, all->run->arena,
-                      &info, e));
+        TRY(jobs_wait(executor->jobs, all->jobs[i], executor->options.flush_wait_ms,
+                      all->run->arena, &info, e));
     }
     return OK;
 }
@@ -206,8 +207,7 @@ static Code run_flush_all(FlushAll *all, Error *e)
 static Code flush_all(Run *run, Error *e)
 {
     Slice name = run->statement->namespace_.name;
-    FlushAll all = {.run = run,
-                    .namespace_name = name.size ? name : run->session.namespace_name};
+    FlushAll all = {.run = run, .namespace_name = name.size ? name : run->session.namespace_name};
     Code code = run_flush_all(&all, e);
     buffer_done(&all.ids);
     return code;
@@ -220,7 +220,8 @@ static Code kill_job(Run *run, Error *e)
     if (code == E_NOT_FOUND)
         return fail(e, E_NOT_FOUND, "Job '%.*s' not found", SLICE_ARGS(id));
     TRY(code);
-    exec__end_message(run, 0, arena_printf(run->arena, "Job %.*s killed: cancelled", SLICE_ARGS(id)));
+    exec__end_message(run, 0,
+                      arena_printf(run->arena, "Job %.*s killed: cancelled", SLICE_ARGS(id)));
     return OK;
 }
 
@@ -239,8 +240,9 @@ static Code subscribe(Run *run, Error *e)
     CLEANUP(table_unref_ptr) Table *table = NULL;
     TRY(exec__find_table(run, &select->from->table, &table, e));
     TRY(exec__check_access(run, table, ACCESS_READ, e));
-    char *id = arena_printf(run->arena, "sub-%.*s-%.*s-%016" PRIx64, SLICE_ARGS(table->namespace_name),
-                            SLICE_ARGS(table->name), random_u64());
+    char *id =
+        arena_printf(run->arena, "sub-%.*s-%.*s-%016" PRIx64, SLICE_ARGS(table->namespace_name),
+                     SLICE_ARGS(table->name), random_u64());
     CLEANUP(buffer_done) Buffer json = {0};
     buffer_add_char(&json, '{');
     json_add_name(&json, "id");
@@ -269,13 +271,21 @@ Code exec__run_admin(Run *run, Error *e)
 {
     Rows rows = {.run = run};
     switch (run->statement->kind) {
-    case STATEMENT_SHOW_NAMESPACES: return show_view(run, "namespaces", &rows, e);
-    case STATEMENT_SHOW_TABLES: return show_tables(run, e);
-    case STATEMENT_DESCRIBE_TABLE: return describe_table(run, e);
-    case STATEMENT_FLUSH_TABLE: return flush_table(run, e);
-    case STATEMENT_FLUSH_ALL: return flush_all(run, e);
-    case STATEMENT_KILL_JOB: return kill_job(run, e);
-    case STATEMENT_SUBSCRIBE: return subscribe(run, e);
-    default: return fail(e, E_INTERNAL, "not an administrative statement");
+    case STATEMENT_SHOW_NAMESPACES:
+        return show_view(run, "namespaces", &rows, e);
+    case STATEMENT_SHOW_TABLES:
+        return show_tables(run, e);
+    case STATEMENT_DESCRIBE_TABLE:
+        return describe_table(run, e);
+    case STATEMENT_FLUSH_TABLE:
+        return flush_table(run, e);
+    case STATEMENT_FLUSH_ALL:
+        return flush_all(run, e);
+    case STATEMENT_KILL_JOB:
+        return kill_job(run, e);
+    case STATEMENT_SUBSCRIBE:
+        return subscribe(run, e);
+    default:
+        return fail(e, E_INTERNAL, "not an administrative statement");
     }
 }

@@ -24,13 +24,14 @@ Code exec__create_namespace(Run *run, Error *e)
     Slice name = run->statement->namespace_.name;
     Code code = exec__change(run->executor, plan_create_namespace, run, e);
     if (code == E_ALREADY_EXISTS && run->statement->namespace_.if_not_exists) {
-        exec__end_message(run, 0,
-                          arena_printf(run->arena, "Namespace '%.*s' already exists", SLICE_ARGS(name)));
+        exec__end_message(
+            run, 0, arena_printf(run->arena, "Namespace '%.*s' already exists", SLICE_ARGS(name)));
         return OK;
     }
     TRY(code);
     exec__end_message(
-        run, 0, arena_printf(run->arena, "Namespace '%.*s' created successfully", SLICE_ARGS(name)));
+        run, 0,
+        arena_printf(run->arena, "Namespace '%.*s' created successfully", SLICE_ARGS(name)));
     return OK;
 }
 
@@ -71,10 +72,11 @@ static Code empty_namespace(Run *run, Slice name, Error *e)
     TRY(code);
     if (in_it == 0 || run->statement->namespace_.cascade)
         return OK;
-    return fail(e, E_INVALID_OPERATION,
-                "Namespace '%.*s' is not empty: it has %zu table(s). DROP NAMESPACE %.*s CASCADE drops "
-                "them too",
-                SLICE_ARGS(name), in_it, SLICE_ARGS(name));
+    return fail(
+        e, E_INVALID_OPERATION,
+        "Namespace '%.*s' is not empty: it has %zu table(s). DROP NAMESPACE %.*s CASCADE drops "
+        "them too",
+        SLICE_ARGS(name), in_it, SLICE_ARGS(name));
 }
 
 static Code plan_drop_namespace(void *context, ReadView *view, CatalogChange **out, Error *e)
@@ -90,17 +92,19 @@ Code exec__drop_namespace(Run *run, Error *e)
     Slice name = run->statement->namespace_.name;
     Catalog *catalog = database_catalog(run->executor->db);
     if (!catalog_has_namespace(catalog, name) && run->statement->namespace_.if_exists) {
-        exec__end_message(run, 0,
-                          arena_printf(run->arena, "Namespace '%.*s' does not exist", SLICE_ARGS(name)));
+        exec__end_message(
+            run, 0, arena_printf(run->arena, "Namespace '%.*s' does not exist", SLICE_ARGS(name)));
         return OK;
     }
     if (catalog_has_namespace(catalog, name) &&
         !slice_equal_ignoring_case(name, SLICE("default")) &&
         !slice_equal_ignoring_case(name, SLICE("dba")))
-        TRY(empty_namespace(run, name, e)); /* the built-in ones are refused below, with their tables left */
+        TRY(empty_namespace(run, name,
+                            e)); /* the built-in ones are refused below, with their tables left */
     TRY(exec__change(run->executor, plan_drop_namespace, run, e));
     exec__end_message(
-        run, 0, arena_printf(run->arena, "Namespace '%.*s' dropped successfully", SLICE_ARGS(name)));
+        run, 0,
+        arena_printf(run->arena, "Namespace '%.*s' dropped successfully", SLICE_ARGS(name)));
     return OK;
 }
 
@@ -116,7 +120,8 @@ static Code check_options(const CreateTable *create, TableKind kind, Error *e)
 {
     const TableOptions *options = &create->options;
     if (options->storage_id.size && !slice_equal(options->storage_id, SLICE("local")))
-        return fail(e, E_NOT_FOUND, "Storage '%.*s' does not exist", SLICE_ARGS(options->storage_id));
+        return fail(e, E_NOT_FOUND, "Storage '%.*s' does not exist",
+                    SLICE_ARGS(options->storage_id));
     if (options->use_user_storage && kind != TABLE_USER)
         return fail(e, E_INVALID_OPERATION, "USE_USER_STORAGE is only supported for USER tables");
     if (options->access != SQL_ACCESS_UNSET && kind != TABLE_SHARED)
@@ -126,20 +131,26 @@ static Code check_options(const CreateTable *create, TableKind kind, Error *e)
     if (kind != TABLE_STREAM && options->has_ttl)
         return fail(e, E_INVALID_OPERATION, "TTL_SECONDS is only supported for STREAM tables");
     if (options->has_ttl && (options->ttl_s == 0 || options->ttl_s > UINT32_MAX))
-        return fail(e, E_INVALID_OPERATION, "TTL_SECONDS must be between 1 and %" PRIu32, UINT32_MAX);
+        return fail(e, E_INVALID_OPERATION, "TTL_SECONDS must be between 1 and %" PRIu32,
+                    UINT32_MAX);
     if (kind != TABLE_STREAM && create->key_index < 0)
-        return fail(e, E_INVALID_OPERATION, "%s tables require a PRIMARY KEY column", kind_title(kind));
+        return fail(e, E_INVALID_OPERATION, "%s tables require a PRIMARY KEY column",
+                    kind_title(kind));
     return OK;
 }
 
 static AccessLevel access_of(SqlAccess access)
 {
     switch (access) {
-    case SQL_ACCESS_PUBLIC: return ACCESS_PUBLIC;
-    case SQL_ACCESS_RESTRICTED: return ACCESS_RESTRICTED;
-    case SQL_ACCESS_DBA: return ACCESS_DBA;
+    case SQL_ACCESS_PUBLIC:
+        return ACCESS_PUBLIC;
+    case SQL_ACCESS_RESTRICTED:
+        return ACCESS_RESTRICTED;
+    case SQL_ACCESS_DBA:
+        return ACCESS_DBA;
     case SQL_ACCESS_PRIVATE:
-    case SQL_ACCESS_UNSET: break;
+    case SQL_ACCESS_UNSET:
+        break;
     }
     return ACCESS_PRIVATE;
 }
@@ -194,30 +205,33 @@ Code exec__create_table(Run *run, Error *e)
                     SLICE_ARGS(namespace_name), SLICE_ARGS(create->table.name));
     TRY(check_options(create, kind, e));
     const TableOptions *options = &create->options;
-    Creation creation = {.run = run, .definition = {
-        .namespace_name = namespace_name,
-        .name = create->table.name,
-        .kind = kind,
-        .access = access_of(options->access),
-        .durable = options->has_durability ? !options->durability_async : kind != TABLE_STREAM,
-        .flush_rows = options->flush_rows,
-        .flush_interval_s = options->flush_interval_s,
-        .ttl_s = (uint32_t)options->ttl_s,
-        .created_at_us = run->eval.now_us,
-        .updated_at_us = run->eval.now_us,
-        .schema = schema_of(create, run->arena),
-    }};
+    Creation creation = {
+        .run = run,
+        .definition = {
+            .namespace_name = namespace_name,
+            .name = create->table.name,
+            .kind = kind,
+            .access = access_of(options->access),
+            .durable = options->has_durability ? !options->durability_async : kind != TABLE_STREAM,
+            .flush_rows = options->flush_rows,
+            .flush_interval_s = options->flush_interval_s,
+            .ttl_s = (uint32_t)options->ttl_s,
+            .created_at_us = run->eval.now_us,
+            .updated_at_us = run->eval.now_us,
+            .schema = schema_of(create, run->arena),
+        }};
     Code code = exec__change(run->executor, plan_create_table, &creation, e);
     if (code == E_ALREADY_EXISTS && create->if_not_exists) {
-        exec__end_message(run, 0, arena_printf(run->arena, "Table %.*s.%.*s already exists",
-                                               SLICE_ARGS(namespace_name),
-                                               SLICE_ARGS(create->table.name)));
+        exec__end_message(run, 0,
+                          arena_printf(run->arena, "Table %.*s.%.*s already exists",
+                                       SLICE_ARGS(namespace_name), SLICE_ARGS(create->table.name)));
         return OK;
     }
     TRY(code);
-    exec__end_message(run, 0, arena_printf(run->arena, "%s table %.*s.%.*s created successfully",
-                                           kind_title(kind), SLICE_ARGS(namespace_name),
-                                           SLICE_ARGS(create->table.name)));
+    exec__end_message(run, 0,
+                      arena_printf(run->arena, "%s table %.*s.%.*s created successfully",
+                                   kind_title(kind), SLICE_ARGS(namespace_name),
+                                   SLICE_ARGS(create->table.name)));
     return OK;
 }
 
@@ -240,7 +254,8 @@ Code exec__drop_table(Run *run, Error *e)
     }
     TRY(code);
     exec__end_message(run, 0,
-                      arena_printf(run->arena, "Table %.*s.%.*s dropped successfully. Cleanup job: %s",
+                      arena_printf(run->arena,
+                                   "Table %.*s.%.*s dropped successfully. Cleanup job: %s",
                                    SLICE_ARGS(namespace_name), SLICE_ARGS(name->name), job));
     return OK;
 }

@@ -31,7 +31,7 @@ typedef struct Target { /* of UPDATE and DELETE */
     bool is_native, is_update;
     Change *changes;
     size_t change_count;
-    SelectItem *extras;   /* SET expressions that DuckDB evaluates */
+    SelectItem *extras; /* SET expressions that DuckDB evaluates */
     size_t extra_count;
     Value *new_values;
     const Value *extra_values; /* what DuckDB made of the extras for the current row, or NULL */
@@ -276,7 +276,8 @@ static Code visit_by_duck(Target *t, Error *e)
     bool is_update = t->is_update;
     const TableName *name =
         is_update ? &run->statement->update.table : &run->statement->delete_.table;
-    TableRef from = {.kind = REF_TABLE, .offset = name->offset, .table = *name, .alias = t->bind.alias};
+    TableRef from = {
+        .kind = REF_TABLE, .offset = name->offset, .table = *name, .alias = t->bind.alias};
     SelectItem *items = arena_new_array(run->arena, SelectItem, t->extra_count + 1);
     items[0] = (SelectItem){.star = true, .offset = name->offset};
     for (size_t i = 0; i < t->extra_count; i++)
@@ -453,8 +454,9 @@ Code exec__resolve(Run *run, Resolved *out, Error *e)
 
 void exec__end_dml(const Run *run, const Resolved *resolved)
 {
-    exec__end_message(run, resolved->affected,
-                      arena_printf(run->arena, "%s %zu row(s)", resolved->verb, resolved->affected));
+    exec__end_message(
+        run, resolved->affected,
+        arena_printf(run->arena, "%s %zu row(s)", resolved->verb, resolved->affected));
 }
 
 static Code run_once(Run *run, Resolved *resolved, Error *e)

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "exec/exec_int.h"
+#include "exec/select.h"
 
 /* One write statement being resolved at one view. */
 typedef struct Dml {
@@ -14,8 +14,8 @@ typedef struct Dml {
     Partition partition;
     Intent *intent;
     IntentPart *part;
-    Arena *scratch;  /* of one row */
-    Value *values;   /* of the current row */
+    Arena *scratch; /* of one row */
+    Value *values;  /* of the current row */
     Buffer key, row;
     size_t affected;
 } Dml;

@@ -9,7 +9,7 @@
  * Threads: DuckDB calls the sources on threads of its own. A ReadView is for one thread at a time, so
  * every call on it stands under the lock of the statement.
  */
-#include "exec/exec_int.h"
+#include "exec/select.h"
 
 #include "base/limits.h"
 #include "cold/cold.h"
@@ -26,12 +26,12 @@ typedef struct Duck Duck;
 /* One table reference. */
 typedef struct DuckTable {
     Duck *duck;
-    Table *table;            /* a reference; NULL for a view */
+    Table *table; /* a reference; NULL for a view */
     Partition partition;
     const ExecView *sysview;
     const Schema *schema;
     uint64_t seq_min, seq_max;
-    Value **rows;            /* of a view, all made before the statement runs */
+    Value **rows; /* of a view, all made before the statement runs */
     size_t row_count, row_capacity;
     struct DuckTable *next;
 } DuckTable;
@@ -182,8 +182,8 @@ static Code find_table(void *context, const TableName *name, PrintTable *out, Er
 }
 
 /* The segments that may hold wanted rows, by batch number. */
-static Code find_segments(DuckTable *table, const TableRef *ref, uint64_t **out, uint32_t *out_count,
-                          Error *e)
+static Code find_segments(DuckTable *table, const TableRef *ref, uint64_t **out,
+                          uint32_t *out_count, Error *e)
 {
     Duck *duck = table->duck;
     BindContext bind = exec__bind_context(duck->run, table->schema);
@@ -293,11 +293,12 @@ static Code add_implicit_order(Duck *duck, Error *e)
     if (column == BOUND_NOT_A_COLUMN)
         return OK;
     Expr *expr = arena_new_of(run->arena, Expr);
-    Slice name = column >= 0 ? arena_copy(run->arena, table->schema->columns[column].name)
-                             : SLICE("_seq");
-    *expr = (Expr){.kind = EXPR_COLUMN, .offset = select->offset,
-                   .column = {.table = from->alias.size ? from->alias : from->table.name,
-                              .name = name}};
+    Slice name =
+        column >= 0 ? arena_copy(run->arena, table->schema->columns[column].name) : SLICE("_seq");
+    *expr = (Expr){
+        .kind = EXPR_COLUMN,
+        .offset = select->offset,
+        .column = {.table = from->alias.size ? from->alias : from->table.name, .name = name}};
     Select *ordered = arena_new_of(run->arena, Select);
     *ordered = *select;
     ordered->order = arena_new_of(run->arena, OrderItem);

@@ -11,11 +11,12 @@
 
 /* Who runs the statement. The partition of USER and STREAM tables is `user` and nothing else. */
 typedef struct Session {
-    uint64_t user;       /* numeric id */
-    Slice user_id;       /* text id */
+    uint64_t user; /* numeric id */
+    Slice user_id; /* text id */
     Role role;
-    Slice namespace_name; /* default namespace for unqualified names; "default" when the request names none */
-    bool is_loopback;    /* the peer */
+    Slice
+        namespace_name; /* default namespace for unqualified names; "default" when the request names none */
+    bool is_loopback; /* the peer */
 } Session;
 
 typedef struct ResultColumn {
@@ -30,7 +31,8 @@ typedef struct ResultSink {
     void *context;
     void (*begin)(void *context, size_t statement_index);
     void (*columns)(void *context, const ResultColumn *columns, size_t count);
-    CHECKED Code (*row)(void *context, const Value *values, Error *e); /* E_TOO_LARGE: result over its limit */
+    CHECKED Code (*row)(void *context, const Value *values,
+                        Error *e); /* E_TOO_LARGE: result over its limit */
     /* message: NULL for row results; row_count: rows returned or affected; as_user: effective user */
     void (*end)(void *context, size_t row_count, const char *message, Slice as_user);
 } ResultSink;
@@ -44,19 +46,21 @@ typedef struct ExecRequest {
 } ExecRequest;
 
 typedef struct ExecutorOptions {
-    uint32_t flush_wait_ms;      /* STORAGE FLUSH answers after the job ended or this long */
-    size_t result_rows_max;      /* hard cap; more is an error, never a silent cut */
+    uint32_t flush_wait_ms; /* STORAGE FLUSH answers after the job ended or this long */
+    size_t result_rows_max; /* hard cap; more is an error, never a silent cut */
     uint32_t bcrypt_cost;
-    bool duckdb_only;            /* for tests: no SELECT of a table runs natively */
+    bool duckdb_only; /* for tests: no SELECT of a table runs natively */
 } ExecutorOptions;
 
 typedef struct Executor Executor;
-CHECKED Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Executor **out, Error *e);
+CHECKED Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Executor **out,
+                          Error *e);
 void executor_free(Executor *executor); /* accepts NULL */
 
 /* Runs the whole request on this thread, which must be a worker. The failing statement is named in the error's text:
  * "Statement 2 failed: Already exists: …". */
-CHECKED Code exec_run(Executor *executor, const ExecRequest *request, Arena *arena, const ResultSink *sink, Error *e);
+CHECKED Code exec_run(Executor *executor, const ExecRequest *request, Arena *arena,
+                      const ResultSink *sink, Error *e);
 
 /* On a loop thread: tries to run without blocking.
  *   EXEC_ENDED   it ran (or failed: *out_code); the sink is filled
@@ -67,10 +71,12 @@ CHECKED Code exec_run(Executor *executor, const ExecRequest *request, Arena *are
 typedef enum ExecOutcome { EXEC_ENDED, EXEC_PENDING, EXEC_MOVE } ExecOutcome;
 typedef struct ExecPending ExecPending;
 typedef void ExecDone(void *context, ExecPending *pending);
-ExecOutcome exec_try(Executor *executor, const ExecRequest *request, Arena *arena, const ResultSink *sink, ExecDone *done,
-                     void *context, Code *out_code, Error *e);
+ExecOutcome exec_try(Executor *executor, const ExecRequest *request, Arena *arena,
+                     const ResultSink *sink, ExecDone *done, void *context, Code *out_code,
+                     Error *e);
 /* Loop thread, after `done`. Frees `pending`. E_CONFLICT means: run exec_run on a worker (the statement is resolved again). */
-CHECKED Code exec_finish(Executor *executor, ExecPending *pending, const ResultSink *sink, Error *e);
+CHECKED Code exec_finish(Executor *executor, ExecPending *pending, const ResultSink *sink,
+                         Error *e);
 
 /* Virtual tables (system.live …) that live elsewhere register here at start: rows are made when read. */
 typedef struct ExecView {
@@ -80,20 +86,23 @@ typedef struct ExecView {
     bool admin_only;
     /* Calls `row` for each row with column_count values. */
     CHECKED Code (*fill)(void *context, const Session *session, Arena *arena,
-                         Code (*row)(void *row_context, const Value *values, Error *e), void *row_context, Error *e);
+                         Code (*row)(void *row_context, const Value *values, Error *e),
+                         void *row_context, Error *e);
     void *context;
 } ExecView;
 void executor_add_view(Executor *executor, const ExecView *view);
 
 /* ---- accounts (used by api/ for the auth routes and WebSocket authentication); workers only where they say so ---- */
 /* Finds or makes the numeric id of a user text id (commits a record when new). Workers only. */
-CHECKED Code exec_resolve_user(Executor *executor, Slice user_id, Arena *arena, User *out, Error *e);
+CHECKED Code exec_resolve_user(Executor *executor, Slice user_id, Arena *arena, User *out,
+                               Error *e);
 /* Checks a password with lockout (5 failures: 15 minutes). E_INVALID_CREDENTIALS, E_ACCOUNT_LOCKED, E_SETUP_REQUIRED (root without a
  * password and an empty one given). Workers only: bcrypt takes a quarter of a second. */
-CHECKED Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena, User *out, Error *e);
+CHECKED Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena, User *out,
+                        Error *e);
 bool exec_needs_setup(Executor *executor);
 /* First-time setup: sets root's password and creates a dba. Workers only. */
-CHECKED Code exec_setup(Executor *executor, Slice user_id, Slice password, Slice root_password, Slice email, Arena *arena,
-                        User *out, Error *e);
+CHECKED Code exec_setup(Executor *executor, Slice user_id, Slice password, Slice root_password,
+                        Slice email, Arena *arena, User *out, Error *e);
 /* Makes root (role system) exist; sets its password when one is configured and none is stored. At start. */
 CHECKED Code exec_ensure_root(Executor *executor, Slice configured_password, Error *e);

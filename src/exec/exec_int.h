@@ -16,8 +16,8 @@
 enum {
     EXEC_VIEWS_MAX = 64,
     EXEC_CONFLICT_TRIES_MAX = 50,
-    EXEC_CLOCK_ROWS = 1000,               /* rows between two looks at the clock */
-    EXEC_CACHED_ROWS_MAX = 1000,          /* rows a loop may visit for one statement */
+    EXEC_CLOCK_ROWS = 1000,                /* rows between two looks at the clock */
+    EXEC_CACHED_ROWS_MAX = 1000,           /* rows a loop may visit for one statement */
     EXEC_CACHED_SQL_BYTES_MAX = 64 * 1024, /* longer texts are parsed by workers */
     EXEC_CACHED_INSERT_ROWS_MAX = 100,
     EXEC_NATIVE_BYTES_MAX = 64 * 1024 * 1024, /* rows kept to be sorted; above it DuckDB does it */
@@ -56,14 +56,6 @@ typedef struct Run {
     EvalContext eval;
 } Run;
 
-/* Where the rows of a SELECT go. begin() may come again: what came before is void. */
-typedef struct RowOutput {
-    void *context;
-    void (*begin)(void *context);
-    void (*columns)(void *context, const ResultColumn *columns, size_t count);
-    Code (*row)(void *context, const Value *values, Error *e);
-} RowOutput;
-
 /* ---- executor.c ---- */
 /* The partition of a table that this session reads and writes. I1. */
 Partition exec__partition(const Session *session, const Table *table);
@@ -95,8 +87,8 @@ typedef struct Prepared {
 } Prepared;
 /* Splits, parses, unwraps EXECUTE AS USER and checks the rights of every statement. On failure nothing is
  * left to release. With HOT_CACHED_ONLY it may give E_WOULD_BLOCK. */
-CHECKED Code exec__prepare(Executor *executor, const ExecRequest *request, Arena *arena, HotRead mode,
-                           Prepared **out, size_t *out_count, Error *e);
+CHECKED Code exec__prepare(Executor *executor, const ExecRequest *request, Arena *arena,
+                           HotRead mode, Prepared **out, size_t *out_count, Error *e);
 void exec__release(Prepared *prepared, size_t count);
 /* Puts "Statement 2 failed: Already exists" before the text. */
 CHECKED Code exec__name_failure(size_t index, Error *e);
@@ -147,47 +139,8 @@ CHECKED Code exec__resolve(Run *run, Resolved *out, Error *e);
 CHECKED Code exec__run_dml(Run *run, Error *e);
 void exec__end_dml(const Run *run, const Resolved *resolved);
 
-/* Runs a SELECT into the sink. */
+/* Runs a SELECT into the sink; the rest of SELECT is in exec/select.h. */
 CHECKED Code exec__run_select(Run *run, Error *e);
-/* Runs a SELECT at a view into any output. */
-CHECKED Code exec__select(Run *run, ReadView *view, const Select *select, const RowOutput *output,
-                          size_t *out_rows, Error *e);
-/* The native part: *out_handled false means that DuckDB has to do it. */
-CHECKED Code exec__select_native(Run *run, ReadView *view, const Select *select,
-                                 const RowOutput *output, size_t *out_rows, bool *out_handled,
-                                 Error *e);
-CHECKED Code exec__select_duck(Run *run, ReadView *view, const Select *select,
-                               const RowOutput *output, size_t *out_rows, Error *e);
-/* The order of a single-table SELECT without ORDER BY: the key's column when it is in the output, else BOUND_SEQ;
- * BOUND_NOT_A_COLUMN when the SELECT has an order of its own or none makes sense. */
-int32_t exec__implicit_order(const Select *select, const Schema *schema);
-
-/* Bounds that a WHERE's top ANDs put on columns; used to leave out segments. */
-typedef struct ColumnBounds {
-    const Column *column;
-    bool has_min, has_max;
-    Value min, max; /* inclusive */
-} ColumnBounds;
-typedef struct Pruning {
-    uint64_t seq_min, seq_max;
-    ColumnBounds *bounds;
-    size_t bound_count;
-} Pruning;
-/* What `where` (may be NULL or not native) says about one table. */
-CHECKED Code exec__pruning(const Run *run, const BindContext *bind, const Expr *where, Pruning *out,
-                           Error *e);
-/* What a statement reads of one table. */
-typedef struct ScanScope {
-    ReadView *view;
-    const Table *table;
-    Partition partition;
-    const BindContext *bind; /* with the table's schema */
-    const Expr *where;
-} ScanScope;
-/* Whether segments may hold rows that the WHERE wants. */
-CHECKED Code exec__needs_cold(const Run *run, const ScanScope *scope, bool *out, Error *e);
-struct SegmentEntry;
-bool exec__may_contain(const Pruning *pruning, const struct SegmentEntry *entry);
 
 /* ---- views.c ---- */
 void exec__add_builtin_views(Executor *executor);
@@ -200,7 +153,8 @@ const Schema *exec__view_schema(const ExecView *view, Arena *arena);
 /* How a column's default is shown: "NOW()", "'x'", NULL for none. */
 Value exec__default_text(const Column *column, Arena *arena);
 
-CHECKED Code exec__run_admin(Run *run, Error *e);   /* flush, compact, kill, show, describe, subscribe */
+CHECKED Code exec__run_admin(Run *run,
+                             Error *e); /* flush, compact, kill, show, describe, subscribe */
 CHECKED Code exec__run_account(Run *run, Error *e); /* CREATE, ALTER, DROP USER */
 /* A user record, deleted ones too; E_NOT_FOUND without text. */
 CHECKED Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *arena,

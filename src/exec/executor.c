@@ -14,7 +14,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Executor **out, Error *e)
+Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Executor **out,
+                  Error *e)
 {
     if (options->result_rows_max == 0)
         return fail(e, E_CONFIG, "the limit of result rows must not be 0");
@@ -160,9 +161,14 @@ Code exec__new_id(void *context, DefaultKind kind, Arena *arena, Value *out, Err
     case DEFAULT_SNOWFLAKE_ID:
         *out = value_integer(TYPE_BIGINT, (int64_t)database_next_id(db));
         return OK;
-    case DEFAULT_UUID_V7: *out = value_text(uuid_v7(arena)); return OK;
-    case DEFAULT_ULID: *out = value_text(ulid(arena)); return OK;
-    default: return fail(e, E_INTERNAL, "no such id generator");
+    case DEFAULT_UUID_V7:
+        *out = value_text(uuid_v7(arena));
+        return OK;
+    case DEFAULT_ULID:
+        *out = value_text(ulid(arena));
+        return OK;
+    default:
+        return fail(e, E_INTERNAL, "no such id generator");
     }
 }
 
@@ -202,9 +208,12 @@ static bool takes_parameters(const Statement *statement)
     case STATEMENT_INSERT:
     case STATEMENT_UPDATE:
     case STATEMENT_DELETE:
-    case STATEMENT_SELECT: return true;
-    case STATEMENT_EXECUTE_AS: return takes_parameters(statement->execute_as.statement);
-    default: return false;
+    case STATEMENT_SELECT:
+        return true;
+    case STATEMENT_EXECUTE_AS:
+        return takes_parameters(statement->execute_as.statement);
+    default:
+        return false;
     }
 }
 
@@ -223,8 +232,8 @@ static Code check_parameters(const ExecRequest *request, size_t statement_count,
         if (!value->is_null && value->type == TYPE_TEXT &&
             value->bytes.size > SQL_PARAMETER_BYTES_MAX)
             return fail(e, E_INVALID_PARAMETER,
-                        "Parameter size exceeded: $%zu has %zu bytes, at most %d are allowed", i + 1,
-                        value->bytes.size, SQL_PARAMETER_BYTES_MAX);
+                        "Parameter size exceeded: $%zu has %zu bytes, at most %d are allowed",
+                        i + 1, value->bytes.size, SQL_PARAMETER_BYTES_MAX);
     }
     return OK;
 }
@@ -330,8 +339,12 @@ Code exec__prepare(Executor *executor, const ExecRequest *request, Arena *arena,
         request->timeout_ms ? clock_monotonic_us() + (int64_t)request->timeout_ms * 1000 : 0;
     Prepared *prepared = arena_new_array(arena, Prepared, count);
     for (size_t i = 0; i < count; i++) {
-        prepared[i].run = (Run){.executor = executor, .request = request, .session = request->session,
-                                .index = i, .arena = arena, .mode = mode,
+        prepared[i].run = (Run){.executor = executor,
+                                .request = request,
+                                .session = request->session,
+                                .index = i,
+                                .arena = arena,
+                                .mode = mode,
                                 .deadline_us = deadline_us};
         Code code = prepare_one(executor, &pieces[i], &prepared[i], e);
         if (code != OK) {
@@ -372,25 +385,34 @@ Code exec__run_statement(Run *run, Error *e)
 {
     run->eval.now_us = clock_wall_us();
     switch (run->statement->kind) {
-    case STATEMENT_SELECT: return exec__run_select(run, e);
+    case STATEMENT_SELECT:
+        return exec__run_select(run, e);
     case STATEMENT_INSERT:
     case STATEMENT_UPDATE:
-    case STATEMENT_DELETE: return exec__run_dml(run, e);
-    case STATEMENT_CREATE_NAMESPACE: return exec__create_namespace(run, e);
-    case STATEMENT_DROP_NAMESPACE: return exec__drop_namespace(run, e);
-    case STATEMENT_USE_NAMESPACE: return use_namespace(run, e);
-    case STATEMENT_CREATE_TABLE: return exec__create_table(run, e);
-    case STATEMENT_DROP_TABLE: return exec__drop_table(run, e);
+    case STATEMENT_DELETE:
+        return exec__run_dml(run, e);
+    case STATEMENT_CREATE_NAMESPACE:
+        return exec__create_namespace(run, e);
+    case STATEMENT_DROP_NAMESPACE:
+        return exec__drop_namespace(run, e);
+    case STATEMENT_USE_NAMESPACE:
+        return use_namespace(run, e);
+    case STATEMENT_CREATE_TABLE:
+        return exec__create_table(run, e);
+    case STATEMENT_DROP_TABLE:
+        return exec__drop_table(run, e);
     case STATEMENT_CREATE_USER:
     case STATEMENT_ALTER_USER:
-    case STATEMENT_DROP_USER: return exec__run_account(run, e);
+    case STATEMENT_DROP_USER:
+        return exec__run_account(run, e);
     case STATEMENT_SHOW_NAMESPACES:
     case STATEMENT_SHOW_TABLES:
     case STATEMENT_DESCRIBE_TABLE:
     case STATEMENT_FLUSH_TABLE:
     case STATEMENT_FLUSH_ALL:
     case STATEMENT_KILL_JOB:
-    case STATEMENT_SUBSCRIBE: return exec__run_admin(run, e);
+    case STATEMENT_SUBSCRIBE:
+        return exec__run_admin(run, e);
     case STATEMENT_EXECUTE_AS: /* unwrapped by exec__prepare */
     case STATEMENT_COMPACT_TABLE:
     case STATEMENT_COMPACT_ALL:
@@ -398,7 +420,8 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_BEGIN:
     case STATEMENT_COMMIT:
     case STATEMENT_ROLLBACK:
-    case STATEMENT_EXPLAIN: break;
+    case STATEMENT_EXPLAIN:
+        break;
     }
     return unsupported(run, e);
 }

@@ -13,11 +13,11 @@
 
 /* A write that waits. Made on the loop, filled by the committer, freed on the loop. */
 struct ExecPending {
-    Run run;          /* for the end: session, arena, index */
+    Run run; /* for the end: session, arena, index */
     Resolved resolved;
     ExecDone *done;
     void *context;
-    Code code;        /* what the committer said; published by calling `done` */
+    Code code; /* what the committer said; published by calling `done` */
     Error error;
 };
 
@@ -25,13 +25,16 @@ static bool is_short(const Run *run)
 {
     const Statement *statement = run->statement;
     switch (statement->kind) {
-    case STATEMENT_SELECT: return sql_select_is_native(statement->select);
+    case STATEMENT_SELECT:
+        return sql_select_is_native(statement->select);
     case STATEMENT_INSERT:
         return !statement->insert.select &&
                statement->insert.row_count <= EXEC_CACHED_INSERT_ROWS_MAX;
     case STATEMENT_UPDATE:
-    case STATEMENT_DELETE: return true; /* those that are not short run into E_WOULD_BLOCK */
-    default: return false;
+    case STATEMENT_DELETE:
+        return true; /* those that are not short run into E_WOULD_BLOCK */
+    default:
+        return false;
     }
 }
 
@@ -123,7 +126,8 @@ static Code try_request(Attempt *attempt, Error *e)
 }
 
 ExecOutcome exec_try(Executor *executor, const ExecRequest *request, Arena *arena,
-                     const ResultSink *sink, ExecDone *done, void *context, Code *out_code, Error *e)
+                     const ResultSink *sink, ExecDone *done, void *context, Code *out_code,
+                     Error *e)
 {
     Attempt attempt = {executor, request, arena, sink, done, context, false};
     Error local = {0};

@@ -18,8 +18,8 @@ typedef struct Inserter {
     const Insert *insert;
     int32_t *columns; /* which table column each given value is for */
     size_t width;
-    bool *is_given;   /* by table column */
-    Map *keys;        /* of this statement */
+    bool *is_given; /* by table column */
+    Map *keys;      /* of this statement */
     size_t rows;
     size_t result_width; /* INSERT … SELECT */
     Value *selected;     /* rows of the SELECT, one after the other */
@@ -93,7 +93,8 @@ static Code check_key(Inserter *in, Error *e)
         return key_violation(in, "appears multiple times in the insert batch for", e);
     Version version = {0};
     Error lookup = {0};
-    Code code = view_find(dml->view, dml->table, dml->partition, key, dml->scratch, &version, &lookup);
+    Code code =
+        view_find(dml->view, dml->table, dml->partition, key, dml->scratch, &version, &lookup);
     if (code == E_NOT_FOUND)
         return OK;
     if (code == OK)
@@ -138,8 +139,8 @@ static Code insert_values(Inserter *in, Error *e)
             BoundExpr *bound = NULL;
             TRY(sql_bind_assignment(&bind, insert->values[row * insert->width + i], column,
                                     dml->scratch, &bound, e));
-            TRY(sql_eval(bound, NULL, &dml->run->eval, dml->scratch,
-                         &dml->values[in->columns[i]], e));
+            TRY(sql_eval(bound, NULL, &dml->run->eval, dml->scratch, &dml->values[in->columns[i]],
+                         e));
         }
         TRY(add_row(in, e));
     }

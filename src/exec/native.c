@@ -9,7 +9,7 @@
  *   emits         when the source's order is the one asked for; stops at LIMIT
  *   keeps         otherwise, all rows or the best LIMIT + OFFSET of them in a heap, emitted at the end
  */
-#include "exec/exec_int.h"
+#include "exec/select.h"
 
 #include "data/row.h"
 #include "sql/sql.h"
@@ -33,16 +33,16 @@ typedef struct Native {
     ReadView *view;
     const Select *select;
     const RowOutput *output;
-    Table *table;             /* a reference; NULL for views and without FROM */
+    Table *table; /* a reference; NULL for views and without FROM */
     Partition partition;
-    const ExecView *sysview;  /* or NULL */
-    const Schema *schema;     /* NULL without FROM */
+    const ExecView *sysview; /* or NULL */
+    const Schema *schema;    /* NULL without FROM */
     BindContext bind;
     BoundExpr *where;
     KeyCondition key;
     Value *key_list;
     size_t key_count;
-    bool by_key;              /* the source is key_list */
+    bool by_key; /* the source is key_list */
     BoundExpr **items;
     ResultColumn *columns;
     size_t item_count;
@@ -51,13 +51,13 @@ typedef struct Native {
     bool counts, direct, descending, has_limit;
     uint64_t limit, skip;
     /* what happened so far */
-    Arena *scratch;           /* of one row */
-    Arena *keep;              /* of the kept rows */
+    Arena *scratch; /* of one row */
+    Arena *keep;    /* of the kept rows */
     Value *row_values, *out_values, *order_values;
     KeptRow *kept;
     size_t kept_count, kept_capacity;
     uint64_t visited, matched, emitted;
-    bool stopped;             /* LIMIT is reached */
+    bool stopped; /* LIMIT is reached */
     bool over_budget;
 } Native;
 
@@ -188,7 +188,8 @@ static Code bind_order_item(Native *n, const OrderItem *item, BoundExpr **out, E
     }
     if (expr->kind == EXPR_LITERAL)
         return fail(e, E_INVALID_SQL, "ORDER BY a constant has no effect");
-    for (size_t i = 0; expr->kind == EXPR_COLUMN && !expr->column.table.size && i < n->item_count; i++)
+    for (size_t i = 0; expr->kind == EXPR_COLUMN && !expr->column.table.size && i < n->item_count;
+         i++)
         if (slice_equal_ignoring_case(n->columns[i].name, expr->column.name)) {
             *out = n->items[i];
             return OK;
@@ -199,8 +200,8 @@ static Code bind_order_item(Native *n, const OrderItem *item, BoundExpr **out, E
 static Code bind_order(Native *n, Error *e)
 {
     const Select *select = n->select;
-    int32_t implicit = n->table && !n->counts ? exec__implicit_order(select, n->schema)
-                                              : BOUND_NOT_A_COLUMN;
+    int32_t implicit =
+        n->table && !n->counts ? exec__implicit_order(select, n->schema) : BOUND_NOT_A_COLUMN;
     n->order = arena_new_array(n->run->arena, OrderKey, select->order_count + 1);
     for (uint32_t i = 0; !n->counts && i < select->order_count; i++) {
         OrderKey *key = &n->order[n->order_count++];
@@ -214,8 +215,7 @@ static Code bind_order(Native *n, Error *e)
             expr.column.name = n->schema->columns[implicit].name;
         TRY(sql_bind(&n->bind, &expr, n->run->arena, &n->order[n->order_count++].expr, e));
     }
-    bool by_seq = n->order_count > 0 && n->table &&
-                  sql_bound_column(n->order[0].expr) == BOUND_SEQ;
+    bool by_seq = n->order_count > 0 && n->table && sql_bound_column(n->order[0].expr) == BOUND_SEQ;
     bool one_row = n->by_key && n->key_count <= 1;
     n->direct = n->order_count == 0 || one_row || (by_seq && !n->by_key);
     n->descending = by_seq && n->order[0].descending;
@@ -227,8 +227,8 @@ static void choose_source(Native *n)
     n->key = sql_key_condition(n->where, n->schema ? n->schema->key_index : -1);
     if (!n->table || n->table->kind == TABLE_STREAM || n->schema->key_index < 0)
         return;
-    n->by_key = sql_key_list(n->where, n->schema->key_index, n->run->arena, &n->key_list,
-                             &n->key_count);
+    n->by_key =
+        sql_key_list(n->where, n->schema->key_index, n->run->arena, &n->key_list, &n->key_count);
 }
 
 static bool is_mixed_count(const Native *n, bool *out_counts)
@@ -415,8 +415,8 @@ static Code visit_key(Native *n, const Value *value, Error *e)
     if (key_encode(value, &key, &ignored) != OK)
         return OK; /* longer than any key: no row has it */
     Version version = {0};
-    Code code = view_find(n->view, n->table, n->partition, buffer_slice(&key), n->run->arena,
-                          &version, e);
+    Code code =
+        view_find(n->view, n->table, n->partition, buffer_slice(&key), n->run->arena, &version, e);
     if (code == E_NOT_FOUND)
         return OK;
     TRY(code);
@@ -462,7 +462,8 @@ static Code view_row(void *context, const Value *values, Error *e)
 
 static Code scan_view(Native *n, Error *e)
 {
-    Code code = n->sysview->fill(n->sysview->context, &n->run->session, n->run->arena, view_row, n, e);
+    Code code =
+        n->sysview->fill(n->sysview->context, &n->run->session, n->run->arena, view_row, n, e);
     return n->stopped ? OK : code;
 }
 

@@ -28,9 +28,9 @@ typedef struct Entry {
 struct PlanCache {
     Mutex lock;
     size_t plans_max;
-    Map *entries;            /* text -> Entry; guarded by lock, as all below */
+    Map *entries; /* text -> Entry; guarded by lock, as all below */
     Entry *newest, *oldest;
-    uint32_t *seen;          /* hashes of texts that came once */
+    uint32_t *seen; /* hashes of texts that came once */
 };
 
 PlanCache *exec__plans_new(size_t plans_max)

@@ -6,7 +6,7 @@
  *
  * Nothing here can make a statement fail: a constant that does not evaluate says nothing.
  */
-#include "exec/exec_int.h"
+#include "exec/select.h"
 
 #include "cold/cold.h"
 #include "sql/sql.h"
@@ -40,7 +40,8 @@ static bool constant_of(const Pruner *p, const Expr *expr, const Column *column,
     BoundExpr *bound = NULL;
     Value value = {0};
     if (sql_bind(&bind, expr, p->run->arena, &bound, &ignored) != OK || !sql_bound_is_pure(bound) ||
-        sql_eval(bound, NULL, &p->run->eval, p->run->arena, &value, &ignored) != OK || value.is_null)
+        sql_eval(bound, NULL, &p->run->eval, p->run->arena, &value, &ignored) != OK ||
+        value.is_null)
         return false;
     if (value.type == TYPE_TEXT && !type_is_text(column->type))
         return value_cast(&value, column->type, "column", p->run->arena, out, &ignored) == OK &&
@@ -143,7 +144,8 @@ static void add(Pruner *p, const Expr *expr)
     }
 }
 
-Code exec__pruning(const Run *run, const BindContext *bind, const Expr *where, Pruning *out, Error *e)
+Code exec__pruning(const Run *run, const BindContext *bind, const Expr *where, Pruning *out,
+                   Error *e)
 {
     *out = (Pruning){.seq_max = UINT64_MAX};
     if (!where)

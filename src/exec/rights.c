@@ -14,8 +14,7 @@ typedef struct Rule {
     const char *denied; /* the sentence; NULL: "Insufficient privileges" */
 } Rule;
 
-#define ADMIN_NAMESPACE \
-    "Admin privileges (DBA or System role) required for namespace operations"
+#define ADMIN_NAMESPACE "Admin privileges (DBA or System role) required for namespace operations"
 
 static const Rule rules[] = {
     {STATEMENT_CREATE_NAMESPACE, ROLE_DBA, ADMIN_NAMESPACE},
@@ -58,11 +57,16 @@ bool exec__may_create_table(Role role, TableKind kind)
 bool exec__may_impersonate(Role role, Role target, bool is_self)
 {
     switch (role) {
-    case ROLE_SYSTEM: return true;
-    case ROLE_DBA: return target != ROLE_SYSTEM;
-    case ROLE_SERVICE: return target == ROLE_SERVICE || target == ROLE_USER;
-    case ROLE_USER: return is_self;
-    case ROLE_ANONYMOUS: break;
+    case ROLE_SYSTEM:
+        return true;
+    case ROLE_DBA:
+        return target != ROLE_SYSTEM;
+    case ROLE_SERVICE:
+        return target == ROLE_SERVICE || target == ROLE_USER;
+    case ROLE_USER:
+        return is_self;
+    case ROLE_ANONYMOUS:
+        break;
     }
     return false;
 }
@@ -74,10 +78,13 @@ bool exec__may_access(Role role, TableKind kind, AccessLevel level, Access acces
     if (kind != TABLE_SHARED)
         return true; /* the partition is the session's own */
     switch (level) {
-    case ACCESS_PUBLIC: return role >= ROLE_SERVICE || access == ACCESS_READ;
+    case ACCESS_PUBLIC:
+        return role >= ROLE_SERVICE || access == ACCESS_READ;
     case ACCESS_PRIVATE:
-    case ACCESS_RESTRICTED: return role >= ROLE_SERVICE;
-    case ACCESS_DBA: return role >= ROLE_DBA;
+    case ACCESS_RESTRICTED:
+        return role >= ROLE_SERVICE;
+    case ACCESS_DBA:
+        return role >= ROLE_DBA;
     }
     return false;
 }
@@ -85,14 +92,18 @@ bool exec__may_access(Role role, TableKind kind, AccessLevel level, Access acces
 TableKind exec__table_kind(const Session *session, const CreateTable *create)
 {
     switch (create->options.kind) {
-    case SQL_TABLE_USER: return TABLE_USER;
-    case SQL_TABLE_SHARED: return TABLE_SHARED;
-    case SQL_TABLE_STREAM: return TABLE_STREAM;
-    case SQL_TABLE_UNSET: break;
+    case SQL_TABLE_USER:
+        return TABLE_USER;
+    case SQL_TABLE_SHARED:
+        return TABLE_SHARED;
+    case SQL_TABLE_STREAM:
+        return TABLE_STREAM;
+    case SQL_TABLE_UNSET:
+        break;
     }
     /* SHARED is the default, but in a namespace named like themselves people get tables of their own. */
-    Slice name = create->table.namespace_name.size ? create->table.namespace_name
-                                                   : session->namespace_name;
+    Slice name =
+        create->table.namespace_name.size ? create->table.namespace_name : session->namespace_name;
     bool own = slice_equal_ignoring_case(name, session->user_id) &&
                (session->role == ROLE_USER || session->role == ROLE_SERVICE);
     return own ? TABLE_USER : TABLE_SHARED;

@@ -3,7 +3,7 @@
  * A SELECT goes to the native executor when that can answer it, else to DuckDB, both at the same
  * view. What is common to both stands here: the sink as an output, the row limit, the implicit order.
  */
-#include "exec/exec_int.h"
+#include "exec/select.h"
 
 #include "sql/sql.h"
 

@@ -12,7 +12,10 @@
 
 #include <inttypes.h>
 
-#define COLUMN(name_, type_) {.name = {(name_), sizeof(name_) - 1}, .type = (type_)}
+#define COLUMN(name_, type_)                                  \
+    {                                                         \
+        .name = {(name_), sizeof(name_) - 1}, .type = (type_) \
+    }
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 enum { USERS_PAGE = 1000 };
@@ -56,13 +59,20 @@ static Value number(int64_t v)
 Value exec__default_text(const Column *column, Arena *arena)
 {
     switch (column->default_kind) {
-    case DEFAULT_NONE: return value_null(TYPE_TEXT);
-    case DEFAULT_NOW: return text("NOW()");
-    case DEFAULT_SNOWFLAKE_ID: return text("SNOWFLAKE_ID()");
-    case DEFAULT_UUID_V7: return text("UUID_V7()");
-    case DEFAULT_ULID: return text("ULID()");
-    case DEFAULT_CURRENT_USER: return text("CURRENT_USER()");
-    case DEFAULT_LITERAL: break;
+    case DEFAULT_NONE:
+        return value_null(TYPE_TEXT);
+    case DEFAULT_NOW:
+        return text("NOW()");
+    case DEFAULT_SNOWFLAKE_ID:
+        return text("SNOWFLAKE_ID()");
+    case DEFAULT_UUID_V7:
+        return text("UUID_V7()");
+    case DEFAULT_ULID:
+        return text("ULID()");
+    case DEFAULT_CURRENT_USER:
+        return text("CURRENT_USER()");
+    case DEFAULT_LITERAL:
+        break;
     }
     if (column->default_value.is_null)
         return text("NULL");
@@ -98,8 +108,8 @@ static Slice table_id(const Table *table, Arena *arena)
 static Slice options_json(const Table *table, Arena *arena)
 {
     CLEANUP(buffer_done) Buffer out = {0};
-    buffer_printf(&out, "{\"table_type\":\"%s\",\"durability\":\"%s\"", table_kind_name(table->kind),
-                  table->durable ? "sync" : "async");
+    buffer_printf(&out, "{\"table_type\":\"%s\",\"durability\":\"%s\"",
+                  table_kind_name(table->kind), table->durable ? "sync" : "async");
     if (table->kind == TABLE_SHARED)
         buffer_printf(&out, ",\"access_level\":\"%s\"", access_level_name(table->access));
     if (table->ttl_s)
@@ -139,7 +149,7 @@ static Slice columns_json(const Schema *schema, Arena *arena)
 /* ---- system.namespaces ---- */
 
 static const ResultColumn namespaces_columns[] = {
-    COLUMN("namespace_id", TYPE_TEXT), COLUMN("name", TYPE_TEXT),
+    COLUMN("namespace_id", TYPE_TEXT),    COLUMN("name", TYPE_TEXT),
     COLUMN("created_at", TYPE_TIMESTAMP), COLUMN("options", TYPE_JSON),
     COLUMN("table_count", TYPE_INT),
 };
@@ -158,8 +168,11 @@ static Code fill_namespaces(const Filler *filler, Error *e)
         for (size_t k = 0; k < table_count; k++)
             in_it += slice_equal_ignoring_case(tables[k]->namespace_name, namespaces[i].name);
         Value values[] = {
-            value_text(namespaces[i].name), value_text(namespaces[i].name),
-            time_or_null(namespaces[i].created_at_us), json(SLICE("{}")), number(in_it),
+            value_text(namespaces[i].name),
+            value_text(namespaces[i].name),
+            time_or_null(namespaces[i].created_at_us),
+            json(SLICE("{}")),
+            number(in_it),
         };
         code = filler->row(filler->context, values, e);
     }
@@ -171,20 +184,24 @@ static Code fill_namespaces(const Filler *filler, Error *e)
 /* ---- system.tables, system.schemas ---- */
 
 static const ResultColumn tables_columns[] = {
-    COLUMN("namespace_id", TYPE_TEXT), COLUMN("table_name", TYPE_TEXT),
-    COLUMN("table_type", TYPE_TEXT), COLUMN("storage_id", TYPE_TEXT),
-    COLUMN("version", TYPE_INT), COLUMN("options", TYPE_JSON),
-    COLUMN("comment", TYPE_TEXT), COLUMN("updated_at", TYPE_TIMESTAMP),
+    COLUMN("namespace_id", TYPE_TEXT),    COLUMN("table_name", TYPE_TEXT),
+    COLUMN("table_type", TYPE_TEXT),      COLUMN("storage_id", TYPE_TEXT),
+    COLUMN("version", TYPE_INT),          COLUMN("options", TYPE_JSON),
+    COLUMN("comment", TYPE_TEXT),         COLUMN("updated_at", TYPE_TIMESTAMP),
     COLUMN("created_at", TYPE_TIMESTAMP),
 };
 
 static Code tables_row(const Filler *filler, const Table *table, Error *e)
 {
     Value values[] = {
-        value_text(table->namespace_name), value_text(table->name),
-        text(table_kind_name(table->kind)), text("local"),
-        number(table->schema->version), json(options_json(table, filler->arena)),
-        value_null(TYPE_TEXT), time_or_null(table->updated_at_us),
+        value_text(table->namespace_name),
+        value_text(table->name),
+        text(table_kind_name(table->kind)),
+        text("local"),
+        number(table->schema->version),
+        json(options_json(table, filler->arena)),
+        value_null(TYPE_TEXT),
+        time_or_null(table->updated_at_us),
         time_or_null(table->created_at_us),
     };
     return filler->row(filler->context, values, e);
@@ -196,26 +213,33 @@ static Code fill_tables(const Filler *filler, Error *e)
 }
 
 static const ResultColumn schemas_columns[] = {
-    COLUMN("table_id", TYPE_TEXT), COLUMN("table_name", TYPE_TEXT),
-    COLUMN("namespace_id", TYPE_TEXT), COLUMN("table_type", TYPE_TEXT),
+    COLUMN("table_id", TYPE_TEXT),        COLUMN("table_name", TYPE_TEXT),
+    COLUMN("namespace_id", TYPE_TEXT),    COLUMN("table_type", TYPE_TEXT),
     COLUMN("created_at", TYPE_TIMESTAMP), COLUMN("schema_version", TYPE_INT),
-    COLUMN("columns", TYPE_JSON), COLUMN("table_comment", TYPE_TEXT),
+    COLUMN("columns", TYPE_JSON),         COLUMN("table_comment", TYPE_TEXT),
     COLUMN("updated_at", TYPE_TIMESTAMP), COLUMN("options", TYPE_JSON),
-    COLUMN("access_level", TYPE_TEXT), COLUMN("is_latest", TYPE_BOOLEAN),
-    COLUMN("storage_id", TYPE_TEXT), COLUMN("use_user_storage", TYPE_BOOLEAN),
+    COLUMN("access_level", TYPE_TEXT),    COLUMN("is_latest", TYPE_BOOLEAN),
+    COLUMN("storage_id", TYPE_TEXT),      COLUMN("use_user_storage", TYPE_BOOLEAN),
 };
 
 static Code schemas_row(const Filler *filler, const Table *table, Error *e)
 {
     bool shared = table->kind == TABLE_SHARED;
     Value values[] = {
-        value_text(table_id(table, filler->arena)), value_text(table->name),
-        value_text(table->namespace_name), text(table_kind_name(table->kind)),
-        time_or_null(table->created_at_us), number(table->schema->version),
-        json(columns_json(table->schema, filler->arena)), value_null(TYPE_TEXT),
-        time_or_null(table->updated_at_us), json(options_json(table, filler->arena)),
+        value_text(table_id(table, filler->arena)),
+        value_text(table->name),
+        value_text(table->namespace_name),
+        text(table_kind_name(table->kind)),
+        time_or_null(table->created_at_us),
+        number(table->schema->version),
+        json(columns_json(table->schema, filler->arena)),
+        value_null(TYPE_TEXT),
+        time_or_null(table->updated_at_us),
+        json(options_json(table, filler->arena)),
         shared ? text(access_level_name(table->access)) : value_null(TYPE_TEXT),
-        value_boolean(true), text("local"), value_boolean(false),
+        value_boolean(true),
+        text("local"),
+        value_boolean(false),
     };
     return filler->row(filler->context, values, e);
 }
@@ -228,11 +252,11 @@ static Code fill_schemas(const Filler *filler, Error *e)
 /* ---- system.columns ---- */
 
 static const ResultColumn columns_columns[] = {
-    COLUMN("namespace_id", TYPE_TEXT), COLUMN("table_name", TYPE_TEXT),
-    COLUMN("version", TYPE_INT), COLUMN("column_id", TYPE_BIGINT),
-    COLUMN("column_name", TYPE_TEXT), COLUMN("comment", TYPE_TEXT),
-    COLUMN("data_type", TYPE_TEXT), COLUMN("default_value", TYPE_TEXT),
-    COLUMN("ordinal", TYPE_INT), COLUMN("nullable", TYPE_BOOLEAN),
+    COLUMN("namespace_id", TYPE_TEXT),   COLUMN("table_name", TYPE_TEXT),
+    COLUMN("version", TYPE_INT),         COLUMN("column_id", TYPE_BIGINT),
+    COLUMN("column_name", TYPE_TEXT),    COLUMN("comment", TYPE_TEXT),
+    COLUMN("data_type", TYPE_TEXT),      COLUMN("default_value", TYPE_TEXT),
+    COLUMN("ordinal", TYPE_INT),         COLUMN("nullable", TYPE_BOOLEAN),
     COLUMN("primary_key", TYPE_BOOLEAN), COLUMN("primary_key_pos", TYPE_INT),
 };
 
@@ -241,11 +265,16 @@ static Code columns_rows(const Filler *filler, const Table *table, Error *e)
     for (uint32_t i = 0; i < table->schema->column_count; i++) {
         const Column *column = &table->schema->columns[i];
         Value values[] = {
-            value_text(table->namespace_name), value_text(table->name),
-            number(table->schema->version), value_integer(TYPE_BIGINT, column->field_id),
-            value_text(column->name), value_null(TYPE_TEXT),
-            text(type_info(column->type)->name), exec__default_text(column, filler->arena),
-            number(i + 1), value_boolean(!column->not_null),
+            value_text(table->namespace_name),
+            value_text(table->name),
+            number(table->schema->version),
+            value_integer(TYPE_BIGINT, column->field_id),
+            value_text(column->name),
+            value_null(TYPE_TEXT),
+            text(type_info(column->type)->name),
+            exec__default_text(column, filler->arena),
+            number(i + 1),
+            value_boolean(!column->not_null),
             value_boolean(column->primary_key),
             column->primary_key ? number(1) : value_null(TYPE_INT),
         };
@@ -262,13 +291,20 @@ static Code fill_columns(const Filler *filler, Error *e)
 /* ---- system.users ---- */
 
 static const ResultColumn users_columns[] = {
-    COLUMN("user_id", TYPE_TEXT), COLUMN("password_hash", TYPE_TEXT),
-    COLUMN("role", TYPE_TEXT), COLUMN("email", TYPE_TEXT),
-    COLUMN("auth_type", TYPE_TEXT), COLUMN("auth_data", TYPE_JSON),
-    COLUMN("storage_mode", TYPE_TEXT), COLUMN("storage_id", TYPE_TEXT),
-    COLUMN("failed_login_attempts", TYPE_INT), COLUMN("locked_until", TYPE_TIMESTAMP),
-    COLUMN("last_login_at", TYPE_TIMESTAMP), COLUMN("created_at", TYPE_TIMESTAMP),
-    COLUMN("updated_at", TYPE_TIMESTAMP), COLUMN("last_seen", TYPE_TIMESTAMP),
+    COLUMN("user_id", TYPE_TEXT),
+    COLUMN("password_hash", TYPE_TEXT),
+    COLUMN("role", TYPE_TEXT),
+    COLUMN("email", TYPE_TEXT),
+    COLUMN("auth_type", TYPE_TEXT),
+    COLUMN("auth_data", TYPE_JSON),
+    COLUMN("storage_mode", TYPE_TEXT),
+    COLUMN("storage_id", TYPE_TEXT),
+    COLUMN("failed_login_attempts", TYPE_INT),
+    COLUMN("locked_until", TYPE_TIMESTAMP),
+    COLUMN("last_login_at", TYPE_TIMESTAMP),
+    COLUMN("created_at", TYPE_TIMESTAMP),
+    COLUMN("updated_at", TYPE_TIMESTAMP),
+    COLUMN("last_seen", TYPE_TIMESTAMP),
     COLUMN("deleted_at", TYPE_TIMESTAMP),
 };
 
@@ -277,12 +313,18 @@ static Code users_row(const Filler *filler, const User *user, Error *e)
     Value values[] = {
         value_text(user->user_id),
         user->password_hash.size ? text("***") : value_null(TYPE_TEXT),
-        text(role_name(user->role)), text_or_null(user->email),
-        text_or_null(user->auth_type), value_null(TYPE_JSON),
-        text("table"), value_null(TYPE_TEXT),
-        number(user->failed_logins), time_or_null(user->locked_until_us),
-        time_or_null(user->last_login_us), time_or_null(user->created_at_us),
-        time_or_null(user->updated_at_us), value_null(TYPE_TIMESTAMP),
+        text(role_name(user->role)),
+        text_or_null(user->email),
+        text_or_null(user->auth_type),
+        value_null(TYPE_JSON),
+        text("table"),
+        value_null(TYPE_TEXT),
+        number(user->failed_logins),
+        time_or_null(user->locked_until_us),
+        time_or_null(user->last_login_us),
+        time_or_null(user->created_at_us),
+        time_or_null(user->updated_at_us),
+        value_null(TYPE_TIMESTAMP),
         time_or_null(user->deleted_at_us),
     };
     return filler->row(filler->context, values, e);
@@ -313,16 +355,16 @@ static Code fill_users(const Filler *filler, Error *e)
 /* ---- system.jobs ---- */
 
 static const ResultColumn jobs_columns[] = {
-    COLUMN("job_id", TYPE_TEXT), COLUMN("job_type", TYPE_TEXT),
-    COLUMN("status", TYPE_TEXT), COLUMN("leader_status", TYPE_TEXT),
-    COLUMN("parameters", TYPE_JSON), COLUMN("message", TYPE_TEXT),
+    COLUMN("job_id", TYPE_TEXT),          COLUMN("job_type", TYPE_TEXT),
+    COLUMN("status", TYPE_TEXT),          COLUMN("leader_status", TYPE_TEXT),
+    COLUMN("parameters", TYPE_JSON),      COLUMN("message", TYPE_TEXT),
     COLUMN("exception_trace", TYPE_TEXT), COLUMN("idempotency_key", TYPE_TEXT),
-    COLUMN("queue", TYPE_TEXT), COLUMN("priority", TYPE_INT),
+    COLUMN("queue", TYPE_TEXT),           COLUMN("priority", TYPE_INT),
     COLUMN("retry_count", TYPE_SMALLINT), COLUMN("max_retries", TYPE_SMALLINT),
-    COLUMN("memory_used", TYPE_BIGINT), COLUMN("cpu_used", TYPE_BIGINT),
+    COLUMN("memory_used", TYPE_BIGINT),   COLUMN("cpu_used", TYPE_BIGINT),
     COLUMN("created_at", TYPE_TIMESTAMP), COLUMN("updated_at", TYPE_TIMESTAMP),
     COLUMN("started_at", TYPE_TIMESTAMP), COLUMN("finished_at", TYPE_TIMESTAMP),
-    COLUMN("node_id", TYPE_BIGINT), COLUMN("leader_node_id", TYPE_BIGINT),
+    COLUMN("node_id", TYPE_BIGINT),       COLUMN("leader_node_id", TYPE_BIGINT),
 };
 
 static Code jobs_row(const Filler *filler, const JobInfo *job, Error *e)
@@ -331,16 +373,25 @@ static Code jobs_row(const Filler *filler, const JobInfo *job, Error *e)
                       : job->started_at_us ? job->started_at_us
                                            : job->created_at_us;
     Value values[] = {
-        text(job->id), text(job->type),
-        text(job_status_name(job->status)), value_null(TYPE_TEXT),
+        text(job->id),
+        text(job->type),
+        text(job_status_name(job->status)),
+        value_null(TYPE_TEXT),
         job->parameters.size ? json(job->parameters) : value_null(TYPE_JSON),
-        text_or_null(job->message), value_null(TYPE_TEXT),
-        value_null(TYPE_TEXT), value_null(TYPE_TEXT),
-        value_null(TYPE_INT), value_integer(TYPE_SMALLINT, 0),
-        value_integer(TYPE_SMALLINT, 0), value_null(TYPE_BIGINT),
-        value_null(TYPE_BIGINT), time_or_null(job->created_at_us),
-        time_or_null(updated), time_or_null(job->started_at_us),
-        time_or_null(job->finished_at_us), value_integer(TYPE_BIGINT, 0),
+        text_or_null(job->message),
+        value_null(TYPE_TEXT),
+        value_null(TYPE_TEXT),
+        value_null(TYPE_TEXT),
+        value_null(TYPE_INT),
+        value_integer(TYPE_SMALLINT, 0),
+        value_integer(TYPE_SMALLINT, 0),
+        value_null(TYPE_BIGINT),
+        value_null(TYPE_BIGINT),
+        time_or_null(job->created_at_us),
+        time_or_null(updated),
+        time_or_null(job->started_at_us),
+        time_or_null(job->finished_at_us),
+        value_integer(TYPE_BIGINT, 0),
         value_null(TYPE_BIGINT),
     };
     return filler->row(filler->context, values, e);
@@ -463,10 +514,10 @@ static Code fill_info_tables(const Filler *filler, Error *e)
 }
 
 static const ResultColumn info_columns_columns[] = {
-    COLUMN("table_catalog", TYPE_TEXT), COLUMN("table_schema", TYPE_TEXT),
-    COLUMN("table_name", TYPE_TEXT), COLUMN("column_name", TYPE_TEXT),
+    COLUMN("table_catalog", TYPE_TEXT),   COLUMN("table_schema", TYPE_TEXT),
+    COLUMN("table_name", TYPE_TEXT),      COLUMN("column_name", TYPE_TEXT),
     COLUMN("ordinal_position", TYPE_INT), COLUMN("column_default", TYPE_TEXT),
-    COLUMN("is_nullable", TYPE_TEXT), COLUMN("data_type", TYPE_TEXT),
+    COLUMN("is_nullable", TYPE_TEXT),     COLUMN("data_type", TYPE_TEXT),
 };
 
 static Code info_columns_rows(const Filler *filler, const Table *table, Error *e)
@@ -474,10 +525,14 @@ static Code info_columns_rows(const Filler *filler, const Table *table, Error *e
     for (uint32_t i = 0; i < table->schema->column_count; i++) {
         const Column *column = &table->schema->columns[i];
         Value values[] = {
-            text("kalam"), value_text(table->namespace_name),
-            value_text(table->name), value_text(column->name),
-            number(i + 1), exec__default_text(column, filler->arena),
-            text(column->not_null ? "NO" : "YES"), text(type_info(column->type)->name),
+            text("kalam"),
+            value_text(table->namespace_name),
+            value_text(table->name),
+            value_text(column->name),
+            number(i + 1),
+            exec__default_text(column, filler->arena),
+            text(column->not_null ? "NO" : "YES"),
+            text(type_info(column->type)->name),
         };
         TRY(filler->row(filler->context, values, e));
     }
@@ -492,10 +547,14 @@ static Code fill_info_columns(const Filler *filler, Error *e)
         const ExecView *view = &x->views[i];
         for (size_t c = 0; is_listed(x, i, filler->session) && c < view->column_count; c++) {
             Value values[] = {
-                text("kalam"), text(view->namespace_name),
-                text(view->name), value_text(view->columns[c].name),
-                number((int64_t)c + 1), value_null(TYPE_TEXT),
-                text("YES"), text(type_info(view->columns[c].type)->name),
+                text("kalam"),
+                text(view->namespace_name),
+                text(view->name),
+                value_text(view->columns[c].name),
+                number((int64_t)c + 1),
+                value_null(TYPE_TEXT),
+                text("YES"),
+                text(type_info(view->columns[c].type)->name),
             };
             TRY(filler->row(filler->context, values, e));
         }
@@ -515,8 +574,10 @@ typedef struct Builtin {
     Fill *fill;
 } Builtin;
 
-#define BUILTIN(ns, name_, columns_, admin, fill_) \
-    {(ns), (name_), (columns_), COUNT(columns_), (admin), (fill_)}
+#define BUILTIN(ns, name_, columns_, admin, fill_)                   \
+    {                                                                \
+        (ns), (name_), (columns_), COUNT(columns_), (admin), (fill_) \
+    }
 
 static const Builtin builtins[] = {
     BUILTIN("system", "namespaces", namespaces_columns, true, fill_namespaces),
@@ -567,7 +628,8 @@ void exec__add_builtin_views(Executor *executor)
     }
 }
 
-Code exec__find_view(const Run *run, Slice namespace_name, Slice name, const ExecView **out, Error *e)
+Code exec__find_view(const Run *run, Slice namespace_name, Slice name, const ExecView **out,
+                     Error *e)
 {
     const Executor *x = run->executor;
     for (size_t i = x->view_count; i-- > 0;) {
@@ -582,8 +644,8 @@ Code exec__find_view(const Run *run, Slice namespace_name, Slice name, const Exe
         *out = view;
         return OK;
     }
-    return fail(e, E_TABLE_NOT_FOUND, "Table '%.*s' not found in namespace '%.*s'", SLICE_ARGS(name),
-                SLICE_ARGS(namespace_name));
+    return fail(e, E_TABLE_NOT_FOUND, "Table '%.*s' not found in namespace '%.*s'",
+                SLICE_ARGS(name), SLICE_ARGS(namespace_name));
 }
 
 const Schema *exec__view_schema(const ExecView *view, Arena *arena)

@@ -103,7 +103,8 @@ static void change(World *world)
 
 static void prepare(World *world)
 {
-    const Caller root = {.user_id = SLICE("root"), .role = ROLE_SYSTEM, .namespace_name = SLICE("rnd")};
+    const Caller root = {
+        .user_id = SLICE("root"), .role = ROLE_SYSTEM, .namespace_name = SLICE("rnd")};
     static const char columns[] = "(id BIGINT PRIMARY KEY, a INT, b BIGINT, c TEXT, d DOUBLE, "
                                   "t TIMESTAMP, f BOOLEAN)";
     must_run(world, &root, "CREATE NAMESPACE rnd");
@@ -129,8 +130,12 @@ static void add_boolean(Buffer *out, int depth);
 static void add_text_expr(Buffer *out, int depth)
 {
     switch (pick(depth > 0 ? 6 : 2)) {
-    case 0: buffer_add_text(out, "c"); break;
-    case 1: buffer_printf(out, "'%s'", words[pick(10)]); break;
+    case 0:
+        buffer_add_text(out, "c");
+        break;
+    case 1:
+        buffer_printf(out, "'%s'", words[pick(10)]);
+        break;
     case 2:
         buffer_add_text(out, pick(2) ? "upper(" : "lower(");
         add_text_expr(out, depth - 1);
@@ -163,8 +168,12 @@ static void add_number(Buffer *out, int depth)
     static const char *const columns[] = {"id", "a", "b", "d"};
     static const char *const operators[] = {"+", "-", "*", "/", "%"};
     switch (pick(depth > 0 ? 6 : 2)) {
-    case 0: buffer_add_text(out, columns[pick(4)]); break;
-    case 1: buffer_printf(out, "%d", (int)pick(12) - 2); break;
+    case 0:
+        buffer_add_text(out, columns[pick(4)]);
+        break;
+    case 1:
+        buffer_printf(out, "%d", (int)pick(12) - 2);
+        break;
     case 2:
     case 3:
         buffer_add_char(out, '(');
@@ -194,10 +203,18 @@ static void add_compare(Buffer *out, int depth)
         buffer_printf(out, "c %sLIKE '%s'", pick(2) ? "NOT " : "",
                       (const char *[]){"a%", "%b%", "_", "%", "z_%"}[pick(5)]);
         break;
-    case 1: buffer_printf(out, "b %sIN (1, 3, NULL)", pick(2) ? "NOT " : ""); break;
-    case 2: buffer_printf(out, "id BETWEEN %u AND %u", pick(ROWS), pick(ROWS)); break;
-    case 3: buffer_printf(out, "t >= '2026-0%u-01'", pick(9) + 1); break;
-    case 4: buffer_printf(out, "id = %u", pick(ROWS)); break;
+    case 1:
+        buffer_printf(out, "b %sIN (1, 3, NULL)", pick(2) ? "NOT " : "");
+        break;
+    case 2:
+        buffer_printf(out, "id BETWEEN %u AND %u", pick(ROWS), pick(ROWS));
+        break;
+    case 3:
+        buffer_printf(out, "t >= '2026-0%u-01'", pick(9) + 1);
+        break;
+    case 4:
+        buffer_printf(out, "id = %u", pick(ROWS));
+        break;
     case 5:
         add_text_expr(out, depth - 1 > 0 ? depth - 1 : 0);
         buffer_printf(out, " %s ", operators[pick(6)]);
@@ -219,7 +236,9 @@ static void add_boolean(Buffer *out, int depth)
         buffer_printf(out, "%s IS %sNULL", (const char *[]){"a", "c", "d", "t", "f"}[pick(5)],
                       pick(2) ? "NOT " : "");
         break;
-    case 1: buffer_add_text(out, pick(2) ? "f" : "NOT f"); break;
+    case 1:
+        buffer_add_text(out, pick(2) ? "f" : "NOT f");
+        break;
     case 3:
     case 4:
         add_boolean(out, depth - 1);
@@ -230,7 +249,9 @@ static void add_boolean(Buffer *out, int depth)
         buffer_add_text(out, "NOT ");
         add_boolean(out, depth - 1);
         break;
-    default: add_compare(out, depth); break;
+    default:
+        add_compare(out, depth);
+        break;
     }
     buffer_add_char(out, ')');
 }
@@ -238,10 +259,18 @@ static void add_boolean(Buffer *out, int depth)
 static void add_any(Buffer *out)
 {
     switch (pick(5)) {
-    case 0: add_text_expr(out, DEPTH_MAX); break;
-    case 1: add_boolean(out, DEPTH_MAX); break;
-    case 2: buffer_add_text(out, "t"); break;
-    default: add_number(out, DEPTH_MAX); break;
+    case 0:
+        add_text_expr(out, DEPTH_MAX);
+        break;
+    case 1:
+        add_boolean(out, DEPTH_MAX);
+        break;
+    case 2:
+        buffer_add_text(out, "t");
+        break;
+    default:
+        add_number(out, DEPTH_MAX);
+        break;
     }
 }
 
@@ -362,7 +391,8 @@ void run_random(World *world, int queries, int *io_passed, int *io_failed)
             failed++;
     }
     buffer_done(&query);
-    if (!failed && native < queries * 3 / 4) { /* else this compares DuckDB with itself, or errors */
+    if (!failed &&
+        native < queries * 3 / 4) { /* else this compares DuckDB with itself, or errors */
         fprintf(stderr, "FAILED random: only %d of %d queries ran natively\n", native, queries);
         failed++;
     }

@@ -50,7 +50,8 @@ static void failure(Player *p, const char *what, const char *got)
 static char *block(const File *file, size_t *io)
 {
     Buffer text = {0};
-    for (; *io < file->count && file->lines[*io][0] && strcmp(file->lines[*io], "----") != 0; ++*io) {
+    for (; *io < file->count && file->lines[*io][0] && strcmp(file->lines[*io], "----") != 0;
+         ++*io) {
         if (text.size)
             buffer_add_char(&text, '\n');
         buffer_add_text(&text, file->lines[*io]);
@@ -94,7 +95,8 @@ static void check(Player *p, const char *command, Outcome *outcome, const char *
 {
     if (strncmp(command, "error", 5) == 0) {
         if (!error_matches(outcome, want))
-            failure(p, "another error was expected; got", outcome->error ? outcome->error : "success");
+            failure(p, "another error was expected; got",
+                    outcome->error ? outcome->error : "success");
         return;
     }
     if (outcome->code != OK) {
@@ -199,8 +201,8 @@ static bool play(const File *file, Mode mode, const char *folder)
     snprintf(path, sizeof path, "%s/%s-%s", folder, file->name, mode_names[mode]);
     world_open(&world, path);
     Player player = {.world = &world, .mode = mode, .file = file};
-    player.caller = (Caller){
-        .user_id = SLICE("root"), .role = ROLE_SYSTEM, .namespace_name = SLICE("default")};
+    player.caller =
+        (Caller){.user_id = SLICE("root"), .role = ROLE_SYSTEM, .namespace_name = SLICE("default")};
     while (player.line < file->count)
         player.line = run_command(&player);
     world_close(&world);
@@ -224,7 +226,8 @@ static void read_lines(File *file, const char *path)
     fclose(in);
 }
 
-static void run_file(const char *folder, const char *tests, const char *name, int *passed, int *failed)
+static void run_file(const char *folder, const char *tests, const char *name, int *passed,
+                     int *failed)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", tests, name);

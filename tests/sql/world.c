@@ -25,7 +25,9 @@ void world_open(World *world, const char *folder)
     Error e = {0};
     DatabaseOptions options = {
         .folder = folder,
-        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1,
+        .hot = {.block_cache_bytes = 8 << 20,
+                .write_buffer_bytes = 8 << 20,
+                .background_jobs = 1,
                 .open_files_max = 256},
         .node = 1,
         .feed_window_s = 3600,
@@ -35,7 +37,8 @@ void world_open(World *world, const char *folder)
     JobsOptions jobs = {.flush_rows_default = 1000 * 1000, .check_interval_s = 3600};
     need(jobs_start(world->db, &jobs, &world->jobs, &e), &e, "start the jobs");
     ExecutorOptions exec = {.flush_wait_ms = 30 * 1000, .result_rows_max = 5000, .bcrypt_cost = 4};
-    need(executor_new(world->db, world->jobs, &exec, &world->executor, &e), &e, "make the executor");
+    need(executor_new(world->db, world->jobs, &exec, &world->executor, &e), &e,
+         "make the executor");
     exec.duckdb_only = true;
     need(executor_new(world->db, world->jobs, &exec, &world->duck, &e), &e, "make the executor");
     need(exec_ensure_root(world->executor, SLICE("rootpassword"), &e), &e, "make root");
@@ -168,9 +171,12 @@ void run_sql(World *world, Mode mode, const Caller *caller, const char *sql, Out
     Error e = {0};
     Arena *arena = arena_new();
     User user = {0};
-    need(exec_resolve_user(world->executor, caller->user_id, arena, &user, &e), &e, "find the user");
+    need(exec_resolve_user(world->executor, caller->user_id, arena, &user, &e), &e,
+         "find the user");
     ExecRequest request = {
-        .session = {.user = user.id, .user_id = caller->user_id, .role = caller->role,
+        .session = {.user = user.id,
+                    .user_id = caller->user_id,
+                    .role = caller->role,
                     .namespace_name = caller->namespace_name},
         .sql = slice_of_text(sql),
         .params = caller->params,
@@ -200,10 +206,12 @@ void outcome_done(Outcome *outcome)
 
 void world_flush(World *world)
 {
-    Caller root = {.user_id = SLICE("root"), .role = ROLE_SYSTEM, .namespace_name = SLICE("default")};
+    Caller root = {
+        .user_id = SLICE("root"), .role = ROLE_SYSTEM, .namespace_name = SLICE("default")};
     Outcome list;
     run_sql(world, MODE_NATIVE, &root,
-            "SELECT namespace_id, table_name FROM system.tables WHERE table_type <> 'stream'", &list);
+            "SELECT namespace_id, table_name FROM system.tables WHERE table_type <> 'stream'",
+            &list);
     for (size_t i = 0; i < list.row_count; i++) {
         char *bar = strchr(list.rows[i], '|');
         must(bar != NULL);

@@ -26,7 +26,9 @@ static World open_world(void)
     World w = {0};
     DatabaseOptions options = {
         .folder = test_folder(),
-        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1,
+        .hot = {.block_cache_bytes = 8 << 20,
+                .write_buffer_bytes = 8 << 20,
+                .background_jobs = 1,
                 .open_files_max = 256},
         .node = 1,
         .feed_window_s = 3600,
@@ -99,7 +101,9 @@ static Code run_as(World *w, Role role, const char *sql, Kept *kept, Error *e)
     Arena *arena = arena_new();
     ResultSink sink = {kept, kept_begin, kept_columns, kept_row, kept_end};
     ExecRequest request = {
-        .session = {.user = w->user, .user_id = SLICE("tester"), .role = role,
+        .session = {.user = w->user,
+                    .user_id = SLICE("tester"),
+                    .role = role,
                     .namespace_name = SLICE("app")},
         .sql = slice_of_text(sql),
         .timeout_ms = 30000,
@@ -260,7 +264,8 @@ TEST("a statement that runs past its time is stopped, in walks too")
     clock_replace(NULL, ticking_clock);
     CHECK_CODE(run_as(&w, ROLE_SYSTEM, "SELECT count(*) FROM t WHERE s LIKE '%x%'", &kept, e),
                E_TIMEOUT);
-    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "UPDATE t SET n = 1 WHERE s LIKE '%r%'", &kept, e), E_TIMEOUT);
+    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "UPDATE t SET n = 1 WHERE s LIKE '%r%'", &kept, e),
+               E_TIMEOUT);
     clock_replace(NULL, NULL);
     CHECK_INT(number(&w, "SELECT count(*) FROM t WHERE n = 1"), 0);
     close_world(&w);
@@ -287,7 +292,9 @@ static ExecOutcome try_sql(World *w, const char *sql, Kept *kept, Code *out_code
     Arena *arena = arena_new();
     ResultSink sink = {kept, kept_begin, kept_columns, kept_row, kept_end};
     ExecRequest request = {
-        .session = {.user = w->user, .user_id = SLICE("tester"), .role = ROLE_SYSTEM,
+        .session = {.user = w->user,
+                    .user_id = SLICE("tester"),
+                    .role = ROLE_SYSTEM,
                     .namespace_name = SLICE("app")},
         .sql = slice_of_text(sql),
     };
@@ -295,8 +302,8 @@ static ExecOutcome try_sql(World *w, const char *sql, Kept *kept, Code *out_code
     cond_init(&waiter.ended);
     Error e = {0};
     *out_code = OK;
-    ExecOutcome outcome = exec_try(w->executor, &request, arena, &sink, on_done, &waiter, out_code,
-                                   &e);
+    ExecOutcome outcome =
+        exec_try(w->executor, &request, arena, &sink, on_done, &waiter, out_code, &e);
     if (outcome == EXEC_PENDING) {
         mutex_lock(&waiter.lock);
         while (!waiter.pending)

@@ -32,8 +32,8 @@ static const struct {
 
 static Session session_of(Role role)
 {
-    return (Session){.user = 7, .user_id = SLICE("alice"), .role = role,
-                     .namespace_name = SLICE("default")};
+    return (Session){
+        .user = 7, .user_id = SLICE("alice"), .role = role, .namespace_name = SLICE("default")};
 }
 
 static void check_statement(const Session *session, const Statement *statement, bool may)
@@ -114,7 +114,8 @@ TEST("SHARED tables open by access level and role, others by the partition alone
             CHECK_INT(exec__may_access((Role)role, TABLE_SHARED, level, ACCESS_WRITE),
                       levels[i].write[role] == 'y');
             for (int access = ACCESS_READ; access <= ACCESS_WRITE; access++) {
-                CHECK_INT(exec__may_access((Role)role, TABLE_USER, level, (Access)access), role > 0);
+                CHECK_INT(exec__may_access((Role)role, TABLE_USER, level, (Access)access),
+                          role > 0);
                 CHECK_INT(exec__may_access((Role)role, TABLE_STREAM, level, (Access)access),
                           role > 0);
             }
