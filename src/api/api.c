@@ -40,7 +40,9 @@ static const struct {
 /* The original tells its health to the machine itself only; so do we: versions are nobody else's business. */
 static void health(ApiLoop *api, HttpRequest *request)
 {
-    if (!request->peer.is_loopback) {
+    ClientAddress client;
+    guard_client(api->context->guard, request, &client);
+    if (!client.is_loopback) {
         http_respond_json(request, 403, SLICE("{\"error\":\"Access denied. Health endpoint is localhost-only.\"}"));
         return;
     }
@@ -54,10 +56,40 @@ static void health(ApiLoop *api, HttpRequest *request)
     reply_json(api, request, read_only ? 503 : 200, &body);
 }
 
+static bool pass_guard(ApiLoop *api, HttpRequest *request)
+{
+    ClientAddress client;
+    guard_client(api->context->guard, request, &client);
+    return guard_request(api->context->guard, &client);
+}
+
+static void refuse_request(ApiLoop *api, HttpRequest *request)
+{
+    static const HttpHeader reset = {{"X-RateLimit-Reset", 17}, {"1", 1}};
+    Buffer body = {0};
+    buffer_add_text(&body, "{\"error\":\"RATE_LIMIT_EXCEEDED\",\"message\":\"Too many requests from your IP address\","
+                           "\"retry_after_seconds\":1}");
+    reply_json_with(api, request, 429, &reset, 1, &body);
+}
+
+static int on_connect(void *context, const Peer *peer, Buffer *body)
+{
+    return guard_connected(((ApiLoop *)context)->context->guard, peer, body);
+}
+
+static void on_disconnect(void *context, const Peer *peer)
+{
+    guard_disconnected(((ApiLoop *)context)->context->guard, peer);
+}
+
 static void on_request(void *context, HttpRequest *request)
 {
     ApiLoop *api = (ApiLoop *)context;
     atomic_fetch_add_explicit(&api->context->requests, 1, memory_order_relaxed);
+    if (!pass_guard(api, request)) {
+        refuse_request(api, request);
+        return;
+    }
     bool path_known = false;
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (!slice_equal(request->path, slice_of_text(routes[i].path)))
@@ -92,9 +124,11 @@ static void on_commit(void *context, const CommitGroup *group)
     }
 }
 
-ApiContext *api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *workers,
-                            const ApiSettings *settings)
+Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *workers, const ApiSettings *settings,
+                     ApiContext **out, Error *e)
 {
+    Guard *guard;
+    TRY(guard_new(&settings->guard, &guard, e));
     ApiContext *context = x_new(ApiContext);
     context->db = db;
     context->executor = executor;
@@ -103,9 +137,11 @@ ApiContext *api_context_new(Database *db, Executor *executor, LiveHub *live, Wor
     context->settings = *settings;
     context->sessions = session_cache_new(settings->jwt_secret);
     context->gate = auth_gate_new(settings->auth_requests_per_s);
+    context->guard = guard;
     context->started_at_us = clock_wall_us();
     database_add_sink(db, (ChangeSink){on_commit, context});
-    return context;
+    *out = context;
+    return OK;
 }
 
 void api_context_free(ApiContext *context)
@@ -114,12 +150,14 @@ void api_context_free(ApiContext *context)
         return;
     session_cache_free(context->sessions);
     auth_gate_free(context->gate);
+    guard_free(context->guard);
     free(context);
 }
 
 Code api_loop_new(ApiContext *context, Loop *loop, const HttpOptions *options, ApiLoop **out, Error *e)
 {
-    static const HttpHandlers handlers = {.on_request = on_request};
+    static const HttpHandlers handlers = {
+        .on_request = on_request, .on_connect = on_connect, .on_disconnect = on_disconnect};
     ApiLoop *api = x_new(ApiLoop);
     api->context = context;
     api->loop = loop;

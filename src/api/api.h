@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "api/guard.h"
 #include "exec/exec.h"
 #include "http/http.h"
 #include "live/live.h"
@@ -29,6 +30,8 @@ typedef struct ApiSettings {
     bool allow_remote_setup;
     bool cookie_secure;
     bool strict_ws_origin;
+    uint32_t slow_statement_ms;   /* statements slower than this are logged; 0 = none */
+    GuardSettings guard;
 } ApiSettings;
 
 typedef struct SessionCache SessionCache;
@@ -42,15 +45,17 @@ typedef struct ApiContext {
     ApiSettings settings; /* texts borrowed, live as long as the process */
     SessionCache *sessions;
     AuthGate *gate; /* the limiter of the auth routes */
+    Guard *guard;
     int64_t started_at_us;
     _Atomic bool is_draining;
     _Atomic uint64_t connections, websockets, requests; /* figures only */
 } ApiContext;
 
-/* Borrows all but the settings, which it copies. */
-ApiContext *api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *workers,
-                            const ApiSettings *settings);
-void api_context_free(ApiContext *context); /* accepts NULL */
+/* Borrows all but the settings, which it copies. Registers a ChangeSink: before traffic. E_CONFIG. */
+CHECKED Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *workers,
+                             const ApiSettings *settings, ApiContext **out, Error *e);
+/* After database_close, for the committer calls its sink until then. Accepts NULL. */
+void api_context_free(ApiContext *context);
 
 typedef struct ApiLoop {
     ApiContext *context;

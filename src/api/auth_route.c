@@ -146,7 +146,9 @@ static AuthCall *call_new(ApiLoop *api, HttpRequest *request)
 static bool pass_gate(AuthCall *call)
 {
     char buffer[16];
-    Slice key = limiter_address_key(slice_of_text(call->request->peer.address), buffer);
+    ClientAddress client;
+    guard_client(call->api->context->guard, call->request, &client);
+    Slice key = limiter_address_key(slice_of_text(client.text), buffer);
     if (limiter_take(call->api->context->gate->limiter, key))
         return true;
     call->code = fail(&call->error, E_RATE_LIMITED, "Too many authentication requests. Please retry shortly.");
@@ -406,7 +408,9 @@ static bool may_set_up(const ApiLoop *api, const HttpRequest *request)
 {
     const ApiSettings *settings = &api->context->settings;
     Slice token;
-    if (request->peer.is_loopback || settings->allow_remote_setup)
+    ClientAddress client;
+    guard_client(api->context->guard, request, &client);
+    if (client.is_loopback || settings->allow_remote_setup)
         return true;
     return settings->setup_token && http_header(request, "x-setup-token", &token) &&
            slice_equal_secret(token, slice_of_text(settings->setup_token));

@@ -12,6 +12,7 @@
  */
 #include "api/sql_route.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@
 #include "api/session.h"
 #include "base/limits.h"
 #include "os/clock.h"
+#include "os/log.h"
 
 typedef struct SqlCall {
     LoopTask back; /* posted to the loop when another thread is done */
@@ -44,9 +46,43 @@ static void call_free(SqlCall *call)
     free(call);
 }
 
+/* The statement with every literal as `?`: values may be secrets. */
+static Slice without_literals(SqlCall *call)
+{
+    enum { SHOWN_BYTES_MAX = 300 };
+    Slice sql = call->exec.sql;
+    char *text = (char *)arena_alloc(call->arena, SHOWN_BYTES_MAX);
+    size_t used = 0;
+    for (size_t i = 0; i < sql.size && used < SHOWN_BYTES_MAX; i++) {
+        char c = sql.data[i];
+        bool in_word = used > 0 && (isalnum((unsigned char)text[used - 1]) || text[used - 1] == '_' ||
+                                    text[used - 1] == '$');
+        if (c == '\'') {
+            while (++i < sql.size && (sql.data[i] != '\'' || (i + 1 < sql.size && sql.data[i + 1] == '\'' && i++)))
+                continue;
+            c = '?';
+        } else if (isdigit((unsigned char)c) && !in_word) {
+            while (i + 1 < sql.size && (isalnum((unsigned char)sql.data[i + 1]) || sql.data[i + 1] == '.'))
+                i++;
+            c = '?';
+        }
+        text[used++] = c;
+    }
+    return slice_of(text, used);
+}
+
+static void log_if_slow(SqlCall *call, double took_ms)
+{
+    uint32_t threshold_ms = call->api->context->settings.slow_statement_ms;
+    if (threshold_ms && took_ms >= threshold_ms && call->has_session)
+        log_event(LOG_LEVEL_WARN, "slow statement", LOG_INT("took_ms", took_ms),
+                  LOG_SLICE("user", call->exec.session.user_id), LOG_SLICE("sql", without_literals(call)));
+}
+
 static void answer(SqlCall *call)
 {
     double took_ms = (double)(clock_monotonic_us() - call->started_us) / 1000.0;
+    log_if_slow(call, took_ms);
     if (call->code == OK) {
         result_json_finish(&call->json, took_ms);
         reply_json(call->api, call->request, 200, &call->json.out);
@@ -166,6 +202,8 @@ static Code find_session(SqlCall *call, HotRead mode, Error *e)
     call->exec.session.namespace_name = name.size ? name : SLICE("default");
     call->exec.session.is_loopback = call->request->peer.is_loopback;
     call->has_session = true;
+    if (!guard_statement(call->api->context->guard, call->exec.session.user_id))
+        return fail(e, E_RATE_LIMITED, "Too many queries per second. Please slow down.");
     return OK;
 }
 

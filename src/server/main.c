@@ -14,8 +14,6 @@
 #include "server/server.h"
 #include "server/version.h"
 
-extern char **environ;
-
 static const char usage[] =
     "kalamdb-server " KALAMDB_VERSION "\n"
     "\n"

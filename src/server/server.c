@@ -110,6 +110,12 @@ static ApiSettings api_settings(const Server *server)
         .allow_remote_setup = c->auth_allow_remote_setup,
         .cookie_secure = c->auth_cookie_secure,
         .strict_ws_origin = c->security_strict_ws_origin_check,
+        .slow_statement_ms = (uint32_t)c->logging_slow_query_threshold_ms,
+        .guard = {.is_enabled = c->rate_limit_enabled,
+                  .connections_per_address = (uint32_t)c->rate_limit_max_connections_per_ip,
+                  .requests_per_address_per_s = (uint32_t)c->rate_limit_max_requests_per_ip_per_sec,
+                  .statements_per_user_per_s = (uint32_t)c->rate_limit_max_queries_per_sec,
+                  .trusted_proxies = c->security_trusted_proxy_ranges.items},
     };
 }
 
@@ -130,7 +136,7 @@ static Code open_network(Server *server, Error *e)
     TRY(live_hub_new(server->db, server->workers, NULL, &server->live, e));
     make_setup_token(server);
     ApiSettings settings = api_settings(server);
-    server->context = api_context_new(server->db, server->executor, server->live, server->workers, &settings);
+    TRY(api_context_new(server->db, server->executor, server->live, server->workers, &settings, &server->context, e));
     size_t count = c->server_workers ? (size_t)c->server_workers : (size_t)os_cpu_count();
     if (count > LOOPS_MAX)
         count = LOOPS_MAX;

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/guard.h"
+
+#include <stdio.h>
+
+#include "../test.h"
+
+static Guard *guard_of(const char *const *proxies)
+{
+    Guard *guard = NULL;
+    GuardSettings settings = {
+        .is_enabled = true,
+        .connections_per_address = 2,
+        .requests_per_address_per_s = 1,
+        .statements_per_user_per_s = 1,
+        .trusted_proxies = proxies,
+    };
+    CHECK_OK(guard_new(&settings, &guard, e));
+    return guard;
+}
+
+static void ask(const Guard *guard, const char *peer, bool is_loopback, const char *forwarded, ClientAddress *out)
+{
+    HttpHeader header = {SLICE("x-forwarded-for"), slice_of_text(forwarded ? forwarded : "")};
+    HttpRequest request = {.headers = &header, .header_count = forwarded ? 1 : 0};
+    snprintf(request.peer.address, sizeof request.peer.address, "%s", peer);
+    request.peer.is_loopback = is_loopback;
+    guard_client(guard, &request, out);
+}
+
+TEST("a client behind a proxy that passes for this machine, or a forged address that is believed")
+{
+    static const char *const proxies[] = {"10.0.0.0/8", "192.0.2.7", "2001:db8::/32", NULL};
+    static const struct {
+        const char *peer;
+        bool is_loopback;
+        const char *forwarded;
+        const char *want;
+        bool want_loopback;
+    } rows[] = {
+        {"127.0.0.1", true, NULL, "127.0.0.1", true},
+        {"127.0.0.1", true, "198.51.100.4", "198.51.100.4", false},
+        {"127.0.0.1", true, "127.0.0.1", "127.0.0.1", false},       /* a proxy's client is never local */
+        {"127.0.0.1", true, "::1", "127.0.0.1", false},
+        {"127.0.0.1", true, "::ffff:127.0.0.1", "127.0.0.1", false},
+        {"127.0.0.1", true, "nonsense", "127.0.0.1", false},
+        {"10.200.3.4", false, "198.51.100.4 , 10.1.1.1", "198.51.100.4", false},
+        {"11.0.0.1", false, "198.51.100.4", "11.0.0.1", false},      /* not trusted */
+        {"192.0.2.7", false, "2001:db8::1", "2001:db8::1", false},
+        {"192.0.2.8", false, "198.51.100.4", "192.0.2.8", false},
+        {"2001:db8:1::5", false, "198.51.100.4", "198.51.100.4", false},
+        {"2001:db9::5", false, "198.51.100.4", "2001:db9::5", false},
+    };
+    Guard *guard = guard_of(proxies);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ClientAddress client;
+        ask(guard, rows[i].peer, rows[i].is_loopback, rows[i].forwarded, &client);
+        CHECK_TEXT(client.text, rows[i].want);
+        CHECK_INT(client.is_loopback, rows[i].want_loopback);
+    }
+    guard_free(guard);
+}
+
+TEST("a range that is none and is taken for one")
+{
+    static const char *const bad[] = {"10.0.0.0/33", "10.0.0", "x", "10.0.0.0/", "::/129", "10.0.0.0/8x", ""};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *const proxies[] = {bad[i], NULL};
+        GuardSettings settings = {.connections_per_address = 1, .trusted_proxies = proxies};
+        Guard *guard = NULL;
+        CHECK_CODE(guard_new(&settings, &guard, e), E_CONFIG);
+    }
+}
+
+TEST("connections of one address beyond the limit, or a slot that is not given back")
+{
+    Guard *guard = guard_of(NULL);
+    Peer one = {.address = "198.51.100.1"}, two = {.address = "198.51.100.2"};
+    CLEANUP(buffer_done) Buffer body = {0};
+    for (int round = 0; round < 3; round++) {
+        CHECK_INT(guard_connected(guard, &one, &body), 0);
+        CHECK_INT(guard_connected(guard, &one, &body), 0);
+        CHECK_INT(guard_connected(guard, &one, &body), 503);
+        CHECK_INT(guard_connected(guard, &two, &body), 0);
+        guard_disconnected(guard, &one);
+        guard_disconnected(guard, &one);
+        guard_disconnected(guard, &two);
+    }
+    Peer local = {.address = "127.0.0.1", .is_loopback = true};
+    for (int i = 0; i < 10; i++)
+        CHECK_INT(guard_connected(guard, &local, &body), 0);
+    guard_free(guard);
+}
