@@ -234,17 +234,29 @@ static Code bind_compare(Binder *b, const Expr *expr, BoundExpr **out)
     return finish(b, expr, n, out);
 }
 
-/* A parameter that was sent as text still counts as a number beside one. */
+/* A parameter that was sent as text takes the type of the number beside it. */
+static Code adapt_parameter(Binder *b, const Expr *expr, const BoundExpr *other, BoundExpr **io)
+{
+    if (!is_parameter(expr) || (*io)->type != TYPE_TEXT || !type_is_number(other->type))
+        return OK;
+    return convert(b, expr, other->type, io);
+}
+
+static Code check_number(Binder *b, const Expr *expr, BoundExpr **io)
+{
+    if ((*io)->type == TYPE_NULL)
+        return convert(b, expr, TYPE_BIGINT, io);
+    if (is_parameter(expr) && (*io)->type == TYPE_TEXT)
+        return convert(b, expr, TYPE_DOUBLE, io);
+    return type_is_number((*io)->type)
+               ? OK
+               : bind_fail(b, expr, E_INVALID_SQL, "Expected a number, found %s", name_of((*io)->type));
+}
+
 static Code bind_number(Binder *b, const Expr *expr, BoundExpr **out)
 {
     TRY(bind(b, expr, out));
-    if ((*out)->type == TYPE_NULL)
-        return convert(b, expr, TYPE_BIGINT, out);
-    if (is_parameter(expr) && (*out)->type == TYPE_TEXT)
-        return convert(b, expr, TYPE_DOUBLE, out);
-    return type_is_number((*out)->type)
-               ? OK
-               : bind_fail(b, expr, E_INVALID_SQL, "Expected a number, found %s", name_of((*out)->type));
+    return check_number(b, expr, out);
 }
 
 static Code bind_shift(Binder *b, const Expr *expr, const Expr *time, const Expr *interval,
@@ -274,8 +286,12 @@ static Code bind_arithmetic(Binder *b, const Expr *expr, BoundExpr **out)
     if (expr->op == OP_ADD && expr->left->kind == EXPR_INTERVAL)
         return bind_shift(b, expr, expr->right, expr->left, out);
     BoundExpr *n = node(b, NODE_ARITHMETIC, TYPE_NULL, 2);
-    TRY(bind_number(b, expr->left, &n->args[0]));
-    TRY(bind_number(b, expr->right, &n->args[1]));
+    TRY(bind(b, expr->left, &n->args[0]));
+    TRY(bind(b, expr->right, &n->args[1]));
+    TRY(adapt_parameter(b, expr->left, n->args[1], &n->args[0]));
+    TRY(adapt_parameter(b, expr->right, n->args[0], &n->args[1]));
+    TRY(check_number(b, expr->left, &n->args[0]));
+    TRY(check_number(b, expr->right, &n->args[1]));
     n->op = expr->op;
     n->type = sql__arithmetic_type(expr->op, n->args[0]->type, n->args[1]->type);
     return finish(b, expr, n, out);

@@ -141,8 +141,11 @@ static bool skip_blanks(Slice text, size_t *io_at)
             (*io_at)++;
         if (!at_comment(text, *io_at))
             return true;
-        if (!skip_comment(text, io_at))
+        size_t start = *io_at;
+        if (!skip_comment(text, io_at)) {
+            *io_at = start; /* the error points at the comment that does not end */
             return false;
+        }
     }
 }
 
@@ -305,6 +308,8 @@ static void lex(Parser *p, Token *token, size_t at)
         lex_parameter(text, token, &at);
     else
         lex_operator(text, token, &at);
+    if (!is_closed)
+        at = text.size;
     token->end = (uint32_t)at;
     must(token->start <= token->end && token->end <= text.size); /* I1 */
 }

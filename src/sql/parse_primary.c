@@ -397,12 +397,40 @@ static Code parse_arguments(Parser *p, Expr *call)
     return sql__expect(p, TOKEN_RIGHT, "',' or ')'");
 }
 
+static Expr *text_literal(Parser *p, Slice text)
+{
+    Expr *expr = new_at(p, EXPR_LITERAL);
+    expr->value = value_text(text);
+    expr->height = 1;
+    return expr;
+}
+
+/* EXTRACT(year FROM x) is date_part('year', x). */
+static Code parse_extract(Parser *p, Expr *call)
+{
+    sql__advance(p);
+    if (p->token.kind != TOKEN_WORD && p->token.kind != TOKEN_STRING)
+        return sql__expected(p, "a part such as YEAR");
+    *PUSH(p, call->items, call->item_count) = text_literal(p, p->token.text);
+    sql__advance(p);
+    TRY(sql__expect_word(p, KW_FROM));
+    Expr *time;
+    TRY(sql__expr(p, &time));
+    *PUSH(p, call->items, call->item_count) = time;
+    call->name = SLICE("date_part");
+    return sql__expect(p, TOKEN_RIGHT, "')'");
+}
+
 static Code parse_call(Parser *p, Expr **out)
 {
     Expr *call = new_at(p, EXPR_CALL);
     call->name = p->token.text;
+    bool is_extract = sql__at_text(p, "extract");
     sql__advance(p);
-    TRY(parse_arguments(p, call));
+    if (is_extract)
+        TRY(parse_extract(p, call));
+    else
+        TRY(parse_arguments(p, call));
     if (sql__at_word(p, KW_FILTER) && sql__peek_second(p).kind == TOKEN_LEFT)
         return sql__unsupported(p, p->token.start, "FILTER is not supported; use CASE inside the "
                                 "aggregate");

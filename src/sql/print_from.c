@@ -180,6 +180,21 @@ Code sql__resolve(Printer *p, const Expr *expr, const ScopeColumn **out)
 
 /* ---- joins ---- */
 
+/* Merged columns stand before the others of their join in SELECT *. */
+static void insert_merged(Printer *p, ScopeColumn merged)
+{
+    Scope *scope = p->scope;
+    uint32_t at = 0;
+    while (at < scope->column_count &&
+           (scope->columns[at].relation < merged.relation ||
+            (scope->columns[at].is_merged && scope->columns[at].merged_end == merged.merged_end)))
+        at++;
+    add_column(p, merged);
+    ScopeColumn *columns = scope->columns;
+    memmove(&columns[at + 1], &columns[at], (scope->column_count - 1 - at) * sizeof(*columns));
+    columns[at] = merged;
+}
+
 static Code using_side(Printer *p, const TableRef *join, Slice name, uint32_t from, uint32_t to,
                        ScopeColumn **out)
 {
@@ -223,7 +238,7 @@ static Code print_using(Printer *p, const TableRef *join, Slice name, uint32_t f
         merged.source = NULL;
     right->is_hidden = true;
     left->is_hidden = true;
-    add_column(p, merged);
+    insert_merged(p, merged);
     return OK;
 }
 

@@ -1,0 +1,4 @@
+ALTER TABLE is not supported yet;
+ALTER TABLE t ADD COLUMN a INT;
+ALTER USER bob SET EMAIL 'x@y';
+ALTER USER bob SET PASSWORD 'new'

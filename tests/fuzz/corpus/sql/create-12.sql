@@ -1,0 +1,5 @@
+CREATE USER 'bob' WITH OAUTH '{"provider":"google"}' ROLE dba EMAIL 'b@x';
+CREATE USER TABLE IF NOT EXISTS chat.messages (
+;
+CREATE USER TABLE t (a INT PRIMARY KEY) WITH (TYPE='SHARED');
+CREATE USER TABLE t (a INT)

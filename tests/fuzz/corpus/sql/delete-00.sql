@@ -1,0 +1,3 @@
+DELETE FROM t;
+DELETE FROM t WHERE id = 1;
+DELETE requires a WHERE clause

@@ -1,0 +1,1 @@
+DROP USER TABLE IF EXISTS chat.t

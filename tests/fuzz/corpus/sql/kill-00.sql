@@ -1,0 +1,3 @@
+KILL JOB 'FL-1';
+KILL JOB FL-1;
+KILL LIVE QUERY 'a-b-c'

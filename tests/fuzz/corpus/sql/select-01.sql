@@ -1,0 +1,4 @@
+SELECT "current_user";
+SELECT $0;
+SELECT $51;
+SELECT 'a'

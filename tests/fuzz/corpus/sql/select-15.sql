@@ -1,0 +1,4 @@
+SELECT a FROM 'file.parquet';
+SELECT a FROM c.m GROUP BY a;
+SELECT a FROM f(1);
+SELECT a FROM t GROUP BY a

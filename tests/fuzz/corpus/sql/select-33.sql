@@ -1,0 +1,4 @@
+SELECT name > 'A', 'a' < 'B', ok = 'true', ok, _seq = 1000, _deleted, ID = 42, messages.id = 42 FROM t WHERE name > 'A';
+SELECT chat.Messages."id" = 42, d = 2.5, 9007199254740993 = 9007199254740992.0, length(name), strlen(name), upper(name), lower('ÀBÇ ΩЖ'), upper('ß é ı') FROM t WHERE chat.Messages."id" = 42;
+SELECT lower('İ'), substr('hello', 2, 3), substr('hello', -3, 2), substr('hello', 0, 2), substr('hello', 0), substr('hello', 2, -1), substr('hello', 10), substr('hello', -10, 7) FROM t WHERE lower('İ');
+SELECT substr('hello', 3, -2), substring('héllo', 2, 1), substr('a', 9223372036854775807, 9223372036854775807), trim('  a '), trim('xyaxy', 'xy'), ltrim('xya', 'yx'), rtrim('ab '), left('abc', 2) FROM t WHERE substr('hello', 3, -2)

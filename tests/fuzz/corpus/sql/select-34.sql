@@ -1,0 +1,4 @@
+SELECT left('abc', -1), left('abc', 10), left('hello', -10), right('héé', 2), right('abc', -1), right('hello', -10), repeat('ab', 2), repeat('a', -1) FROM t WHERE left('abc', -1);
+SELECT replace('aaa', 'aa', 'b'), replace('aaa', '', 'b'), replace('abcabc', 'b', ''), starts_with('abc', 'ab'), ends_with('abc', 'bc'), contains('abc', ''), strpos('héllo', 'l'), strpos('', 'a') FROM t WHERE replace('aaa', 'aa', 'b');
+SELECT 'a' || 1, 'a' || TRUE, 'a' || NULL, 'a' || 1.0, concat('a', NULL, 1), concat(NULL), lower(NULL), length($1) FROM t WHERE 'a' || 1;
+SELECT 'abc' LIKE 'a%', 'aéc' LIKE 'a_c', 'a%c' LIKE 'a\%c', 'a%c' LIKE 'a\%c' ESCAPE '\', 'abc' LIKE 'a\%c' ESCAPE '\', 'ab' LIKE 'axb' ESCAPE 'x', 'ABC' ILIKE 'a_c', 'É' ILIKE 'é' FROM t WHERE 'abc' LIKE 'a%'

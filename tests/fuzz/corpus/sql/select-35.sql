@@ -1,0 +1,4 @@
+SELECT 'É' LIKE 'é', NULL LIKE 'a', 'abc' NOT LIKE 'b%', '' LIKE '', '' LIKE '%', '' LIKE '_', 'aaab' LIKE '%a%b', 'mississippi' LIKE '%iss%pi' FROM t WHERE 'É' LIKE 'é';
+SELECT 'mississippi' LIKE '%iss%p', name LIKE 'Zo_', CASE WHEN NULL THEN 1 ELSE 2 END, CASE 1 WHEN 1 THEN 'a' END, CASE NULL WHEN NULL THEN 1 ELSE 2 END, CASE n WHEN 7 THEN 'seven' ELSE 'other' END, CASE WHEN n > 100 THEN 1 END, CASE WHEN ok THEN n ELSE 2.5 END FROM t WHERE 'mississippi' LIKE '%iss%p';
+SELECT coalesce(NULL, 2), coalesce(Nothing, name), coalesce(NULL, NULL), ifnull(NULL, 3), nullif(1, 1), nullif(1, NULL), greatest(1, NULL, 3), least(1, NULL, 3) FROM t WHERE coalesce(NULL, 2);
+SELECT greatest(at, '2021-01-01'), CAST('12' AS BIGINT), '12'::INT + 1, CAST(n AS TEXT) || 'x', 2.5::BIGINT, 3.5::BIGINT, TRUE::TEXT, abs(-5) FROM t WHERE greatest(at, '2021-01-01')

@@ -1,0 +1,3 @@
+SELECT -9223372036854775808 // -1, abs(-9223372036854775808), name + 1, name = n, lower(n), NOT n, n AND ok, count(*) FROM t WHERE -9223372036854775808 // -1;
+SELECT now(1), SNOWFLAKE_ID(1), substr('a'), 'a' LIKE 'a' ESCAPE 'xx', 'ab' LIKE 'a\' ESCAPE '\', repeat('0123456789', 10000000), sqrt(-1), CAST('x' AS INT) FROM t WHERE now(1);
+SELECT DEFAULT, coalesce(n, ok), INTERVAL '1 day', at + INTERVAL '1 month' FROM t WHERE DEFAULT

@@ -1,0 +1,2 @@
+SET NAMESPACE chat;
+SET x = 1

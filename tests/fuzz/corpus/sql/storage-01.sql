@@ -1,0 +1,1 @@
+STORAGE FLUSH TABLE chat.t

@@ -1,0 +1,1 @@
+SUBSCRIBE TO: the short form becomes a SELECT, options are read, the rest is refused with a reason

@@ -1,0 +1,1 @@
+UPDATE t SET a = 1, A = 2 WHERE b

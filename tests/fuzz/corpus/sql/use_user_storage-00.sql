@@ -1,0 +1,1 @@
+USE_USER_STORAGE is only supported for USER tables
