@@ -9,6 +9,7 @@
 
 #include "api/auth_route.h"
 #include "api/live_socket.h"
+#include "api/metrics_route.h"
 #include "api/reply.h"
 #include "api/session.h"
 #include "api/sql_route.h"
@@ -29,6 +30,7 @@ static const struct {
     {METHOD_GET, "/v1/ws", live_socket_accept},
     {METHOD_GET, "/health", health},
     {METHOD_GET, "/v1/api/healthcheck", health},
+    {METHOD_GET, "/metrics", metrics_route},
     {METHOD_POST, "/v1/api/auth/login", auth_login_route},
     {METHOD_POST, "/v1/api/auth/refresh", auth_refresh_route},
     {METHOD_POST, "/v1/api/auth/logout", auth_logout_route},

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * GET /metrics: figures in the Prometheus text format, for this machine and for administrators.
+ */
+#pragma once
+
+#include "api/api.h"
+
+void metrics_route(ApiLoop *api, HttpRequest *request);
