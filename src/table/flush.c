@@ -162,6 +162,7 @@ static Code write_segment(Flush *flush, ReadView *view, Error *e)
         .folder = arena_text(flush->arena, flush->folder),
         .batch = flush->state.next_batch,
         .now_ms = clock_wall_ms(),
+        .wait_ms = 60000,
         .rows = &source,
     };
     Code code = E_ALREADY_EXISTS;
