@@ -71,15 +71,13 @@ static const ResultColumn describe_columns[] = {
     {.name = {"schema_version", 14}, .type = TYPE_INT},
 };
 
-static Code describe_table(Run *run, Error *e)
+static Code describe(Run *run, const Schema *schema, Error *e)
 {
-    CLEANUP(table_unref_ptr) Table *table = NULL;
-    TRY(exec__find_table(run, &run->statement->table.name, &table, e));
     Rows rows = {.run = run};
     run->sink->columns(run->sink->context, describe_columns,
                        sizeof describe_columns / sizeof *describe_columns);
-    for (uint32_t i = 0; i < table->schema->column_count; i++) {
-        const Column *column = &table->schema->columns[i];
+    for (uint32_t i = 0; i < schema->column_count; i++) {
+        const Column *column = &schema->columns[i];
         Value values[] = {
             value_text(column->name),
             value_integer(TYPE_INT, i + 1),
@@ -89,12 +87,26 @@ static Code describe_table(Run *run, Error *e)
             value_boolean(column->primary_key),
             exec__default_text(column, run->arena),
             value_null(TYPE_TEXT),
-            value_integer(TYPE_INT, table->schema->version),
+            value_integer(TYPE_INT, schema->version),
         };
         TRY(send_row(&rows, values, e));
     }
     end_rows(&rows);
     return OK;
+}
+
+static Code describe_table(Run *run, Error *e)
+{
+    const TableName *name = &run->statement->table.name;
+    Slice namespace_name = exec__namespace_of(run, name);
+    if (exec__is_system_namespace(namespace_name)) {
+        const ExecView *view = NULL;
+        TRY(exec__find_view(run, namespace_name, name->name, &view, e));
+        return describe(run, exec__view_schema(view, run->arena), e);
+    }
+    CLEANUP(table_unref_ptr) Table *table = NULL;
+    TRY(exec__find_table(run, name, &table, e));
+    return describe(run, table->schema, e);
 }
 
 /* ---- STORAGE FLUSH ---- */

@@ -15,7 +15,7 @@
 
 enum {
     EXEC_VIEWS_MAX = 64,
-    EXEC_CONFLICT_TRIES_MAX = 50,
+    EXEC_CONFLICT_TRIES_MAX = 200,         /* one of N that change one row wins per commit */
     EXEC_CLOCK_ROWS = 1000,                /* rows between two looks at the clock */
     EXEC_CACHED_ROWS_MAX = 1000,           /* rows a loop may visit for one statement */
     EXEC_CACHED_SQL_BYTES_MAX = 64 * 1024, /* longer texts are parsed by workers */

@@ -74,7 +74,7 @@ Code exec__find_table(const Run *run, const TableName *name, Table **out, Error 
 {
     Slice namespace_name = exec__namespace_of(run, name);
     if (exec__is_system_namespace(namespace_name))
-        return fail(e, E_INVALID_OPERATION, "System table '%.*s.%.*s' cannot be changed",
+        return fail(e, E_INVALID_OPERATION, "System table '%.*s.%.*s' does not allow this",
                     SLICE_ARGS(namespace_name), SLICE_ARGS(name->name));
     Table *table =
         catalog_find_table(database_catalog(run->executor->db), namespace_name, name->name);

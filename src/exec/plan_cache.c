@@ -6,7 +6,8 @@
  *
  * I1. A plan is immutable and counted; one that is thrown out lives until its last user is done.
  * I2. At most plans_max plans; the one used longest ago goes first.
- * I3. A text is kept only when it is seen a second time: literal INSERTs never come twice, and would push out
+ * I3. Only statements on rows are kept: the text of CREATE USER holds a password.
+ * I4. A text is kept only when it is seen a second time: literal INSERTs never come twice, and would push out
  *     everything else.
  */
 #include "exec/exec_int.h"
@@ -97,7 +98,7 @@ Plan *exec__plans_get(PlanCache *cache, Slice text)
     return entry->plan;
 }
 
-/* I3 */
+/* I4 */
 static bool seen_before(PlanCache *cache, Slice text)
 {
     uint64_t hash = slice_hash(text, 0);
@@ -109,6 +110,21 @@ static bool seen_before(PlanCache *cache, Slice text)
     return seen;
 }
 
+/* I3 */
+static bool is_kept(const Statement *statement)
+{
+    switch (statement->kind) {
+    case STATEMENT_SELECT:
+    case STATEMENT_INSERT:
+    case STATEMENT_UPDATE:
+    case STATEMENT_DELETE:
+    case STATEMENT_EXECUTE_AS:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static Plan *make_plan(Slice text)
 {
     Plan *plan = x_new(Plan);
@@ -116,7 +132,8 @@ static Plan *make_plan(Slice text)
     plan->text = arena_copy(plan->arena, text);
     plan->refs = 2; /* the cache's and the caller's */
     Error ignored = {0};
-    if (sql_parse(plan->text, plan->arena, &plan->statement, &ignored) == OK)
+    if (sql_parse(plan->text, plan->arena, &plan->statement, &ignored) == OK &&
+        is_kept(plan->statement))
         return plan;
     arena_free(plan->arena); /* the caller parses again, for the error with its place */
     free(plan);

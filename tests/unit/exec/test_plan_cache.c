@@ -29,6 +29,15 @@ TEST("a text that does not parse is never kept")
     exec__plans_free(cache);
 }
 
+TEST("the text of CREATE USER, which holds a password, is never kept")
+{
+    PlanCache *cache = exec__plans_new(4);
+    for (int i = 0; i < 3; i++)
+        CHECK(exec__plans_offer(cache, SLICE("CREATE USER x WITH PASSWORD 'secret' ROLE user")) ==
+              NULL);
+    exec__plans_free(cache);
+}
+
 TEST("a plan that was thrown out lives until its user is done; the oldest goes first")
 {
     PlanCache *cache = exec__plans_new(2);
