@@ -21,6 +21,7 @@ typedef struct ApiSettings {
     const char *jwt_secret;
     const char *setup_token;      /* one-time token that allows setup from elsewhere; NULL = none */
     const char *const *allowed_origins; /* ends with NULL; empty or "*" = any */
+    const char *public_origin;    /* always allowed beside them; "" = none */
     uint32_t statement_timeout_ms;
     uint32_t access_hours;        /* life of an access token; refresh tokens live 7 times as long */
     uint32_t auth_requests_per_s; /* per address */

@@ -36,6 +36,8 @@ bool reply_origin_allowed(const ApiContext *context, Slice origin)
     const char *const *allowed = context->settings.allowed_origins;
     if (!allowed || !allowed[0])
         return true;
+    if (origin.size && slice_equal(origin, slice_of_text(context->settings.public_origin)))
+        return true;
     for (; *allowed; allowed++) {
         if (slice_equal(origin, slice_of_text(*allowed)) || slice_equal(SLICE("*"), slice_of_text(*allowed)))
             return true;

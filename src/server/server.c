@@ -99,6 +99,7 @@ static ApiSettings api_settings(const Server *server)
         .jwt_secret = c->auth_jwt_secret,
         .setup_token = server->setup_token[0] ? server->setup_token : NULL,
         .allowed_origins = c->security_cors_allowed_origins.items,
+        .public_origin = c->server_public_origin,
         .statement_timeout_ms = (uint32_t)c->execution_handler_timeout_seconds * 1000,
         .access_hours = (uint32_t)c->auth_jwt_expiry_hours,
         .auth_requests_per_s = (uint32_t)c->rate_limit_max_auth_requests_per_ip_per_sec,
