@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From the committer to the loops, and the list of all subscriptions.
+ *
+ * Nothing falls between a subscription's reading and its live changes:
+ *
+ * I1. A loop's `interest` is raised before a subscription takes its first snapshot, and the committer looks at
+ *     it after the commit has become visible. Both are read-modify-writes of one atomic, so one comes first. If
+ *     the committer's does, all it did before (making the commit visible) happened before the snapshot, which
+ *     therefore holds the commit. If the subscription's does, the committer sees it and posts the commit to the loop.
+ *     The same holds for database_last_seq in place of a snapshot.
+ * I2. Commits are posted in order; a loop handles them in order. A snapshot taken on the loop holds everything the
+ *     loop has handled.
+ * I3. A loop that is behind by more than backlog_bytes_max gets no more bundles: `missed_seq` says what
+ *     it did not get. Nothing goes live below missed_seq, and what is live falls back when it grows. A bundle is
+ *     on its way whenever missed_seq grows, so the loop will look.
+ */
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "live/live_int.h"
+#include "os/clock.h"
+
+enum {
+    STALL_TIMEOUT_MS = 60 * 1000,
+    CHUNK_BYTES = 128 * 1024,
+    BACKLOG_BYTES = 64 * 1024 * 1024,
+};
+
+/* ---- bundles ---- */
+
+static bool concerns_us(const Intent *intent)
+{
+    return intent->row_count > 0 || intent->catalog_change;
+}
+
+/* NULL when nobody can care. One reference, the caller's. */
+static CommitBundle *bundle_new(const CommitGroup *group)
+{
+    size_t count = 0, bytes = 0;
+    for (size_t i = 0; i < group->count; i++)
+        count += concerns_us(group->intents[i]);
+    if (count == 0)
+        return NULL;
+    CommitBundle *bundle = (CommitBundle *)x_new_bytes(sizeof *bundle + count * sizeof(Intent *));
+    atomic_init(&bundle->refs, 1);
+    bundle->last_seq = group->last_seq;
+    for (size_t i = 0; i < group->count; i++) {
+        Intent *intent = group->intents[i];
+        if (!concerns_us(intent))
+            continue;
+        bundle->intents[bundle->count++] = intent_ref(intent);
+        bytes += intent->bytes + sizeof(Intent);
+    }
+    bundle->bytes = bytes;
+    return bundle;
+}
+
+static void bundle_unref(CommitBundle *bundle)
+{
+    if (!bundle || atomic_fetch_sub_explicit(&bundle->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < bundle->count; i++)
+        intent_unref(bundle->intents[i]);
+    free(bundle);
+}
+
+/* A bundle on its way to one loop. */
+typedef struct Delivery {
+    LoopTask task;
+    LiveLoop *loop;       /* a reference */
+    CommitBundle *bundle; /* a reference */
+} Delivery;
+
+static void run_delivery(LoopTask *task)
+{
+    Delivery *delivery = (Delivery *)task;
+    LiveLoop *loop = delivery->loop;
+    CommitBundle *bundle = delivery->bundle;
+    free(delivery);
+    /* Before missed_seq is read: what is missed from here on brings a reminder of its own. */
+    atomic_store_explicit(&loop->is_reminded, false, memory_order_seq_cst);
+    atomic_fetch_sub_explicit(&loop->backlog_bytes, bundle->bytes, memory_order_relaxed);
+    if (!loop->is_closed)
+        live__deliver(loop, bundle);
+    bundle_unref(bundle);
+    live__loop_unref(loop);
+}
+
+/* I3. An empty bundle makes the loop look, should it have begun the last full one already. NULL when one is
+ * on its way. */
+static CommitBundle *reminder_of(LiveLoop *loop, uint64_t missed_seq)
+{
+    atomic_store_explicit(&loop->missed_seq, missed_seq, memory_order_seq_cst);
+    if (atomic_exchange_explicit(&loop->is_reminded, true, memory_order_seq_cst))
+        return NULL;
+    CommitBundle *reminder = (CommitBundle *)x_new_bytes(sizeof *reminder);
+    atomic_init(&reminder->refs, 1);
+    return reminder;
+}
+
+/* hub->lock is held, so the loop cannot be closed meanwhile. */
+static void post(LiveLoop *loop, CommitBundle *bundle)
+{
+    size_t waiting = atomic_load_explicit(&loop->backlog_bytes, memory_order_relaxed);
+    if (waiting <= loop->hub->options.backlog_bytes_max)
+        atomic_fetch_add_explicit(&bundle->refs, 1, memory_order_relaxed);
+    else
+        bundle = reminder_of(loop, bundle->last_seq);
+    if (!bundle)
+        return;
+    atomic_fetch_add_explicit(&loop->backlog_bytes, bundle->bytes, memory_order_relaxed);
+    Delivery *delivery = x_new(Delivery);
+    delivery->task.run = run_delivery;
+    delivery->loop = loop;
+    delivery->bundle = bundle;
+    atomic_fetch_add_explicit(&loop->refs, 1, memory_order_relaxed);
+    loop_post_task(loop->loop, &delivery->task);
+}
+
+/* Committer thread. */
+static void on_commit(void *context, const CommitGroup *group)
+{
+    LiveHub *hub = (LiveHub *)context;
+    CommitBundle *bundle = NULL;
+    MUTEX_SCOPE(&hub->lock);
+    for (size_t i = 0; i < hub->loop_count; i++) {
+        /* I1: a read-modify-write although nothing changes. */
+        if (atomic_fetch_add_explicit(&hub->loops[i]->interest, 0, memory_order_acq_rel) == 0)
+            continue;
+        if (!bundle)
+            bundle = bundle_new(group);
+        if (!bundle)
+            return;
+        post(hub->loops[i], bundle);
+    }
+    bundle_unref(bundle);
+}
+
+/* ---- life ---- */
+
+Code live_hub_new(Database *db, Workers *workers, const LiveOptions *options, LiveHub **out, Error *e)
+{
+    (void)e;
+    LiveHub *hub = x_new(LiveHub);
+    hub->db = db;
+    hub->workers = workers;
+    hub->options = options ? *options : (LiveOptions){0};
+    if (!hub->options.stall_timeout_ms)
+        hub->options.stall_timeout_ms = STALL_TIMEOUT_MS;
+    if (!hub->options.socket_queue_bytes_max)
+        hub->options.socket_queue_bytes_max = SOCKET_QUEUE_BYTES_MAX;
+    if (!hub->options.chunk_bytes_max)
+        hub->options.chunk_bytes_max = CHUNK_BYTES;
+    if (!hub->options.backlog_bytes_max)
+        hub->options.backlog_bytes_max = BACKLOG_BYTES;
+    mutex_init(&hub->lock);
+    hub->users = map_new();
+    database_add_sink(db, (ChangeSink){on_commit, hub});
+    *out = hub;
+    return OK;
+}
+
+void live_hub_free(LiveHub *hub)
+{
+    if (!hub)
+        return;
+    must(hub->loop_count == 0);
+    must(!hub->subscriptions);
+    map_free(hub->users);
+    mutex_done(&hub->lock);
+    free(hub);
+}
+
+static void close_stalled(LiveLoop *loop, LiveClient *client, uint64_t now_ms)
+{
+    if (!client->stalled.first || client->is_closing)
+        return;
+    size_t queued = client->io->queued_bytes(client->socket);
+    if (queued != client->stalled_bytes) { /* something moves */
+        client->stalled_bytes = queued;
+        client->stalled_at_ms = now_ms;
+    } else if (now_ms - client->stalled_at_ms >= loop->hub->options.stall_timeout_ms) {
+        client->is_closing = true;
+        client->io->close(client->socket, 1008, "Client does not read; resume from your cursor");
+    }
+}
+
+static void tick(void *context)
+{
+    LiveLoop *loop = (LiveLoop *)context;
+    uint64_t now_ms = loop_now_ms(loop->loop);
+    for (LiveClient *client = loop->clients, *next; client; client = next) {
+        next = client->next;
+        close_stalled(loop, client, now_ms);
+        if (client->io->tick)
+            client->io->tick(client->socket, now_ms);
+    }
+}
+
+static void retry(void *context)
+{
+    live__pump((LiveLoop *)context);
+}
+
+Code live_loop_new(LiveHub *hub, Loop *loop, LiveLoop **out, Error *e)
+{
+    LiveLoop *live = x_new(LiveLoop);
+    live->hub = hub;
+    live->loop = loop;
+    atomic_init(&live->refs, 1);
+    live->entries = map_new();
+    live->channels = map_new();
+    live->arena = arena_new();
+    live->tick = loop_timer_new(loop, tick, live);
+    live->retry = loop_timer_new(loop, retry, live);
+    mutex_lock(&hub->lock);
+    bool fits = hub->loop_count < LIVE_LOOPS_MAX;
+    if (fits)
+        hub->loops[hub->loop_count++] = live;
+    mutex_unlock(&hub->lock);
+    if (!fits) {
+        live_loop_free(live);
+        return fail(e, E_BUSY, "at most %d loops can serve live queries", LIVE_LOOPS_MAX);
+    }
+    *out = live;
+    return OK;
+}
+
+void live__loop_unref(LiveLoop *loop)
+{
+    if (atomic_fetch_sub_explicit(&loop->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    map_free(loop->entries);
+    map_free(loop->channels);
+    arena_free(loop->arena);
+    buffer_done(&loop->body);
+    buffer_done(&loop->message);
+    free(loop);
+}
+
+void live_loop_free(LiveLoop *loop)
+{
+    if (!loop)
+        return;
+    must(!loop->clients);
+    LiveHub *hub = loop->hub;
+    mutex_lock(&hub->lock);
+    for (size_t i = 0; i < hub->loop_count; i++) {
+        if (hub->loops[i] == loop)
+            hub->loops[i] = hub->loops[--hub->loop_count];
+    }
+    mutex_unlock(&hub->lock);
+    loop->is_closed = true;
+    live__drop_ended(loop);
+    loop_timer_free(loop->tick);
+    loop_timer_free(loop->retry);
+    live__loop_unref(loop);
+}
+
+/* ---- all subscriptions ---- */
+
+static Slice user_key(const uint64_t *user)
+{
+    return slice_of(user, sizeof *user);
+}
+
+bool live__hub_add(LiveHub *hub, Subscription *subscription, uint32_t user_max)
+{
+    MUTEX_SCOPE(&hub->lock);
+    uintptr_t count = (uintptr_t)map_get(hub->users, user_key(&subscription->user));
+    if (count >= user_max)
+        return false;
+    map_put(hub->users, user_key(&subscription->user), (void *)(count + 1));
+    subscription->hub_next = hub->subscriptions;
+    if (subscription->hub_next)
+        subscription->hub_next->hub_prev = subscription;
+    hub->subscriptions = subscription;
+    atomic_fetch_add_explicit(&hub->subscription_count, 1, memory_order_relaxed);
+    return true;
+}
+
+void live__hub_remove(LiveHub *hub, Subscription *subscription)
+{
+    MUTEX_SCOPE(&hub->lock);
+    uintptr_t count = (uintptr_t)map_get(hub->users, user_key(&subscription->user));
+    must(count > 0);
+    if (count == 1)
+        map_remove(hub->users, user_key(&subscription->user));
+    else
+        map_put(hub->users, user_key(&subscription->user), (void *)(count - 1));
+    if (subscription->hub_prev)
+        subscription->hub_prev->hub_next = subscription->hub_next;
+    else
+        hub->subscriptions = subscription->hub_next;
+    if (subscription->hub_next)
+        subscription->hub_next->hub_prev = subscription->hub_prev;
+    atomic_fetch_sub_explicit(&hub->subscription_count, 1, memory_order_relaxed);
+}
+
+void live__set_state(Subscription *subscription, SubState state)
+{
+    must(live__may_move(subscription->state, state));
+    MUTEX_SCOPE(&subscription->loop->hub->lock);
+    subscription->state = state;
+}
+
+static LiveInfo info_of(const Subscription *subscription, Arena *arena)
+{
+    const Table *table = subscription->query->table;
+    LiveInfo info = {
+        .subscription_id = arena_copy(arena, subscription->id),
+        .namespace_name = arena_copy(arena, table->namespace_name),
+        .table_name = arena_copy(arena, table->name),
+        .user_id = arena_copy(arena, subscription->user_id),
+        .query = arena_copy(arena, subscription->query->sql),
+        .status = live__state_name(subscription->state),
+        .created_at_us = subscription->created_at_us,
+        .last_update_us = atomic_load_explicit(&subscription->last_update_us, memory_order_relaxed),
+        .last_ping_us = atomic_load_explicit(&subscription->client->last_ping_us, memory_order_relaxed),
+        .changes = atomic_load_explicit(&subscription->changes, memory_order_relaxed),
+        .has_options = subscription->request.has_options,
+        .options = subscription->request,
+    };
+    memcpy(info.connection_id, subscription->client->connection_id, sizeof info.connection_id);
+    return info;
+}
+
+void live_list(LiveHub *hub, Arena *arena, LiveInfo **out, size_t *out_count)
+{
+    MUTEX_SCOPE(&hub->lock);
+    size_t count = 0, capacity = atomic_load_explicit(&hub->subscription_count, memory_order_relaxed);
+    LiveInfo *list = arena_new_array(arena, LiveInfo, capacity + 1);
+    for (Subscription *s = hub->subscriptions; s && count < capacity; s = s->hub_next)
+        list[count++] = info_of(s, arena);
+    *out = list;
+    *out_count = count;
+}
+
+void live_stats(LiveHub *hub, LiveStats *out)
+{
+    *out = (LiveStats){
+        .subscriptions = atomic_load_explicit(&hub->subscription_count, memory_order_relaxed),
+        .sent = atomic_load_explicit(&hub->sent, memory_order_relaxed),
+        .fallbacks = atomic_load_explicit(&hub->fallbacks, memory_order_relaxed),
+        .reads = atomic_load_explicit(&hub->reads, memory_order_relaxed),
+    };
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From the text of a subscription to something that can be asked of each row: parsed, checked for
+ * rights, bound to one partition.
+ *
+ * I1. The partition of a USER or STREAM table is that of the session's user, whatever the text says.
+ */
+#include <stdlib.h>
+
+#include "live/live_int.h"
+
+static const char *const clock_functions[] = {"now", "current_timestamp", "snowflake_id", "ulid", "uuid_v7"};
+
+/* The first call whose value changes by itself: no commit would tell that a row has left such a filter. */
+static const Expr *find_clock(const Expr *expr)
+{
+    if (!expr)
+        return NULL;
+    if (expr->kind == EXPR_CALL) {
+        for (size_t i = 0; i < sizeof clock_functions / sizeof *clock_functions; i++) {
+            if (slice_equal_ignoring_case(expr->name, slice_of_text(clock_functions[i])))
+                return expr;
+        }
+    }
+    for (uint32_t i = 0; i < expr->item_count; i++) {
+        const Expr *found = find_clock(expr->items[i]);
+        if (found)
+            return found;
+    }
+    if (expr->kind < EXPR_UNARY || expr->kind > EXPR_CAST)
+        return NULL;
+    const Expr *found = find_clock(expr->left);
+    if (!found)
+        found = find_clock(expr->right);
+    return found ? found : find_clock(expr->third);
+}
+
+static Code refuse_at(const LiveQuery *query, uint32_t offset, Code code, const char *reason, Error *e)
+{
+    uint32_t line, column;
+    sql_place(query->sql, offset, &line, &column);
+    return fail_at(e, code, line, column, "%s", reason);
+}
+
+static Code parse(LiveQuery *query, const Select **out, Error *e)
+{
+    Statement *statement;
+    TRY(sql_parse(query->sql, query->arena, &statement, e));
+    if (statement->parameter_count)
+        return fail(e, E_INVALID_SQL, "A subscription query cannot use parameters");
+    if (statement->kind != STATEMENT_SELECT && statement->kind != STATEMENT_SUBSCRIBE)
+        return fail(e, E_INVALID_SQL, "Only SELECT can be subscribed to, not %s",
+                    sql_statement_name(statement->kind));
+    const Select *select =
+        statement->kind == STATEMENT_SELECT ? statement->select : statement->subscribe.select;
+    TRY(sql_check_live(select, query->sql, e));
+    const Expr *clock = find_clock(select->where);
+    if (clock)
+        return refuse_at(query, clock->offset, E_INVALID_SQL,
+                         "The WHERE of a subscription query cannot use the clock or ids: a row would leave "
+                         "it without a change", e);
+    *out = select;
+    return OK;
+}
+
+static bool may_read(Role role, const Table *table)
+{
+    if (role == ROLE_ANONYMOUS)
+        return false;
+    if (table->kind != TABLE_SHARED)
+        return true;
+    switch (table->access) {
+    case ACCESS_PUBLIC:
+        return true;
+    case ACCESS_PRIVATE:
+    case ACCESS_RESTRICTED:
+        return role >= ROLE_SERVICE;
+    case ACCESS_DBA:
+        return role >= ROLE_DBA;
+    }
+    return false;
+}
+
+static bool is_system_name(Slice name)
+{
+    return slice_equal_ignoring_case(name, SLICE("system")) ||
+           slice_equal_ignoring_case(name, SLICE("information_schema"));
+}
+
+static Code find_table(Database *db, const LiveUser *user, const TableName *name, LiveQuery *query, Error *e)
+{
+    if (is_system_name(name->namespace_name)) {
+        if (!role_is_admin(user->role))
+            return fail(e, E_PERMISSION_DENIED, "System tables are for administrators");
+        return refuse_at(query, name->offset, E_UNSUPPORTED, "System tables cannot be subscribed to", e);
+    }
+    Table *table = catalog_find_table(database_catalog(db), name->namespace_name, name->name);
+    if (!table)
+        return fail(e, E_TABLE_NOT_FOUND, "Table not found: %.*s:%.*s", SLICE_ARGS(name->namespace_name),
+                    SLICE_ARGS(name->name));
+    query->table = table;
+    if (!may_read(user->role, table))
+        return fail(e, E_PERMISSION_DENIED,
+                    "Access denied: role '%s' may not read SHARED table '%.*s.%.*s' (access level '%s')",
+                    role_name(user->role), SLICE_ARGS(table->namespace_name), SLICE_ARGS(table->name),
+                    access_level_name(table->access));
+    must(table->kind == TABLE_SHARED || user->user != 0);
+    query->partition = (Partition){table->id, table->kind == TABLE_SHARED ? 0 : user->user}; /* I1 */
+    return OK;
+}
+
+static void select_all(LiveQuery *query)
+{
+    const Schema *schema = query->table->schema;
+    query->is_star = true;
+    query->column_count = schema->column_count;
+    query->columns = arena_new_array(query->arena, LiveColumn, schema->column_count);
+    for (uint32_t i = 0; i < schema->column_count; i++)
+        query->columns[i] = (LiveColumn){i, schema->columns[i].name};
+}
+
+static Code select_columns(LiveQuery *query, const Select *select, const BindContext *bind, Error *e)
+{
+    for (uint32_t i = 0; i < select->item_count; i++) {
+        if (select->items[i].star) {
+            select_all(query);
+            return OK;
+        }
+    }
+    query->columns = arena_new_array(query->arena, LiveColumn, select->item_count);
+    for (uint32_t i = 0; i < select->item_count; i++) {
+        const SelectItem *item = &select->items[i];
+        BoundExpr *column;
+        TRY(sql_bind(bind, item->expr, query->arena, &column, e));
+        int32_t index = sql_bound_column(column);
+        if (index < 0)
+            return refuse_at(query, item->offset, E_INVALID_SQL,
+                             "A subscription query can only select columns and *", e);
+        Slice name = query->table->schema->columns[index].name;
+        query->columns[query->column_count++] =
+            (LiveColumn){(uint32_t)index, item->alias.size ? item->alias : name};
+    }
+    return OK;
+}
+
+static Code compile(Database *db, const LiveUser *user, LiveQuery *query, Error *e)
+{
+    const Select *select = NULL;
+    TRY(parse(query, &select, e));
+    TRY(find_table(db, user, &select->from->table, query, e));
+    BindContext bind = {
+        .text = query->sql,
+        .schema = query->table->schema,
+        .namespace_name = query->table->namespace_name,
+        .table = query->table->name,
+        .alias = select->from->alias,
+    };
+    TRY(sql_bind_condition(&bind, select->where, query->arena, &query->where, e));
+    TRY(select_columns(query, select, &bind, e));
+    query->eval = (EvalContext){
+        .user_id = arena_copy(query->arena, user->user_id),
+        .role = slice_of_text(role_name(user->role)),
+    };
+    query->is_shareable = query->partition.user == 0 && (!query->where || sql_bound_is_pure(query->where));
+    return OK;
+}
+
+Code live__query_new(Database *db, const LiveUser *user, Slice sql, LiveQuery **out, Error *e)
+{
+    LiveQuery *query = x_new(LiveQuery);
+    atomic_init(&query->refs, 1);
+    query->arena = arena_new();
+    query->sql = arena_copy(query->arena, sql);
+    Code code = compile(db, user, query, e);
+    if (code != OK) {
+        live__query_unref(query);
+        return code;
+    }
+    *out = query;
+    return OK;
+}
+
+LiveQuery *live__query_ref(LiveQuery *query)
+{
+    atomic_fetch_add_explicit(&query->refs, 1, memory_order_relaxed);
+    return query;
+}
+
+void live__query_unref(LiveQuery *query)
+{
+    /* release: our uses come before the free; acquire: the free comes after theirs. */
+    if (!query || atomic_fetch_sub_explicit(&query->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    table_unref(query->table);
+    arena_free(query->arena);
+    free(query);
+}
+
+Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq, Arena *arena, bool *out,
+                         Error *e)
+{
+    RowView row = {.values = values, .seq = seq};
+    return sql_eval_condition(query->where, &row, &query->eval, arena, out, e);
+}
