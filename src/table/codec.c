@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keys and version headers (docs/formats/keys.md, docs/formats/version.md).
+ * Keys and version headers (docs/formats/keys.md).
  *
  *   version: u8 format<<4 | kind · [history: varint superseded_by - seq] · varint seq - prev_seq (0 = none)
  *            · u16 check · row codec bytes
