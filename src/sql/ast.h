@@ -35,12 +35,28 @@ typedef enum ExprKind {
 } ExprKind;
 
 typedef enum Operator {
-    OP_NEGATE, OP_PLUS, OP_NOT,                                       /* unary */
-    OP_OR, OP_AND, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL,
-    OP_ADD, OP_SUBTRACT, OP_MULTIPLY, OP_DIVIDE, OP_INTEGER_DIVIDE, OP_MODULO, OP_CONCAT,
+    OP_NEGATE,
+    OP_PLUS,
+    OP_NOT, /* unary */
+    OP_OR,
+    OP_AND,
+    OP_EQUAL,
+    OP_NOT_EQUAL,
+    OP_LESS,
+    OP_LESS_EQUAL,
+    OP_GREATER,
+    OP_GREATER_EQUAL,
+    OP_ADD,
+    OP_SUBTRACT,
+    OP_MULTIPLY,
+    OP_DIVIDE,
+    OP_INTEGER_DIVIDE,
+    OP_MODULO,
+    OP_CONCAT,
     OP_JSON_GET,      /* -> */
     OP_JSON_GET_TEXT, /* ->> */
-    OP_DISTINCT_FROM, OP_NOT_DISTINCT_FROM,                           /* IS [NOT] DISTINCT FROM */
+    OP_DISTINCT_FROM,
+    OP_NOT_DISTINCT_FROM, /* IS [NOT] DISTINCT FROM */
 } Operator;
 
 typedef enum IsKind { IS_NULL, IS_TRUE, IS_FALSE, IS_UNKNOWN } IsKind;
@@ -58,7 +74,11 @@ typedef struct OrderItem {
 } OrderItem;
 
 typedef enum FrameBound {
-    FRAME_NONE, FRAME_UNBOUNDED_PRECEDING, FRAME_PRECEDING, FRAME_CURRENT_ROW, FRAME_FOLLOWING,
+    FRAME_NONE,
+    FRAME_UNBOUNDED_PRECEDING,
+    FRAME_PRECEDING,
+    FRAME_CURRENT_ROW,
+    FRAME_FOLLOWING,
     FRAME_UNBOUNDED_FOLLOWING,
 } FrameBound;
 
@@ -76,16 +96,16 @@ struct Expr {
     ExprKind kind;
     uint32_t offset;
     uint32_t item_count;
-    uint16_t height;       /* of the tree below; at most SQL_NESTING_MAX */
+    uint16_t height; /* of the tree below; at most SQL_NESTING_MAX */
     Operator op : 8;
     IsKind is : 8;
-    bool negated : 1;      /* IS NOT, NOT BETWEEN, NOT IN, NOT LIKE, NOT EXISTS */
-    bool ignore_case : 1;  /* ILIKE */
-    bool distinct : 1;     /* EXPR_CALL: count(DISTINCT x) */
-    bool star : 1;         /* EXPR_CALL: count(*) */
-    uint32_t parameter;    /* EXPR_PARAMETER */
-    Type type;             /* EXPR_CAST */
-    Expr **items;          /* list, arguments, WHEN/THEN pairs */
+    bool negated : 1;     /* IS NOT, NOT BETWEEN, NOT IN, NOT LIKE, NOT EXISTS */
+    bool ignore_case : 1; /* ILIKE */
+    bool distinct : 1;    /* EXPR_CALL: count(DISTINCT x) */
+    bool star : 1;        /* EXPR_CALL: count(*) */
+    uint32_t parameter;   /* EXPR_PARAMETER */
+    Type type;            /* EXPR_CAST */
+    Expr **items;         /* list, arguments, WHEN/THEN pairs */
     union {
         Value value;       /* EXPR_LITERAL: BOOLEAN, BIGINT, DOUBLE, TEXT, TIMESTAMP or NULL */
         ColumnName column; /* EXPR_COLUMN */
@@ -99,7 +119,7 @@ struct Expr {
             OrderItem *call_order; /* string_agg(x, ',' ORDER BY y) */
             uint32_t call_order_count;
         };
-        struct {               /* EXPR_INTERVAL */
+        struct { /* EXPR_INTERVAL */
             int32_t months;
             int64_t interval_us;
         };
@@ -125,7 +145,7 @@ typedef struct TableRef {
     Select *select;  /* REF_SELECT */
     JoinKind join;   /* REF_JOIN; `FROM a, b` is JOIN_CROSS */
     struct TableRef *left, *right;
-    Expr *on;        /* or NULL */
+    Expr *on; /* or NULL */
     Slice *using_columns;
     uint32_t using_count;
 } TableRef;
@@ -149,7 +169,8 @@ typedef struct WithTable {
     Select *select;
 } WithTable;
 
-/* A plain SELECT (set_operation SET_NONE), or left UNION right. WITH, ORDER BY and LIMIT belong to either. */
+/* A plain SELECT (set_operation SET_NONE), or left UNION right. WITH, ORDER BY and LIMIT belong
+ * to either. */
 struct Select {
     uint32_t offset;
     uint16_t height; /* of the highest expression in it, sub-selects included */

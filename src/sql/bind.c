@@ -3,7 +3,8 @@
  * Expression tree to bound tree: names become indexes, constants get the type of what they meet,
  * what is constant is computed once.
  *
- * I1: the operands of NODE_COMPARE, BETWEEN, IN and DISTINCT are comparable (value_comparable) or NULL.
+ * I1: the operands of NODE_COMPARE, BETWEEN, IN and DISTINCT are comparable (value_comparable)
+ * or NULL.
  * I2: a node without columns, clock, user and ids is a NODE_CONSTANT.
  */
 #include <stdio.h>
@@ -113,12 +114,14 @@ static Code convert(Binder *b, const Expr *at, Type type, BoundExpr **io)
     const char *what = is_parameter(at) ? arena_printf(b->arena, "parameter $%u", at->parameter)
                                         : "the expression";
     if (value_cast(&n->value, type, what, b->arena, &value, &error) != OK)
-        return bind_fail(b, at, is_parameter(at) ? E_INVALID_PARAMETER : E_EXECUTION, "%s", error.text);
+        return bind_fail(b, at, is_parameter(at) ? E_INVALID_PARAMETER : E_EXECUTION, "%s",
+                         error.text);
     *io = constant(b, value);
     return OK;
 }
 
-/* Text takes the type of the other side; a number takes that of a timestamp (microseconds) or of text. */
+/* Text takes the type of the other side; a number takes that of a timestamp (microseconds) or of
+ * text. */
 static bool adapts(const BoundExpr *n, Type other)
 {
     if (!is_constant(n) || other == TYPE_NULL)
@@ -141,8 +144,8 @@ static Code unify(Binder *b, const Expr *at_a, BoundExpr **a, const Expr *at_b, 
         return convert(b, at_b, left, c);
     if (left_adapts)
         return convert(b, at_a, right, a);
-    return bind_fail(b, at_b, E_INVALID_SQL, "%s cannot be compared with %s; use CAST", name_of(left),
-                     name_of(right));
+    return bind_fail(b, at_b, E_INVALID_SQL, "%s cannot be compared with %s; use CAST",
+                     name_of(left), name_of(right));
 }
 
 /* ---- leaves ---- */
@@ -162,7 +165,8 @@ static Code check_qualifier(Binder *b, const Expr *expr)
     if (name->namespace_name.size)
         is_known = is_known && !c->alias.size && same_name(name->namespace_name, c->namespace_name);
     return is_known ? OK
-                    : bind_fail(b, expr, E_COLUMN_NOT_FOUND, "Table '%.*s' of column '%.*s' is not in FROM",
+                    : bind_fail(b, expr, E_COLUMN_NOT_FOUND,
+                                "Table '%.*s' of column '%.*s' is not in FROM",
                                 SLICE_ARGS(name->table), SLICE_ARGS(name->name));
 }
 
@@ -184,7 +188,8 @@ static Code bind_column(Binder *b, const Expr *expr, BoundExpr **out)
         n->kind = NODE_DELETED;
         n->type = TYPE_BOOLEAN;
     } else {
-        return bind_fail(b, expr, E_COLUMN_NOT_FOUND, "Column '%.*s' does not exist", SLICE_ARGS(name));
+        return bind_fail(b, expr, E_COLUMN_NOT_FOUND, "Column '%.*s' does not exist",
+                         SLICE_ARGS(name));
     }
     *out = n;
     return OK;
@@ -208,14 +213,18 @@ static Code bind_boolean(Binder *b, const Expr *expr, BoundExpr **out)
         return convert(b, expr, TYPE_BOOLEAN, out);
     return (*out)->type == TYPE_BOOLEAN
                ? OK
-               : bind_fail(b, expr, E_INVALID_SQL, "Expected a condition, found %s", name_of((*out)->type));
+               : bind_fail(b, expr, E_INVALID_SQL, "Expected a condition, found %s",
+                           name_of((*out)->type));
 }
 
 static Code bind_logic(Binder *b, const Expr *expr, BoundExpr **out)
 {
     bool is_not = expr->kind == EXPR_UNARY;
-    BoundExpr *n = node(b, is_not ? NODE_NOT : expr->op == OP_AND ? NODE_AND : NODE_OR, TYPE_BOOLEAN,
-                        is_not ? 1 : 2);
+    BoundExpr *n = node(b,
+                        is_not               ? NODE_NOT
+                        : expr->op == OP_AND ? NODE_AND
+                                             : NODE_OR,
+                        TYPE_BOOLEAN, is_not ? 1 : 2);
     TRY(bind_boolean(b, expr->left, &n->args[0]));
     if (!is_not)
         TRY(bind_boolean(b, expr->right, &n->args[1]));
@@ -250,7 +259,8 @@ static Code check_number(Binder *b, const Expr *expr, BoundExpr **io)
         return convert(b, expr, TYPE_DOUBLE, io);
     return type_is_number((*io)->type)
                ? OK
-               : bind_fail(b, expr, E_INVALID_SQL, "Expected a number, found %s", name_of((*io)->type));
+               : bind_fail(b, expr, E_INVALID_SQL, "Expected a number, found %s",
+                           name_of((*io)->type));
 }
 
 static Code bind_number(Binder *b, const Expr *expr, BoundExpr **out)
@@ -270,7 +280,8 @@ static Code bind_shift(Binder *b, const Expr *expr, const Expr *time, const Expr
     if (is_constant(n->args[0]))
         TRY(convert(b, time, TYPE_TIMESTAMP, &n->args[0]));
     if (n->args[0]->type != TYPE_TIMESTAMP)
-        return bind_fail(b, time, E_INVALID_SQL, "Expected a TIMESTAMP beside the interval, found %s",
+        return bind_fail(b, time, E_INVALID_SQL,
+                         "Expected a TIMESTAMP beside the interval, found %s",
                          name_of(n->args[0]->type));
     n->shift_us = interval->interval_us;
     if (expr->op == OP_SUBTRACT && __builtin_sub_overflow(0, n->shift_us, &n->shift_us))
@@ -441,14 +452,16 @@ static Code bind_like(Binder *b, const Expr *expr, BoundExpr **out)
         TRY(bind_text(b, expr->third, &n->args[2]));
         const Value *escape = &n->args[2]->value;
         if (!is_constant(n->args[2]) || escape->is_null || sql__text_length(escape->bytes) > 1)
-            return bind_fail(b, expr->third, E_INVALID_SQL, "ESCAPE must be a text of at most one "
+            return bind_fail(b, expr->third, E_INVALID_SQL,
+                             "ESCAPE must be a text of at most one "
                              "character");
     }
     return finish(b, expr, n, out);
 }
 
 /* The type that all of the values can have; constants of text take the type of the others. */
-static Code common_type(Binder *b, const Expr *const *at, BoundExpr **values, uint32_t count, Type *out)
+static Code common_type(Binder *b, const Expr *const *at, BoundExpr **values, uint32_t count,
+                        Type *out)
 {
     Type type = TYPE_NULL;
     for (int pass = 0; pass < 2; pass++)
@@ -464,8 +477,9 @@ static Code common_type(Binder *b, const Expr *const *at, BoundExpr **values, ui
             else if (type_is_text(type) && type_is_text(next))
                 type = TYPE_TEXT;
             else if (!gives_way)
-                return bind_fail(b, at[i], E_INVALID_SQL, "%s and %s cannot be mixed here; use CAST",
-                                 name_of(type), name_of(next));
+                return bind_fail(b, at[i], E_INVALID_SQL,
+                                 "%s and %s cannot be mixed here; use CAST", name_of(type),
+                                 name_of(next));
         }
     for (uint32_t i = 0; i < count && type != TYPE_NULL; i++)
         TRY(convert(b, at[i], type, &values[i]));
@@ -473,7 +487,8 @@ static Code common_type(Binder *b, const Expr *const *at, BoundExpr **values, ui
     return OK;
 }
 
-/* The operand of CASE x WHEN a WHEN b and its alternatives, made comparable; it is evaluated once. */
+/* The operand of CASE x WHEN a WHEN b and its alternatives, made comparable; it is evaluated
+ * once. */
 static Code bind_operand(Binder *b, const Expr *expr, BoundExpr *n)
 {
     uint32_t count = expr->item_count / 2 + 1;
@@ -589,12 +604,14 @@ static Code unknown_function(Binder *b, const Expr *expr)
 static Code check_call(Binder *b, const Expr *expr, const SqlFunction *f)
 {
     if (expr->window || expr->star || expr->distinct || expr->call_order_count)
-        return bind_fail(b, expr, E_INVALID_SQL, "%.*s() is neither an aggregate nor a window function",
+        return bind_fail(b, expr, E_INVALID_SQL,
+                         "%.*s() is neither an aggregate nor a window function",
                          SLICE_ARGS(expr->name));
     if (expr->item_count >= f->arg_min && expr->item_count <= f->arg_max)
         return OK;
     if (f->arg_max == 0)
-        return bind_fail(b, expr, E_INVALID_SQL, "%.*s() takes no arguments", SLICE_ARGS(expr->name));
+        return bind_fail(b, expr, E_INVALID_SQL, "%.*s() takes no arguments",
+                         SLICE_ARGS(expr->name));
     return bind_fail(b, expr, E_INVALID_SQL, "%.*s() takes %d to %d arguments, %u were given",
                      SLICE_ARGS(expr->name), f->arg_min, f->arg_max, expr->item_count);
 }
@@ -608,7 +625,8 @@ static Code bind_call(Binder *b, const Expr *expr, BoundExpr **out)
     BoundExpr *n = node(b, NODE_CALL, TYPE_NULL, expr->item_count);
     size_t letters = strlen(f->signature);
     for (uint32_t i = 0; i < expr->item_count; i++)
-        TRY(bind_argument(b, expr->items[i], f->signature[i < letters ? i : letters - 1], &n->args[i]));
+        TRY(bind_argument(b, expr->items[i], f->signature[i < letters ? i : letters - 1],
+                          &n->args[i]));
     n->function = f;
     n->is_pure = !f->is_impure;
     Type common;
@@ -647,9 +665,11 @@ static Code bind(Binder *b, const Expr *expr, BoundExpr **out)
     case EXPR_CALL:
         return bind_call(b, expr, out);
     case EXPR_DEFAULT:
-        return bind_fail(b, expr, E_INVALID_SQL, "DEFAULT is allowed as a value of INSERT and SET only");
+        return bind_fail(b, expr, E_INVALID_SQL,
+                         "DEFAULT is allowed as a value of INSERT and SET only");
     case EXPR_INTERVAL:
-        return bind_fail(b, expr, E_INVALID_SQL, "An interval can only be added to or subtracted from a "
+        return bind_fail(b, expr, E_INVALID_SQL,
+                         "An interval can only be added to or subtracted from a "
                          "TIMESTAMP");
     default:
         return bind_fail(b, expr, E_UNSUPPORTED, "A sub-select is not supported here");
@@ -693,7 +713,8 @@ Code sql_bind_assignment(const BindContext *context, const Expr *expr, const Col
     if (expr->kind == EXPR_DEFAULT) {
         n = node(&b, NODE_DEFAULT, column->type, 0);
         n->target = column;
-        n->is_pure = column->default_kind == DEFAULT_NONE || column->default_kind == DEFAULT_LITERAL;
+        n->is_pure =
+            column->default_kind == DEFAULT_NONE || column->default_kind == DEFAULT_LITERAL;
         return finish(&b, expr, n, out);
     }
     TRY(bind(&b, expr, &n));

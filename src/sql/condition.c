@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a bound WHERE says about the primary key and _seq, so that the executor can read a key or a
- * range instead of everything. Only the ANDs at the top are looked at; the WHERE is evaluated all the
+ * range instead of everything. Only the ANDs at the top are looked at; the WHERE is evaluated
+ * all the
  * same, so nothing here has to be complete, only true.
  */
 #include "sql/eval_int.h"
@@ -91,7 +92,9 @@ static bool as_key(const BoundExpr *key, const BoundExpr *value, Value *out)
     if (out->is_null || out->type == key->type)
         return true;
     if (type_is_integer(out->type) && type_is_integer(key->type)) {
-        int64_t limit = key->type == TYPE_SMALLINT ? INT16_MAX : key->type == TYPE_INT ? INT32_MAX : INT64_MAX;
+        int64_t limit = key->type == TYPE_SMALLINT ? INT16_MAX
+                        : key->type == TYPE_INT    ? INT32_MAX
+                                                   : INT64_MAX;
         out->type = key->type;
         return out->integer <= limit && out->integer >= -limit - 1;
     }
@@ -133,7 +136,8 @@ static void look(Finder *f, const BoundExpr *n)
             add_seq(f, OP_GREATER_EQUAL, &n->args[1]->value);
         if (n->args[2]->kind == NODE_CONSTANT)
             add_seq(f, OP_LESS_EQUAL, &n->args[2]->value);
-    } else if (n->kind == NODE_IN_SORTED && !n->negated && n->value_count == 1 && is_key(f, n->args[0])) {
+    } else if (n->kind == NODE_IN_SORTED && !n->negated && n->value_count == 1 &&
+               is_key(f, n->args[0])) {
         BoundExpr item = {.kind = NODE_CONSTANT, .value = n->values[0]};
         Value key;
         if (as_key(n->args[0], &item, &key))

@@ -220,8 +220,8 @@ enum { ARGUMENTS_ON_STACK = 8 };
 static Code eval_call(const Eval *v, const BoundExpr *n, Value *out)
 {
     Value few[ARGUMENTS_ON_STACK];
-    Value *args = n->arg_count <= ARGUMENTS_ON_STACK ? few
-                                                     : arena_new_array(v->arena, Value, n->arg_count);
+    Value *args =
+        n->arg_count <= ARGUMENTS_ON_STACK ? few : arena_new_array(v->arena, Value, n->arg_count);
     for (uint32_t i = 0; i < n->arg_count; i++) {
         TRY(eval(v, n->args[i], &args[i]));
         if (args[i].is_null && !n->function->takes_null)
@@ -308,8 +308,8 @@ Code sql_eval_condition(const BoundExpr *expr, const RowView *row, const EvalCon
     return OK;
 }
 
-static Code default_source(const Column *column, const EvalContext *context, Arena *arena, Value *out,
-                           Error *e)
+static Code default_source(const Column *column, const EvalContext *context, Arena *arena,
+                           Value *out, Error *e)
 {
     switch (column->default_kind) {
     case DEFAULT_NONE:

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Binds expressions to one table and evaluates them: WHERE, SET, VALUES, DEFAULT and live filters.
- * DuckDB's semantics (docs/sql.md, "Expressions"): three-valued logic, `/` gives DOUBLE, x / 0 and x % 0
+ * DuckDB's semantics (docs/sql.md, "Expressions"): three-valued logic, `/` gives DOUBLE, x / 0
+ * and x % 0
  * are NULL, BIGINT overflow is E_EXECUTION.
  *
- * A BoundExpr is immutable and lives in the arena given to sql_bind together with everything it needs,
+ * A BoundExpr is immutable and lives in the arena given to sql_bind together with everything it
+ * needs,
  * so that one may be evaluated from several threads. It borrows the schema.
  */
 #pragma once
@@ -13,24 +15,28 @@
 
 typedef struct BoundExpr BoundExpr;
 
-/* What names can mean. `_seq` (BIGINT) and `_deleted` (BOOLEAN) exist beside the schema's columns. */
+/* What names can mean. `_seq` (BIGINT) and `_deleted` (BOOLEAN) exist beside the schema's
+ * columns. */
 typedef struct BindContext {
     Slice text;           /* the SQL text, for places in errors */
     const Schema *schema; /* NULL: no columns, as in VALUES */
-    Slice namespace_name, table, alias; /* how columns may be qualified; an alias hides the table's name */
+    Slice namespace_name, table,
+        alias; /* how columns may be qualified; an alias hides the table's name */
     const Value *parameters;
     uint32_t parameter_count;
 } BindContext;
 
 /* Binds; constants are folded, parameters become constants of the type their context asks for.
- * E_COLUMN_NOT_FOUND, E_INVALID_PARAMETER ($n without a value), E_INVALID_SQL (types do not fit, unknown function),
+ * E_COLUMN_NOT_FOUND, E_INVALID_PARAMETER ($n without a value), E_INVALID_SQL (types do not fit,
+ * unknown function),
  * E_EXECUTION (a constant part fails). */
 CHECKED Code sql_bind(const BindContext *context, const Expr *expr, Arena *arena, BoundExpr **out,
                       Error *e);
 /* For WHERE: must be BOOLEAN or NULL. `expr` NULL gives *out NULL, which means every row. */
 CHECKED Code sql_bind_condition(const BindContext *context, const Expr *expr, Arena *arena,
                                 BoundExpr **out, Error *e);
-/* For VALUES and SET: the result is cast to the column's type when evaluated (E_CONSTRAINT names the column).
+/* For VALUES and SET: the result is cast to the column's type when evaluated (E_CONSTRAINT names
+ * the column).
  * EXPR_DEFAULT becomes the column's default. NULL in a NOT NULL column is not checked here. */
 CHECKED Code sql_bind_assignment(const BindContext *context, const Expr *expr, const Column *column,
                                  Arena *arena, BoundExpr **out, Error *e);
@@ -38,7 +44,8 @@ CHECKED Code sql_bind_assignment(const BindContext *context, const Expr *expr, c
 Type sql_bound_type(const BoundExpr *expr); /* TYPE_NULL for an untyped NULL */
 /* The value when it is known without a row and a context, else NULL. */
 const Value *sql_bound_constant(const BoundExpr *expr);
-/* The column's index; BOUND_SEQ or BOUND_DELETED for the pseudo columns, BOUND_NOT_A_COLUMN for any other expression. */
+/* The column's index; BOUND_SEQ or BOUND_DELETED for the pseudo columns, BOUND_NOT_A_COLUMN for
+ * any other expression. */
 enum { BOUND_SEQ = -1, BOUND_DELETED = -2, BOUND_NOT_A_COLUMN = -3 };
 int32_t sql_bound_column(const BoundExpr *expr);
 /* False when the value depends on the time, the user or an id generator. */
@@ -53,7 +60,8 @@ typedef struct RowView {
 typedef struct EvalContext {
     int64_t now_us;      /* fixed per statement */
     Slice user_id, role; /* the effective user; role as "user" */
-    /* DEFAULT_SNOWFLAKE_ID (BIGINT), DEFAULT_UUID_V7, DEFAULT_ULID (TEXT): a new id each call. May be NULL: then E_EXECUTION. */
+    /* DEFAULT_SNOWFLAKE_ID (BIGINT), DEFAULT_UUID_V7, DEFAULT_ULID (TEXT): a new id each call.
+     * May be NULL: then E_EXECUTION. */
     Code (*new_id)(void *context, DefaultKind kind, Arena *arena, Value *out, Error *e);
     void *id_context;
 } EvalContext;
@@ -68,18 +76,21 @@ CHECKED Code sql_eval_condition(const BoundExpr *expr, const RowView *row,
 CHECKED Code sql_default_value(const Column *column, const EvalContext *context, Arena *arena,
                                Value *out, Error *e);
 
-/* What a WHERE says about key and seq, found in the ANDs at its top. The WHERE must still be evaluated. */
+/* What a WHERE says about key and seq, found in the ANDs at its top. The WHERE must still be
+ * evaluated. */
 typedef struct KeyCondition {
-    bool has_key, never; /* never: no row can match (key = NULL, key = 1 AND key = 2, empty seq range) */
-    Value key;           /* of the key column's type, not null */
-    bool has_seq;        /* some bound on _seq was found; else the two are 0 and UINT64_MAX */
+    bool has_key,
+        never;    /* never: no row can match (key = NULL, key = 1 AND key = 2, empty seq range) */
+    Value key;    /* of the key column's type, not null */
+    bool has_seq; /* some bound on _seq was found; else the two are 0 and UINT64_MAX */
     uint64_t seq_min, seq_max; /* inclusive */
-    bool key_only;       /* the WHERE says `key = constant` and nothing else */
+    bool key_only;             /* the WHERE says `key = constant` and nothing else */
 } KeyCondition;
 
 /* key_index: schema->key_index, -1 without a key. `where` may be NULL. */
 KeyCondition sql_key_condition(const BoundExpr *where, int32_t key_index);
-/* key IN (constants): the distinct non-null values in ascending order; false when the WHERE has no such part in its
+/* key IN (constants): the distinct non-null values in ascending order; false when the WHERE has
+ * no such part in its
  * top ANDs. `key = c` counts. Memory from the arena. */
 bool sql_key_list(const BoundExpr *where, int32_t key_index, Arena *arena, Value **out_keys,
                   size_t *out_count);

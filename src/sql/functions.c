@@ -336,13 +336,15 @@ static Code give_real(const Value *like, double real, Value *out)
 static Code body_round(const CallContext *c, const Value *args, uint32_t count, Value *out)
 {
     (void)c, (void)count;
-    return type_is_integer(args[0].type) ? give(out, args[0]) : give_real(&args[0], round(args[0].real), out);
+    return type_is_integer(args[0].type) ? give(out, args[0])
+                                         : give_real(&args[0], round(args[0].real), out);
 }
 
 static Code body_trunc(const CallContext *c, const Value *args, uint32_t count, Value *out)
 {
     (void)c, (void)count;
-    return type_is_integer(args[0].type) ? give(out, args[0]) : give_real(&args[0], trunc(args[0].real), out);
+    return type_is_integer(args[0].type) ? give(out, args[0])
+                                         : give_real(&args[0], trunc(args[0].real), out);
 }
 
 /* The binder has cast integers to DOUBLE: DuckDB's ceil and floor give no integers. */
@@ -460,7 +462,8 @@ const SqlFunction *sql__find_function(Slice name)
     int low = 0, high = FUNCTION_COUNT - 1;
     while (low <= high) {
         int middle = (low + high) / 2;
-        int order = slice_compare(slice_of(lower, name.size), slice_of_text(functions[middle].name));
+        int order =
+            slice_compare(slice_of(lower, name.size), slice_of_text(functions[middle].name));
         if (order == 0)
             return &functions[middle];
         if (order < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Text to tokens, one at a time. A problem in the text becomes a TOKEN_ERROR, which is reported when
+ * Text to tokens, one at a time. A problem in the text becomes a TOKEN_ERROR, which is reported
+ * when
  * the grammar gets there, so that an earlier mistake is named first.
  *
  * I1: token.start <= token.end <= text.size, and both only grow.
@@ -252,8 +253,10 @@ static void lex_word(Slice text, Token *token, size_t *io_at)
     token->kind = TOKEN_WORD;
     token->text = slice_of(text.data + start, *io_at - start);
     token->keyword = sql__keyword(token->text);
-    if (token->text.size == 1 && char_at(text, *io_at) == '\'' && strchr("eEbBxXnN", text.data[start]))
-        problem(token, "Prefixed strings such as E'…' are not supported; a quote is doubled inside '…'");
+    if (token->text.size == 1 && char_at(text, *io_at) == '\'' &&
+        strchr("eEbBxXnN", text.data[start]))
+        problem(token,
+                "Prefixed strings such as E'…' are not supported; a quote is doubled inside '…'");
 }
 
 static void lex_operator(Slice text, Token *token, size_t *io_at)
@@ -262,14 +265,29 @@ static void lex_operator(Slice text, Token *token, size_t *io_at)
         char text[4];
         TokenKind kind;
     } operators[] = {
-        {"->>", TOKEN_ARROW_TEXT}, {"->", TOKEN_ARROW},       {"::", TOKEN_CAST},
-        {"<=", TOKEN_LESS_EQUAL},  {"<>", TOKEN_NOT_EQUAL},   {"!=", TOKEN_NOT_EQUAL},
-        {">=", TOKEN_GREATER_EQUAL}, {"||", TOKEN_CONCAT},    {"//", TOKEN_SLASH_SLASH},
-        {"(", TOKEN_LEFT},         {")", TOKEN_RIGHT},        {",", TOKEN_COMMA},
-        {".", TOKEN_DOT},          {";", TOKEN_SEMICOLON},    {":", TOKEN_COLON},
-        {"=", TOKEN_EQUAL},        {"<", TOKEN_LESS},         {">", TOKEN_GREATER},
-        {"+", TOKEN_PLUS},         {"-", TOKEN_MINUS},        {"*", TOKEN_STAR},
-        {"/", TOKEN_SLASH},        {"%", TOKEN_PERCENT},
+        {"->>", TOKEN_ARROW_TEXT},
+        {"->", TOKEN_ARROW},
+        {"::", TOKEN_CAST},
+        {"<=", TOKEN_LESS_EQUAL},
+        {"<>", TOKEN_NOT_EQUAL},
+        {"!=", TOKEN_NOT_EQUAL},
+        {">=", TOKEN_GREATER_EQUAL},
+        {"||", TOKEN_CONCAT},
+        {"//", TOKEN_SLASH_SLASH},
+        {"(", TOKEN_LEFT},
+        {")", TOKEN_RIGHT},
+        {",", TOKEN_COMMA},
+        {".", TOKEN_DOT},
+        {";", TOKEN_SEMICOLON},
+        {":", TOKEN_COLON},
+        {"=", TOKEN_EQUAL},
+        {"<", TOKEN_LESS},
+        {">", TOKEN_GREATER},
+        {"+", TOKEN_PLUS},
+        {"-", TOKEN_MINUS},
+        {"*", TOKEN_STAR},
+        {"/", TOKEN_SLASH},
+        {"%", TOKEN_PERCENT},
     };
     Slice rest = slice_of(text.data + *io_at, text.size - *io_at);
     for (size_t i = 0; i < sizeof(operators) / sizeof(*operators); i++) {
@@ -344,7 +362,8 @@ Token sql__peek_second(const Parser *p)
 Slice sql__raw_word(Parser *p)
 {
     size_t start = p->token.start, at = start;
-    while (at < p->text.size && !sql__is_blank(p->text.data[at]) && !strchr("(),;'\"`", p->text.data[at]))
+    while (at < p->text.size && !sql__is_blank(p->text.data[at]) &&
+           !strchr("(),;'\"`", p->text.data[at]))
         at++;
     p->previous_end = (uint32_t)at;
     lex(p, &p->token, at);

@@ -38,22 +38,35 @@ static Code check_characters(Slice name, Error *e)
     if (name.data[0] >= '0' && name.data[0] <= '9')
         return fail(e, E_INVALID_OPERATION, "Name cannot start with a number");
     if (!is_plain(name))
-        return fail(e, E_INVALID_OPERATION, "Name '%.*s' contains invalid characters (only alphanumeric "
-                    "and underscore allowed)", SLICE_ARGS(name));
-    if (sql__keyword_use(sql__keyword(name)) != FREE)
-        return fail(e, E_INVALID_OPERATION, "Name '%.*s' is a reserved SQL keyword and cannot be used",
+        return fail(e, E_INVALID_OPERATION,
+                    "Name '%.*s' contains invalid characters (only alphanumeric "
+                    "and underscore allowed)",
                     SLICE_ARGS(name));
+    if (sql__keyword_use(sql__keyword(name)) != FREE)
+        return fail(e, E_INVALID_OPERATION,
+                    "Name '%.*s' is a reserved SQL keyword and cannot be used", SLICE_ARGS(name));
     return OK;
 }
 
 Code sql_check_name(SqlNameKind kind, Slice name, Error *e)
 {
-    static const char *const namespaces[] = {
-        "system", "sys", "root", "kalamdb", "kalam", "main", "default", "sql", "admin", "internal",
-        "information_schema", "pg_catalog", "datafusion", NULL};
-    static const char *const columns[] = {"_seq", "_deleted", "_id", "_row_id", "_rowid", "_key",
-                                          "_updated", "_created", "_timestamp", "_version", "_hash",
-                                          "_commit_seq", NULL};
+    static const char *const namespaces[] = {"system",
+                                             "sys",
+                                             "root",
+                                             "kalamdb",
+                                             "kalam",
+                                             "main",
+                                             "default",
+                                             "sql",
+                                             "admin",
+                                             "internal",
+                                             "information_schema",
+                                             "pg_catalog",
+                                             "datafusion",
+                                             NULL};
+    static const char *const columns[] = {
+        "_seq",     "_deleted",   "_id",      "_row_id", "_rowid",      "_key", "_updated",
+        "_created", "_timestamp", "_version", "_hash",   "_commit_seq", NULL};
     if (kind == SQL_NAME_NAMESPACE && is_listed(name, namespaces))
         return fail(e, E_INVALID_OPERATION, "Namespace '%.*s' is reserved and cannot be used",
                     SLICE_ARGS(name));

@@ -6,10 +6,39 @@
 #include "sql/sql_int.h"
 
 static const char *const aggregates[] = {
-    "count", "sum", "avg", "min", "max", "string_agg", "array_agg", "bool_and", "bool_or", "stddev",
-    "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp", "median", "mode", "first", "last",
-    "any_value", "arg_min", "arg_max", "approx_count_distinct", "quantile_cont", "quantile_disc",
-    "corr", "covar_pop", "covar_samp", "bit_and", "bit_or", "bit_xor", "count_if", "product",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "string_agg",
+    "array_agg",
+    "bool_and",
+    "bool_or",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "variance",
+    "var_pop",
+    "var_samp",
+    "median",
+    "mode",
+    "first",
+    "last",
+    "any_value",
+    "arg_min",
+    "arg_max",
+    "approx_count_distinct",
+    "quantile_cont",
+    "quantile_disc",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "count_if",
+    "product",
 };
 
 bool sql__is_aggregate(Slice name)
@@ -22,19 +51,21 @@ bool sql__is_aggregate(Slice name)
 
 typedef bool Test(const Expr *expr);
 
-/* Whether the test holds for the expression or anything in it, sub-selects not counted. */
-static bool any(const Expr *expr, Test *test)
+/* The first part of the expression for which the test holds, sub-selects not searched; NULL when
+ * none. */
+static const Expr *find(const Expr *expr, Test *test)
 {
-    if (!expr)
-        return false;
-    if (test(expr))
-        return true;
-    for (uint32_t i = 0; i < expr->item_count; i++)
-        if (any(expr->items[i], test))
-            return true;
-    if (expr->kind < EXPR_UNARY || expr->kind > EXPR_CAST)
-        return false;
-    return any(expr->left, test) || any(expr->right, test) || any(expr->third, test);
+    if (!expr || test(expr))
+        return expr;
+    const Expr *found = NULL;
+    for (uint32_t i = 0; i < expr->item_count && !found; i++)
+        found = find(expr->items[i], test);
+    if (found || expr->kind < EXPR_UNARY || expr->kind > EXPR_CAST)
+        return found;
+    found = find(expr->left, test);
+    if (!found)
+        found = find(expr->right, test);
+    return found ? found : find(expr->third, test);
 }
 
 static bool is_aggregate_call(const Expr *expr)
@@ -68,14 +99,19 @@ static bool is_foreign(const Expr *expr)
     }
 }
 
+const Expr *sql__find_aggregate(const Expr *expr)
+{
+    return find(expr, is_aggregate_call);
+}
+
 bool sql_expr_has_aggregate(const Expr *expr)
 {
-    return any(expr, is_aggregate_call);
+    return sql__find_aggregate(expr) != NULL;
 }
 
 bool sql_expr_is_native(const Expr *expr)
 {
-    return !any(expr, is_foreign);
+    return find(expr, is_foreign) == NULL;
 }
 
 bool sql_expr_is_count_star(const Expr *expr)
@@ -148,7 +184,8 @@ static Code check_live_items(const Select *select, Slice text, Error *e)
         if (item->star)
             continue;
         if (item->expr->kind != EXPR_COLUMN)
-            return refuse(text, item->offset, e, "A subscription query can only select columns and *");
+            return refuse(text, item->offset, e,
+                          "A subscription query can only select columns and *");
         Slice name = item->expr->column.name;
         if (slice_equal_ignoring_case(name, SLICE("_seq")) ||
             slice_equal_ignoring_case(name, SLICE("_deleted")))
@@ -178,13 +215,16 @@ Code sql_check_live(const Select *select, Slice text, Error *e)
     if (reason)
         return refuse(text, select->offset, e, reason);
     if (select->from->kind != REF_TABLE)
-        return refuse(text, select->from->offset, e,
-                      "A subscription query reads exactly one table, without joins and sub-selects");
+        return refuse(
+            text, select->from->offset, e,
+            "A subscription query reads exactly one table, without joins and sub-selects");
     if (!select->from->table.namespace_name.size)
         return refuse(text, select->from->offset, e, "Query must use namespace.table format");
     TRY(check_live_items(select, text, e));
-    if (!sql_expr_is_native(select->where))
-        return refuse(text, select->where->offset, e, "The WHERE of a subscription query cannot use "
+    const Expr *foreign = find(select->where, is_foreign);
+    if (foreign)
+        return refuse(text, foreign->offset, e,
+                      "The WHERE of a subscription query cannot use "
                       "aggregates, windows, sub-selects, or functions that do not run live");
     return OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The parser's small steps and the statement dispatch. Recursive descent with one token of lookahead;
+ * The parser's small steps and the statement dispatch. Recursive descent with one token of
+ * lookahead;
  * every rule returns a Code and fills *out only when it succeeds.
  *
  * I1: depth <= SQL_NESTING_MAX, so that the C stack is bounded whatever the text.
@@ -37,7 +38,8 @@ Code sql__place(Slice text, uint32_t offset, Error *e)
     return e->code;
 }
 
-/* A piece of the user's text for a message: at most FOUND_BYTES_MAX bytes, cut between characters. */
+/* A piece of the user's text for a message: at most FOUND_BYTES_MAX bytes, cut between
+ * characters. */
 static Slice excerpt(Slice s)
 {
     if (s.size <= FOUND_BYTES_MAX)
@@ -115,10 +117,11 @@ bool sql__at_name(const Parser *p)
 Code sql__name(Parser *p, const char *what, Slice *out)
 {
     if (p->token.kind == TOKEN_WORD && sql__keyword_use(p->token.keyword) == RESERVED)
-        return sql__fail(p, E_INVALID_SQL, p->token.start,
-                         "Expected %s, found the reserved word '%.*s'; to use it as a name write it in "
-                         "double quotes",
-                         what, SLICE_ARGS(p->token.text));
+        return sql__fail(
+            p, E_INVALID_SQL, p->token.start,
+            "Expected %s, found the reserved word '%.*s'; to use it as a name write it in "
+            "double quotes",
+            what, SLICE_ARGS(p->token.text));
     if (!sql__at_name(p))
         return sql__expected(p, what);
     *out = p->token.text;
@@ -152,8 +155,9 @@ Code sql__unsigned(Parser *p, const char *what, uint64_t max, uint64_t *out)
     if (p->token.kind != TOKEN_INTEGER)
         return sql__expected(p, what);
     if (p->token.number > max)
-        return sql__fail(p, E_INVALID_SQL, p->token.start, "Expected %s of at most %llu, found %.*s",
-                         what, (unsigned long long)max, SLICE_ARGS(excerpt(p->token.text)));
+        return sql__fail(p, E_INVALID_SQL, p->token.start,
+                         "Expected %s of at most %llu, found %.*s", what, (unsigned long long)max,
+                         SLICE_ARGS(excerpt(p->token.text)));
     *out = p->token.number;
     sql__advance(p);
     return OK;
@@ -162,8 +166,8 @@ Code sql__unsigned(Parser *p, const char *what, uint64_t max, uint64_t *out)
 Code sql__enter(Parser *p)
 {
     if (p->depth == SQL_NESTING_MAX)
-        return sql__fail(p, E_INVALID_SQL, p->token.start, "The statement is nested more than %d deep",
-                         SQL_NESTING_MAX);
+        return sql__fail(p, E_INVALID_SQL, p->token.start,
+                         "The statement is nested more than %d deep", SQL_NESTING_MAX);
     p->depth++;
     return OK;
 }
@@ -213,7 +217,8 @@ static Code create_namespace(Parser *p, Statement *s)
         s->namespace_.if_not_exists = true;
     }
     s->namespace_.offset = p->token.start;
-    if (p->token.kind == TOKEN_WORD) { /* a reserved word gets the better message of the name check */
+    if (p->token.kind ==
+        TOKEN_WORD) { /* a reserved word gets the better message of the name check */
         s->namespace_.name = p->token.text;
         sql__advance(p);
     } else {
@@ -235,9 +240,10 @@ static Code parse_create(Parser *p, Statement *s)
     if (sql__at_word(p, KW_TABLE) || sql__at_word(p, KW_USER) || sql__at_word(p, KW_SHARED) ||
         sql__at_word(p, KW_STREAM))
         return sql__create_table(p, s);
-    static const char *const others[] = {"VIEW", "INDEX", "UNIQUE", "STORAGE", "TOPIC", "MACRO",
-                                         "FUNCTION", "TYPE", "SEQUENCE", "SCHEMA", "DATABASE",
-                                         "TRIGGER", "TEMP", "TEMPORARY", "OR", "ROLE", "EXTENSION"};
+    static const char *const others[] = {"VIEW",     "INDEX",    "UNIQUE", "STORAGE",   "TOPIC",
+                                         "MACRO",    "FUNCTION", "TYPE",   "SEQUENCE",  "SCHEMA",
+                                         "DATABASE", "TRIGGER",  "TEMP",   "TEMPORARY", "OR",
+                                         "ROLE",     "EXTENSION"};
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
         if (sql__at_text(p, others[i]))
             return sql__fail(p, E_UNSUPPORTED, s->offset, "Unsupported statement type: CREATE %s",
@@ -273,8 +279,9 @@ static Code parse_drop(Parser *p, Statement *s)
         return drop_table(p, s);
     if (!has_prefix && sql__accept_word(p, KW_USER))
         return sql__drop_user(p, s);
-    static const char *const others[] = {"VIEW", "INDEX", "STORAGE", "TOPIC", "MACRO", "FUNCTION",
-                                         "TYPE", "SEQUENCE", "SCHEMA", "DATABASE", "TRIGGER"};
+    static const char *const others[] = {"VIEW",   "INDEX",    "STORAGE", "TOPIC",
+                                         "MACRO",  "FUNCTION", "TYPE",    "SEQUENCE",
+                                         "SCHEMA", "DATABASE", "TRIGGER"};
     for (size_t i = 0; !has_prefix && i < sizeof(others) / sizeof(*others); i++)
         if (sql__at_text(p, others[i]))
             return sql__fail(p, E_UNSUPPORTED, s->offset, "Unsupported statement type: DROP %s",
@@ -328,8 +335,10 @@ static Code parse_show(Parser *p, Statement *s)
     if (!sql__accept_word(p, KW_TABLES)) {
         if (p->token.kind != TOKEN_WORD)
             return sql__expected(p, "NAMESPACES or TABLES");
-        return sql__fail(p, E_UNSUPPORTED, s->offset, "SHOW %.*s is not supported; SHOW NAMESPACES and "
-                         "SHOW TABLES are", SLICE_ARGS(excerpt(p->token.text)));
+        return sql__fail(p, E_UNSUPPORTED, s->offset,
+                         "SHOW %.*s is not supported; SHOW NAMESPACES and "
+                         "SHOW TABLES are",
+                         SLICE_ARGS(excerpt(p->token.text)));
     }
     s->kind = STATEMENT_SHOW_TABLES;
     if (!sql__accept_word(p, KW_IN) && !sql__accept_word(p, KW_FROM))
@@ -400,27 +409,39 @@ static const struct {
     bool keep; /* the rule wants the keyword itself */
     Rule *rule;
 } rules[] = {
-    {KW_SELECT, true, parse_select},     {KW_INSERT, false, sql__insert},
-    {KW_UPDATE, false, sql__update},     {KW_DELETE, false, sql__delete},
-    {KW_WITH, true, parse_select},       {KW_BEGIN, false, parse_begin},
-    {KW_COMMIT, false, parse_commit},    {KW_EXECUTE, false, sql__execute_as},
-    {KW_CREATE, false, parse_create},    {KW_DROP, false, parse_drop},
-    {KW_ALTER, false, parse_alter},      {KW_USE, false, parse_use},
-    {KW_SET, false, parse_set},          {KW_SHOW, false, parse_show},
-    {KW_DESCRIBE, false, parse_describe}, {KW_DESC, false, parse_describe},
-    {KW_STORAGE, false, sql__storage},   {KW_KILL, false, sql__kill},
-    {KW_SUBSCRIBE, false, sql__subscribe}, {KW_START, false, parse_start},
-    {KW_ROLLBACK, false, parse_rollback}, {KW_EXPLAIN, false, parse_explain},
+    {KW_SELECT, true, parse_select},
+    {KW_INSERT, false, sql__insert},
+    {KW_UPDATE, false, sql__update},
+    {KW_DELETE, false, sql__delete},
+    {KW_WITH, true, parse_select},
+    {KW_BEGIN, false, parse_begin},
+    {KW_COMMIT, false, parse_commit},
+    {KW_EXECUTE, false, sql__execute_as},
+    {KW_CREATE, false, parse_create},
+    {KW_DROP, false, parse_drop},
+    {KW_ALTER, false, parse_alter},
+    {KW_USE, false, parse_use},
+    {KW_SET, false, parse_set},
+    {KW_SHOW, false, parse_show},
+    {KW_DESCRIBE, false, parse_describe},
+    {KW_DESC, false, parse_describe},
+    {KW_STORAGE, false, sql__storage},
+    {KW_KILL, false, sql__kill},
+    {KW_SUBSCRIBE, false, sql__subscribe},
+    {KW_START, false, parse_start},
+    {KW_ROLLBACK, false, parse_rollback},
+    {KW_EXPLAIN, false, parse_explain},
 };
 
 static Code unknown_statement(Parser *p)
 {
     static const char *const known[] = {
-        "TRUNCATE", "GRANT", "REVOKE", "COPY", "VACUUM", "ANALYZE", "ATTACH", "DETACH", "PRAGMA",
-        "LOAD", "INSTALL", "EXPORT", "IMPORT", "CALL", "PREPARE", "DEALLOCATE", "CHECKPOINT",
-        "REPLACE", "MERGE", "VALUES", "DECLARE", "LOCK", "SAVEPOINT", "RELEASE", "CLUSTER",
-        "CONSUME", "ACK", "CLEAR", "BACKUP", "RESTORE", "COMMENT", "RESET", "PIVOT", "FROM", "END",
-        "ABORT", "REINDEX", "DO", "LISTEN", "NOTIFY", "FETCH", "TABLE",
+        "TRUNCATE", "GRANT",      "REVOKE",     "COPY",    "VACUUM",  "ANALYZE", "ATTACH",
+        "DETACH",   "PRAGMA",     "LOAD",       "INSTALL", "EXPORT",  "IMPORT",  "CALL",
+        "PREPARE",  "DEALLOCATE", "CHECKPOINT", "REPLACE", "MERGE",   "VALUES",  "DECLARE",
+        "LOCK",     "SAVEPOINT",  "RELEASE",    "CLUSTER", "CONSUME", "ACK",     "CLEAR",
+        "BACKUP",   "RESTORE",    "COMMENT",    "RESET",   "PIVOT",   "FROM",    "END",
+        "ABORT",    "REINDEX",    "DO",         "LISTEN",  "NOTIFY",  "FETCH",   "TABLE",
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
         if (sql__at_text(p, known[i]))

@@ -86,10 +86,10 @@ static Code role(Parser *p, SqlRole *out)
     static const struct {
         const char *word;
         SqlRole role;
-    } roles[] = {{"dba", SQL_ROLE_DBA},          {"admin", SQL_ROLE_DBA},
+    } roles[] = {{"dba", SQL_ROLE_DBA},           {"admin", SQL_ROLE_DBA},
                  {"developer", SQL_ROLE_SERVICE}, {"analyst", SQL_ROLE_SERVICE},
-                 {"service", SQL_ROLE_SERVICE},  {"viewer", SQL_ROLE_USER},
-                 {"readonly", SQL_ROLE_USER},    {"user", SQL_ROLE_USER},
+                 {"service", SQL_ROLE_SERVICE},   {"viewer", SQL_ROLE_USER},
+                 {"readonly", SQL_ROLE_USER},     {"user", SQL_ROLE_USER},
                  {"system", SQL_ROLE_SYSTEM}};
     bool is_word = p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_STRING ||
                    p->token.kind == TOKEN_QUOTED;
@@ -101,9 +101,11 @@ static Code role(Parser *p, SqlRole *out)
             sql__advance(p);
             return OK;
         }
-    return sql__fail(p, E_INVALID_SQL, p->token.start,
-                     "Invalid role '%.*s'. Hint: Valid roles: dba, admin, developer, analyst, viewer, "
-                     "user, service, system", SLICE_ARGS(p->token.text));
+    return sql__fail(
+        p, E_INVALID_SQL, p->token.start,
+        "Invalid role '%.*s'. Hint: Valid roles: dba, admin, developer, analyst, viewer, "
+        "user, service, system",
+        SLICE_ARGS(p->token.text));
 }
 
 static Code user_auth(Parser *p, UserStatement *user)
@@ -150,8 +152,9 @@ Code sql__alter_user(Parser *p, Statement *s)
     UserStatement *user = &s->user;
     TRY(user_name(p, user));
     if (!sql__accept_word(p, KW_SET))
-        return sql__expected(p, "SET after username. Hint: Syntax: ALTER USER name SET PASSWORD 'pw' | "
-                                "SET ROLE role | SET EMAIL 'email'");
+        return sql__expected(
+            p, "SET after username. Hint: Syntax: ALTER USER name SET PASSWORD 'pw' | "
+               "SET ROLE role | SET EMAIL 'email'");
     if (sql__accept_word(p, KW_PASSWORD)) {
         user->has_password = true;
         return sql__string(p, "the password in single quotes", &user->password);
@@ -237,8 +240,10 @@ static Code subscribe_option(Parser *p, Subscribe *subscribe)
         if (sql__at_text(p, options[i].word))
             target = options[i].target;
     if (target < 0)
-        return sql__fail(p, E_INVALID_SQL, p->token.start, "Unknown subscription option: '%.*s'. Valid "
-                         "options are: last_rows, batch_size, from", SLICE_ARGS(p->token.text));
+        return sql__fail(p, E_INVALID_SQL, p->token.start,
+                         "Unknown subscription option: '%.*s'. Valid "
+                         "options are: last_rows, batch_size, from",
+                         SLICE_ARGS(p->token.text));
     sql__advance(p);
     TRY(sql__expect(p, TOKEN_EQUAL, "'='"));
     uint64_t *value = target == 0   ? &subscribe->last_rows
@@ -262,7 +267,8 @@ static Code subscribe_options(Parser *p, Subscribe *subscribe)
     return sql__expect(p, TOKEN_RIGHT, "',' or ')'");
 }
 
-/* SUBSCRIBE TO t WHERE … becomes SELECT * FROM t WHERE …; its text is that of the rest of the statement. */
+/* SUBSCRIBE TO t WHERE … becomes SELECT * FROM t WHERE …; its text is that of the rest of the
+ * statement. */
 static Code short_select(Parser *p, Select **out)
 {
     Select *select = arena_new_of(p->arena, Select);

@@ -157,7 +157,8 @@ static Code required_where(Parser *p, const char *statement, Expr **out)
 {
     if (p->token.kind == TOKEN_END || p->token.kind == TOKEN_SEMICOLON ||
         (p->token.kind == TOKEN_RIGHT && p->depth > 1))
-        return sql__fail(p, E_INVALID_OPERATION, p->token.start, "%s requires a WHERE clause", statement);
+        return sql__fail(p, E_INVALID_OPERATION, p->token.start, "%s requires a WHERE clause",
+                         statement);
     TRY(sql__expect_word(p, KW_WHERE));
     TRY(sql__expr(p, out));
     return refuse_tail(p);

@@ -9,8 +9,17 @@
 #include "sql/sql_int.h"
 
 enum {
-    LEVEL_OR = 1, LEVEL_AND, LEVEL_NOT, LEVEL_IS, LEVEL_COMPARE, LEVEL_RANGE, LEVEL_OTHER, LEVEL_ADD,
-    LEVEL_MULTIPLY, LEVEL_UNARY, LEVEL_CAST,
+    LEVEL_OR = 1,
+    LEVEL_AND,
+    LEVEL_NOT,
+    LEVEL_IS,
+    LEVEL_COMPARE,
+    LEVEL_RANGE,
+    LEVEL_OTHER,
+    LEVEL_ADD,
+    LEVEL_MULTIPLY,
+    LEVEL_UNARY,
+    LEVEL_CAST,
 };
 
 static Code parse_level(Parser *p, int min, Expr **out);
@@ -36,13 +45,13 @@ Code sql__finish_expr(Parser *p, Expr *expr)
         height = higher(height, child_height(expr->right));
         height = higher(height, child_height(expr->third));
     }
-    bool has_select = expr->kind == EXPR_IN_SELECT || expr->kind == EXPR_EXISTS ||
-                      expr->kind == EXPR_SUBQUERY;
+    bool has_select =
+        expr->kind == EXPR_IN_SELECT || expr->kind == EXPR_EXISTS || expr->kind == EXPR_SUBQUERY;
     if (has_select)
         height = higher(height, expr->select->height);
     if (height >= SQL_NESTING_MAX)
-        return sql__fail(p, E_INVALID_SQL, expr->offset, "The expression is nested more than %d deep",
-                         SQL_NESTING_MAX);
+        return sql__fail(p, E_INVALID_SQL, expr->offset,
+                         "The expression is nested more than %d deep", SQL_NESTING_MAX);
     expr->height = (uint16_t)(height + 1); /* I2 */
     p->height = higher(p->height, expr->height);
     return OK;
@@ -73,7 +82,8 @@ static Code binary(Parser *p, Operator op, uint32_t offset, Expr *left, Expr *ri
 }
 
 /* Pairs neighbours until one is left; keeps the order. `terms` is used up. */
-static Code balance(Parser *p, Operator op, uint32_t offset, Expr **terms, uint32_t count, Expr **out)
+static Code balance(Parser *p, Operator op, uint32_t offset, Expr **terms, uint32_t count,
+                    Expr **out)
 {
     while (count > 1) {
         uint32_t kept = 0;
@@ -146,7 +156,8 @@ static Code parse_is(Parser *p, uint32_t offset, Expr **io_left)
     static const struct {
         Keyword keyword;
         IsKind is;
-    } kinds[] = {{KW_NULL, IS_NULL}, {KW_TRUE, IS_TRUE}, {KW_FALSE, IS_FALSE}, {KW_UNKNOWN, IS_UNKNOWN}};
+    } kinds[] = {
+        {KW_NULL, IS_NULL}, {KW_TRUE, IS_TRUE}, {KW_FALSE, IS_FALSE}, {KW_UNKNOWN, IS_UNKNOWN}};
     for (size_t i = 0; i < 4; i++) {
         if (!sql__accept_word(p, kinds[i].keyword))
             continue;
@@ -226,7 +237,8 @@ static Code parse_cast(Parser *p, uint32_t offset, Expr **io_left)
     return finish(p, expr, io_left);
 }
 
-/* One operator behind *io_left; *out_done is false when nothing that binds tightly enough follows. */
+/* One operator behind *io_left; *out_done is false when nothing that binds tightly enough
+ * follows. */
 static Code parse_step(Parser *p, int min, Expr **io_left, bool *out_done)
 {
     uint32_t offset = p->token.start;

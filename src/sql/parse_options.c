@@ -56,11 +56,15 @@ static Code option_type(Parser *p, const OptionValue *value, TableOptions *optio
     if (is_text(value->text, "SYSTEM"))
         return sql__fail(p, E_INVALID_SQL, value->offset, "Cannot create SYSTEM tables via SQL");
     if (kind == SQL_TABLE_UNSET)
-        return sql__fail(p, E_INVALID_SQL, value->offset, "Invalid TYPE option '%.*s'. Supported: USER, "
-                         "SHARED, STREAM", SLICE_ARGS(value->text));
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "Invalid TYPE option '%.*s'. Supported: USER, "
+                         "SHARED, STREAM",
+                         SLICE_ARGS(value->text));
     if (options->kind != SQL_TABLE_UNSET && options->kind != kind)
-        return sql__fail(p, E_INVALID_SQL, value->offset, "Conflicting table type definitions: CREATE %s "
-                         "TABLE vs TYPE option %s", kind_name(options->kind), kind_name(kind));
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "Conflicting table type definitions: CREATE %s "
+                         "TABLE vs TYPE option %s",
+                         kind_name(options->kind), kind_name(kind));
     options->kind = kind;
     return OK;
 }
@@ -72,7 +76,8 @@ static Code option_storage(Parser *p, const OptionValue *value, TableOptions *op
         bool is_good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                        c == '_' || c == '-';
         if (!is_good)
-            return sql__fail(p, E_INVALID_SQL, value->offset, "STORAGE_ID may hold letters, digits, _ and "
+            return sql__fail(p, E_INVALID_SQL, value->offset,
+                             "STORAGE_ID may hold letters, digits, _ and "
                              "- only");
     }
     if (!value->text.size || value->text.size > NAME_BYTES_MAX)
@@ -100,8 +105,10 @@ static Code flush_part(Parser *p, const OptionValue *value, Slice part, TableOpt
     const char *colon = part.size ? memchr(part.data, ':', part.size) : NULL;
     uint64_t n;
     if (!colon)
-        return sql__fail(p, E_INVALID_SQL, value->offset, "Invalid FLUSH_POLICY format '%.*s'. Expected "
-                         "'key:value'", SLICE_ARGS(part));
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "Invalid FLUSH_POLICY format '%.*s'. Expected "
+                         "'key:value'",
+                         SLICE_ARGS(part));
     Slice key = trimmed(slice_of(part.data, (size_t)(colon - part.data)));
     Slice number = trimmed(slice_of(colon + 1, part.size - (size_t)(colon + 1 - part.data)));
     bool is_rows = is_text(key, "rows");
@@ -109,15 +116,19 @@ static Code flush_part(Parser *p, const OptionValue *value, Slice part, TableOpt
         return sql__fail(p, E_INVALID_SQL, value->offset, "Unknown FLUSH_POLICY key '%.*s'",
                          SLICE_ARGS(key));
     if (!whole_number(number, UINT32_MAX, &n))
-        return sql__fail(p, E_INVALID_SQL, value->offset, "Invalid FLUSH_POLICY format '%.*s'. Expected "
-                         "'key:value'", SLICE_ARGS(part));
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "Invalid FLUSH_POLICY format '%.*s'. Expected "
+                         "'key:value'",
+                         SLICE_ARGS(part));
     if (n == 0)
-        return sql__fail(p, E_INVALID_SQL, value->offset, "FLUSH_POLICY must specify 'rows' or 'interval' "
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "FLUSH_POLICY must specify 'rows' or 'interval' "
                          "> 0");
     if (is_rows && n >= FLUSH_ROWS_END)
         return sql__fail(p, E_INVALID_SQL, value->offset, "Row limit must be less than 1,000,000");
     if (!is_rows && n >= FLUSH_INTERVAL_END_S)
-        return sql__fail(p, E_INVALID_SQL, value->offset, "Interval must be less than 86400 seconds (24 "
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "Interval must be less than 86400 seconds (24 "
                          "hours)");
     *(is_rows ? &options->flush_rows : &options->flush_interval_s) = (uint32_t)n;
     return OK;
@@ -141,7 +152,8 @@ static Code option_retention(Parser *p, const OptionValue *value, TableOptions *
 {
     uint64_t hours;
     if (!whole_number(value->text, UINT32_MAX, &hours))
-        return sql__fail(p, E_INVALID_SQL, value->offset, "DELETED_RETENTION_HOURS must be a whole number");
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "DELETED_RETENTION_HOURS must be a whole number");
     options->has_deleted_retention = true;
     options->deleted_retention_hours = (uint32_t)hours;
     return OK;
@@ -150,7 +162,8 @@ static Code option_retention(Parser *p, const OptionValue *value, TableOptions *
 static Code option_ttl(Parser *p, const OptionValue *value, TableOptions *options)
 {
     if (!whole_number(value->text, UINT32_MAX, &options->ttl_s) || !options->ttl_s)
-        return sql__fail(p, E_INVALID_SQL, value->offset, "TTL_SECONDS must be a whole number above 0");
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "TTL_SECONDS must be a whole number above 0");
     options->has_ttl = true;
     return OK;
 }
@@ -163,8 +176,10 @@ static Code option_access(Parser *p, const OptionValue *value, TableOptions *opt
             options->access = (SqlAccess)i;
             return OK;
         }
-    return sql__fail(p, E_INVALID_SQL, value->offset, "Invalid ACCESS_LEVEL '%.*s'. Supported: PUBLIC, "
-                     "PRIVATE, RESTRICTED, DBA", SLICE_ARGS(value->text));
+    return sql__fail(p, E_INVALID_SQL, value->offset,
+                     "Invalid ACCESS_LEVEL '%.*s'. Supported: PUBLIC, "
+                     "PRIVATE, RESTRICTED, DBA",
+                     SLICE_ARGS(value->text));
 }
 
 static Code option_durability(Parser *p, const OptionValue *value, TableOptions *options)
@@ -228,11 +243,14 @@ Code sql__check_options(Parser *p, uint32_t offset, TableOptions *options)
     if (is_stream && !options->has_ttl)
         return sql__fail(p, E_INVALID_SQL, offset, "STREAM tables must specify 'TTL_SECONDS'");
     if (!is_stream && options->has_ttl)
-        return sql__fail(p, E_INVALID_SQL, offset, "TTL_SECONDS is only supported for STREAM tables");
+        return sql__fail(p, E_INVALID_SQL, offset,
+                         "TTL_SECONDS is only supported for STREAM tables");
     if (options->use_user_storage && options->kind != SQL_TABLE_USER)
-        return sql__fail(p, E_INVALID_SQL, offset, "USE_USER_STORAGE is only supported for USER tables");
+        return sql__fail(p, E_INVALID_SQL, offset,
+                         "USE_USER_STORAGE is only supported for USER tables");
     bool is_shared = options->kind == SQL_TABLE_SHARED || options->kind == SQL_TABLE_UNSET;
     if (options->access != SQL_ACCESS_UNSET && !is_shared)
-        return sql__fail(p, E_INVALID_SQL, offset, "ACCESS_LEVEL is only supported for SHARED tables");
+        return sql__fail(p, E_INVALID_SQL, offset,
+                         "ACCESS_LEVEL is only supported for SHARED tables");
     return OK;
 }

@@ -74,8 +74,8 @@ static Code skip_type_arguments(Parser *p)
 
 static bool is_serial(Slice name)
 {
-    static const char *const names[] = {"SERIAL", "BIGSERIAL", "SMALLSERIAL", "SERIAL2", "SERIAL4",
-                                        "SERIAL8"};
+    static const char *const names[] = {"SERIAL",  "BIGSERIAL", "SMALLSERIAL",
+                                        "SERIAL2", "SERIAL4",   "SERIAL8"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (slice_equal_ignoring_case(name, slice_of_text(names[i])))
             return true;
@@ -217,8 +217,10 @@ static Code parse_timestamp(Parser *p, Expr **out)
     sql__advance(p);
     int64_t us;
     if (!timestamp_parse(p->token.text, &us))
-        return sql__fail(p, E_INVALID_SQL, p->token.start, "'%.*s' is not a timestamp; write it as "
-                         "'2026-11-21 04:07:12'", SLICE_ARGS(p->token.text));
+        return sql__fail(p, E_INVALID_SQL, p->token.start,
+                         "'%.*s' is not a timestamp; write it as "
+                         "'2026-11-21 04:07:12'",
+                         SLICE_ARGS(p->token.text));
     TRY(literal(p, value_integer(TYPE_TIMESTAMP, us), out));
     (*out)->offset = offset;
     return OK;
@@ -302,7 +304,8 @@ static bool add_interval(Expr *expr, Slice count_word, Slice unit_word)
 
 static Code bad_interval(Parser *p, uint32_t offset)
 {
-    return sql__fail(p, E_INVALID_SQL, offset, "An interval is written as INTERVAL '3 days 2 hours' or "
+    return sql__fail(p, E_INVALID_SQL, offset,
+                     "An interval is written as INTERVAL '3 days 2 hours' or "
                      "INTERVAL 3 DAY, with whole numbers");
 }
 
@@ -432,7 +435,8 @@ static Code parse_call(Parser *p, Expr **out)
     else
         TRY(parse_arguments(p, call));
     if (sql__at_word(p, KW_FILTER) && sql__peek_second(p).kind == TOKEN_LEFT)
-        return sql__unsupported(p, p->token.start, "FILTER is not supported; use CASE inside the "
+        return sql__unsupported(p, p->token.start,
+                                "FILTER is not supported; use CASE inside the "
                                 "aggregate");
     if (sql__accept_word(p, KW_OVER))
         TRY(parse_window(p, &call->window));
@@ -496,8 +500,8 @@ static Code parse_word(Parser *p, Expr **out)
     default:
         break;
     }
-    bool may_be_call = sql__keyword_use(p->token.keyword) != RESERVED || p->token.keyword == KW_LEFT ||
-                       p->token.keyword == KW_RIGHT;
+    bool may_be_call = sql__keyword_use(p->token.keyword) != RESERVED ||
+                       p->token.keyword == KW_LEFT || p->token.keyword == KW_RIGHT;
     if (next.kind == TOKEN_LEFT && may_be_call)
         return parse_call(p, out);
     if (sql__keyword_use(p->token.keyword) == RESERVED)

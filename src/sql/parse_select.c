@@ -115,8 +115,9 @@ static TableRef *new_ref(Parser *p, TableRefKind kind)
 static Code refuse_column_aliases(Parser *p)
 {
     return p->token.kind == TOKEN_LEFT
-               ? sql__unsupported(p, p->token.start,
-                                  "Table functions and column lists after a table are not supported")
+               ? sql__unsupported(
+                     p, p->token.start,
+                     "Table functions and column lists after a table are not supported")
                : OK;
 }
 
@@ -172,12 +173,15 @@ static Code join_word(Parser *p, JoinKind *out, bool *out_found)
         Keyword keyword;
         JoinKind kind;
         bool may_say_outer;
-    } kinds[] = {{KW_INNER, JOIN_INNER, false}, {KW_CROSS, JOIN_CROSS, false},
-                 {KW_LEFT, JOIN_LEFT, true},    {KW_RIGHT, JOIN_RIGHT, true},
+    } kinds[] = {{KW_INNER, JOIN_INNER, false},
+                 {KW_CROSS, JOIN_CROSS, false},
+                 {KW_LEFT, JOIN_LEFT, true},
+                 {KW_RIGHT, JOIN_RIGHT, true},
                  {KW_FULL, JOIN_FULL, true}};
     *out_found = true;
     if (sql__at_word(p, KW_NATURAL))
-        return sql__unsupported(p, p->token.start, "NATURAL JOIN is not supported; name the columns with USING");
+        return sql__unsupported(p, p->token.start,
+                                "NATURAL JOIN is not supported; name the columns with USING");
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         if (!sql__accept_word(p, kinds[i].keyword))
             continue;
@@ -352,7 +356,8 @@ static Code limit_and_offset(Parser *p, Select *select)
 /* A SELECT in parentheses that had its own ORDER BY or LIMIT must not lose them to outer ones. */
 static Select *outer_select(Parser *p, Select *inner)
 {
-    bool is_taken = inner->order_count || inner->has_limit || inner->row_offset || inner->with_count;
+    bool is_taken =
+        inner->order_count || inner->has_limit || inner->row_offset || inner->with_count;
     if (!is_taken)
         return inner;
     Select *outer = arena_new_of(p->arena, Select);

@@ -6,8 +6,10 @@
 
 static Code refuse_constraint(Parser *p, uint32_t offset, Slice word)
 {
-    return sql__fail(p, E_UNSUPPORTED, offset, "%.*s is not supported yet: the constraint would not be "
-                     "enforced", SLICE_ARGS(word));
+    return sql__fail(p, E_UNSUPPORTED, offset,
+                     "%.*s is not supported yet: the constraint would not be "
+                     "enforced",
+                     SLICE_ARGS(word));
 }
 
 /* ---- DEFAULT ---- */
@@ -53,7 +55,8 @@ static Code literal_default(Parser *p, const Expr *expr, ColumnDefinition *colum
 {
     const Value *value = &expr->value;
     column->default_kind = DEFAULT_LITERAL;
-    const char *what = arena_printf(p->arena, "the default of column '%.*s'", SLICE_ARGS(column->name));
+    const char *what =
+        arena_printf(p->arena, "the default of column '%.*s'", SLICE_ARGS(column->name));
     if (value_cast(value, column->type, what, p->arena, &column->default_value, p->e) != OK)
         return sql__place(p->text, expr->offset, p->e);
     return OK;
@@ -68,14 +71,16 @@ static Code parse_default(Parser *p, ColumnDefinition *column)
     if (expr->kind == EXPR_LITERAL)
         return literal_default(p, expr, column);
     if (expr->kind != EXPR_CALL || !default_function(expr->name, &column->default_kind))
-        return sql__fail(p, E_INVALID_SQL, expr->offset, "DEFAULT must be a literal or one of NOW(), "
+        return sql__fail(p, E_INVALID_SQL, expr->offset,
+                         "DEFAULT must be a literal or one of NOW(), "
                          "SNOWFLAKE_ID(), UUID_V7(), ULID() and CURRENT_USER()");
     if (expr->item_count || expr->star)
         return sql__fail(p, E_INVALID_SQL, expr->offset, "%.*s() takes no arguments",
                          SLICE_ARGS(expr->name));
     if (!default_fits(column->default_kind, column->type))
-        return sql__fail(p, E_INVALID_SQL, expr->offset, "%.*s() cannot be the default of a %s column",
-                         SLICE_ARGS(expr->name), type_info(column->type)->name);
+        return sql__fail(p, E_INVALID_SQL, expr->offset,
+                         "%.*s() cannot be the default of a %s column", SLICE_ARGS(expr->name),
+                         type_info(column->type)->name);
     return OK;
 }
 
@@ -126,7 +131,8 @@ static Code not_null(Parser *p, ColumnDefinition *column, ColumnState *state, bo
 }
 
 /* One word or more behind the type; *out_done is false at the end of the column. */
-static Code column_constraint(Parser *p, ColumnDefinition *column, ColumnState *state, bool *out_done)
+static Code column_constraint(Parser *p, ColumnDefinition *column, ColumnState *state,
+                              bool *out_done)
 {
     uint32_t offset = p->token.start;
     Token token = p->token;
@@ -166,8 +172,10 @@ static Code check_column_name(Parser *p, const CreateTable *create, const Column
         return sql__place(p->text, column->offset, p->e);
     for (uint32_t i = 0; i < create->column_count; i++)
         if (slice_equal_ignoring_case(create->columns[i].name, column->name))
-            return sql__fail(p, E_INVALID_SQL, column->offset, "Duplicate column name '%.*s'. Column "
-                             "names are case-insensitive.", SLICE_ARGS(column->name));
+            return sql__fail(p, E_INVALID_SQL, column->offset,
+                             "Duplicate column name '%.*s'. Column "
+                             "names are case-insensitive.",
+                             SLICE_ARGS(column->name));
     return OK;
 }
 
@@ -186,7 +194,8 @@ static Code table_column(Parser *p, CreateTable *create)
     ColumnDefinition column = {.offset = p->token.start};
     if (create->column_count == COLUMNS_MAX)
         return sql__fail(p, E_INVALID_SQL, column.offset, "More than %d columns", COLUMNS_MAX);
-    if (p->token.kind == TOKEN_WORD) { /* a reserved word gets the better message of the name check */
+    if (p->token.kind ==
+        TOKEN_WORD) { /* a reserved word gets the better message of the name check */
         column.name = p->token.text;
         sql__advance(p);
     } else {
@@ -203,14 +212,17 @@ static Code table_column(Parser *p, CreateTable *create)
         TRY(column_constraint(p, &column, &state, &is_done));
     bool default_is_null = column.default_kind == DEFAULT_LITERAL && column.default_value.is_null;
     if (default_is_null && (column.not_null || column.primary_key))
-        return sql__fail(p, E_INVALID_SQL, column.offset, "Column '%.*s' is NOT NULL but its default is "
-                         "NULL", SLICE_ARGS(column.name));
+        return sql__fail(p, E_INVALID_SQL, column.offset,
+                         "Column '%.*s' is NOT NULL but its default is "
+                         "NULL",
+                         SLICE_ARGS(column.name));
     *PUSH(p, create->columns, create->column_count) = column;
     if (!column.primary_key)
         return OK;
     if (state.has_null || state.key_count > 1)
-        return sql__fail(p, E_INVALID_SQL, column.offset, state.has_null
-                         ? "A PRIMARY KEY column cannot be NULL" : "Multiple PRIMARY KEY definitions found");
+        return sql__fail(p, E_INVALID_SQL, column.offset,
+                         state.has_null ? "A PRIMARY KEY column cannot be NULL"
+                                        : "Multiple PRIMARY KEY definitions found");
     return add_key(p, create, create->column_count - 1, column.offset);
 }
 
@@ -238,8 +250,8 @@ static Code table_item(Parser *p, CreateTable *create, Parser *key_at)
     if (sql__accept_word(p, KW_CONSTRAINT)) {
         Slice ignored;
         TRY(sql__name(p, "a constraint name", &ignored));
-        if (!sql__at_word(p, KW_PRIMARY) && !sql__at_word(p, KW_UNIQUE) && !sql__at_word(p, KW_CHECK) &&
-            !sql__at_word(p, KW_FOREIGN))
+        if (!sql__at_word(p, KW_PRIMARY) && !sql__at_word(p, KW_UNIQUE) &&
+            !sql__at_word(p, KW_CHECK) && !sql__at_word(p, KW_FOREIGN))
             return sql__expected(p, "PRIMARY KEY");
     }
     if (sql__at_word(p, KW_UNIQUE) || sql__at_word(p, KW_CHECK) || sql__at_word(p, KW_FOREIGN))
@@ -247,7 +259,8 @@ static Code table_item(Parser *p, CreateTable *create, Parser *key_at)
     if (!sql__accept_word(p, KW_PRIMARY))
         return table_column(p, create);
     if (key_at->arena)
-        return sql__fail(p, E_INVALID_SQL, p->token.start, "Multiple PRIMARY KEY definitions found");
+        return sql__fail(p, E_INVALID_SQL, p->token.start,
+                         "Multiple PRIMARY KEY definitions found");
     *key_at = *p;
     TRY(sql__expect_word(p, KW_KEY));
     TRY(sql__expect(p, TOKEN_LEFT, "'('"));
@@ -313,7 +326,8 @@ Code sql__create_table(Parser *p, Statement *s)
     TRY(sql__check_options(p, s->offset, &create->options));
     SqlTableKind kind = create->options.kind;
     if (create->key_index < 0 && kind != SQL_TABLE_STREAM)
-        return sql__fail(p, E_INVALID_SQL, create->table.offset, "%s tables require a PRIMARY KEY column",
+        return sql__fail(p, E_INVALID_SQL, create->table.offset,
+                         "%s tables require a PRIMARY KEY column",
                          kind == SQL_TABLE_USER ? "User" : "Shared");
     return OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SELECT for DuckDB. Every column of every SELECT is printed AS c0, c1 …, every table AS t0, t1 …, so
+ * SELECT for DuckDB. Every column of every SELECT is printed AS c0, c1 …, every table AS t0, t1
+ * …, so
  * that what DuckDB resolves is never a user's name; the users' names are resolved here.
  *
  * I1: nothing of the user's text is copied: words are ours, names are quoted, values are rendered.
@@ -95,8 +96,8 @@ void sql_print_value(Buffer *out, const Value *value)
     case TYPE_SMALLINT:
     case TYPE_INT:
     case TYPE_BIGINT:
-        buffer_printf(out, value->integer < 0 ? "(%lld)::%s" : "%lld::%s", (long long)value->integer,
-                      type);
+        buffer_printf(out, value->integer < 0 ? "(%lld)::%s" : "%lld::%s",
+                      (long long)value->integer, type);
         break;
     case TYPE_TEXT:
     case TYPE_JSON:
@@ -146,7 +147,8 @@ static Code print_star(Printer *p, const SelectItem *item, Output *output)
         if (!is_wanted)
             continue;
         if (output->count == COLUMNS_MAX)
-            return sql__print_fail(p, item->offset, E_INVALID_SQL, "More than %d columns", COLUMNS_MAX);
+            return sql__print_fail(p, item->offset, E_INVALID_SQL, "More than %d columns",
+                                   COLUMNS_MAX);
         buffer_add_text(p->out, output->count ? ", " : " ");
         buffer_add_slice(p->out, column->printed);
         add_output(p, output, *column);
@@ -185,7 +187,7 @@ static Code print_condition(Printer *p, const char *word, const Expr *expr, bool
     if (!expr)
         return OK;
     if (!allows_aggregates && sql_expr_has_aggregate(expr))
-        return sql__print_fail(p, expr->offset, E_INVALID_SQL,
+        return sql__print_fail(p, sql__find_aggregate(expr)->offset, E_INVALID_SQL,
                                "Aggregates are not allowed in WHERE and ON; use HAVING");
     buffer_add_text(p->out, word);
     return sql__print_expr(p, expr);
@@ -201,8 +203,10 @@ static Code print_position(Printer *p, const Expr *expr, uint32_t count)
 {
     int64_t n = expr->value.integer;
     if (n < 1 || n > count)
-        return sql__print_fail(p, expr->offset, E_INVALID_SQL, "There is no column number %lld; the "
-                               "result has %u", (long long)n, count);
+        return sql__print_fail(p, expr->offset, E_INVALID_SQL,
+                               "There is no column number %lld; the "
+                               "result has %u",
+                               (long long)n, count);
     buffer_printf(p->out, "%lld", (long long)n);
     return OK;
 }
@@ -213,7 +217,8 @@ static Code print_group(Printer *p, const Select *select, uint32_t column_count)
         buffer_add_text(p->out, i ? ", " : " GROUP BY ");
         const Expr *expr = select->group[i];
         if (sql_expr_has_aggregate(expr))
-            return sql__print_fail(p, expr->offset, E_INVALID_SQL, "Aggregates are not allowed in GROUP BY");
+            return sql__print_fail(p, expr->offset, E_INVALID_SQL,
+                                   "Aggregates are not allowed in GROUP BY");
         if (is_position(expr))
             TRY(print_position(p, expr, column_count));
         else
@@ -251,7 +256,8 @@ static Code print_select_order(Printer *p, const Select *select, const ScopeColu
         else if (is_position(item->expr))
             TRY(print_position(p, item->expr, count));
         else if (select->set_operation != SET_NONE)
-            return sql__print_fail(p, item->expr->offset, E_INVALID_SQL, "ORDER BY after UNION, INTERSECT "
+            return sql__print_fail(p, item->expr->offset, E_INVALID_SQL,
+                                   "ORDER BY after UNION, INTERSECT "
                                    "or EXCEPT takes names and numbers of result columns only");
         else
             TRY(sql__print_expr(p, item->expr));
@@ -315,6 +321,7 @@ static Code print_plain(Printer *p, const Select *select, Output *output)
     TRY(print_group(p, select, output->count));
     TRY(print_condition(p, " HAVING ", select->having, true));
     TRY(print_select_order(p, select, output->columns, output->count));
+    TRY(sql__check_groups(p, select));
     p->allows_alias = false;
     return print_limit(p, select);
 }
@@ -330,8 +337,10 @@ static Code print_set_operation(Printer *p, const Select *select, Scope *outer, 
     TRY(sql__print_select(p, select->right, outer, &right, &right_count));
     buffer_add_char(p->out, ')');
     if (right_count != output->count)
-        return sql__print_fail(p, select->right->offset, E_INVALID_SQL, "The two sides have %u and %u "
-                               "columns", output->count, right_count);
+        return sql__print_fail(p, select->right->offset, E_INVALID_SQL,
+                               "The two sides have %u and %u "
+                               "columns",
+                               output->count, right_count);
     for (uint32_t i = 0; i < right_count; i++)
         output->columns[i].source = NULL; /* the two sides' types meet in DuckDB */
     TRY(print_select_order(p, select, output->columns, output->count));
@@ -347,8 +356,10 @@ static Code print_with_table(Printer *p, const WithTable *table, bool is_first)
     TRY(sql__print_select(p, table->select, NULL, &with->columns, &with->column_count));
     buffer_add_char(p->out, ')');
     if (table->column_count && table->column_count != with->column_count)
-        return sql__print_fail(p, table->offset, E_INVALID_SQL, "'%.*s' names %u columns, its SELECT has "
-                               "%u", SLICE_ARGS(table->name), table->column_count, with->column_count);
+        return sql__print_fail(p, table->offset, E_INVALID_SQL,
+                               "'%.*s' names %u columns, its SELECT has "
+                               "%u",
+                               SLICE_ARGS(table->name), table->column_count, with->column_count);
     for (uint32_t i = 0; i < table->column_count; i++)
         with->columns[i].name = table->columns[i];
     with->next = p->with;

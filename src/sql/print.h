@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Prints a SELECT for DuckDB out of our own tree. User text never passes: names are resolved against
- * our catalog and quoted, literals and parameters are rendered anew with their type, functions come from
+ * Prints a SELECT for DuckDB out of our own tree. User text never passes: names are resolved
+ * against
+ * our catalog and quoted, literals and parameters are rendered anew with their type, functions
+ * come from
  * an allow list, tables are whatever the caller prints for them.
  */
 #pragma once
@@ -20,7 +22,8 @@ typedef struct PrintCallbacks {
     void *context;
     /* E_TABLE_NOT_FOUND and the like; the printer adds the place. */
     Code (*find_table)(void *context, const TableName *name, PrintTable *out, Error *e);
-    /* Writes a FROM item whose columns are those of the schema, then _seq BIGINT and _deleted BOOLEAN: a table
+    /* Writes a FROM item whose columns are those of the schema, then _seq BIGINT and _deleted
+     * BOOLEAN: a table
      * function call or a sub-select in parentheses. The printer adds the alias. */
     Code (*print_table)(void *context, const TableRef *ref, const PrintTable *table, Buffer *out,
                         Error *e);
@@ -41,8 +44,10 @@ typedef struct PrintRequest {
     const PrintCallbacks *callbacks;
 } PrintRequest;
 
-/* Appends the SQL to `out`. The columns come from the arena. Errors carry places: E_COLUMN_NOT_FOUND, E_TABLE_NOT_FOUND,
- * E_INVALID_SQL (a function that is not on the list, an ambiguous column), E_INVALID_PARAMETER. On failure `out`
+/* Appends the SQL to `out`. The columns come from the arena. Errors carry places:
+ * E_COLUMN_NOT_FOUND, E_TABLE_NOT_FOUND,
+ * E_INVALID_SQL (a function that is not on the list, an ambiguous column), E_INVALID_PARAMETER.
+ * On failure `out`
  * holds garbage after its old size. */
 CHECKED Code sql_print_select(const PrintRequest *request, const Select *select, Arena *arena,
                               Buffer *out, PrintColumn **out_columns, size_t *out_column_count,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Expressions for DuckDB, in parentheses throughout, so that DuckDB's precedence is never asked. What can
+ * Expressions for DuckDB, in parentheses throughout, so that DuckDB's precedence is never asked.
+ * What can
  * mean something else there than in eval.c is written so that it does not:
  *   x / y, x // y, x % y   a zero on the right becomes NULL (DuckDB gives inf or nan for reals)
  *   5, 1.5                 BIGINT and DOUBLE (DuckDB: INTEGER, DECIMAL)
- *   c = '5', c = $1        a constant takes the type of the column, cast by us (DuckDB casts the column)
+ * c = '5', c = $1        a constant takes the type of the column, cast by us (DuckDB casts the
+ * column)
  *   a || 1                 the number is cast to text here
  *   CAST(5 AS TIMESTAMP)   microseconds
  */
@@ -20,8 +22,8 @@ static Code constant_value(Printer *p, const Expr *expr, const Value **out)
     if (expr->kind != EXPR_PARAMETER)
         return OK;
     if (expr->parameter > p->request->parameter_count)
-        return sql__print_fail(p, expr->offset, E_INVALID_PARAMETER, "No value was given for parameter $%u",
-                               expr->parameter);
+        return sql__print_fail(p, expr->offset, E_INVALID_PARAMETER,
+                               "No value was given for parameter $%u", expr->parameter);
     *out = &p->request->parameters[expr->parameter - 1];
     return OK;
 }
@@ -102,8 +104,8 @@ static Code print_operand(Printer *p, const Expr *expr, Type other)
         return sql__print_expr(p, expr);
     Value cast;
     bool is_parameter = expr->kind == EXPR_PARAMETER;
-    const char *what = is_parameter ? arena_printf(p->arena, "parameter $%u", expr->parameter)
-                                    : "the expression";
+    const char *what =
+        is_parameter ? arena_printf(p->arena, "parameter $%u", expr->parameter) : "the expression";
     if (value_cast(value, other, what, p->arena, &cast, p->e) != OK) {
         if (p->e)
             p->e->code = is_parameter ? E_INVALID_PARAMETER : E_EXECUTION;
@@ -121,12 +123,14 @@ static Code print_bare(Printer *p, const char *text)
 
 /* ---- columns ---- */
 
-/* In GROUP BY, HAVING and ORDER BY a name that is no column may be that of an item: its expression again. */
+/* In GROUP BY, HAVING and ORDER BY a name that is no column may be that of an item: its
+ * expression again. */
 static Code print_alias(Printer *p, const Expr *expr, bool *out_found)
 {
     const Select *select = p->scope ? p->scope->select : NULL;
     *out_found = false;
-    for (uint32_t i = 0; select && p->allows_alias && !expr->column.table.size && i < select->item_count; i++) {
+    for (uint32_t i = 0;
+         select && p->allows_alias && !expr->column.table.size && i < select->item_count; i++) {
         const SelectItem *item = &select->items[i];
         if (!item->alias.size || !slice_equal_ignoring_case(item->alias, expr->column.name))
             continue;
@@ -151,9 +155,9 @@ static Code print_column(Printer *p, const Expr *expr)
     TRY(print_alias(p, expr, &is_alias));
     if (is_alias)
         return OK;
-    return sql__print_fail(p, expr->offset, E_COLUMN_NOT_FOUND, "Column '%.*s%s%.*s' does not exist",
-                           SLICE_ARGS(expr->column.table), expr->column.table.size ? "." : "",
-                           SLICE_ARGS(expr->column.name));
+    return sql__print_fail(p, expr->offset, E_COLUMN_NOT_FOUND,
+                           "Column '%.*s%s%.*s' does not exist", SLICE_ARGS(expr->column.table),
+                           expr->column.table.size ? "." : "", SLICE_ARGS(expr->column.name));
 }
 
 /* ---- operators ---- */
@@ -162,8 +166,9 @@ static bool is_nonzero_literal(const Expr *expr)
 {
     if (expr->kind != EXPR_LITERAL || expr->value.is_null)
         return false;
-    return type_is_integer(expr->value.type) ? expr->value.integer != 0
-                                             : type_is_number(expr->value.type) && expr->value.real != 0;
+    return type_is_integer(expr->value.type)
+               ? expr->value.integer != 0
+               : type_is_number(expr->value.type) && expr->value.real != 0;
 }
 
 static Code print_divisor(Printer *p, const Expr *expr)
@@ -209,12 +214,25 @@ static Code print_json_key(Printer *p, const Expr *expr)
 static Code print_binary(Printer *p, const Expr *expr)
 {
     static const char *const words[] = {
-        [OP_OR] = " OR ", [OP_AND] = " AND ", [OP_EQUAL] = " = ", [OP_NOT_EQUAL] = " <> ",
-        [OP_LESS] = " < ", [OP_LESS_EQUAL] = " <= ", [OP_GREATER] = " > ", [OP_GREATER_EQUAL] = " >= ",
-        [OP_ADD] = " + ", [OP_SUBTRACT] = " - ", [OP_MULTIPLY] = " * ", [OP_DIVIDE] = " / ",
-        [OP_INTEGER_DIVIDE] = " // ", [OP_MODULO] = " % ", [OP_CONCAT] = " || ",
-        [OP_JSON_GET] = " -> ", [OP_JSON_GET_TEXT] = " ->> ",
-        [OP_DISTINCT_FROM] = " IS DISTINCT FROM ", [OP_NOT_DISTINCT_FROM] = " IS NOT DISTINCT FROM ",
+        [OP_OR] = " OR ",
+        [OP_AND] = " AND ",
+        [OP_EQUAL] = " = ",
+        [OP_NOT_EQUAL] = " <> ",
+        [OP_LESS] = " < ",
+        [OP_LESS_EQUAL] = " <= ",
+        [OP_GREATER] = " > ",
+        [OP_GREATER_EQUAL] = " >= ",
+        [OP_ADD] = " + ",
+        [OP_SUBTRACT] = " - ",
+        [OP_MULTIPLY] = " * ",
+        [OP_DIVIDE] = " / ",
+        [OP_INTEGER_DIVIDE] = " // ",
+        [OP_MODULO] = " % ",
+        [OP_CONCAT] = " || ",
+        [OP_JSON_GET] = " -> ",
+        [OP_JSON_GET_TEXT] = " ->> ",
+        [OP_DISTINCT_FROM] = " IS DISTINCT FROM ",
+        [OP_NOT_DISTINCT_FROM] = " IS NOT DISTINCT FROM ",
     };
     bool compares = (expr->op >= OP_EQUAL && expr->op <= OP_GREATER_EQUAL) ||
                     expr->op == OP_DISTINCT_FROM || expr->op == OP_NOT_DISTINCT_FROM;
@@ -281,7 +299,8 @@ static Code print_in(Printer *p, const Expr *expr)
 {
     Type type = sql__print_type(p, expr->left);
     buffer_add_char(p->out, '(');
-    TRY(print_operand(p, expr->left, first_type(p, (const Expr *const *)expr->items, expr->item_count)));
+    TRY(print_operand(p, expr->left,
+                      first_type(p, (const Expr *const *)expr->items, expr->item_count)));
     buffer_add_text(p->out, expr->negated ? " NOT IN (" : " IN (");
     for (uint32_t i = 0; i < expr->item_count; i++) {
         if (i)
@@ -296,11 +315,13 @@ static Code print_like(Printer *p, const Expr *expr)
     const Value *escape = NULL;
     buffer_add_char(p->out, '(');
     TRY(print_operand(p, expr->left, TYPE_TEXT));
-    buffer_printf(p->out, " %s%s ", expr->negated ? "NOT " : "", expr->ignore_case ? "ILIKE" : "LIKE");
+    buffer_printf(p->out, " %s%s ", expr->negated ? "NOT " : "",
+                  expr->ignore_case ? "ILIKE" : "LIKE");
     TRY(print_operand(p, expr->right, TYPE_TEXT));
     if (expr->third) {
         TRY(constant_value(p, expr->third, &escape));
-        if (!escape || escape->is_null || !type_is_text(escape->type) || sql__text_length(escape->bytes) > 1)
+        if (!escape || escape->is_null || !type_is_text(escape->type) ||
+            sql__text_length(escape->bytes) > 1)
             return sql__print_fail(p, expr->third->offset, E_INVALID_SQL,
                                    "ESCAPE must be a text of at most one character");
         buffer_add_text(p->out, " ESCAPE ");
@@ -339,7 +360,8 @@ static Code print_cast(Printer *p, const Expr *expr)
     if (to_time || from_time)
         buffer_add_text(p->out, to_time ? "make_timestamp(" : "epoch_us(");
     TRY(sql__print_expr(p, expr->left));
-    buffer_printf(p->out, "%s AS %s)", to_time || from_time ? ")" : "", type_info(expr->type)->duckdb);
+    buffer_printf(p->out, "%s AS %s)", to_time || from_time ? ")" : "",
+                  type_info(expr->type)->duckdb);
     return OK;
 }
 
@@ -351,8 +373,9 @@ static Code print_sub_select(Printer *p, const Expr *expr)
     buffer_add_char(p->out, '(');
     if (is_in)
         TRY(sql__print_expr(p, expr->left));
-    buffer_add_text(p->out, is_in ? (expr->negated ? " NOT IN (" : " IN (")
-                            : expr->kind == EXPR_EXISTS ? "EXISTS (" : "(");
+    buffer_add_text(p->out, is_in                       ? (expr->negated ? " NOT IN (" : " IN (")
+                            : expr->kind == EXPR_EXISTS ? "EXISTS ("
+                                                        : "(");
     TRY(sql__print_select(p, expr->select, p->scope, &columns, &count));
     if (expr->kind != EXPR_EXISTS && count != 1)
         return sql__print_fail(p, expr->select->offset, E_INVALID_SQL,
@@ -377,7 +400,8 @@ static Code print_constant(Printer *p, const Expr *expr)
 
 Code sql__print_expr(Printer *p, const Expr *expr)
 {
-    /* An alias in ORDER BY is printed as its expression, so that a short text could become a long one. */
+    /* An alias in ORDER BY is printed as its expression, so that a short text could become a
+     * long one. */
     if (p->out->size > SQL_PRINTED_BYTES_MAX)
         return sql__print_fail(p, expr->offset, E_TOO_LARGE, "The statement is too large");
     switch (expr->kind) {
@@ -429,8 +453,8 @@ Code sql__print_count(Printer *p, const Expr *expr, const char *what, uint64_t *
     bool is_number = value && !value->is_null &&
                      value_cast(value, TYPE_BIGINT, what, p->arena, &number, NULL) == OK;
     if (!is_number || number.integer < 0)
-        return sql__print_fail(p, expr->offset, E_INVALID_SQL, "%s must be a whole number of 0 or more",
-                               what);
+        return sql__print_fail(p, expr->offset, E_INVALID_SQL,
+                               "%s must be a whole number of 0 or more", what);
     *out = (uint64_t)number.integer;
     return OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * FROM: tables become what the caller prints for them, joins are printed with ON, and the names they
+ * FROM: tables become what the caller prints for them, joins are printed with ON, and the names
+ * they
  * bring are collected in the scope.
  *
  * I1: the relations of a join are neighbours in the scope; those of its left side come first.
@@ -40,12 +41,13 @@ static Code check_alias(Printer *p, const TableRef *ref, Slice name)
     for (uint32_t i = 0; i < scope->relation_count && name.size; i++)
         if (same_name(scope->relations[i].name, name) && ref->alias.size &&
             !scope->relations[i].namespace_name.size)
-            return sql__print_fail(p, ref->offset, E_INVALID_SQL, "The table name '%.*s' is used twice",
-                                   SLICE_ARGS(name));
+            return sql__print_fail(p, ref->offset, E_INVALID_SQL,
+                                   "The table name '%.*s' is used twice", SLICE_ARGS(name));
     return OK;
 }
 
-static void add_table_columns(Printer *p, const PrintTable *table, uint32_t relation, uint32_t number)
+static void add_table_columns(Printer *p, const PrintTable *table, uint32_t relation,
+                              uint32_t number)
 {
     for (uint32_t i = 0; i < table->schema->column_count; i++) {
         const Column *column = &table->schema->columns[i];
@@ -68,8 +70,8 @@ static void add_table_columns(Printer *p, const PrintTable *table, uint32_t rela
     }
 }
 
-static void add_made_columns(Printer *p, const ScopeColumn *columns, uint32_t count, uint32_t relation,
-                             uint32_t number)
+static void add_made_columns(Printer *p, const ScopeColumn *columns, uint32_t count,
+                             uint32_t relation, uint32_t number)
 {
     for (uint32_t i = 0; i < count; i++) {
         ScopeColumn column = columns[i];
@@ -111,8 +113,10 @@ static Code print_table(Printer *p, const TableRef *ref)
     }
     const PrintCallbacks *callbacks = p->request->callbacks;
     PrintTable table = {0};
-    TRY(place_error(p, ref->offset, callbacks->find_table(callbacks->context, &ref->table, &table, p->e)));
-    uint32_t relation = add_relation(p, name, ref->alias.size ? slice_of("", 0) : table.namespace_name);
+    TRY(place_error(p, ref->offset,
+                    callbacks->find_table(callbacks->context, &ref->table, &table, p->e)));
+    uint32_t relation =
+        add_relation(p, name, ref->alias.size ? slice_of("", 0) : table.namespace_name);
     TRY(place_error(p, ref->offset,
                     callbacks->print_table(callbacks->context, ref, &table, p->out, p->e)));
     buffer_printf(p->out, " AS t%u", number);
@@ -143,18 +147,20 @@ static bool relation_matches(const ScopeRelation *relation, const ColumnName *na
 }
 
 /* In the relations [from, to) of one scope. *out_count tells how many columns have the name. */
-static const ScopeColumn *find_in(const Scope *scope, const ColumnName *name, uint32_t from, uint32_t to,
-                                  uint32_t *out_count)
+static const ScopeColumn *find_in(const Scope *scope, const ColumnName *name, uint32_t from,
+                                  uint32_t to, uint32_t *out_count)
 {
     const ScopeColumn *found = NULL;
     *out_count = 0;
     for (uint32_t i = 0; i < scope->column_count; i++) {
         const ScopeColumn *column = &scope->columns[i];
-        if (column->relation < from || column->relation >= to || !same_name(column->name, name->name))
+        if (column->relation < from || column->relation >= to ||
+            !same_name(column->name, name->name))
             continue;
-        bool fits = name->table.size ? !column->is_merged &&
-                                           relation_matches(&scope->relations[column->relation], name)
-                                     : !column->is_hidden;
+        bool fits =
+            name->table.size
+                ? !column->is_merged && relation_matches(&scope->relations[column->relation], name)
+                : !column->is_hidden;
         if (!fits)
             continue;
         (*out_count)++;
@@ -170,8 +176,10 @@ Code sql__resolve(Printer *p, const Expr *expr, const ScopeColumn **out)
         uint32_t count;
         *out = find_in(scope, &expr->column, scope->visible_from, scope->relation_count, &count);
         if (count > 1)
-            return sql__print_fail(p, expr->offset, E_INVALID_SQL, "Column '%.*s' is ambiguous; write its "
-                                   "table before it", SLICE_ARGS(expr->column.name));
+            return sql__print_fail(p, expr->offset, E_INVALID_SQL,
+                                   "Column '%.*s' is ambiguous; write its "
+                                   "table before it",
+                                   SLICE_ARGS(expr->column.name));
         if (*out)
             return OK;
     }
@@ -202,11 +210,13 @@ static Code using_side(Printer *p, const TableRef *join, Slice name, uint32_t fr
     uint32_t count;
     const ScopeColumn *found = find_in(p->scope, &column, from, to, &count);
     if (count > 1)
-        return sql__print_fail(p, join->offset, E_INVALID_SQL, "Column '%.*s' of USING is ambiguous",
-                               SLICE_ARGS(name));
+        return sql__print_fail(p, join->offset, E_INVALID_SQL,
+                               "Column '%.*s' of USING is ambiguous", SLICE_ARGS(name));
     if (!found)
-        return sql__print_fail(p, join->offset, E_COLUMN_NOT_FOUND, "Column '%.*s' of USING is not on "
-                               "both sides", SLICE_ARGS(name));
+        return sql__print_fail(p, join->offset, E_COLUMN_NOT_FOUND,
+                               "Column '%.*s' of USING is not on "
+                               "both sides",
+                               SLICE_ARGS(name));
     *out = &p->scope->columns[found - p->scope->columns];
     return OK;
 }
@@ -217,11 +227,13 @@ static Slice merged_text(Printer *p, JoinKind kind, Slice left, Slice right)
         return right;
     if (kind != JOIN_FULL)
         return left;
-    return slice_of_text(arena_printf(p->arena, "coalesce(%.*s, %.*s)", SLICE_ARGS(left), SLICE_ARGS(right)));
+    return slice_of_text(
+        arena_printf(p->arena, "coalesce(%.*s, %.*s)", SLICE_ARGS(left), SLICE_ARGS(right)));
 }
 
 /* One column of USING: printed as an equality; both sides are hidden behind a merged column. */
-static Code print_using(Printer *p, const TableRef *join, Slice name, uint32_t from, uint32_t middle)
+static Code print_using(Printer *p, const TableRef *join, Slice name, uint32_t from,
+                        uint32_t middle)
 {
     ScopeColumn *left, *right;
     uint32_t to = p->scope->relation_count;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The functions DuckDB may be asked for. What is not in this table cannot be called. Nothing here
- * reads files, settings, the catalog, variables or other queries, or changes any state; nothing gives
+ * reads files, settings, the catalog, variables or other queries, or changes any state; nothing
+ * gives
  * lists or maps, which the wire cannot carry.
  */
 #include "sql/print_int.h"
@@ -219,8 +220,10 @@ static Code check_call(Printer *p, const Expr *call, const Allowed *f)
         return sql__print_fail(p, call->offset, E_INVALID_SQL, "%.*s() takes no arguments",
                                SLICE_ARGS(call->name));
     if (count < f->arg_min || count > f->arg_max)
-        return sql__print_fail(p, call->offset, E_INVALID_SQL, "%.*s() takes %d to %d arguments, %u were "
-                               "given", SLICE_ARGS(call->name), f->arg_min, f->arg_max, count);
+        return sql__print_fail(p, call->offset, E_INVALID_SQL,
+                               "%.*s() takes %d to %d arguments, %u were "
+                               "given",
+                               SLICE_ARGS(call->name), f->arg_min, f->arg_max, count);
     bool is_count = f->use == AGGREGATE && f->arg_min == 0;
     if (call->star && !is_count)
         return sql__print_fail(p, call->offset, E_INVALID_SQL, "Only count() takes *");

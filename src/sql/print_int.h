@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The printer's state, shared by print.c (SELECT), print_from.c (tables and names), print_expr.c and
+ * The printer's state, shared by print.c (SELECT), print_from.c (tables and names), print_expr.c
+ * and
  * print_functions.c.
  */
 #pragma once
@@ -16,18 +17,18 @@ typedef struct ScopeColumn {
     Type type;            /* TYPE_NULL when not known */
     const Column *source; /* NULL unless it is a table's column unchanged */
     uint32_t relation;    /* index of the table it belongs to; of the first one when merged */
-    bool is_merged;       /* hides the columns of this name in the relations [relation, merged_end) */
+    bool is_merged; /* hides the columns of this name in the relations [relation, merged_end) */
     uint32_t merged_end;
-    bool is_hidden;       /* by a merged one: found with its table's name only */
+    bool is_hidden; /* by a merged one: found with its table's name only */
 } ScopeColumn;
 
 typedef struct ScopeRelation {
-    Slice name; /* alias or table name */
+    Slice name;           /* alias or table name */
     Slice namespace_name; /* empty for an alias */
 } ScopeRelation;
 
 typedef struct Scope {
-    struct Scope *outer; /* of the enclosing SELECT, for correlated sub-selects */
+    struct Scope *outer;  /* of the enclosing SELECT, for correlated sub-selects */
     const Select *select; /* for aliases in GROUP BY, HAVING and ORDER BY */
     ScopeRelation *relations;
     ScopeColumn *columns; /* in the order of SELECT * */
@@ -56,7 +57,8 @@ typedef struct Printer {
 
 CHECKED Code sql__print_fail(Printer *p, uint32_t offset, Code code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* print.c: prints the SELECT with columns c0, c1 …; returns what they are (printed is the bare name). */
+/* print.c: prints the SELECT with columns c0, c1 …; returns what they are (printed is the bare
+ * name). */
 CHECKED Code sql__print_select(Printer *p, const Select *select, Scope *outer,
                                ScopeColumn **out_columns, uint32_t *out_count);
 /* print_from.c */
@@ -70,5 +72,7 @@ Type sql__print_type(Printer *p, const Expr *expr);
 CHECKED Code sql__print_order(Printer *p, const OrderItem *order, uint32_t count);
 /* A whole number that is known now: LIMIT, OFFSET. */
 CHECKED Code sql__print_count(Printer *p, const Expr *expr, const char *what, uint64_t *out);
+/* print_group.c: E_INVALID_SQL for a column that is neither grouped nor aggregated. */
+CHECKED Code sql__check_groups(Printer *p, const Select *select);
 /* print_functions.c */
 CHECKED Code sql__print_call(Printer *p, const Expr *call);

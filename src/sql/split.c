@@ -24,7 +24,8 @@ static Slice trim(Slice text)
     for (size_t at = 0; at < text.size;) {
         size_t before = at;
         char c = text.data[at];
-        bool is_comment = (c == '-' || c == '/') && sql__skip_opaque(text, &at, &ignored) && at > before;
+        bool is_comment =
+            (c == '-' || c == '/') && sql__skip_opaque(text, &at, &ignored) && at > before;
         if (!is_comment && (c == '\'' || c == '"' || c == '`'))
             (void)sql__skip_opaque(text, &at, &ignored);
         if (at == before)
@@ -80,7 +81,8 @@ Code sql_split(Slice request, Arena *arena, SqlPiece **out_pieces, size_t *out_c
         if (!sql__skip_opaque(request, &at, &problem)) {
             uint32_t line, column;
             sql_place(request, (uint32_t)before, &line, &column);
-            return fail_at(e, E_BATCH_PARSE, line, column, "Failed to parse SQL batch: %s", problem);
+            return fail_at(e, E_BATCH_PARSE, line, column, "Failed to parse SQL batch: %s",
+                           problem);
         }
         if (at > before && at < request.size)
             continue;

@@ -14,14 +14,18 @@ typedef struct SqlPiece {
     uint32_t line, column; /* where it begins in the request */
 } SqlPiece;
 
-/* Splits at semicolons outside quotes and comments; pieces that hold nothing but blanks and comments are
- * left out. E_BATCH_PARSE for an unfinished quote or comment or more than SQL_STATEMENTS_MAX pieces,
+/* Splits at semicolons outside quotes and comments; pieces that hold nothing but blanks and
+ * comments are
+ * left out. E_BATCH_PARSE for an unfinished quote or comment or more than SQL_STATEMENTS_MAX
+ * pieces,
  * E_EMPTY_SQL for none, E_INVALID_SQL above SQL_BYTES_MAX or for text that is not UTF-8. */
 CHECKED Code sql_split(Slice request, Arena *arena, SqlPiece **out_pieces, size_t *out_count,
                        Error *e);
 
-/* Parses exactly one statement (a trailing semicolon is fine). E_INVALID_SQL with place and what was expected;
- * E_UNSUPPORTED for what the dialect knows and this server does not do; E_INVALID_INPUT for a malformed
+/* Parses exactly one statement (a trailing semicolon is fine). E_INVALID_SQL with place and what
+ * was expected;
+ * E_UNSUPPORTED for what the dialect knows and this server does not do; E_INVALID_INPUT for a
+ * malformed
  * EXECUTE AS USER; E_INVALID_OPERATION for UPDATE and DELETE without WHERE. */
 CHECKED Code sql_parse(Slice text, Arena *arena, Statement **out, Error *e);
 /* The same for a piece of a request: places count from the beginning of the request. */
@@ -34,23 +38,29 @@ void sql_place(Slice text, uint32_t offset, uint32_t *out_line, uint32_t *out_co
 
 typedef enum SqlNameKind { SQL_NAME_NAMESPACE, SQL_NAME_TABLE, SQL_NAME_COLUMN } SqlNameKind;
 
-/* Whether a new object may be called so (docs/sql.md, "Names"). E_INVALID_OPERATION with the reason. The parser
+/* Whether a new object may be called so (docs/sql.md, "Names"). E_INVALID_OPERATION with the
+ * reason. The parser
  * has checked the names of CREATE NAMESPACE and CREATE TABLE already. */
 CHECKED Code sql_check_name(SqlNameKind kind, Slice name, Error *e);
 
-/* Whether a SELECT can be a live query: one qualified table, *, or columns, and a WHERE that runs natively.
+/* Whether a SELECT can be a live query: one qualified table, *, or columns, and a WHERE that
+ * runs natively.
  * E_INVALID_SQL with the reason and the place in `text`. SUBSCRIBE TO has passed it. */
 CHECKED Code sql_check_live(const Select *select, Slice text, Error *e);
 
-/* True when the expression can be bound and evaluated by sql_bind and sql_eval: no aggregates, windows,
+/* True when the expression can be bound and evaluated by sql_bind and sql_eval: no aggregates,
+ * windows,
  * sub-selects or functions we leave to DuckDB. Column names are not looked at. NULL is native. */
 bool sql_expr_is_native(const Expr *expr);
-/* True when an aggregate function (count, sum …) stands in the expression, not counting sub-selects. */
+/* True when an aggregate function (count, sum …) stands in the expression, not counting
+ * sub-selects. */
 bool sql_expr_has_aggregate(const Expr *expr);
-/* One table or none, no join, set operation, WITH, DISTINCT, GROUP BY or HAVING, and native expressions throughout, where
+/* One table or none, no join, set operation, WITH, DISTINCT, GROUP BY or HAVING, and native
+ * expressions throughout, where
  * `count(*)` alone counts as native too: the shape of the native executor. */
 bool sql_select_is_native(const Select *select);
-/* What a result column is called: the alias, the column's name as written, or the expression's text with a function's
+/* What a result column is called: the alias, the column's name as written, or the expression's
+ * text with a function's
  * name in lower case ("count(*)"). A star has no name. */
 Slice sql_item_name(const SelectItem *item, Arena *arena);
 /* count(*) or count(1) without FILTER, DISTINCT or OVER. */

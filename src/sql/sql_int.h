@@ -30,10 +30,28 @@ typedef enum TokenKind {
     TOKEN_INTEGER,
     TOKEN_NUMBER,
     TOKEN_PARAMETER,
-    TOKEN_LEFT, TOKEN_RIGHT, TOKEN_COMMA, TOKEN_DOT, TOKEN_SEMICOLON, TOKEN_CAST, TOKEN_COLON,
-    TOKEN_EQUAL, TOKEN_NOT_EQUAL, TOKEN_LESS, TOKEN_LESS_EQUAL, TOKEN_GREATER,
-    TOKEN_GREATER_EQUAL, TOKEN_PLUS, TOKEN_MINUS, TOKEN_STAR, TOKEN_SLASH, TOKEN_SLASH_SLASH,
-    TOKEN_PERCENT, TOKEN_CONCAT, TOKEN_ARROW, TOKEN_ARROW_TEXT,
+    TOKEN_LEFT,
+    TOKEN_RIGHT,
+    TOKEN_COMMA,
+    TOKEN_DOT,
+    TOKEN_SEMICOLON,
+    TOKEN_CAST,
+    TOKEN_COLON,
+    TOKEN_EQUAL,
+    TOKEN_NOT_EQUAL,
+    TOKEN_LESS,
+    TOKEN_LESS_EQUAL,
+    TOKEN_GREATER,
+    TOKEN_GREATER_EQUAL,
+    TOKEN_PLUS,
+    TOKEN_MINUS,
+    TOKEN_STAR,
+    TOKEN_SLASH,
+    TOKEN_SLASH_SLASH,
+    TOKEN_PERCENT,
+    TOKEN_CONCAT,
+    TOKEN_ARROW,
+    TOKEN_ARROW_TEXT,
 } TokenKind;
 
 typedef struct Token {
@@ -61,7 +79,8 @@ typedef struct Parser {
 void sql__parser_init(Parser *p, Slice text, Arena *arena, Error *e);
 void sql__advance(Parser *p);
 Token sql__peek_second(const Parser *p);
-/* The bytes from the current token to the next blank, parenthesis, comma or semicolon; consumes them. */
+/* The bytes from the current token to the next blank, parenthesis, comma or semicolon; consumes
+ * them. */
 Slice sql__raw_word(Parser *p);
 /* Skips what starts at *io_at if it is a quoted run or a comment; false when it does not end. */
 bool sql__skip_opaque(Slice text, size_t *io_at, const char **out_problem);

@@ -11,34 +11,51 @@ typedef enum StatementKind {
     STATEMENT_DROP_NAMESPACE,   /* namespace_ */
     STATEMENT_USE_NAMESPACE,    /* namespace_ */
     STATEMENT_SHOW_NAMESPACES,
-    STATEMENT_SHOW_TABLES,      /* namespace_; the name is empty without IN */
-    STATEMENT_CREATE_TABLE,     /* create_table */
-    STATEMENT_DROP_TABLE,       /* table */
-    STATEMENT_DESCRIBE_TABLE,   /* table */
-    STATEMENT_INSERT,           /* insert */
-    STATEMENT_UPDATE,           /* update */
-    STATEMENT_DELETE,           /* delete_ */
-    STATEMENT_SELECT,           /* select */
-    STATEMENT_EXECUTE_AS,       /* execute_as */
-    STATEMENT_CREATE_USER,      /* user */
-    STATEMENT_ALTER_USER,       /* user */
-    STATEMENT_DROP_USER,        /* user */
-    STATEMENT_FLUSH_TABLE,      /* table */
-    STATEMENT_FLUSH_ALL,        /* namespace_; the name is empty without IN */
-    STATEMENT_COMPACT_TABLE,    /* table */
-    STATEMENT_COMPACT_ALL,      /* namespace_ */
-    STATEMENT_KILL_JOB,         /* id */
-    STATEMENT_KILL_LIVE_QUERY,  /* id */
-    STATEMENT_SUBSCRIBE,        /* subscribe */
+    STATEMENT_SHOW_TABLES,     /* namespace_; the name is empty without IN */
+    STATEMENT_CREATE_TABLE,    /* create_table */
+    STATEMENT_DROP_TABLE,      /* table */
+    STATEMENT_DESCRIBE_TABLE,  /* table */
+    STATEMENT_INSERT,          /* insert */
+    STATEMENT_UPDATE,          /* update */
+    STATEMENT_DELETE,          /* delete_ */
+    STATEMENT_SELECT,          /* select */
+    STATEMENT_EXECUTE_AS,      /* execute_as */
+    STATEMENT_CREATE_USER,     /* user */
+    STATEMENT_ALTER_USER,      /* user */
+    STATEMENT_DROP_USER,       /* user */
+    STATEMENT_FLUSH_TABLE,     /* table */
+    STATEMENT_FLUSH_ALL,       /* namespace_; the name is empty without IN */
+    STATEMENT_COMPACT_TABLE,   /* table */
+    STATEMENT_COMPACT_ALL,     /* namespace_ */
+    STATEMENT_KILL_JOB,        /* id */
+    STATEMENT_KILL_LIVE_QUERY, /* id */
+    STATEMENT_SUBSCRIBE,       /* subscribe */
     STATEMENT_BEGIN,
     STATEMENT_COMMIT,
     STATEMENT_ROLLBACK,
-    STATEMENT_EXPLAIN,          /* inner */
+    STATEMENT_EXPLAIN, /* inner */
 } StatementKind;
 
-typedef enum SqlTableKind { SQL_TABLE_UNSET, SQL_TABLE_USER, SQL_TABLE_SHARED, SQL_TABLE_STREAM } SqlTableKind;
-typedef enum SqlAccess { SQL_ACCESS_UNSET, SQL_ACCESS_PUBLIC, SQL_ACCESS_PRIVATE, SQL_ACCESS_RESTRICTED, SQL_ACCESS_DBA } SqlAccess;
-typedef enum SqlRole { SQL_ROLE_UNSET, SQL_ROLE_USER, SQL_ROLE_SERVICE, SQL_ROLE_DBA, SQL_ROLE_SYSTEM } SqlRole;
+typedef enum SqlTableKind {
+    SQL_TABLE_UNSET,
+    SQL_TABLE_USER,
+    SQL_TABLE_SHARED,
+    SQL_TABLE_STREAM
+} SqlTableKind;
+typedef enum SqlAccess {
+    SQL_ACCESS_UNSET,
+    SQL_ACCESS_PUBLIC,
+    SQL_ACCESS_PRIVATE,
+    SQL_ACCESS_RESTRICTED,
+    SQL_ACCESS_DBA
+} SqlAccess;
+typedef enum SqlRole {
+    SQL_ROLE_UNSET,
+    SQL_ROLE_USER,
+    SQL_ROLE_SERVICE,
+    SQL_ROLE_DBA,
+    SQL_ROLE_SYSTEM
+} SqlRole;
 
 typedef struct ColumnDefinition {
     Slice name;
@@ -50,7 +67,8 @@ typedef struct ColumnDefinition {
     Value default_value; /* DEFAULT_LITERAL: already of the column's type */
 } ColumnDefinition;
 
-/* WITH ( … ): each has_x says whether the option was written. Checked by the parser (docs/sql.md). */
+/* WITH ( … ): each has_x says whether the option was written. Checked by the parser
+ * (docs/sql.md). */
 typedef struct TableOptions {
     SqlTableKind kind; /* from the prefix or TYPE; SQL_TABLE_UNSET: neither was written */
     SqlAccess access;
@@ -80,11 +98,11 @@ typedef struct Insert {
     Slice *columns; /* names as written; column_count 0: all columns in table order */
     uint32_t *column_offsets;
     uint32_t column_count;
-    uint32_t row_count;   /* VALUES: rows of `width` expressions each, one after the other */
+    uint32_t row_count; /* VALUES: rows of `width` expressions each, one after the other */
     uint32_t width;
-    Expr **values;        /* [row * width + column]; EXPR_DEFAULT for the keyword */
-    bool default_values;  /* INSERT INTO t DEFAULT VALUES */
-    Select *select;       /* INSERT … SELECT, else NULL */
+    Expr **values;       /* [row * width + column]; EXPR_DEFAULT for the keyword */
+    bool default_values; /* INSERT INTO t DEFAULT VALUES */
+    Select *select;      /* INSERT … SELECT, else NULL */
 } Insert;
 
 typedef struct Assignment {
@@ -107,9 +125,15 @@ typedef struct Delete {
     Expr *where; /* never NULL */
 } Delete;
 
-typedef enum UserAuth { USER_AUTH_UNSET, USER_AUTH_PASSWORD, USER_AUTH_OAUTH, USER_AUTH_INTERNAL } UserAuth;
+typedef enum UserAuth {
+    USER_AUTH_UNSET,
+    USER_AUTH_PASSWORD,
+    USER_AUTH_OAUTH,
+    USER_AUTH_INTERNAL
+} UserAuth;
 
-/* CREATE USER (auth, role, email), ALTER USER (exactly one of password, role, email), DROP USER (if_exists). */
+/* CREATE USER (auth, role, email), ALTER USER (exactly one of password, role, email), DROP USER
+ * (if_exists). */
 typedef struct UserStatement {
     Slice name;
     uint32_t offset;

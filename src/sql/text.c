@@ -34,13 +34,15 @@ static int64_t clamp(int64_t n, int64_t low, int64_t high)
     return n < low ? low : n > high ? high : n;
 }
 
-/* From the first character 1; 0 and below lie before the text, negative starts count from its end, a
+/* From the first character 1; 0 and below lie before the text, negative starts count from its
+ * end, a
  * negative length runs backwards. */
 Slice sql__substring(Slice s, int64_t start, int64_t length, bool has_length)
 {
     int64_t size = sql__text_length(s);
     start = clamp(start, -2 * (int64_t)SQL_BYTES_MAX - size, size + 1);
-    length = clamp(length, -4 * (int64_t)SQL_BYTES_MAX - 2 * size, 4 * (int64_t)SQL_BYTES_MAX + 2 * size);
+    length = clamp(length, -4 * (int64_t)SQL_BYTES_MAX - 2 * size,
+                   4 * (int64_t)SQL_BYTES_MAX + 2 * size);
     int64_t from = start < 0 ? size + start : start - 1;
     int64_t to = has_length ? from + length : size;
     if (to < from) {
@@ -59,7 +61,8 @@ Slice sql__substring(Slice s, int64_t start, int64_t length, bool has_length)
 Code sql__check_room(const Arena *arena, const char *what, size_t bytes, Error *e)
 {
     if (bytes > ROW_BYTES_MAX)
-        return fail(e, E_TOO_LARGE, "The result of %s is larger than %d bytes", what, ROW_BYTES_MAX);
+        return fail(e, E_TOO_LARGE, "The result of %s is larger than %d bytes", what,
+                    ROW_BYTES_MAX);
     if (arena_bytes(arena) + bytes > SQL_EVAL_BYTES_MAX)
         return fail(e, E_TOO_LARGE, "The statement's values are together larger than %d bytes",
                     SQL_EVAL_BYTES_MAX);
@@ -96,7 +99,8 @@ static uint32_t fold(uint32_t c, const CaseRange *ranges, size_t count)
         else
             high = middle;
     }
-    if (low == count || c < ranges[low].first || (c - ranges[low].first) % (uint32_t)ranges[low].step)
+    if (low == count || c < ranges[low].first ||
+        (c - ranges[low].first) % (uint32_t)ranges[low].step)
         return c;
     return (uint32_t)((int32_t)c + ranges[low].add);
 }
@@ -142,7 +146,8 @@ static uint32_t fold_upper(uint32_t c)
 
 static Slice fold_text(Slice s, uint32_t (*map)(uint32_t), Arena *arena)
 {
-    char *out = arena_alloc(arena, s.size * 2 + 4); /* a character of two bytes may become one of three */
+    char *out =
+        arena_alloc(arena, s.size * 2 + 4); /* a character of two bytes may become one of three */
     size_t size = 0;
     for (size_t at = 0; at < s.size;) {
         size_t bytes = sql__character_bytes(s, at);
@@ -168,17 +173,19 @@ Slice sql__text_upper(Slice s, Arena *arena)
 
 typedef struct LikeState {
     Slice text, pattern, escape;
-    size_t t, p;           /* where we are */
+    size_t t, p; /* where we are */
     bool has_star;
     size_t star_t, star_p; /* where to go on when a match behind the last % fails */
 } LikeState;
 
 static bool at_bytes(Slice s, size_t at, Slice bytes)
 {
-    return bytes.size && s.size - at >= bytes.size && memcmp(s.data + at, bytes.data, bytes.size) == 0;
+    return bytes.size && s.size - at >= bytes.size &&
+           memcmp(s.data + at, bytes.data, bytes.size) == 0;
 }
 
-/* One character of the pattern against one of the text. *out_end: the pattern ends in the escape. */
+/* One character of the pattern against one of the text. *out_end: the pattern ends in the
+ * escape. */
 static bool like_step(LikeState *s, bool *out_end)
 {
     bool is_escaped = at_bytes(s->pattern, s->p, s->escape);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SQL text from anyone: split, parse, bind and evaluate, print for DuckDB. Nothing may crash, run long or
+ * SQL text from anyone: split, parse, bind and evaluate, print for DuckDB. Nothing may crash,
+ * run long or
  * leave an error without words; what is printed must be well-formed UTF-8 and hold no zero byte.
  */
 #include "sql/print.h"
@@ -11,7 +12,8 @@ static Column columns[] = {
     {.field_id = 3, .name = {"at", 2}, .type = TYPE_TIMESTAMP},
     {.field_id = 4, .name = {"d", 1}, .type = TYPE_DOUBLE},
 };
-static const Schema schema = {.version = 1, .column_count = 4, .next_field_id = 5, .columns = columns};
+static const Schema schema = {
+    .version = 1, .column_count = 4, .next_field_id = 5, .columns = columns};
 
 static Value parameters[] = {
     {.type = TYPE_BIGINT, .integer = -1},
@@ -33,11 +35,13 @@ static const EvalContext statement = {
 static Code find_table(void *context, const TableName *name, PrintTable *out, Error *e)
 {
     (void)context, (void)e;
-    *out = (PrintTable){.schema = &schema, .namespace_name = name->namespace_name, .has_system_columns = true};
+    *out = (PrintTable){
+        .schema = &schema, .namespace_name = name->namespace_name, .has_system_columns = true};
     return OK;
 }
 
-static Code print_table(void *context, const TableRef *ref, const PrintTable *table, Buffer *out, Error *e)
+static Code print_table(void *context, const TableRef *ref, const PrintTable *table, Buffer *out,
+                        Error *e)
 {
     (void)context, (void)ref, (void)table, (void)e;
     buffer_add_text(out, "hot(1)");
@@ -52,9 +56,10 @@ static void check_error(const Error *e)
 
 static void evaluate(Slice text, const Expr *expr, Arena *arena)
 {
-    BindContext context = {.text = text, .schema = &schema, .parameters = parameters, .parameter_count = 3};
-    Value values[4] = {value_integer(TYPE_BIGINT, 7), value_text(SLICE("Zoë")), value_null(TYPE_TIMESTAMP),
-                       value_double(-0.5)};
+    BindContext context = {
+        .text = text, .schema = &schema, .parameters = parameters, .parameter_count = 3};
+    Value values[4] = {value_integer(TYPE_BIGINT, 7), value_text(SLICE("Zoë")),
+                       value_null(TYPE_TIMESTAMP), value_double(-0.5)};
     RowView row = {.values = values, .seq = 9};
     BoundExpr *bound;
     Value value;
@@ -114,7 +119,8 @@ static void use(Slice text, const Statement *s, Arena *arena)
         evaluate(text, s->update.where, arena);
     if (s->kind == STATEMENT_DELETE)
         evaluate(text, s->delete_.where, arena);
-    for (uint32_t i = 0; s->kind == STATEMENT_INSERT && i < s->insert.row_count * s->insert.width; i++)
+    for (uint32_t i = 0; s->kind == STATEMENT_INSERT && i < s->insert.row_count * s->insert.width;
+         i++)
         evaluate(text, s->insert.values[i], arena);
 }
 

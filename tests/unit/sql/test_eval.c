@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Expressions: what they give, checked against DuckDB 1.4.4's answers by hand (docs/sql.md says where we differ), and
+ * Expressions: what they give, checked against DuckDB 1.4.4's answers by hand (docs/sql.md says
+ * where we differ), and
  * what a WHERE says about key and _seq.
  */
 #include "sql/eval.h"
@@ -9,7 +10,11 @@
 #include <stdio.h>
 
 static Column columns[] = {
-    {.field_id = 1, .name = {"id", 2}, .type = TYPE_BIGINT, .not_null = true, .primary_key = true,
+    {.field_id = 1,
+     .name = {"id", 2},
+     .type = TYPE_BIGINT,
+     .not_null = true,
+     .primary_key = true,
      .default_kind = DEFAULT_SNOWFLAKE_ID},
     {.field_id = 2, .name = {"name", 4}, .type = TYPE_TEXT, .default_kind = DEFAULT_CURRENT_USER},
     {.field_id = 3, .name = {"n", 1}, .type = TYPE_INT},
@@ -22,8 +27,8 @@ static Column columns[] = {
     {.field_id = 10, .name = {"u", 1}, .type = TYPE_UUID},
     {.field_id = 11, .name = {"j", 1}, .type = TYPE_JSON},
 };
-static const Schema schema = {.version = 1, .column_count = 11, .key_index = 0, .next_field_id = 12,
-                              .columns = columns};
+static const Schema schema = {
+    .version = 1, .column_count = 11, .key_index = 0, .next_field_id = 12, .columns = columns};
 
 static Code next_id(void *context, DefaultKind kind, Arena *arena, Value *out, Error *e)
 {
@@ -55,10 +60,8 @@ static void fill_row(Value values[11])
 }
 
 static Value parameters[] = {
-    {.type = TYPE_BIGINT, .integer = 42},
-    {.type = TYPE_TEXT, .bytes = {"42", 2}},
-    {.type = TYPE_NULL, .is_null = true},
-    {.type = TYPE_BIGINT, .integer = 86400000000},
+    {.type = TYPE_BIGINT, .integer = 42},     {.type = TYPE_TEXT, .bytes = {"42", 2}},
+    {.type = TYPE_NULL, .is_null = true},     {.type = TYPE_BIGINT, .integer = 86400000000},
     {.type = TYPE_TEXT, .bytes = {"abc", 3}},
 };
 
@@ -102,7 +105,8 @@ static void check_all(const Case *cases, size_t count)
         if (code != OK)
             test_failed(__FILE__, __LINE__, "%s failed: %s", cases[i].text, e.text);
         if (value.is_null != !cases[i].want)
-            test_failed(__FILE__, __LINE__, "%s is %sNULL", cases[i].text, value.is_null ? "" : "not ");
+            test_failed(__FILE__, __LINE__, "%s is %sNULL", cases[i].text,
+                        value.is_null ? "" : "not ");
         if (!cases[i].want)
             continue;
         value_print(&value, &got);
@@ -117,34 +121,20 @@ static void check_all(const Case *cases, size_t count)
 TEST("arithmetic has DuckDB's types and results, and division by zero is NULL")
 {
     static const Case cases[] = {
-        {"1 + 2 * 3", "7"},
-        {"(1 + 2) * 3", "9"},
-        {"7 / 2", "3.5"},
-        {"7 // 2", "3"},
-        {"-7 // 2", "-3"},
-        {"-7 % 3", "-1"},
-        {"5.5 % 2.0", "1.5"},
-        {"5.5 // 2.0", "2.75"},
-        {"1 / 0", NULL},
-        {"1.5 / 0", NULL},
-        {"1 % 0", NULL},
-        {"1 // 0", NULL},
-        {"1e0 % 0", NULL},
-        {"n + 1", "8"},
-        {"n / 2", "3.5"},
-        {"f / n", "0.21428572"},
-        {"f + 1", "2.5"},
-        {"f * d", "3.75"},
-        {"-n", "-7"},
-        {"+n", "7"},
-        {"- -n", "7"},
-        {"-9223372036854775808", "-9223372036854775808"},
-        {"NULL + 1", NULL},
-        {"1e308 * 10", "inf"},
-        {"$1 + 1", "43"},
-        {"$2 + 1", "43"},
-        {"10 - 2 - 3", "5"},
-        {"2 * -3", "-6"},
+        {"1 + 2 * 3", "7"},   {"(1 + 2) * 3", "9"},
+        {"7 / 2", "3.5"},     {"7 // 2", "3"},
+        {"-7 // 2", "-3"},    {"-7 % 3", "-1"},
+        {"5.5 % 2.0", "1.5"}, {"5.5 // 2.0", "2.75"},
+        {"1 / 0", NULL},      {"1.5 / 0", NULL},
+        {"1 % 0", NULL},      {"1 // 0", NULL},
+        {"1e0 % 0", NULL},    {"n + 1", "8"},
+        {"n / 2", "3.5"},     {"f / n", "0.21428572"},
+        {"f + 1", "2.5"},     {"f * d", "3.75"},
+        {"-n", "-7"},         {"+n", "7"},
+        {"- -n", "7"},        {"-9223372036854775808", "-9223372036854775808"},
+        {"NULL + 1", NULL},   {"1e308 * 10", "inf"},
+        {"$1 + 1", "43"},     {"$2 + 1", "43"},
+        {"10 - 2 - 3", "5"},  {"2 * -3", "-6"},
     };
     CHECK_ALL(cases);
 }
@@ -365,7 +355,8 @@ TEST("errors of expressions name the place and the reason")
     } cases[] = {
         {"1 + missing", E_COLUMN_NOT_FOUND, 5, "Column 'missing' does not exist"},
         {"other.id", E_COLUMN_NOT_FOUND, 1, "Table 'other' of column 'id' is not in FROM"},
-        {"xyz.messages.id", E_COLUMN_NOT_FOUND, 1, "Table 'messages' of column 'id' is not in FROM"},
+        {"xyz.messages.id", E_COLUMN_NOT_FOUND, 1,
+         "Table 'messages' of column 'id' is not in FROM"},
         {"id = 'abc'", E_EXECUTION, 6, NULL},
         {"id = $5", E_INVALID_PARAMETER, 6, NULL},
         {"id = $6", E_INVALID_PARAMETER, 6, "No value was given for parameter $6"},
@@ -383,7 +374,8 @@ TEST("errors of expressions name the place and the reason")
         {"now(1)", E_INVALID_SQL, 1, "now() takes no arguments"},
         {"SNOWFLAKE_ID(1)", E_INVALID_SQL, 1, "SNOWFLAKE_ID() takes no arguments"},
         {"substr('a')", E_INVALID_SQL, 1, "substr() takes 2 to 3 arguments, 1 were given"},
-        {"'a' LIKE 'a' ESCAPE 'xx'", E_INVALID_SQL, 21, "ESCAPE must be a text of at most one character"},
+        {"'a' LIKE 'a' ESCAPE 'xx'", E_INVALID_SQL, 21,
+         "ESCAPE must be a text of at most one character"},
         {"'ab' LIKE 'a\\' ESCAPE '\\'", E_EXECUTION, 6,
          "A LIKE pattern must not end with its escape character"},
         {"repeat('0123456789', 10000000)", E_TOO_LARGE, 1, NULL},
@@ -423,10 +415,17 @@ TEST("an assignment casts to the column, and DEFAULT gives the column's default"
         int column;
         const char *want;
     } cases[] = {
-        {"'12'", 2, "12"},     {"5", 1, "5"},          {"'1970-01-02'", 7, "1970-01-02 00:00:00"},
-        {"$2", 0, "42"},       {"DEFAULT", 0, "77"},   {"DEFAULT", 1, "alice"},
-        {"DEFAULT", 2, NULL},  {"DEFAULT", 7, "1970-01-01 00:00:01"},
-        {"NULL", 2, NULL},     {"n + 1", 0, "8"},      {"'{\"b\":2}'", 10, "{\"b\":2}"},
+        {"'12'", 2, "12"},
+        {"5", 1, "5"},
+        {"'1970-01-02'", 7, "1970-01-02 00:00:00"},
+        {"$2", 0, "42"},
+        {"DEFAULT", 0, "77"},
+        {"DEFAULT", 1, "alice"},
+        {"DEFAULT", 2, NULL},
+        {"DEFAULT", 7, "1970-01-01 00:00:01"},
+        {"NULL", 2, NULL},
+        {"n + 1", 0, "8"},
+        {"'{\"b\":2}'", 10, "{\"b\":2}"},
         {"$3", 1, NULL},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

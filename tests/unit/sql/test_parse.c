@@ -83,7 +83,7 @@ TEST("each statement of the dialect is recognised as its kind")
 }
 
 TEST("an error names its place and what was expected")
-{
+{ /* long: table */
     static const struct {
         const char *text;
         Code code;
@@ -94,7 +94,8 @@ TEST("an error names its place and what was expected")
          "Expected a statement such as SELECT, INSERT, UPDATE, DELETE or CREATE, found 'SELEC'"},
         {"SELECT", E_INVALID_SQL, 1, 7, "Expected an expression, found the end of the statement"},
         {"SELECT FROM t", E_INVALID_SQL, 1, 8, "Expected an expression, found 'FROM'"},
-        {"SELECT 1 +", E_INVALID_SQL, 1, 11, "Expected an expression, found the end of the statement"},
+        {"SELECT 1 +", E_INVALID_SQL, 1, 11,
+         "Expected an expression, found the end of the statement"},
         {"SELECT (1", E_INVALID_SQL, 1, 10, "Expected ')', found the end of the statement"},
         {"SELECT 1\nFROM\n  WHERE", E_INVALID_SQL, 3, 3,
          "Expected a table name, found the reserved word 'WHERE'; to use it as a name write it in "
@@ -107,14 +108,17 @@ TEST("an error names its place and what was expected")
         {"SELECT $0", E_INVALID_SQL, 1, 8, "Parameters count from $1, found '0'"},
         {"SELECT $51", E_INVALID_PARAMETER, 1, 8,
          "Parameter count exceeded: maximum 50 parameters allowed, got 51"},
-        {"SELECT 12abc", E_INVALID_SQL, 1, 8, "A number cannot be followed by a letter, found '12'"},
+        {"SELECT 12abc", E_INVALID_SQL, 1, 8,
+         "A number cannot be followed by a letter, found '12'"},
         {"SELECT 9223372036854775808", E_INVALID_SQL, 1, 8, "The number is out of range of BIGINT"},
         {"SELECT 1e999", E_INVALID_SQL, 1, 8, "The number is out of range of DOUBLE"},
         {"SELECT E'a'", E_INVALID_SQL, 1, 8, NULL},
         {"SELECT a FROM t WHERE", E_INVALID_SQL, 1, 22, NULL},
         {"SELECT a FROM t GROUP a", E_INVALID_SQL, 1, 23, "Expected BY, found 'a'"},
-        {"SELECT a FROM t ORDER BY a NULLS x", E_INVALID_SQL, 1, 34, "Expected FIRST or LAST, found 'x'"},
-        {"SELECT a FROM t JOIN u", E_INVALID_SQL, 1, 23, "Expected ON or USING, found the end of the statement"},
+        {"SELECT a FROM t ORDER BY a NULLS x", E_INVALID_SQL, 1, 34,
+         "Expected FIRST or LAST, found 'x'"},
+        {"SELECT a FROM t JOIN u", E_INVALID_SQL, 1, 23,
+         "Expected ON or USING, found the end of the statement"},
         {"SELECT a FROM f(1)", E_UNSUPPORTED, 1, 16, NULL},
         {"SELECT a FROM 'file.parquet'", E_INVALID_SQL, 1, 15, NULL},
         {"SELECT CASE 1 END", E_INVALID_SQL, 1, 15, "Expected WHEN, found 'END'"},
@@ -126,18 +130,22 @@ TEST("an error names its place and what was expected")
         {"SELECT INTERVAL '1 foo'", E_INVALID_SQL, 1, 17, NULL},
         {"INSERT t VALUES (1)", E_INVALID_SQL, 1, 8, "Expected INTO, found 't'"},
         {"INSERT INTO t (a, A) VALUES (1, 2)", E_INVALID_SQL, 1, 19, "Column 'a' is named twice"},
-        {"INSERT INTO t VALUES (1, 2), (3)", E_INVALID_SQL, 1, 30, "Row 2 has 1 values, expected 2"},
+        {"INSERT INTO t VALUES (1, 2), (3)", E_INVALID_SQL, 1, 30,
+         "Row 2 has 1 values, expected 2"},
         {"INSERT INTO t (a) VALUES (1, 2)", E_INVALID_SQL, 1, 26, "Row 1 has 2 values, expected 1"},
         {"INSERT INTO t (a)", E_INVALID_SQL, 1, 18, NULL},
         {"INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", E_UNSUPPORTED, 1, 26,
          "ON CONFLICT is not supported"},
-        {"INSERT INTO t VALUES (1) RETURNING a", E_UNSUPPORTED, 1, 26, "RETURNING is not supported"},
+        {"INSERT INTO t VALUES (1) RETURNING a", E_UNSUPPORTED, 1, 26,
+         "RETURNING is not supported"},
         {"UPDATE t SET a = 1", E_INVALID_OPERATION, 1, 19, "UPDATE requires a WHERE clause"},
         {"DELETE FROM t", E_INVALID_OPERATION, 1, 14, "DELETE requires a WHERE clause"},
         {"UPDATE t SET a = 1, A = 2 WHERE b", E_INVALID_SQL, 1, 21, "Column 'A' is assigned twice"},
         {"UPDATE t SET a 1", E_INVALID_SQL, 1, 16, "Expected '=', found '1'"},
-        {"CREATE VIEW v AS SELECT 1", E_UNSUPPORTED, 1, 1, "Unsupported statement type: CREATE VIEW"},
-        {"CREATE INDEX i ON t (a)", E_UNSUPPORTED, 1, 1, "Unsupported statement type: CREATE INDEX"},
+        {"CREATE VIEW v AS SELECT 1", E_UNSUPPORTED, 1, 1,
+         "Unsupported statement type: CREATE VIEW"},
+        {"CREATE INDEX i ON t (a)", E_UNSUPPORTED, 1, 1,
+         "Unsupported statement type: CREATE INDEX"},
         {"ALTER TABLE t ADD COLUMN a INT", E_UNSUPPORTED, 1, 1, "ALTER TABLE is not supported yet"},
         {"TRUNCATE t", E_UNSUPPORTED, 1, 1, "Unsupported statement type: TRUNCATE"},
         {"COPY t TO 'x'", E_UNSUPPORTED, 1, 1, "Unsupported statement type: COPY"},
@@ -145,7 +153,8 @@ TEST("an error names its place and what was expected")
         {"PRAGMA x", E_UNSUPPORTED, 1, 1, "Unsupported statement type: PRAGMA"},
         {"SHOW USERS", E_UNSUPPORTED, 1, 1, NULL},
         {"SET x = 1", E_UNSUPPORTED, 1, 1, NULL},
-        {"SELECT 1; SELECT 2", E_INVALID_SQL, 1, 11, "Expected the end of the statement, found 'SELECT'"},
+        {"SELECT 1; SELECT 2", E_INVALID_SQL, 1, 11,
+         "Expected the end of the statement, found 'SELECT'"},
         {"", E_EMPTY_SQL, 0, 0, "No SQL statements provided"},
         {";", E_EMPTY_SQL, 0, 0, "No SQL statements provided"},
         {"EXECUTE AS USER '' (SELECT 1)", E_INVALID_INPUT, 1, 17,
@@ -163,7 +172,8 @@ TEST("an error names its place and what was expected")
         {"EXECUTE AS USER alice (SELECT 1) SELECT 2", E_INVALID_INPUT, 1, 34,
          "EXECUTE AS USER can only wrap a single SQL statement"},
         {"EXECUTE AS USER a (EXECUTE AS USER b (SELECT 1))", E_INVALID_INPUT, 1, 20, NULL},
-        {"EXECUTE AS USER a (DELETE FROM t)", E_INVALID_OPERATION, 1, 33, "DELETE requires a WHERE clause"},
+        {"EXECUTE AS USER a (DELETE FROM t)", E_INVALID_OPERATION, 1, 33,
+         "DELETE requires a WHERE clause"},
         {"CREATE USER bob PASSWORD 'x'", E_INVALID_SQL, 1, 17, NULL},
         {"CREATE USER bob WITH PASSWORD 'x' ROLE king", E_INVALID_SQL, 1, 40,
          "Invalid role 'king'. Hint: Valid roles: dba, admin, developer, analyst, viewer, user, "
@@ -188,14 +198,14 @@ TEST("an error names its place and what was expected")
 TEST("CREATE TABLE: the chat example's columns, defaults and options")
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    Statement *s = parse(arena,
-                         "CREATE USER TABLE IF NOT EXISTS chat.messages (\n"
-                         "  id BIGINT PRIMARY KEY DEFAULT SNOWFLAKE_ID(),\n"
-                         "  body VARCHAR(200) NOT NULL DEFAULT 'it''s',\n"
-                         "  score DOUBLE PRECISION NULL DEFAULT -1,\n"
-                         "  at TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP,\n"
-                         ") WITH (FLUSH_POLICY = 'rows:1000, interval:60', storage_id = 'local', "
-                         "durability = async, DELETED_RETENTION_HOURS = 24)");
+    Statement *s =
+        parse(arena, "CREATE USER TABLE IF NOT EXISTS chat.messages (\n"
+                     "  id BIGINT PRIMARY KEY DEFAULT SNOWFLAKE_ID(),\n"
+                     "  body VARCHAR(200) NOT NULL DEFAULT 'it''s',\n"
+                     "  score DOUBLE PRECISION NULL DEFAULT -1,\n"
+                     "  at TIMESTAMP(6) DEFAULT CURRENT_TIMESTAMP,\n"
+                     ") WITH (FLUSH_POLICY = 'rows:1000, interval:60', storage_id = 'local', "
+                     "durability = async, DELETED_RETENTION_HOURS = 24)");
     const CreateTable *c = &s->create_table;
     CHECK(c->if_not_exists);
     CHECK_SLICE(c->table.namespace_name, SLICE("chat"));
@@ -227,20 +237,23 @@ TEST("CREATE TABLE: automatic numbers, key constraints and TYPE in all their spe
         SqlTableKind table;
     } cases[] = {
         {"CREATE TABLE t (id SERIAL PRIMARY KEY)", 0, DEFAULT_SNOWFLAKE_ID, SQL_TABLE_UNSET},
-        {"CREATE TABLE t (id BIGSERIAL, PRIMARY KEY (ID))", 0, DEFAULT_SNOWFLAKE_ID, SQL_TABLE_UNSET},
-        {"CREATE TABLE t (id BIGINT PRIMARY KEY AUTO_INCREMENT)", 0, DEFAULT_SNOWFLAKE_ID, SQL_TABLE_UNSET},
-        {"CREATE TABLE t (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY)", 0, DEFAULT_SNOWFLAKE_ID,
+        {"CREATE TABLE t (id BIGSERIAL, PRIMARY KEY (ID))", 0, DEFAULT_SNOWFLAKE_ID,
          SQL_TABLE_UNSET},
-        {"CREATE TABLE t (id INT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY)", 0, DEFAULT_SNOWFLAKE_ID,
+        {"CREATE TABLE t (id BIGINT PRIMARY KEY AUTO_INCREMENT)", 0, DEFAULT_SNOWFLAKE_ID,
          SQL_TABLE_UNSET},
+        {"CREATE TABLE t (id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY)", 0,
+         DEFAULT_SNOWFLAKE_ID, SQL_TABLE_UNSET},
+        {"CREATE TABLE t (id INT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY)", 0,
+         DEFAULT_SNOWFLAKE_ID, SQL_TABLE_UNSET},
         {"CREATE TABLE t (id UUID DEFAULT UUID_V7() PRIMARY KEY) WITH (TYPE='USER')", 0,
          DEFAULT_UUID_V7, SQL_TABLE_USER},
-        {"CREATE TABLE t (id TEXT DEFAULT ULID(), CONSTRAINT pk PRIMARY KEY (id)) WITH (TYPE='shared')", 0,
-         DEFAULT_ULID, SQL_TABLE_SHARED},
+        {"CREATE TABLE t (id TEXT DEFAULT ULID(), CONSTRAINT pk PRIMARY KEY (id)) WITH "
+         "(TYPE='shared')",
+         0, DEFAULT_ULID, SQL_TABLE_SHARED},
         {"CREATE STREAM TABLE t (id TEXT DEFAULT CURRENT_USER) WITH (TTL_SECONDS = 30)", -1,
          DEFAULT_CURRENT_USER, SQL_TABLE_STREAM},
-        {"CREATE SHARED TABLE t (id BIGINT PRIMARY KEY) USING parquet WITH (ACCESS_LEVEL='public')", 0,
-         DEFAULT_NONE, SQL_TABLE_SHARED},
+        {"CREATE SHARED TABLE t (id BIGINT PRIMARY KEY) USING parquet WITH (ACCESS_LEVEL='public')",
+         0, DEFAULT_NONE, SQL_TABLE_SHARED},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -254,7 +267,7 @@ TEST("CREATE TABLE: automatic numbers, key constraints and TYPE in all their spe
 }
 
 TEST("CREATE TABLE refuses with the original's messages")
-{
+{ /* long: table */
     static const struct {
         const char *text, *message;
         Code code;
@@ -280,11 +293,13 @@ TEST("CREATE TABLE refuses with the original's messages")
          "REFERENCES is not supported yet: the constraint would not be enforced", E_UNSUPPORTED},
         {"CREATE TABLE t (a INT PRIMARY KEY, FOREIGN KEY (a) REFERENCES u (x))",
          "FOREIGN is not supported yet: the constraint would not be enforced", E_UNSUPPORTED},
-        {"CREATE STREAM TABLE t (a INT)", "STREAM tables must specify 'TTL_SECONDS'", E_INVALID_SQL},
+        {"CREATE STREAM TABLE t (a INT)", "STREAM tables must specify 'TTL_SECONDS'",
+         E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY) WITH (TTL_SECONDS=5)",
          "TTL_SECONDS is only supported for STREAM tables", E_INVALID_SQL},
         {"CREATE USER TABLE t (a INT PRIMARY KEY) WITH (TYPE='SHARED')",
-         "Conflicting table type definitions: CREATE User TABLE vs TYPE option Shared", E_INVALID_SQL},
+         "Conflicting table type definitions: CREATE User TABLE vs TYPE option Shared",
+         E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY) WITH (TYPE='x')",
          "Invalid TYPE option 'x'. Supported: USER, SHARED, STREAM", E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY) WITH (TYPE='SYSTEM')",
@@ -303,12 +318,14 @@ TEST("CREATE TABLE refuses with the original's messages")
          "FLUSH_POLICY must specify 'rows' or 'interval' > 0", E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY) WITH (COLOR='red')", "Unknown table option 'COLOR'",
          E_INVALID_SQL},
-        {"CREATE TABLE t (a INTERVAL PRIMARY KEY)", "Unsupported data type: INTERVAL", E_UNSUPPORTED},
+        {"CREATE TABLE t (a INTERVAL PRIMARY KEY)", "Unsupported data type: INTERVAL",
+         E_UNSUPPORTED},
         {"CREATE TABLE t (_seq INT PRIMARY KEY)",
          "Column name '_seq' is reserved and cannot be used", E_INVALID_OPERATION},
         {"CREATE TABLE t (select INT PRIMARY KEY)",
          "Name 'select' is a reserved SQL keyword and cannot be used", E_INVALID_OPERATION},
-        {"CREATE TABLE \"a b\" (a INT PRIMARY KEY)", "Name cannot contain spaces", E_INVALID_OPERATION},
+        {"CREATE TABLE \"a b\" (a INT PRIMARY KEY)", "Name cannot contain spaces",
+         E_INVALID_OPERATION},
         {"CREATE NAMESPACE system", "Namespace 'system' is reserved and cannot be used",
          E_INVALID_OPERATION},
         {"CREATE NAMESPACE table", "Name 'table' is a reserved SQL keyword and cannot be used",
@@ -319,7 +336,8 @@ TEST("CREATE TABLE refuses with the original's messages")
          "NOW() cannot be the default of a INT column", E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY DEFAULT 1 + 1)", NULL, E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY DEFAULT 'x')", NULL, E_CONSTRAINT},
-        {"CREATE TABLE t (a INT NULL PRIMARY KEY)", "A PRIMARY KEY column cannot be NULL", E_INVALID_SQL},
+        {"CREATE TABLE t (a INT NULL PRIMARY KEY)", "A PRIMARY KEY column cannot be NULL",
+         E_INVALID_SQL},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -336,7 +354,9 @@ TEST("CREATE TABLE refuses with the original's messages")
 TEST("INSERT: rows, columns, DEFAULT, parameters and SELECT")
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    const Insert *i = &parse(arena, "INSERT INTO chat.m (id, \"Body\") VALUES ($1, 'a'), (DEFAULT, NULL),")->insert;
+    const Insert *i =
+        &parse(arena, "INSERT INTO chat.m (id, \"Body\") VALUES ($1, 'a'), (DEFAULT, NULL),")
+             ->insert;
     CHECK_INT(i->row_count, 2);
     CHECK_INT(i->width, 2);
     CHECK_INT(i->column_count, 2);
@@ -385,26 +405,38 @@ TEST("operators bind as in PostgreSQL")
 TEST("words that are no keywords of the dialect can name columns and tables")
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    parse(arena, "SELECT type, user, role, key, timestamp, date, first, count, name AS select, \"from\" FROM storage job");
+    parse(arena, "SELECT type, user, role, key, timestamp, date, first, count, name AS select, "
+                 "\"from\" FROM storage job");
     parse(arena, "SELECT t.* , s.x y FROM a.t, b.s AS s");
     const Statement *s = parse(arena, "SELECT a, FROM t");
     CHECK_INT(s->select->item_count, 1);
 }
 
-TEST("SUBSCRIBE TO: the short form becomes a SELECT, options are read, the rest is refused with a reason")
+TEST("SUBSCRIBE TO: the short form becomes a SELECT, options are read, the rest is refused with a "
+     "reason")
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    const Statement *s = parse(arena, "SUBSCRIBE TO chat.m WHERE a = 'x' OPTIONS (last_rows = 20, batch_size=5, from=77)");
+    const Statement *s = parse(
+        arena, "SUBSCRIBE TO chat.m WHERE a = 'x' OPTIONS (last_rows = 20, batch_size=5, from=77)");
     CHECK_SLICE(s->subscribe.select->text, SLICE("SELECT * FROM chat.m WHERE a = 'x'"));
     CHECK(s->subscribe.has_last_rows && s->subscribe.last_rows == 20);
     CHECK(s->subscribe.batch_size == 5 && s->subscribe.from == 77);
     static const char *const refused[] = {
-        "SELECT * FROM m", "SELECT * FROM c.m ORDER BY a", "SELECT * FROM c.m LIMIT 1",
-        "SELECT DISTINCT a FROM c.m", "SELECT a FROM c.m GROUP BY a", "SELECT * FROM c.m, c.n",
-        "SELECT * FROM (SELECT * FROM c.m) x", "SELECT * FROM c.m UNION SELECT * FROM c.n",
-        "WITH w AS (SELECT 1) SELECT * FROM c.m", "SELECT _seq FROM c.m", "SELECT a + 1 FROM c.m",
-        "SELECT * FROM c.m WHERE a IN (SELECT 1)", "SELECT * FROM c.m WHERE count(*) > 1",
-        "SELECT * FROM c.m WHERE regexp_matches(a, 'x')", "SELECT 1",
+        "SELECT * FROM m",
+        "SELECT * FROM c.m ORDER BY a",
+        "SELECT * FROM c.m LIMIT 1",
+        "SELECT DISTINCT a FROM c.m",
+        "SELECT a FROM c.m GROUP BY a",
+        "SELECT * FROM c.m, c.n",
+        "SELECT * FROM (SELECT * FROM c.m) x",
+        "SELECT * FROM c.m UNION SELECT * FROM c.n",
+        "WITH w AS (SELECT 1) SELECT * FROM c.m",
+        "SELECT _seq FROM c.m",
+        "SELECT a + 1 FROM c.m",
+        "SELECT * FROM c.m WHERE a IN (SELECT 1)",
+        "SELECT * FROM c.m WHERE count(*) > 1",
+        "SELECT * FROM c.m WHERE regexp_matches(a, 'x')",
+        "SELECT 1",
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
         Statement *select = parse(arena, refused[i]);
@@ -413,8 +445,10 @@ TEST("SUBSCRIBE TO: the short form becomes a SELECT, options are read, the rest 
         CHECK(e.line == 1 && e.column > 0);
     }
     static const char *const accepted[] = {
-        "SELECT * FROM c.m WHERE a IN (1, 2) AND b BETWEEN 1 AND 2 AND c IS NULL AND lower(d) LIKE 'x%'",
-        "SELECT id, body AS b FROM c.m", "SELECT * FROM c.m WHERE at > NOW() - INTERVAL '1 hour'",
+        "SELECT * FROM c.m WHERE a IN (1, 2) AND b BETWEEN 1 AND 2 AND c IS NULL AND lower(d) LIKE "
+        "'x%'",
+        "SELECT id, body AS b FROM c.m",
+        "SELECT * FROM c.m WHERE at > NOW() - INTERVAL '1 hour'",
     };
     for (size_t i = 0; i < sizeof(accepted) / sizeof(*accepted); i++) {
         Statement *select = parse(arena, accepted[i]);
@@ -482,16 +516,26 @@ TEST("nesting of every kind ends in an error, never in a full stack")
         const char *head, *part, *tail;
         size_t count;
     } cases[] = {
-        {"SELECT ", "(", "1", 100000},         {"SELECT ", "- ", "1", 100000},
-        {"SELECT ", "NOT ", "1", 100000},      {"SELECT 1", " + 1", "", 100000},
-        {"SELECT 'a'", " || 'a'", "", 100000}, {"SELECT ", "f(", "1", 100000},
-        {"SELECT ", "(SELECT ", "1", 50000},   {"SELECT * FROM ", "(SELECT * FROM ", "t", 50000},
-        {"", "(", "SELECT 1", 100000},         {"SELECT 1", " UNION SELECT 1", "", 50000},
-        {"SELECT * FROM t", ", t", "", 100000}, {"SELECT * FROM t", " CROSS JOIN t", "", 50000},
-        {"SELECT 1", "::INT", "", 100000},     {"SELECT a", " IS NULL", "", 100000},
-        {"SELECT ", "CASE WHEN ", "1", 100000}, {"", "EXPLAIN ", "SELECT 1", 100000},
-        {"SELECT ", "a IN (", "1", 100000},    {"SELECT ", "CAST(", "1", 100000},
-        {"SELECT 1", " BETWEEN 1 AND 1", "", 50000}, {"SELECT ", "EXISTS (SELECT ", "1", 50000},
+        {"SELECT ", "(", "1", 100000},
+        {"SELECT ", "- ", "1", 100000},
+        {"SELECT ", "NOT ", "1", 100000},
+        {"SELECT 1", " + 1", "", 100000},
+        {"SELECT 'a'", " || 'a'", "", 100000},
+        {"SELECT ", "f(", "1", 100000},
+        {"SELECT ", "(SELECT ", "1", 50000},
+        {"SELECT * FROM ", "(SELECT * FROM ", "t", 50000},
+        {"", "(", "SELECT 1", 100000},
+        {"SELECT 1", " UNION SELECT 1", "", 50000},
+        {"SELECT * FROM t", ", t", "", 100000},
+        {"SELECT * FROM t", " CROSS JOIN t", "", 50000},
+        {"SELECT 1", "::INT", "", 100000},
+        {"SELECT a", " IS NULL", "", 100000},
+        {"SELECT ", "CASE WHEN ", "1", 100000},
+        {"", "EXPLAIN ", "SELECT 1", 100000},
+        {"SELECT ", "a IN (", "1", 100000},
+        {"SELECT ", "CAST(", "1", 100000},
+        {"SELECT 1", " BETWEEN 1 AND 1", "", 50000},
+        {"SELECT ", "EXISTS (SELECT ", "1", 50000},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -531,7 +575,8 @@ TEST("limits on rows, columns and bytes are errors with a reason")
     } cases[] = {
         {"INSERT INTO t VALUES (1)", ",(1)", "", "More than 50000 rows", INSERT_ROWS_MAX},
         {"SELECT 1", ",1", "", "More than 1000 columns", COLUMNS_MAX},
-        {"SELECT 1", " ", "", "SQL query too long: 1048584 bytes (maximum 1048576 bytes)", SQL_BYTES_MAX},
+        {"SELECT 1", " ", "", "SQL query too long: 1048584 bytes (maximum 1048576 bytes)",
+         SQL_BYTES_MAX},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         CLEANUP(arena_free_ptr) Arena *arena = arena_new();

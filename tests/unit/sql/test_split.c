@@ -17,7 +17,8 @@ TEST("statements are split at semicolons outside quotes and comments")
         {"SELECT 1", 1, {"SELECT 1"}},
         {"SELECT 1;", 1, {"SELECT 1"}},
         {";; SELECT 1 ;; SELECT 2 ;", 2, {"SELECT 1", "SELECT 2"}},
-        {"SELECT 'a;b'; SELECT \"x;y\"; SELECT `p;q`", 3,
+        {"SELECT 'a;b'; SELECT \"x;y\"; SELECT `p;q`",
+         3,
          {"SELECT 'a;b'", "SELECT \"x;y\"", "SELECT `p;q`"}},
         {"SELECT 'it''s;'; SELECT 2", 2, {"SELECT 'it''s;'", "SELECT 2"}},
         {"SELECT 1 -- a;b\n; SELECT 2", 2, {"SELECT 1", "SELECT 2"}},
@@ -59,7 +60,8 @@ TEST("what cannot be split fails as a whole, with the original's words")
         SqlPiece *pieces;
         size_t count;
         Error e = {0};
-        CHECK_INT(sql_split(slice_of_text(cases[i].text), arena, &pieces, &count, &e), cases[i].code);
+        CHECK_INT(sql_split(slice_of_text(cases[i].text), arena, &pieces, &count, &e),
+                  cases[i].code);
         CHECK_TEXT(e.text, cases[i].message);
     }
 }
@@ -137,7 +139,8 @@ TEST("names of new objects follow the original's rules")
          "Name 'é' contains invalid characters (only alphanumeric and underscore allowed)"},
         {SQL_NAME_TABLE, "Index", "Name 'Index' is a reserved SQL keyword and cannot be used"},
         {SQL_NAME_COLUMN, "_SEQ", "Column name '_SEQ' is reserved and cannot be used"},
-        {SQL_NAME_COLUMN, "_commit_seq", "Column name '_commit_seq' is reserved and cannot be used"},
+        {SQL_NAME_COLUMN, "_commit_seq",
+         "Column name '_commit_seq' is reserved and cannot be used"},
         {SQL_NAME_TABLE, "a123456789b123456789c123456789d123456789e123456789f123456789g1234",
          "Name is too long (65 characters, max 64)"},
         {SQL_NAME_TABLE, "a123456789b123456789c123456789d123456789e123456789f123456789g123", NULL},
