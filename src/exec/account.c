@@ -238,18 +238,6 @@ static Code edit_failed(const UserEdit *edit, User *user, bool *out_changed, Err
     return OK;
 }
 
-static Code edit_succeeded(const UserEdit *edit, User *user, bool *out_changed, Error *e)
-{
-    (void)edit;
-    if (!is_account(user))
-        return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
-    user->failed_logins = 0;
-    user->locked_until_us = 0;
-    user->last_login_us = clock_wall_us();
-    *out_changed = true;
-    return OK;
-}
-
 static Code check_lock(const User *user, Error *e)
 {
     int64_t left_us = user->locked_until_us - clock_wall_us();
@@ -257,6 +245,19 @@ static Code check_lock(const User *user, Error *e)
         return OK;
     return fail(e, E_ACCOUNT_LOCKED, "Account locked. Try again in %" PRId64 " minute(s)",
                 (left_us + minute_us - 1) / minute_us);
+}
+
+static Code edit_succeeded(const UserEdit *edit, User *user, bool *out_changed, Error *e)
+{
+    (void)edit;
+    if (!is_account(user))
+        return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
+    TRY(check_lock(user, e)); /* locked while this one was being checked */
+    user->failed_logins = 0;
+    user->locked_until_us = 0;
+    user->last_login_us = clock_wall_us();
+    *out_changed = true;
+    return OK;
 }
 
 Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena, User *out,

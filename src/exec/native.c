@@ -124,7 +124,7 @@ static void add_item(Native *n, BoundExpr *expr, Slice name)
         const Column *source = &n->schema->columns[index];
         column->primary_key = source->primary_key;
         column->not_null = source->not_null;
-        column->unique = source->primary_key && n->table->kind != TABLE_STREAM;
+        column->unique = source->primary_key;
     }
     n->items[n->item_count++] = expr;
 }

@@ -351,7 +351,7 @@ static void make_write(Buffer *out)
     case 0:
         buffer_add_text(out, "c = ");
         add_text_expr(out, 1);
-        buffer_add_text(out, ", d = ");
+        buffer_add_text(out, ", d = 0.0 + "); /* Parquet may store -0.0 as 0.0 */
         add_number(out, 1);
         break;
     case 1:
@@ -371,11 +371,21 @@ static void make_write(Buffer *out)
     add_boolean(out, DEPTH_MAX);
 }
 
-static void show(const char *what, const Outcome *outcome)
+/* The first row in which two of the answers differ. */
+static size_t first_difference(const Outcome outcomes[3])
+{
+    for (size_t i = 0;; i++)
+        for (int k = 1; k < 3; k++)
+            if (i >= outcomes[0].row_count || i >= outcomes[k].row_count ||
+                strcmp(outcomes[0].rows[i], outcomes[k].rows[i]) != 0)
+                return i;
+}
+
+static void show(const char *what, const Outcome *outcome, size_t from)
 {
     fprintf(stderr, "  %s: %s, %zu rows, %.*s\n", what, outcome->error ? outcome->error : "OK",
             outcome->row_count, (int)outcome->columns.size, outcome->columns.data);
-    for (size_t i = 0; i < outcome->row_count && i < 8; i++)
+    for (size_t i = from; i < outcome->row_count && i < from + 4; i++)
         fprintf(stderr, "    %s\n", outcome->rows[i]);
 }
 
@@ -401,7 +411,7 @@ static bool agree(World *world, const Buffer *query, int *io_native)
     if (!agreed) {
         fprintf(stderr, "FAILED random: %.*s\n", (int)query->size, query->data);
         for (int i = 0; i < 3; i++)
-            show(ways[i].what, &outcomes[i]);
+            show(ways[i].what, &outcomes[i], first_difference(outcomes));
     }
     for (int i = 0; i < 3; i++)
         outcome_done(&outcomes[i]);
