@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A WebSocket session: who is it, what does it ask for, when is it over. What a subscription is and what it
+ * gets is live/'s; this is how messages come and go.
+ *
+ *     WAITING ──(authenticate, or a token in the upgrade)──> VERIFYING ──> OPEN ──> CLOSING
+ *        └──────────────(3 s, or a bad token)──────────────────┴────────────────────> ^
+ *
+ * I1. A session lives until its connection is closed and no worker looks at its token.
+ * I2. No subscription exists before OPEN, so live/ never sees a session without a user.
+ */
+#include "api/live_socket.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zlib.h>
+
+#include "api/live_message.h"
+#include "api/reply.h"
+#include "api/session.h"
+#include "base/limits.h"
+#include "data/json.h"
+#include "http/ws.h"
+#include "os/log.h"
+
+enum {
+    COMPRESS_BYTES_MIN = 512,
+    GZIP_WINDOW_BITS = 15 + 16, /* zlib: + 16 writes a gzip header */
+    DRAINED_MARK = SOCKET_QUEUE_BYTES_MAX / 4, /* as http/ws.h says */
+};
+
+typedef enum SessionState { SESSION_WAITING, SESSION_VERIFYING, SESSION_OPEN, SESSION_CLOSING } SessionState;
+
+typedef struct LiveSession {
+    ApiLoop *api;
+    WsConnection *ws; /* NULL once closed */
+    LiveClient *client;
+    SessionState state;
+    bool compress, is_verifying; /* is_verifying: a worker has the token */
+    LoopTimer *auth_timer;
+    uint64_t active_ms, checked_ms;   /* last frame from the client; last heartbeat check */
+    uint64_t second;                  /* the second that `messages` counts */
+    uint32_t messages;
+    Slice serialization, compression; /* as announced */
+    ClientMessage hello;              /* texts in arena */
+    Arena *arena;                     /* the session's */
+    Session user;                     /* texts in arena */
+    LoopTask task;                    /* brings the verified token back */
+    Code code;
+    Error error;
+} LiveSession;
+
+/* ---- sending ---- */
+
+/* False when it would not be smaller. */
+static bool gzip(Slice message, Buffer *out)
+{
+    z_stream z = {0};
+    if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return false;
+    z.next_in = (Bytef *)message.data;
+    z.avail_in = (uInt)message.size;
+    z.next_out = (Bytef *)buffer_reserve(out, message.size);
+    z.avail_out = (uInt)message.size - 1;
+    bool is_smaller = deflate(&z, Z_FINISH) == Z_STREAM_END;
+    if (is_smaller)
+        out->size += z.total_out;
+    deflateEnd(&z);
+    return is_smaller;
+}
+
+static bool wants_gzip(Slice message, bool compress)
+{
+    return compress && message.size >= COMPRESS_BYTES_MIN && message.size <= UINT32_MAX;
+}
+
+static void session_send(void *socket, Slice message)
+{
+    LiveSession *session = (LiveSession *)socket;
+    if (!session->ws)
+        return;
+    CLEANUP(buffer_done) Buffer zipped = {0};
+    if (wants_gzip(message, session->compress) && gzip(message, &zipped))
+        ws_send(session->ws, WS_BINARY, buffer_slice(&zipped));
+    else
+        ws_send(session->ws, WS_TEXT, message);
+}
+
+static SharedBuffer *session_frame(Slice message, bool compress)
+{
+    CLEANUP(buffer_done) Buffer zipped = {0};
+    if (wants_gzip(message, compress) && gzip(message, &zipped))
+        return ws_frame_shared(WS_BINARY, buffer_slice(&zipped));
+    return ws_frame_shared(WS_TEXT, message);
+}
+
+static void session_send_frame(void *socket, SharedBuffer *frame)
+{
+    LiveSession *session = (LiveSession *)socket;
+    if (session->ws)
+        ws_send_shared(session->ws, frame);
+}
+
+static size_t session_queued_bytes(void *socket)
+{
+    const LiveSession *session = (const LiveSession *)socket;
+    return session->ws ? ws_queued_bytes(session->ws) : 0;
+}
+
+static void session_close(void *socket, int code, const char *reason)
+{
+    LiveSession *session = (LiveSession *)socket;
+    session->state = SESSION_CLOSING;
+    loop_timer_stop(session->auth_timer);
+    if (session->ws)
+        ws_close(session->ws, code, slice_of_text(reason));
+}
+
+static void session_report(void *socket, const Error *error)
+{
+    const LiveSession *session = (const LiveSession *)socket;
+    log_event(LOG_LEVEL_ERROR, "a live query failed", LOG_SLICE("user", session->user.user_id), LOG_ERROR(error));
+}
+
+static void session_tick(void *socket, uint64_t now_ms)
+{
+    LiveSession *session = (LiveSession *)socket;
+    const ApiSettings *settings = &session->api->context->settings;
+    if (session->state == SESSION_CLOSING || now_ms - session->checked_ms < settings->ws_heartbeat_ms)
+        return;
+    session->checked_ms = now_ms;
+    if (now_ms - session->active_ms > settings->ws_client_timeout_ms)
+        session_close(session, WS_CODE_NORMAL, "Heartbeat timeout");
+}
+
+static const LiveSocket live_io = {
+    .send = session_send,
+    .frame = session_frame,
+    .send_frame = session_send_frame,
+    .queued_bytes = session_queued_bytes,
+    .close = session_close,
+    .report = session_report,
+    .tick = session_tick,
+};
+
+/* ---- authentication ---- */
+
+static void session_free(LiveSession *session) /* I1 */
+{
+    if (session->ws || session->is_verifying)
+        return;
+    loop_timer_free(session->auth_timer);
+    arena_free(session->arena);
+    free(session);
+}
+
+static void refuse(LiveSession *session, const char *message, const char *reason)
+{
+    CLEANUP(buffer_done) Buffer out = {0};
+    buffer_add_text(&out, "{\"type\":\"auth_error\",\"message\":");
+    json_add_text(&out, message);
+    buffer_add_char(&out, '}');
+    if (session->ws)
+        ws_send(session->ws, WS_TEXT, buffer_slice(&out));
+    session_close(session, WS_CODE_POLICY, reason);
+}
+
+static void on_auth_timeout(void *context)
+{
+    LiveSession *session = (LiveSession *)context;
+    char message[96];
+    snprintf(message, sizeof message, "Authentication timeout - no auth message received within %u seconds",
+             session->api->context->settings.ws_auth_timeout_ms / 1000);
+    refuse(session, message, "Authentication timeout");
+}
+
+static void send_success(LiveSession *session)
+{
+    const ClientMessage *hello = &session->hello;
+    CLEANUP(buffer_done) Buffer out = {0};
+    buffer_add_text(&out, "{\"type\":\"auth_success\",\"user\":");
+    json_add_string(&out, session->user.user_id);
+    buffer_add_text(&out, ",\"role\":");
+    json_add_text(&out, role_name(session->user.role));
+    buffer_add_text(&out, ",\"protocol\":{\"serialization\":\"json\",\"compression\":");
+    json_add_string(&out, hello->compression);
+    if (hello->has_features) { /* those of the client's that this server knows */
+        bool both = hello->features.replay && hello->features.seq_text;
+        buffer_printf(&out, ",\"features\":[%s%s%s]", hello->features.replay ? "\"replay\"" : "",
+                      both ? "," : "", hello->features.seq_text ? "\"seq_text\"" : "");
+    }
+    buffer_add_text(&out, "}}");
+    session_send(session, buffer_slice(&out));
+}
+
+static void open_session(LiveSession *session)
+{
+    const ApiSettings *settings = &session->api->context->settings;
+    LiveUser user = {session->user.user, session->user.user_id, session->user.role};
+    loop_timer_stop(session->auth_timer);
+    session->state = SESSION_OPEN;
+    live_client_set_user(session->client, &user, &session->hello.features, settings->subscriptions_per_user_max);
+    send_success(session);
+}
+
+static void verified(LiveSession *session)
+{
+    if (session->code == OK)
+        open_session(session);
+    else if (session->code == E_BUSY)
+        refuse(session, "The server is busy. Please retry shortly.", "Authentication failed");
+    else
+        refuse(session, "Invalid credentials", "Authentication failed");
+}
+
+static void verify_done(LoopTask *task)
+{
+    LiveSession *session = (LiveSession *)((char *)task - offsetof(LiveSession, task));
+    session->is_verifying = false;
+    if (!session->ws)
+        session_free(session);
+    else if (session->state == SESSION_VERIFYING)
+        verified(session);
+}
+
+static Code verify(LiveSession *session, HotRead mode)
+{
+    int64_t expires_at_us;
+    return session_of_token(session->api->context, session->hello.token, mode, session->arena, &session->user,
+                            &expires_at_us, &session->error);
+}
+
+static void run_verify(void *argument) /* worker thread */
+{
+    LiveSession *session = (LiveSession *)argument;
+    session->code = verify(session, HOT_BLOCKING);
+    loop_post_task(session->api->loop, &session->task);
+}
+
+/* session->hello is set. */
+static void authenticate(LiveSession *session)
+{
+    session->state = SESSION_VERIFYING;
+    if (!slice_equal(session->hello.serialization, SLICE("json"))) {
+        refuse(session, "This server speaks serialization 'json' only", "Authentication failed");
+        return;
+    }
+    session->code = verify(session, HOT_CACHED_ONLY);
+    if (session->code == E_WOULD_BLOCK) {
+        session->task.run = verify_done;
+        session->is_verifying = workers_push(session->api->context->workers, (Task){run_verify, session});
+        if (session->is_verifying)
+            return;
+        session->code = E_BUSY;
+    }
+    verified(session);
+}
+
+/* ---- messages ---- */
+
+static void on_authenticate(LiveSession *session, const ClientMessage *message)
+{
+    if (session->state == SESSION_OPEN) {
+        send_success(session);
+        return;
+    }
+    if (session->state != SESSION_WAITING)
+        return; /* one is being verified already */
+    session->hello = *message;
+    session->hello.token = arena_copy(session->arena, message->token);
+    session->hello.serialization = arena_copy(session->arena, message->serialization);
+    session->hello.compression = arena_copy(session->arena, message->compression);
+    authenticate(session);
+}
+
+static void on_client_message(LiveSession *session, const ClientMessage *message)
+{
+    bool is_open = session->state == SESSION_OPEN;
+    switch (message->kind) {
+    case MESSAGE_AUTHENTICATE:
+        on_authenticate(session, message);
+        break;
+    case MESSAGE_SUBSCRIBE:
+        if (is_open) /* I2 */
+            live_subscribe(session->client, &message->request);
+        else
+            live_client_error(session->client, SLICE("subscribe"), "AUTH_REQUIRED",
+                              "Authentication required before subscribing");
+        break;
+    case MESSAGE_UNSUBSCRIBE:
+        if (is_open)
+            live_unsubscribe(session->client, message->id);
+        break;
+    case MESSAGE_NEXT_BATCH: /* pages are pushed; this one is on its way or was sent already */
+    case MESSAGE_PING:
+        break;
+    }
+}
+
+static bool is_too_fast(LiveSession *session)
+{
+    uint64_t second = loop_now_ms(session->api->loop) / 1000;
+    if (second != session->second) {
+        session->second = second;
+        session->messages = 0;
+    }
+    return ++session->messages > session->api->context->settings.ws_messages_per_s;
+}
+
+static void on_message(void *context, WsConnection *ws, WsOpcode opcode, Slice payload)
+{
+    LiveSession *session = (LiveSession *)context;
+    (void)ws;
+    if (session->state == SESSION_CLOSING)
+        return;
+    if (is_too_fast(session)) {
+        live_client_error(session->client, SLICE("rate_limit"), "RATE_LIMIT_EXCEEDED", "Too many messages");
+        return;
+    }
+    if (opcode != WS_TEXT) {
+        live_client_error(session->client, SLICE("protocol"), "UNSUPPORTED_DATA", "Binary not supported");
+        return;
+    }
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    ClientMessage message;
+    Error error = {0};
+    if (live_message_parse(payload, arena, &message, &error) != OK)
+        session_close(session, WS_CODE_INTERNAL, error.text);
+    else
+        on_client_message(session, &message);
+}
+
+static void on_too_large(void *context, WsConnection *ws)
+{
+    LiveSession *session = (LiveSession *)context;
+    (void)ws;
+    char text[64];
+    snprintf(text, sizeof text, "A message may have at most %d bytes", WS_MESSAGE_BYTES_MAX);
+    live_client_error(session->client, SLICE("protocol"), "MESSAGE_TOO_LARGE", text);
+}
+
+static void on_activity(void *context, WsConnection *ws)
+{
+    LiveSession *session = (LiveSession *)context;
+    (void)ws;
+    session->active_ms = loop_now_ms(session->api->loop);
+    live_client_touched(session->client);
+}
+
+static void on_drained(void *context, WsConnection *ws)
+{
+    LiveSession *session = (LiveSession *)context;
+    (void)ws;
+    if (session->state == SESSION_OPEN)
+        live_client_drained(session->client);
+}
+
+static void on_close(void *context, WsConnection *ws, int code, Slice reason)
+{
+    LiveSession *session = (LiveSession *)context;
+    (void)ws, (void)code, (void)reason;
+    atomic_fetch_sub_explicit(&session->api->context->websockets, 1, memory_order_relaxed);
+    session->ws = NULL;
+    session->state = SESSION_CLOSING;
+    loop_timer_stop(session->auth_timer);
+    live_client_free(session->client);
+    session->client = NULL;
+    session_free(session);
+}
+
+static const WsHandlers ws_handlers = {
+    .on_message = on_message,
+    .on_too_large = on_too_large,
+    .on_activity = on_activity,
+    .on_drained = on_drained,
+    .on_close = on_close,
+};
+
+/* ---- the upgrade ---- */
+
+static bool may_connect(ApiLoop *api, HttpRequest *request)
+{
+    const ApiSettings *settings = &api->context->settings;
+    Slice origin;
+    if (atomic_load(&api->context->is_draining)) {
+        reply_flat_error(api, request, 503, "SHUTTING_DOWN", "The server is stopping; connect again");
+        return false;
+    }
+    bool has_origin = http_header(request, "origin", &origin);
+    bool is_listed = settings->allowed_origins && settings->allowed_origins[0];
+    if (has_origin && !reply_origin_allowed(api->context, origin)) {
+        reply_flat_error(api, request, 403, "FORBIDDEN", "Origin not allowed");
+        return false;
+    }
+    if (!has_origin && is_listed && settings->strict_ws_origin) {
+        reply_flat_error(api, request, 403, "FORBIDDEN", "Origin header required");
+        return false;
+    }
+    return true;
+}
+
+static bool query_is(const HttpRequest *request, const char *name, const char *wanted)
+{
+    CLEANUP(buffer_done) Buffer value = {0};
+    return http_query(request, name, &value) && slice_equal(buffer_slice(&value), slice_of_text(wanted));
+}
+
+static LiveSession *session_new(ApiLoop *api, const HttpRequest *request)
+{
+    LiveSession *session = x_new(LiveSession);
+    session->api = api;
+    session->arena = arena_new();
+    session->compress = !query_is(request, "compress", "false");
+    session->active_ms = session->checked_ms = loop_now_ms(api->loop);
+    session->auth_timer = loop_timer_new(api->loop, on_auth_timeout, session);
+    session->hello.serialization = query_is(request, "serialization", "msgpack") ? SLICE("msgpack") : SLICE("json");
+    session->hello.compression = query_is(request, "compression", "none") ? SLICE("none") : SLICE("gzip");
+    return session;
+}
+
+void live_socket_accept(ApiLoop *api, HttpRequest *request)
+{
+    if (!may_connect(api, request))
+        return;
+    Error error = {0};
+    Slice token = {0};
+    LiveSession *session = session_new(api, request);
+    Slice header;
+    bool has_header = http_header(request, "authorization", &header);
+    if (has_header && session_bearer(request, &token, &error) == OK)
+        session->hello.token = arena_copy(session->arena, token);
+    session->ws = ws_accept(request, &ws_handlers, session);
+    if (!session->ws) {
+        session_free(session);
+        return;
+    }
+    atomic_fetch_add_explicit(&api->context->websockets, 1, memory_order_relaxed);
+    session->client = live_client_new(api->live, &live_io, session, DRAINED_MARK, session->compress);
+    loop_timer_start(session->auth_timer, api->context->settings.ws_auth_timeout_ms, 0);
+    if (has_header)
+        authenticate(session);
+}
+
+void live_socket_close_all(ApiLoop *api)
+{
+    live_loop_close_clients(api->live, WS_CODE_GOING_AWAY, "Server shutting down");
+}
