@@ -500,17 +500,22 @@ Code sql_parse(Slice text, Arena *arena, Statement **out, Error *e)
     return OK;
 }
 
+void sql_place_in_request(const SqlPiece *piece, Error *e)
+{
+    if (!e || !e->line)
+        return;
+    if (e->line == 1)
+        e->column += piece->column - 1;
+    e->line += piece->line - 1;
+}
+
 Code sql_parse_piece(const SqlPiece *piece, Arena *arena, Statement **out, Error *e)
 {
-    Error ignored;
-    Error *error = e ? e : &ignored;
-    error->line = 0;
-    Code code = sql_parse(piece->text, arena, out, error);
-    if (code != OK && error->line) {
-        if (error->line == 1)
-            error->column += piece->column - 1;
-        error->line += piece->line - 1;
-    }
+    if (e)
+        e->line = 0;
+    Code code = sql_parse(piece->text, arena, out, e);
+    if (code != OK)
+        sql_place_in_request(piece, e);
     return code;
 }
 
