@@ -89,7 +89,7 @@ static bool has_live(const Channel *channel, uint64_t seq)
 static Code encode(LiveLoop *loop, const LiveQuery *query, const LiveChange *change, LiveEvent *out, Error *e)
 {
     LiveEvent event;
-    TRY(live__change_event(query, change, loop->arena, &event, e));
+    TRY(live__query_event(query, change, loop->arena, &event, e));
     buffer_clear(&loop->body);
     if (event != LIVE_EVENT_NONE)
         TRY(live__add_change_body(&loop->body, query, event, change, e));

@@ -3,7 +3,7 @@
  * What a change of a row means to a query: the row before and the row after are both looked at.
  */
 #include "data/row.h"
-#include "live/live_int.h"
+#include "live/query_int.h"
 
 /* Entering what the query shows is an insert, leaving it a delete, staying an update. */
 LiveEvent live__event_of(ChangeKind kind, bool old_matches, bool new_matches)
@@ -32,16 +32,5 @@ Code live__change_decode(const Schema *schema, ChangeKind kind, uint64_t seq, ui
     if (kind != CHANGE_INSERT) /* a tombstone holds the last row, should the row before not come along */
         TRY(decode(schema, old_row.size ? old_row : new_row, arena, &change.old_values, e));
     *out = change;
-    return OK;
-}
-
-Code live__change_event(const LiveQuery *query, const LiveChange *change, Arena *arena, LiveEvent *out, Error *e)
-{
-    bool old_matches = false, new_matches = false;
-    if (change->old_values)
-        TRY(live__query_matches(query, change->old_values, change->old_seq, arena, &old_matches, e));
-    if (change->new_values)
-        TRY(live__query_matches(query, change->new_values, change->seq, arena, &new_matches, e));
-    *out = live__event_of(change->kind, old_matches, new_matches);
     return OK;
 }

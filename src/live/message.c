@@ -3,7 +3,7 @@
  * The messages of a subscription, as JSON (docs/websocket.md). Written straight into buffers, without a tree.
  */
 #include "data/json.h"
-#include "live/live_int.h"
+#include "live/query_int.h"
 
 /* ---- acknowledgement and pages ---- */
 

@@ -5,9 +5,10 @@
  *
  * I1. The partition of a USER or STREAM table is that of the session's user, whatever the text says.
  */
-#include <stdlib.h>
+#include "live/query_int.h"
 
-#include "live/live_int.h"
+#include <stdatomic.h>
+#include <stdlib.h>
 
 static const char *const clock_functions[] = {"now", "current_timestamp", "snowflake_id", "ulid", "uuid_v7"};
 
@@ -201,4 +202,15 @@ Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t s
 {
     RowView row = {.values = values, .seq = seq};
     return sql_eval_condition(query->where, &row, &query->eval, arena, out, e);
+}
+
+Code live__query_event(const LiveQuery *query, const LiveChange *change, Arena *arena, LiveEvent *out, Error *e)
+{
+    bool old_matches = false, new_matches = false;
+    if (change->old_values)
+        TRY(live__query_matches(query, change->old_values, change->old_seq, arena, &old_matches, e));
+    if (change->new_values)
+        TRY(live__query_matches(query, change->new_values, change->seq, arena, &new_matches, e));
+    *out = live__event_of(change->kind, old_matches, new_matches);
+    return OK;
 }

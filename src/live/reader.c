@@ -16,7 +16,7 @@
 
 #include "base/limits.h"
 #include "data/row.h"
-#include "live/live_int.h"
+#include "live/reader_int.h"
 
 enum {
     PAGE_ROWS_DEFAULT = 1000,
@@ -420,7 +420,7 @@ static Code feed_change(Reader *reader, const FeedChange *found, Arena *arena, E
     const Schema *schema = reader->query->table->schema;
     TRY(live__change_decode(schema, found->kind, found->seq, found->old_seq, found->new_row, found->old_row,
                             arena, &change, e));
-    TRY(live__change_event(reader->query, &change, arena, &event, e));
+    TRY(live__query_event(reader->query, &change, arena, &event, e));
     return event == LIVE_EVENT_NONE ? OK : add_change(reader, event, &change, e);
 }
 

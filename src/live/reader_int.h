@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading for one subscription, apart from loops and sockets.
+ */
+#pragma once
+
+#include "live/query_int.h"
+
+/* ---- reader.c: first rows, resume and catch-up, in bounded steps ---- */
+
+typedef enum ReadPhase {
+    READ_LAST_ROWS,   /* finding where the newest n rows begin */
+    READ_RESUME_SCAN, /* finding what was deleted since the cursor */
+    READ_ROWS,        /* pages */
+    READ_DELETES,     /* what READ_RESUME_SCAN found */
+    READ_FEED,        /* changes after `cursor` */
+} ReadPhase;
+
+typedef struct ReadBudget {
+    HotRead mode;
+    size_t bytes, rows; /* of one step */
+} ReadBudget;
+
+typedef struct Reader {
+    LiveQuery *query; /* a reference */
+    Slice id;         /* borrowed from the subscription, which outlives its reads */
+    ReadPhase phase;
+    bool seq_text, is_acked, is_resume;
+    bool reached;      /* out: the feed was read to its end at `cursor` */
+    uint64_t at_seq;   /* first rows: the commit they show; 0 until the first step */
+    uint64_t from;     /* resume: the client's cursor */
+    uint64_t cursor;   /* READ_FEED: everything up to here was read */
+    uint64_t next_seq; /* READ_ROWS: continue here; READ_LAST_ROWS: look below here, inclusive */
+    uint64_t last_rows, found;
+    uint32_t page_rows, batch_num, row_count;
+    size_t step_rows;  /* rows asked of one past page, by their size */
+    uint64_t last_row_seq;
+    Buffer rows;       /* the page under way */
+    uint64_t *deletes; /* seqs of the changes that took a row out of sight */
+    size_t delete_count, delete_capacity, delete_at;
+    Buffer out;        /* messages: u32 size, bytes */
+} Reader;
+
+/* Loading for a request with options. */
+Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request, const LiveFeatures *features);
+/* Catch-up after `cursor`. */
+Reader *live__reader_feed(LiveQuery *query, Slice id, uint64_t cursor);
+void live__reader_free(Reader *reader); /* accepts NULL */
+/* Appends messages to reader->out. After a failure what is in `out` is still right. Any thread, one at a time;
+ * with HOT_CACHED_ONLY (READ_FEED only) E_WOULD_BLOCK leaves the reader as a shorter step would. */
+CHECKED Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, Error *e);
