@@ -57,10 +57,15 @@ Partition fixture_partition(Fixture *f, const char *user_id)
 
 void fixture_open(Fixture *f, const char *folder, TableKind kind)
 {
+    fixture_open_window(f, folder, kind, 86400);
+}
+
+void fixture_open_window(Fixture *f, const char *folder, TableKind kind, uint32_t feed_window_s)
+{
     DatabaseOptions options = {
         .folder = folder,
         .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1, .open_files_max = 64},
-        .feed_window_s = 86400,
+        .feed_window_s = feed_window_s,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
     };
     f->folder = folder;

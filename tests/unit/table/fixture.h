@@ -17,6 +17,7 @@ typedef struct Fixture {
 
 /* Opens `folder`, making the namespace, the table and the user on the first call. */
 void fixture_open(Fixture *f, const char *folder, TableKind kind);
+void fixture_open_window(Fixture *f, const char *folder, TableKind kind, uint32_t feed_window_s);
 void fixture_close(Fixture *f);
 /* A second user's partition of the same table. */
 Partition fixture_partition(Fixture *f, const char *user_id);
