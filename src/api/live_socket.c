@@ -335,6 +335,10 @@ static void on_too_large(void *context, WsConnection *ws)
 {
     LiveSession *session = (LiveSession *)context;
     (void)ws;
+    if (session->state == SESSION_WAITING) { /* nobody yet: it may not keep us busy */
+        session_close(session, WS_CODE_TOO_LARGE, "Message too large");
+        return;
+    }
     char text[64];
     snprintf(text, sizeof text, "A message may have at most %d bytes", WS_MESSAGE_BYTES_MAX);
     live_client_error(session->client, SLICE("protocol"), "MESSAGE_TOO_LARGE", text);

@@ -32,6 +32,7 @@ enum {
     HTTP_BODY_BYTES_MAX = 10 * 1024 * 1024,
     HTTP_PIPELINE_MAX = 64,     /* requests of one connection that wait for their answer */
     WS_MESSAGE_BYTES_MAX = 1024 * 1024,
+    WS_SKIPPED_BYTES_MAX = 64 * 1024 * 1024, /* a frame over WS_MESSAGE_BYTES_MAX is skipped, above this the connection ends */
     WS_CONTROL_BYTES_MAX = 125, /* RFC 6455 5.5 */
     JSON_DEPTH_MAX = 64,
 

@@ -162,6 +162,8 @@ static WsEvent begin_frame(WsFramer *f)
     uint64_t length;
     if (!read_length(f, &length))
         return broken(f, WS_CODE_PROTOCOL, "bad frame length");
+    if (length > WS_SKIPPED_BYTES_MAX)
+        return broken(f, WS_CODE_TOO_LARGE, "the frame is too large even to be skipped");
     memcpy(f->mask, f->head + f->head_need - 4, 4);
     f->opcode = f->head[0] & OPCODE;
     f->is_final = f->head[0] & FIN;

@@ -442,7 +442,7 @@ test('SELECT without ORDER BY comes by primary key; expressions, LIMIT', async (
   equal((await anna.rows('SELECT id, n + 1 AS m FROM app.o WHERE n BETWEEN 1 AND 2 ORDER BY m DESC LIMIT 1')), [{ id: '1', m: '3' }], 'expression');
   equal((await anna.rows("SELECT id FROM app.o WHERE id IN (1, 3) AND n IS NOT NULL AND id <> 1")).map((r) => r.id), ['3'], 'filter');
   equal((await anna.run('UPDATE app.o SET n = n + 10 WHERE n IS NOT NULL')).row_count, 2, 'UPDATE by expression');
-  equal((await anna.rows('SELECT n FROM app.o')).map((r) => r.n), [12, null, 11], 'result');
+  equal((await anna.rows('SELECT id, n FROM app.o')).map((r) => r.n), [12, null, 11], 'result');
 });
 
 run('protocol');

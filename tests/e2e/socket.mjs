@@ -251,7 +251,7 @@ test('a multi-row INSERT is one message a row, in order', async () => {
 });
 
 test('an update carries all projected columns, NULLs too; old_values what was', async () => {
-  const t = await table('update');
+  const t = await table('updates');
   await fill(t, 1, 1);
   await live.subscribed('upd', `SELECT id, v FROM ${t}`, {});
   await anna.run(`UPDATE ${t} SET v = NULL WHERE id = 1`);
@@ -309,7 +309,7 @@ test('live filters: the whole expression language', async () => {
 // ---- resume ------------------------------------------------------------------------------------
 
 test('from: exclusive, as number, as string, as from_seq_id; stronger than last_rows', async () => {
-  const t = await table('from');
+  const t = await table('resumed');
   await fill(t, 1, 5, { perStatement: 1 });
   const rows = await anna.rows(`SELECT id, _seq FROM ${t} ORDER BY _seq ASC`);
   const from = rows[2]._seq;
