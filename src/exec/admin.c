@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * STORAGE FLUSH, KILL JOB, SHOW, DESCRIBE TABLE and SUBSCRIBE TO. SHOW answers with rows of the system
+ * KILL JOB, SHOW, DESCRIBE TABLE and SUBSCRIBE TO. SHOW answers with rows of the system
  * views, read as the session that asks but without their admin rule: what they show is no secret.
  */
 #include "exec/exec_int.h"
@@ -109,121 +109,7 @@ static Code describe_table(Run *run, Error *e)
     return describe(run, table->schema, e);
 }
 
-/* ---- STORAGE FLUSH ---- */
-
-static Code flush_table(Run *run, Error *e)
-{
-    const TableName *name = &run->statement->table.name;
-    CLEANUP(table_unref_ptr) Table *table = NULL;
-    TRY(exec__find_table(run, name, &table, e));
-    if (table->kind == TABLE_STREAM)
-        return fail(e, E_INVALID_OPERATION,
-                    "STORAGE FLUSH TABLE is not supported for STREAM tables");
-    Executor *executor = run->executor;
-    FlushRequest outcome = FLUSH_STARTED;
-    char id[JOB_ID_BYTES] = "";
-    TRY(jobs_request_flush(executor->jobs, table, &outcome, id, e));
-    JobInfo info = {0};
-    if (outcome == FLUSH_STARTED)
-        TRY(jobs_wait(executor->jobs, id, executor->options.flush_wait_ms, run->arena, &info, e));
-    if (info.status == JOB_FAILED)
-        return fail(e, E_EXECUTION, "Job %s failed: %.*s", id, SLICE_ARGS(info.message));
-    const char *place = arena_printf(run->arena, "'%.*s.%.*s'", SLICE_ARGS(table->namespace_name),
-                                     SLICE_ARGS(table->name));
-    const char *message = NULL;
-    switch (outcome) {
-    case FLUSH_STARTED:
-        message =
-            arena_printf(run->arena, "Storage flush started for table %s. Job ID: %s", place, id);
-        break;
-    case FLUSH_NOTHING_PENDING:
-        message = arena_printf(run->arena, "Storage flush skipped: no pending writes for table %s",
-                               place);
-        break;
-    case FLUSH_ALREADY_QUEUED:
-        message = arena_printf(
-            run->arena, "Storage flush skipped: a flush is already queued or running for table %s",
-            place);
-        break;
-    }
-    exec__end_message(run, 0, message);
-    return OK;
-}
-
-typedef struct FlushAll {
-    Run *run;
-    Slice namespace_name;
-    Buffer ids; /* "FL-…, FL-…" */
-    char (*jobs)[JOB_ID_BYTES];
-    size_t count;
-} FlushAll;
-
-static Code request_one(FlushAll *all, Table *table, Error *e)
-{
-    if (table->kind == TABLE_STREAM ||
-        !slice_equal_ignoring_case(table->namespace_name, all->namespace_name))
-        return OK;
-    FlushRequest outcome = FLUSH_STARTED;
-    char *id = all->jobs[all->count];
-    TRY(jobs_request_flush(all->run->executor->jobs, table, &outcome, id, e));
-    if (outcome != FLUSH_STARTED)
-        return OK;
-    buffer_printf(&all->ids, "%s%s", all->count ? ", " : "", id);
-    all->count++;
-    return OK;
-}
-
-static Code wait_for_all(FlushAll *all, Error *e)
-{
-    Executor *executor = all->run->executor;
-    for (size_t i = 0; i < all->count; i++) {
-        JobInfo info = {0};
-        TRY(jobs_wait(executor->jobs, all->jobs[i], executor->options.flush_wait_ms,
-                      all->run->arena, &info, e));
-    }
-    return OK;
-}
-
-static Code run_flush_all(FlushAll *all, Error *e)
-{
-    Run *run = all->run;
-    Catalog *catalog = database_catalog(run->executor->db);
-    if (!catalog_has_namespace(catalog, all->namespace_name))
-        return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' does not exist",
-                    SLICE_ARGS(all->namespace_name));
-    Table **tables = NULL;
-    size_t count = 0;
-    catalog_list_tables(catalog, run->arena, &tables, &count);
-    all->jobs = arena_alloc(run->arena, (count + 1) * sizeof *all->jobs);
-    Code code = OK;
-    for (size_t i = 0; i < count; i++) {
-        if (code == OK)
-            code = request_one(all, tables[i], e);
-        table_unref(tables[i]);
-    }
-    TRY(code);
-    TRY(wait_for_all(all, e));
-    const char *message =
-        all->count ? arena_printf(run->arena,
-                                  "Storage flush started for %zu table(s) in namespace '%.*s'. Job "
-                                  "IDs: [%.*s]",
-                                  all->count, SLICE_ARGS(all->namespace_name), (int)all->ids.size,
-                                  all->ids.data)
-                   : arena_printf(run->arena,
-                                  "Storage flush skipped: no pending writes in namespace '%.*s'",
-                                  SLICE_ARGS(all->namespace_name));
-    exec__end_message(run, 0, message);
-    return OK;
-}
-
-static Code flush_all(Run *run, Error *e)
-{
-    Slice name = run->statement->namespace_.name;
-    FlushAll all = {.run = run, .namespace_name = name.size ? name : run->session.namespace_name};
-    Code code = run_flush_all(&all, e);
-    buffer_done(&all.ids);
-    return code;
-}
+/* ---- KILL JOB ---- */
 
 static Code kill_job(Run *run, Error *e)
 {
@@ -289,10 +175,6 @@ Code exec__run_admin(Run *run, Error *e)
         return show_tables(run, e);
     case STATEMENT_DESCRIBE_TABLE:
         return describe_table(run, e);
-    case STATEMENT_FLUSH_TABLE:
-        return flush_table(run, e);
-    case STATEMENT_FLUSH_ALL:
-        return flush_all(run, e);
     case STATEMENT_KILL_JOB:
         return kill_job(run, e);
     case STATEMENT_SUBSCRIBE:

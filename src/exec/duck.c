@@ -4,7 +4,7 @@
  *
  * Each table reference is printed as the rows of a callback, hot(handle, ref), and, where segments may
  * hold wanted rows, UNION ALL read_parquet([those segments]), less the rows that have died. All
- * tables are read at one view, whose segment files stay pinned until the end (I2).
+ * tables are read at one view, which keeps the segment files it may read (I2).
  *
  * Threads: DuckDB calls the sources on threads of its own. A ReadView is for one thread at a time, so
  * every call on it stands under the lock of the statement.
@@ -43,7 +43,6 @@ struct Duck {
     const Expr *where; /* that of a single-table SELECT, for pruning; else NULL */
     EngineQuery *query;
     DuckTable *tables;
-    uint64_t pin;
     Mutex lock; /* of the view */
 };
 
@@ -390,10 +389,8 @@ Code exec__select_duck(Run *run, ReadView *view, const Select *select, const Row
     Duck duck = {.run = run, .view = view, .select = select};
     mutex_init(&duck.lock);
     duck.query = engine_query_new(database_engine(run->executor->db));
-    duck.pin = view_pin_files(view); /* before the segments are listed */
     Code code = run_duck(&duck, output, out_rows, e);
     engine_query_free(duck.query);
-    view_unpin_files(run->executor->db, duck.pin);
     for (DuckTable *table = duck.tables; table; table = table->next)
         table_unref(table->table);
     mutex_done(&duck.lock);

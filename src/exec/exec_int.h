@@ -153,9 +153,12 @@ const Schema *exec__view_schema(const ExecView *view, Arena *arena);
 /* How a column's default is shown: "NOW()", "'x'", NULL for none. */
 Value exec__default_text(const Column *column, Arena *arena);
 
-CHECKED Code exec__run_admin(Run *run,
-                             Error *e); /* flush, compact, kill, show, describe, subscribe */
-CHECKED Code exec__run_account(Run *run, Error *e); /* CREATE, ALTER, DROP USER */
+/* KILL JOB, SHOW, DESCRIBE, SUBSCRIBE TO */
+CHECKED Code exec__run_admin(Run *run, Error *e);
+/* STORAGE FLUSH, STORAGE COMPACT */
+CHECKED Code exec__run_storage(Run *run, Error *e);
+/* CREATE, ALTER, DROP USER */
+CHECKED Code exec__run_account(Run *run, Error *e);
 /* A user record, deleted ones too; E_NOT_FOUND without text. */
 CHECKED Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *arena,
                              User *out, Error *e);

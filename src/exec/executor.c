@@ -408,14 +408,15 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_SHOW_NAMESPACES:
     case STATEMENT_SHOW_TABLES:
     case STATEMENT_DESCRIBE_TABLE:
-    case STATEMENT_FLUSH_TABLE:
-    case STATEMENT_FLUSH_ALL:
     case STATEMENT_KILL_JOB:
     case STATEMENT_SUBSCRIBE:
         return exec__run_admin(run, e);
-    case STATEMENT_EXECUTE_AS: /* unwrapped by exec__prepare */
+    case STATEMENT_FLUSH_TABLE:
+    case STATEMENT_FLUSH_ALL:
     case STATEMENT_COMPACT_TABLE:
     case STATEMENT_COMPACT_ALL:
+        return exec__run_storage(run, e);
+    case STATEMENT_EXECUTE_AS: /* unwrapped by exec__prepare */
     case STATEMENT_KILL_LIVE_QUERY:
     case STATEMENT_BEGIN:
     case STATEMENT_COMMIT:
