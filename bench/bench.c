@@ -10,6 +10,7 @@
  */
 #include "stats.h"
 #include "wire.h"
+#include "wire_socket.h"
 
 #include <fcntl.h>
 #include <poll.h>

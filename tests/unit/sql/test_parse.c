@@ -445,8 +445,8 @@ TEST("SUBSCRIBE TO: the short form becomes a SELECT, options are read, the rest 
         CHECK(e.line == 1 && e.column > 0);
     }
     static const char *const accepted[] = {
-        "SELECT * FROM c.m WHERE a IN (1, 2) AND b BETWEEN 1 AND 2 AND c IS NULL AND lower(d) LIKE "
-        "'x%'",
+        "SELECT * FROM c.m WHERE a IN (1, 2) AND b BETWEEN 1 AND 2 AND lower(d) LIKE 'x%'",
+        "SELECT * FROM c.m WHERE c IS NULL",
         "SELECT id, body AS b FROM c.m",
         "SELECT * FROM c.m WHERE at > NOW() - INTERVAL '1 hour'",
     };
