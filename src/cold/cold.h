@@ -148,3 +148,13 @@ CHECKED Code cold_read_range(EnginePool *pool, const SegmentList *list, const Sc
 CHECKED Code cold_read_rows(EnginePool *pool, const SegmentList *list, const Schema *schema,
                             const uint64_t *seqs, uint32_t seq_count, Arena *arena,
                             ColdRow **out_rows, uint32_t *out_count, Error *e);
+
+/* All rows of the segments in the order of the list, dead ones included, in bounded memory: for
+ * compaction. Holds an instance of the pool until it is closed; one thread at a time. */
+typedef struct ColdScan ColdScan;
+CHECKED Code cold_scan_open(EnginePool *pool, const SegmentList *list, const Schema *schema,
+                            uint32_t wait_ms, ColdScan **out, Error *e);
+void cold_scan_close(ColdScan *scan); /* accepts NULL */
+/* *out_values: schema->column_count, borrowed until the next call. */
+CHECKED Code cold_scan_next(ColdScan *scan, bool *out_end, uint64_t *out_seq,
+                            const Value **out_values, Error *e);

@@ -34,6 +34,8 @@ CHECKED Code cold__file_checksum(const char *path, uint32_t *out_crc, uint64_t *
 
 /* read.c: the quoted path of one segment. */
 void cold__add_segment_path(Buffer *out, const SegmentList *list, uint32_t index);
+/* read.c: SELECT _seq, then the columns of the schema, without conditions. */
+void cold__add_select(Buffer *out, const SegmentList *list, const Schema *schema);
 
 /* narrow.c: cuts files off the list and seqs off the range that lie behind its first `limit` rows.
  * */

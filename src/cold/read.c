@@ -78,7 +78,7 @@ void cold_add_read_parquet(Buffer *out, const SegmentList *list, const Schema *s
 
 /* ---- Rows ---- */
 
-static void add_select(Buffer *out, const SegmentList *list, const Schema *schema)
+void cold__add_select(Buffer *out, const SegmentList *list, const Schema *schema)
 {
     buffer_add_text(out, "SELECT _seq");
     for (uint32_t i = 0; i < schema->column_count; i++) {
@@ -151,7 +151,7 @@ Code cold_read_range(EnginePool *pool, const SegmentList *list, const Schema *sc
         wanted.max_seq = INT64_MAX;
     if (wanted.limit)
         TRY(cold__narrow(pool, &files, &wanted, e));
-    add_select(&sql, &files, schema);
+    cold__add_select(&sql, &files, schema);
     buffer_printf(&sql, " WHERE _seq>=%" PRIu64 " AND _seq<=%" PRIu64 " ORDER BY _seq%s",
                   wanted.min_seq, wanted.max_seq, wanted.descending ? " DESC" : "");
     if (wanted.limit)
@@ -191,7 +191,7 @@ Code cold_read_rows(EnginePool *pool, const SegmentList *list, const Schema *sch
         return OK;
     }
     CLEANUP(buffer_done) Buffer sql = {0};
-    add_select(&sql, list, schema);
+    cold__add_select(&sql, list, schema);
     add_seq_condition(&sql, seqs, seq_count);
     EngineLimits limits = {.wait_ms = ROWS_WAIT_MS, .timeout_ms = ROWS_TIMEOUT_MS};
     RowList rows = {0};

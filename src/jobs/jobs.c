@@ -77,6 +77,8 @@ static void free_all(Jobs *jobs)
         job = next;
     }
     jobs__free_dirt(jobs->dirt);
+    jobs__free_dirt(jobs->compactable);
+    obsolete_free(jobs->obsolete);
     mutex_done(&jobs->dirt_lock);
     mutex_done(&jobs->lock);
     cond_done(&jobs->wake);
@@ -90,6 +92,8 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     jobs->db = db;
     jobs->options = *options;
     jobs->dirt = map_new();
+    jobs->compactable = map_new();
+    jobs->obsolete = obsolete_new(db);
     mutex_init(&jobs->lock);
     mutex_init(&jobs->dirt_lock);
     cond_init(&jobs->wake);
@@ -157,7 +161,11 @@ static Job *forget_oldest(Jobs *jobs)
 
 static Job *new_job(Jobs *jobs, JobType type, const Table *table)
 {
-    static const char *const prefixes[JOB_TYPE_COUNT] = {[JOB_FLUSH] = "FL", [JOB_CLEANUP] = "CL"};
+    static const char *const prefixes[JOB_TYPE_COUNT] = {
+        [JOB_FLUSH] = "FL",
+        [JOB_CLEANUP] = "CL",
+        [JOB_COMPACT] = "CO",
+    };
     Job *job = x_new(Job);
     uint64_t random = random_u64();
     job->number = jobs->next_number++;
@@ -240,6 +248,14 @@ Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, char out_id
     bool existed;
     TRY(queue(jobs, JOB_FLUSH, table, &existed, out_id, e));
     *out = existed ? FLUSH_ALREADY_QUEUED : FLUSH_STARTED;
+    return OK;
+}
+
+Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started, char out_id[JOB_ID_BYTES], Error *e)
+{
+    bool existed;
+    TRY(queue(jobs, JOB_COMPACT, table, &existed, out_id, e));
+    *out_started = !existed;
     return OK;
 }
 

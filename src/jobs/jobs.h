@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Background work as rows of system.jobs: flush, trim of the feed window, stream expiry, cleanup after
- * DROP. A job survives a restart (it is queued again), never runs twice at once, and tells its progress.
+ * Background work as rows of system.jobs: flush, compaction, trim of the feed window, stream expiry, cleanup
+ * after DROP. A job survives a restart (it is queued again), never runs twice at once, and tells its progress.
  *
  * Threads: one jobs thread runs jobs one after the other; every function here is for any thread but the
  * loops.
@@ -24,7 +24,7 @@ const char *job_status_name(JobStatus status); /* "queued" */
 
 typedef struct JobInfo {
     char id[JOB_ID_BYTES];
-    const char *type;   /* "flush", "cleanup", "retention", "stream_eviction": static text */
+    const char *type;   /* "flush", "cleanup", "compact": static text */
     JobStatus status;
     Slice parameters;   /* JSON text */
     Slice message;      /* for a person; why it failed */
@@ -48,6 +48,10 @@ CHECKED Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, cha
                                 Error *e);
 /* Waits until the job has ended or the time is over; E_NOT_FOUND for an unknown id. Workers only. */
 CHECKED Code jobs_wait(Jobs *jobs, const char *id, uint32_t timeout_ms, Arena *arena, JobInfo *out, Error *e);
+/* Queues a compaction of all partitions of a table: whatever can be merged, and every dead row. *out_started is false when
+ * one was queued or running already, whose id out_id then is. */
+CHECKED Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started, char out_id[JOB_ID_BYTES],
+                                  Error *e);
 /* Queues the removal of the files of a dropped table. */
 CHECKED Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES], Error *e);
 /* Asks a queued or running job to stop. E_NOT_FOUND. */

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "jobs/jobs.h"
 #include "os/thread.h"
+#include "table/compact.h"
 #include "table/flush.h"
 
 enum {
@@ -16,7 +17,8 @@ enum {
     SYSTEM_PREFIX_JOB = 'j',
 };
 
-typedef enum JobType { JOB_FLUSH, JOB_CLEANUP, JOB_TYPE_COUNT } JobType;
+/* In records: append only. */
+typedef enum JobType { JOB_FLUSH, JOB_CLEANUP, JOB_COMPACT, JOB_TYPE_COUNT } JobType;
 
 typedef struct Job {
     struct Job *next; /* newest first */
@@ -58,6 +60,10 @@ struct Jobs {
     Map *dirt; /* partition bytes -> Dirt, owned */
     bool dirt_overflowed;
     bool is_due; /* a partition reached its policy's rows */
+
+    /* the jobs thread's own */
+    Map *compactable; /* partition bytes -> Dirt, owned: flushed since they were last looked at, or with old dead rows */
+    Obsolete *obsolete;
 };
 
 /* record.c */
@@ -75,7 +81,20 @@ void jobs__free_dirt(Map *dirt);
 void jobs__return_dirt(Jobs *jobs, const Dirt *dirt);
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
 
+/* compact.c, jobs thread only */
+CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
+/* Notes that a partition may have something to merge. */
+void jobs__note_compactable(Jobs *jobs, Partition partition);
+/* Notes the partitions of a table that have rows which died before the feed window. */
+void jobs__note_old_dead(Jobs *jobs, Table *table);
+/* Compacts noted partitions, a bounded amount of rows, and unlinks replaced files. Returns after how many microseconds it wants
+ * to be called again: 0 = at once. */
+int64_t jobs__compact_due(Jobs *jobs);
+
 /* run.c */
+/* True when the server stops, or the job (may be NULL) was killed. */
+bool jobs__is_killed(Jobs *jobs, const Job *job);
+void jobs__warn_of_table(const char *what, const Table *table, const Error *error);
 void jobs__run(void *argument);
 /* Writes the job's record; after a failure the job goes on, its row is only not remembered. */
 void jobs__save(Jobs *jobs, const Job *job);

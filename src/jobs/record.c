@@ -9,7 +9,11 @@
 
 enum { RECORD_FORMAT = 1, TEXT_BYTES_MAX = 64 * 1024 };
 
-static const char *const type_names[JOB_TYPE_COUNT] = {[JOB_FLUSH] = "flush", [JOB_CLEANUP] = "cleanup"};
+static const char *const type_names[JOB_TYPE_COUNT] = {
+    [JOB_FLUSH] = "flush",
+    [JOB_CLEANUP] = "cleanup",
+    [JOB_COMPACT] = "compact",
+};
 static const char *const status_names[] = {"queued", "running", "completed", "failed", "cancelled", "skipped"};
 
 const char *jobs__type_name(JobType type)

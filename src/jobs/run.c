@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The jobs thread: queued jobs first, then what is due by policy, then the trim of the feed window.
+ * The jobs thread: queued jobs first, then what is due by policy, then the trim of the feed window, then compaction in
+ * bounded rounds.
  *
  * It sleeps until somebody queues a job, a partition reaches its policy, or the check interval is over. Nothing runs
  * twice at once because only this thread runs anything. Failures are logged here, once.
@@ -11,6 +12,7 @@
 #include "jobs/jobs_int.h"
 #include "os/clock.h"
 #include "os/log.h"
+#include "table/seq.h"
 
 enum { TRIM_INTERVAL_S_MAX = 300 };
 
@@ -24,7 +26,7 @@ typedef struct FlushRun {
     size_t partitions;
 } FlushRun;
 
-static bool is_killed(Jobs *jobs, const Job *job)
+bool jobs__is_killed(Jobs *jobs, const Job *job)
 {
     MUTEX_SCOPE(&jobs->lock);
     return jobs->stopping || (job && job->kill);
@@ -33,12 +35,14 @@ static bool is_killed(Jobs *jobs, const Job *job)
 static Code flush_one(void *context, Partition partition, Error *e)
 {
     FlushRun *run = (FlushRun *)context;
-    if (is_killed(run->jobs, run->job))
+    if (jobs__is_killed(run->jobs, run->job))
         return fail(e, E_CANCELLED, "the job was cancelled");
     uint64_t rows = 0;
     TRY(flush_partition(run->jobs->db, run->table, partition, &rows, e));
     run->rows += rows;
     run->partitions += rows > 0;
+    if (rows > 0)
+        jobs__note_compactable(run->jobs, partition);
     return OK;
 }
 
@@ -59,6 +63,17 @@ static Code run_cleanup(Jobs *jobs, char *message, size_t message_bytes, Error *
     TRY(flush_purge_dropped(jobs->db, e));
     snprintf(message, message_bytes, "Removed the files of dropped tables");
     return OK;
+}
+
+static Code run_type(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
+{
+    switch (job->type) {
+    case JOB_FLUSH: return run_flush(jobs, job, message, message_bytes, e);
+    case JOB_CLEANUP: return run_cleanup(jobs, message, message_bytes, e);
+    case JOB_COMPACT: return jobs__run_compact(jobs, job, message, message_bytes, e);
+    case JOB_TYPE_COUNT: break;
+    }
+    return fail(e, E_INTERNAL, "a job of an unknown type");
 }
 
 /* The oldest queued job, now running; NULL when there is none. */
@@ -92,12 +107,11 @@ static void run_job(Jobs *jobs, Job *job)
 {
     Error error = {0};
     char message[256] = "";
-    Code code = job->type == JOB_FLUSH ? run_flush(jobs, job, message, sizeof message, &error)
-                                       : run_cleanup(jobs, message, sizeof message, &error);
+    Code code = run_type(jobs, job, message, sizeof message, &error);
     bool stopping = code == E_CANCELLED && !job->kill;
     if (code == OK) {
         end_job(jobs, job, JOB_COMPLETED, message);
-    } else if (stopping && is_killed(jobs, NULL)) {
+    } else if (stopping && jobs__is_killed(jobs, NULL)) {
         return; /* the server stops: the record still says running, the next start queues it again */
     } else {
         end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, error.text);
@@ -109,7 +123,7 @@ static void run_job(Jobs *jobs, Job *job)
 
 /* ---- due work ---- */
 
-static void warn_of_table(const char *what, const Table *table, const Error *error)
+void jobs__warn_of_table(const char *what, const Table *table, const Error *error)
 {
     log_event(LOG_LEVEL_WARN, what, LOG_SLICE("namespace", table->namespace_name),
               LOG_SLICE("table", table->name), LOG_ERROR(error));
@@ -138,7 +152,7 @@ static void flush_if_due(Jobs *jobs, const Dirt *dirt)
         jobs__return_dirt(jobs, dirt);
     }
     if (code != OK && code != E_CANCELLED) {
-        warn_of_table("a flush by policy failed", table, &error);
+        jobs__warn_of_table("a flush by policy failed", table, &error);
         jobs__return_dirt(jobs, dirt);
     }
 }
@@ -158,7 +172,7 @@ static void each_table(Jobs *jobs, void (*visit)(Jobs *jobs, Table *table))
     size_t count;
     catalog_list_tables(database_catalog(jobs->db), arena, &tables, &count);
     for (size_t i = 0; i < count; i++) {
-        if (!is_killed(jobs, NULL))
+        if (!jobs__is_killed(jobs, NULL))
             visit(jobs, tables[i]);
         table_unref(tables[i]);
     }
@@ -168,7 +182,7 @@ static void note_all_partitions(Jobs *jobs, Table *table)
 {
     Error error = {0};
     if (flush_each_partition(jobs->db, table, note_partition, jobs, &error) != OK)
-        warn_of_table("the search for partitions failed", table, &error);
+        jobs__warn_of_table("the search for partitions failed", table, &error);
 }
 
 static void flush_due(Jobs *jobs)
@@ -177,7 +191,7 @@ static void flush_due(Jobs *jobs)
     Map *dirt = jobs__take_dirt(jobs, &all);
     Slice key;
     void *value;
-    for (size_t at = 0; map_next(dirt, &at, &key, &value) && !is_killed(jobs, NULL);)
+    for (size_t at = 0; map_next(dirt, &at, &key, &value) && !jobs__is_killed(jobs, NULL);)
         flush_if_due(jobs, (const Dirt *)value);
     jobs__free_dirt(dirt);
     if (all)
@@ -192,7 +206,7 @@ typedef struct TrimRun {
 static Code trim_one(void *context, Partition partition, Error *e)
 {
     TrimRun *run = (TrimRun *)context;
-    if (is_killed(run->jobs, NULL))
+    if (jobs__is_killed(run->jobs, NULL))
         return fail(e, E_CANCELLED, "the server stops");
     Code code = flush_trim(run->jobs->db, run->table, partition, e);
     return code == E_CONFLICT ? OK : code; /* the next run finds it again */
@@ -204,7 +218,7 @@ static void trim_table(Jobs *jobs, Table *table)
     TrimRun run = {jobs, table};
     Code code = flush_each_partition(jobs->db, table, trim_one, &run, &error);
     if (code != OK && code != E_CANCELLED)
-        warn_of_table("the trim of the feed window failed", table, &error);
+        jobs__warn_of_table("the trim of the feed window failed", table, &error);
 }
 
 /* ---- the thread ---- */
@@ -235,29 +249,55 @@ static void sweep_at_start(Jobs *jobs)
         log_event(LOG_LEVEL_INFO, "removed files that no manifest names", LOG_INT("files", removed));
 }
 
+/* ---- the feed window ---- */
+
+typedef struct Upkeep {
+    int64_t interval_us, every_us, next_at_us;
+    uint64_t trimmed_seq; /* last_seq after the last trim */
+    bool is_settled;      /* that trim came after the window of trimmed_seq had passed: nothing is left */
+} Upkeep;
+
+static Upkeep upkeep_start(const Jobs *jobs)
+{
+    int64_t interval_us = (int64_t)jobs->options.check_interval_s * 1000000;
+    int64_t window_us = (int64_t)database_feed_window_s(jobs->db) * 1000000 / 8;
+    int64_t every_us = window_us < (int64_t)TRIM_INTERVAL_S_MAX * 1000000 ? window_us
+                                                                         : (int64_t)TRIM_INTERVAL_S_MAX * 1000000;
+    return (Upkeep){.interval_us = interval_us,
+                    .every_us = every_us > interval_us ? every_us : interval_us,
+                    .next_at_us = clock_monotonic_us() + interval_us};
+}
+
+/* An idle server trims twice after its last commit: soon, and once the window of that commit has passed. */
+static void upkeep_run(Jobs *jobs, Upkeep *upkeep)
+{
+    if (clock_monotonic_us() < upkeep->next_at_us)
+        return;
+    uint64_t last_seq = database_last_seq(jobs->db);
+    uint64_t low = seq_at(clock_wall_us() - (int64_t)database_feed_window_s(jobs->db) * 1000000);
+    bool has_passed = low >= last_seq;
+    if (upkeep->trimmed_seq != last_seq || (has_passed && !upkeep->is_settled)) {
+        each_table(jobs, trim_table);
+        upkeep->is_settled = has_passed;
+    }
+    each_table(jobs, jobs__note_old_dead);
+    upkeep->trimmed_seq = database_last_seq(jobs->db);
+    upkeep->next_at_us = clock_monotonic_us() + upkeep->every_us;
+}
+
 void jobs__run(void *argument)
 {
     Jobs *jobs = (Jobs *)argument;
-    int64_t interval_us = (int64_t)jobs->options.check_interval_s * 1000000;
-    int64_t window_us = (int64_t)database_feed_window_s(jobs->db) * 1000000 / 8;
-    int64_t trim_every_us = window_us < (int64_t)TRIM_INTERVAL_S_MAX * 1000000
-                                ? window_us
-                                : (int64_t)TRIM_INTERVAL_S_MAX * 1000000;
-    int64_t trim_at_us = clock_monotonic_us() + interval_us;
-    uint64_t trimmed_seq = 0;
+    Upkeep upkeep = upkeep_start(jobs);
     sweep_at_start(jobs);
     each_table(jobs, note_all_partitions);
-    while (!is_killed(jobs, NULL)) {
-        for (Job *job; !is_killed(jobs, NULL) && (job = take_job(jobs));)
+    while (!jobs__is_killed(jobs, NULL)) {
+        for (Job *job; !jobs__is_killed(jobs, NULL) && (job = take_job(jobs));)
             run_job(jobs, job);
         flush_due(jobs);
-        /* An idle server has nothing new to trim: what it has is trimmed at the next commit after the window. */
-        if (clock_monotonic_us() >= trim_at_us) {
-            if (trimmed_seq != database_last_seq(jobs->db) || trim_every_us < interval_us)
-                each_table(jobs, trim_table);
-            trimmed_seq = database_last_seq(jobs->db);
-            trim_at_us = clock_monotonic_us() + (trim_every_us > interval_us ? trim_every_us : interval_us);
-        }
-        wait_for_work(jobs, clock_monotonic_us() + interval_us);
+        upkeep_run(jobs, &upkeep);
+        int64_t wait_us = jobs__compact_due(jobs);
+        if (wait_us > 0)
+            wait_for_work(jobs, clock_monotonic_us() + (wait_us < upkeep.interval_us ? wait_us : upkeep.interval_us));
     }
 }

@@ -159,7 +159,7 @@ static Code open_engines(Database *db, const DatabaseOptions *options, Error *e)
     config.allowed_folder = db->storage_folder;
     config.temp_directory = path;
     TRY(engine_pool_new(&config, &db->engine, e));
-    config.instances = 1;
+    config.instances = 2; /* a compaction reads with one and writes with the other */
     config.temp_directory = flush_path;
     return engine_pool_new(&config, &db->flush_engine, e);
 }

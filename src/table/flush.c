@@ -27,30 +27,7 @@ enum { COMMIT_TRIES_MAX = 100, BATCH_TRIES_MAX = 1000 };
 Code flush_each_partition(Database *db, const Table *table,
                           Code (*visit)(void *context, Partition partition, Error *e), void *context, Error *e)
 {
-    HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
-    SeqKey from = table__seq_key((Partition){table->id, 0}, 0);
-    SeqKey to = table__seq_key((Partition){table->id + 1, 0}, 0);
-    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_ROWS, table__key_slice(&from),
-                                        table__key_slice(&to), false);
-    Code code = OK;
-    while (code == OK && hot_next(it)) {
-        Partition partition;
-        uint64_t seq;
-        if (!table__read_seq_key(hot_key(it), &partition, &seq)) {
-            code = fail(e, E_CORRUPT, "the key of a row version is damaged");
-            break;
-        }
-        code = visit(context, partition, e);
-        SeqKey next = table__seq_key((Partition){partition.table_id, partition.user + 1}, 0);
-        if (partition.user == UINT64_MAX)
-            break;
-        hot_seek(it, table__key_slice(&next));
-    }
-    if (code == OK)
-        code = hot_iterator_end(it, e);
-    hot_iterator_close(it);
-    hot_snapshot_free(snapshot);
-    return code;
+    return table__each_partition(db, HOT_ROWS, table, visit, context, e);
 }
 
 Code flush_count_pending(Database *db, const Table *table, Partition partition, size_t limit, size_t *out, Error *e)
@@ -237,36 +214,6 @@ static Code commit_flush(Flush *flush, Error *e)
     return code;
 }
 
-/* ---- step 4 ---- */
-
-static Code write_manifest(Flush *flush, Error *e)
-{
-    CLEANUP(view_close_ptr) ReadView *view = NULL;
-    TRY(view_open(flush->db, HOT_BLOCKING, &view, e));
-    SegmentEntry *entries;
-    size_t count;
-    TRY(view_segments(view, flush->partition, 0, UINT64_MAX, flush->arena, &entries, &count, e));
-    const SegmentEntry **list = arena_new_array(flush->arena, const SegmentEntry *, count);
-    for (size_t i = 0; i < count; i++)
-        list[i] = &entries[i];
-    User user = {0};
-    if (flush->table->kind != TABLE_SHARED)
-        TRY(catalog_get_user_by_id(view_snapshot(view), HOT_BLOCKING, flush->partition.user, flush->arena,
-                                   &user, e));
-    ManifestInfo info = {
-        .place = {.namespace_name = flush->table->namespace_name,
-                  .table_name = flush->table->name,
-                  .is_shared = flush->table->kind == TABLE_SHARED,
-                  .user_id = user.user_id},
-        .version = flush->entry->batch + 1,
-        .created_at_ms = entries[0].created_at_ms,
-        .updated_at_ms = flush->entry->created_at_ms,
-        .schema = flush->table->schema,
-    };
-    return cold_manifest_write(database_storage_folder(flush->db), flush->folder, &info, list, (uint32_t)count,
-                               e);
-}
-
 static Code run_flush(Flush *flush, uint64_t *out_rows, Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
@@ -293,7 +240,7 @@ static Code run_flush(Flush *flush, uint64_t *out_rows, Error *e)
     if (code != OK)
         return code;
     *out_rows = flush->entry->row_count;
-    return write_manifest(flush, e);
+    return table__write_manifest(flush->db, flush->table, flush->partition, e); /* 4 */
 }
 
 Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows, Error *e)

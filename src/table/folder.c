@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where a partition's segments lie: user/<user id>/<namespace>/<table> or shared/<namespace>/<table>.
+ * Partitions from outside: which there are, where their segments lie (user/<user id>/<namespace>/<table> or
+ * shared/<namespace>/<table>), and the manifest there, a copy for people.
  */
 #include "cold/cold.h"
+#include "os/clock.h"
 #include "table/table_int.h"
 
 Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Partition partition, Arena *arena,
@@ -37,4 +39,74 @@ Code flush_folder(Database *db, const Table *table, Partition partition, Arena *
     Code code = table__folder(db, snapshot, table, partition, arena, out_folder, e);
     hot_snapshot_free(snapshot);
     return code;
+}
+
+/* The keys of these families start with the partition and a seq. */
+Code table__each_partition(Database *db, HotFamily family, const Table *table,
+                           Code (*visit)(void *context, Partition partition, Error *e), void *context, Error *e)
+{
+    must(family == HOT_ROWS || family == HOT_SEGMENTS || family == HOT_DEAD);
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
+    SeqKey from = table__seq_key((Partition){table->id, 0}, 0);
+    SeqKey to = table__seq_key((Partition){table->id + 1, 0}, 0);
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, family, table__key_slice(&from),
+                                        table__key_slice(&to), false);
+    Code code = OK;
+    while (code == OK && hot_next(it)) {
+        Partition partition;
+        uint64_t seq;
+        if (!table__read_seq_key(hot_key(it), &partition, &seq)) {
+            code = fail(e, E_CORRUPT, "the key of a row version is damaged");
+            break;
+        }
+        code = visit(context, partition, e);
+        SeqKey next = table__seq_key((Partition){partition.table_id, partition.user + 1}, 0);
+        if (partition.user == UINT64_MAX)
+            break;
+        hot_seek(it, table__key_slice(&next));
+    }
+    if (code == OK)
+        code = hot_iterator_end(it, e);
+    hot_iterator_close(it);
+    hot_snapshot_free(snapshot);
+    return code;
+}
+
+static Code describe_place(ReadView *view, const Table *table, Partition partition, Arena *arena,
+                           ColdPlace *out, Error *e)
+{
+    User user = {0};
+    if (table->kind != TABLE_SHARED)
+        TRY(catalog_get_user_by_id(view_snapshot(view), HOT_BLOCKING, partition.user, arena, &user, e));
+    *out = (ColdPlace){.namespace_name = table->namespace_name,
+                       .table_name = table->name,
+                       .is_shared = table->kind == TABLE_SHARED,
+                       .user_id = user.user_id};
+    return OK;
+}
+
+Code table__write_manifest(Database *db, const Table *table, Partition partition, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    SegmentEntry *entries;
+    size_t count;
+    PartitionState state;
+    Slice folder;
+    int64_t now_ms = clock_wall_ms();
+    TRY(view_open(db, HOT_BLOCKING, &view, e));
+    TRY(view_partition(view, table, partition, &state, e));
+    TRY(view_segments(view, partition, 0, UINT64_MAX, arena, &entries, &count, e));
+    TRY(table__folder(db, view_snapshot(view), table, partition, arena, &folder, e));
+    const SegmentEntry **list = arena_new_array(arena, const SegmentEntry *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        list[i] = &entries[i];
+    ManifestInfo info = {
+        .version = state.next_batch,
+        .created_at_ms = count ? entries[0].created_at_ms : now_ms,
+        .updated_at_ms = now_ms,
+        .schema = table->schema,
+    };
+    TRY(describe_place(view, table, partition, arena, &info.place, e));
+    return cold_manifest_write(database_storage_folder(db), folder, &info, list, (uint32_t)count, e);
 }

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pins: a statement that may read segment files holds one from before it lists them until it has read
- * them. Who removes files first waits for the pins of that moment.
+ * Pins: which readers may still read segment files. Every ReadView holds one from before it takes its
+ * snapshot until it closes, because the snapshot names the files of its moment however late they are listed.
+ *
+ * I1. A file that a commit no longer names may be read only through a view whose pin is older than that commit.
+ *     Who removes files takes a mark after the commit and waits until no pin is older than the mark.
  */
 #include <stdlib.h>
 
 #include "os/thread.h"
 #include "table/table_int.h"
 
-enum { PINS_MAX = 1024 }; /* more than there are workers and jobs */
-
 struct Pins {
     Mutex lock;
     Cond removed;
     /* guarded by lock */
     uint64_t next;
-    uint64_t active[PINS_MAX];
-    size_t count;
+    uint64_t *active;
+    size_t count, capacity;
 };
 
 Pins *pins_new(void)
@@ -34,13 +35,17 @@ void pins_free(Pins *pins)
     must(pins->count == 0);
     cond_done(&pins->removed);
     mutex_done(&pins->lock);
+    free(pins->active);
     free(pins);
 }
 
 uint64_t pins_add(Pins *pins)
 {
     MUTEX_SCOPE(&pins->lock);
-    must(pins->count < PINS_MAX);
+    if (pins->count == pins->capacity) { /* as many as there are views at once: threads, and what they nest */
+        pins->capacity = pins->capacity ? pins->capacity * 2 : 64;
+        pins->active = x_grow(pins->active, pins->capacity * sizeof *pins->active);
+    }
     pins->active[pins->count++] = pins->next;
     return pins->next++;
 }
@@ -73,4 +78,16 @@ void pins_wait(Pins *pins)
     uint64_t now = pins->next;
     while (has_older(pins, now))
         cond_wait(&pins->removed, &pins->lock);
+}
+
+uint64_t pins_mark(Pins *pins)
+{
+    MUTEX_SCOPE(&pins->lock);
+    return pins->next;
+}
+
+bool pins_have_passed(Pins *pins, uint64_t mark)
+{
+    MUTEX_SCOPE(&pins->lock);
+    return !has_older(pins, mark);
 }

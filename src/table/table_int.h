@@ -10,6 +10,7 @@
  *   dead     p|seq  -> seq of death                     for rows of segments
  *   segments p|min seq -> SegmentEntry (cold/)
  *   system   'p'|p  -> PartitionState · 'x'|table id -> a dropped table whose files are still there
+ *            'o'|p|batch -> a segment file that nothing names any more
  */
 #pragma once
 
@@ -97,6 +98,9 @@ uint64_t pins_add(Pins *pins);
 void pins_remove(Pins *pins, uint64_t pin);
 /* Waits until every pin that exists now is gone. Not on loops. */
 void pins_wait(Pins *pins);
+/* The same without waiting: later, pins_have_passed tells whether every pin older than the mark is gone. */
+uint64_t pins_mark(Pins *pins);
+bool pins_have_passed(Pins *pins, uint64_t mark);
 
 /* ---- view.c, folder.c ---- */
 Database *view__database(const ReadView *view);
@@ -107,6 +111,17 @@ CHECKED Code view__segment_list(ReadView *view, const Table *table, Partition pa
 /* The folder of a partition's segments, relative to the storage folder. */
 CHECKED Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Partition partition,
                            Arena *arena, Slice *out, Error *e);
+
+/* Visits every partition of a table that has a key in the family, in key order. */
+CHECKED Code table__each_partition(Database *db, HotFamily family, const Table *table,
+                                   Code (*visit)(void *context, Partition partition, Error *e), void *context,
+                                   Error *e);
+/* Rewrites manifest.json from the newest commit. */
+CHECKED Code table__write_manifest(Database *db, const Table *table, Partition partition, Error *e);
+
+/* ---- obsolete.c ---- */
+/* Lists a segment file for removal in the commit that stops naming it. */
+void obsolete__add(Intent *intent, Partition partition, Slice folder, const struct SegmentEntry *entry);
 
 Pins *database__pins(Database *db);
 SeqGenerator *database__generator(Database *db);
@@ -122,4 +137,5 @@ void database__set_read_only(Database *db);
 #define SYSTEM_KEY_FORMAT SLICE("format")
 #define SYSTEM_KEY_CLEAN SLICE("clean_stop")
 #define SYSTEM_KEY_ASYNC_FLOOR SLICE("async_floor")
-enum { SYSTEM_PREFIX_PARTITION = 'p', SYSTEM_PREFIX_DROPPED = 'x', FORMAT_VERSION = 1 };
+enum { SYSTEM_PREFIX_PARTITION = 'p', SYSTEM_PREFIX_DROPPED = 'x', SYSTEM_PREFIX_OBSOLETE = 'o',
+       FORMAT_VERSION = 1 };

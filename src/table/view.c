@@ -14,6 +14,7 @@ enum { COLD_WAIT_MS = 10000, COLD_TIMEOUT_MS = 30000 };
 struct ReadView {
     Database *db;
     HotSnapshot *snapshot;
+    uint64_t pin; /* of the segment files that the snapshot names */
     HotRead mode;
     uint64_t seq;
     bool has_state; /* the state of the partition asked last: statements ask many times for one */
@@ -24,6 +25,7 @@ struct ReadView {
 Code view_open(Database *db, HotRead mode, ReadView **out, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    uint64_t pin = pins_add(database__pins(db)); /* before the snapshot */
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
     Slice value;
     uint64_t seq = 0;
@@ -32,10 +34,11 @@ Code view_open(Database *db, HotRead mode, ReadView **out, Error *e)
         code = fail(e, E_CORRUPT, "the record last_seq is damaged");
     if (code != OK && code != E_NOT_FOUND) { /* a new folder has no commit yet */
         hot_snapshot_free(snapshot);
+        pins_remove(database__pins(db), pin);
         return code;
     }
     ReadView *view = x_new(ReadView);
-    *view = (ReadView){.db = db, .snapshot = snapshot, .mode = mode, .seq = seq};
+    *view = (ReadView){.db = db, .snapshot = snapshot, .pin = pin, .mode = mode, .seq = seq};
     *out = view;
     return OK;
 }
@@ -45,6 +48,7 @@ void view_close(ReadView *view)
     if (!view)
         return;
     hot_snapshot_free(view->snapshot);
+    pins_remove(database__pins(view->db), view->pin);
     free(view);
 }
 

@@ -102,6 +102,6 @@ void feed_close(Feed *feed); /* accepts NULL */
 void feed_close_ptr(Feed **feed);
 CHECKED Code feed_next(Feed *feed, bool *out_end, FeedChange *out, Error *e);
 
-/* Pins the segment files this statement may read; they are not unlinked before unpin. */
+/* A view pins the segment files it may read until it is closed. This keeps them for longer: they are not unlinked before unpin. */
 uint64_t view_pin_files(ReadView *view);
 void view_unpin_files(Database *db, uint64_t pin);

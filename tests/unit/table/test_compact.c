@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Compaction: the same rows, past states and feed before and after; what is left on the disk.
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../test.h"
+#include "cold/cold.h"
+#include "fixture.h"
+#include "os/file.h"
+#include "os/thread.h"
+#include "table/compact.h"
+
+enum { FILE_BYTES_MAX = 64 << 20 };
+
+static void flush(Fixture *f)
+{
+    uint64_t rows;
+    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
+}
+
+/* Compacts until nothing is left to do; returns the number of steps. */
+static int compact(Fixture *f, CompactMode mode)
+{
+    CompactOptions options = {.mode = mode};
+    CompactResult result = {.segments = 1};
+    int steps = -1;
+    for (; result.segments; steps++)
+        CHECK_OK(compact_step(f->db, f->table, f->partition, &options, &result, e));
+    return steps;
+}
+
+static size_t segments(Fixture *f, Arena *arena, SegmentEntry **out)
+{
+    size_t count;
+    ReadView *view = NULL;
+    CHECK_OK(view_open(f->db, HOT_BLOCKING, &view, e));
+    CHECK_OK(view_segments(view, f->partition, 0, UINT64_MAX, arena, out, &count, e));
+    view_close(view);
+    return count;
+}
+
+static const char *folder_of(Fixture *f, Arena *arena)
+{
+    Slice folder;
+    CHECK_OK(flush_folder(f->db, f->table, f->partition, arena, &folder, e));
+    return arena_printf(arena, "%s/%.*s", database_storage_folder(f->db), SLICE_ARGS(folder));
+}
+
+static size_t files(Fixture *f, Arena *arena, FileEntry **out)
+{
+    size_t count = 0;
+    CHECK_OK(file_list(folder_of(f, arena), 1000, arena, out, &count, e));
+    return count;
+}
+
+static void unlink_obsolete(Fixture *f)
+{
+    bool more;
+    Obsolete *obsolete = obsolete_new(f->db);
+    CHECK_OK(obsolete_remove(obsolete, &more, e));
+    CHECK(!more);
+    obsolete_free(obsolete);
+}
+
+/* Opens the folder again with a feed window that has passed at once. */
+static void reopen_without_window(Fixture *f)
+{
+    DatabaseOptions options = {
+        .folder = f->folder,
+        .hot = {.block_cache_bytes = 8 << 20,
+                .write_buffer_bytes = 8 << 20,
+                .background_jobs = 1,
+                .open_files_max = 64},
+        .feed_window_s = 0,
+        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
+    };
+    fixture_close(f);
+    CHECK_OK(database_open(&options, &f->db, e));
+    f->table = catalog_find_table(database_catalog(f->db), SLICE("app"), SLICE("t"));
+}
+
+typedef struct Past {
+    uint64_t seq[64];
+    const char *rows[64], *feed[64];
+    size_t count;
+} Past;
+
+static void remember(Fixture *f, Past *past, Arena *arena)
+{
+    past->seq[past->count] = database_last_seq(f->db);
+    past->rows[past->count++] = fixture_rows(f, arena);
+}
+
+static void check_past(Fixture *f, Past *past, Arena *arena)
+{
+    for (size_t i = 0; i < past->count; i++) {
+        CHECK_TEXT(fixture_rows_at(f, past->seq[i], 7, false, arena), past->rows[i]);
+        CHECK_TEXT(fixture_feed(f, past->seq[i], arena), past->feed[i]);
+    }
+}
+
+TEST("rows, past states or a feed that a compaction changes, at once or after a restart")
+{
+    Fixture f;
+    Past past = {0};
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int round = 0; round < 12; round++) {
+        for (int i = 0; i < 5; i++)
+            fixture_put(&f, (round * 3 + i * 7) % 23, arena_printf(arena, "r%d", round));
+        fixture_delete(&f, (round * 5) % 23);
+        remember(&f, &past, arena);
+        if (round < 11)
+            flush(&f);
+        fixture_delete(&f, (round * 11) % 23);
+        remember(&f, &past, arena);
+    }
+    for (size_t i = 0; i < past.count; i++)
+        past.feed[i] = fixture_feed(&f, past.seq[i], arena);
+    check_past(&f, &past, arena);
+    CHECK(compact(&f, COMPACT_ALL) > 0);
+    check_past(&f, &past, arena);
+    unlink_obsolete(&f);
+    check_past(&f, &past, arena);
+    fixture_close(&f);
+    fixture_open(&f, f.folder, TABLE_USER);
+    check_past(&f, &past, arena);
+    CHECK_INT(compact(&f, COMPACT_ALL), 0);
+    fixture_close(&f);
+}
+
+TEST("small segments that stay apart, are merged too eagerly, or overlap after a merge")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    SegmentEntry *list;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 3; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    CHECK_INT(compact(&f, COMPACT_DUE), 0);
+    fixture_put(&f, 3, "v");
+    flush(&f);
+    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    CHECK_INT(segments(&f, arena, &list), 1);
+    CHECK_INT(list[0].row_count, 4);
+    for (int i = 10; i < 30; i++)
+        fixture_put(&f, i, "w");
+    flush(&f); /* 20 rows: three small ones after them do not make it worth rewriting */
+    for (int i = 4; i < 7; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    CHECK_INT(compact(&f, COMPACT_DUE), 0);
+    CHECK_INT(segments(&f, arena, &list), 5);
+    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(segments(&f, arena, &list), 1);
+    CHECK_INT(list[0].row_count, 27);
+    fixture_put(&f, 99, "v");
+    flush(&f);
+    CHECK_INT(segments(&f, arena, &list), 2);
+    CHECK(list[0].max_seq < list[1].min_seq);
+    CHECK(list[0].batch < list[1].batch);
+    fixture_close(&f);
+}
+
+/* Whether the text is in the bytes of a file or, since they are compressed, in the rows of a segment. */
+static bool file_has(Fixture *f, const char *path, const char *text, Arena *arena)
+{
+    Slice bytes;
+    CHECK_OK(file_read(path, FILE_BYTES_MAX, arena, &bytes, e));
+    if (memmem(bytes.data, bytes.size, text, strlen(text)))
+        return true;
+    if (!strstr(path, ".parquet"))
+        return false;
+    EngineQuery *query = engine_query_new(database_engine(f->db));
+    EngineResult *result = NULL;
+    EngineLimits limits = {.wait_ms = 1000};
+    const Value *row;
+    bool end;
+    char *sql = arena_printf(arena, "SELECT count(*) FROM read_parquet('%s') WHERE v LIKE '%%%s%%'",
+                             path, text);
+    CHECK_OK(engine_run(query, slice_of_text(sql), &limits, &result, e));
+    CHECK_OK(engine_result_next(result, &row, &end, e));
+    bool found = row[0].integer > 0;
+    engine_result_free(result);
+    engine_query_free(query);
+    return found;
+}
+
+static bool hot_has(Fixture *f, const char *text)
+{
+    bool found = false;
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(f->db));
+    for (int family = 0; family < HOT_FAMILY_COUNT; family++) {
+        HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, (HotFamily)family, SLICE(""),
+                                            SLICE("\xff\xff\xff"), false);
+        while (hot_next(it))
+            found |= memmem(hot_value(it).data, hot_value(it).size, text, strlen(text)) != NULL;
+        hot_iterator_close(it);
+    }
+    hot_snapshot_free(snapshot);
+    return found;
+}
+
+static bool is_on_disk(Fixture *f, const char *text, Arena *arena)
+{
+    FileEntry *list;
+    size_t count = files(f, arena, &list);
+    bool found = false;
+    for (size_t i = 0; i < count; i++)
+        found |= file_has(f, arena_printf(arena, "%s/%s", folder_of(f, arena), list[i].name), text,
+                          arena);
+    return found;
+}
+
+TEST("an erased row whose text is still in a file, a bound or a manifest after the feed window")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    SegmentEntry *list;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fixture_put(&f, 1, "a");
+    fixture_put(&f, 2, "zebra-canary-4711");
+    fixture_put(&f, 3, "b");
+    flush(&f);
+    CHECK(is_on_disk(&f, "canary-4711", arena));
+    fixture_delete(&f, 2);
+    fixture_put(&f, 3, "c");
+    CHECK_INT(compact(&f, COMPACT_DUE), 0); /* inside the window deaths are gathered */
+    reopen_without_window(&f);
+    CHECK_OK(flush_trim(f.db, f.table, f.partition, e));
+    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    unlink_obsolete(&f);
+    CHECK(!is_on_disk(&f, "canary-4711", arena));
+    CHECK(!hot_has(&f, "canary-4711"));
+    CHECK_INT(segments(&f, arena, &list), 1);
+    CHECK_INT(list[0].row_count, 1);
+    CHECK_TEXT(fixture_rows(&f, arena), "1=a 3=c ");
+    ReadView *view = NULL;
+    bool has_dead = true;
+    CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
+    CHECK_OK(view_has_dead(view, f.partition, &has_dead, e));
+    view_close(view);
+    CHECK(!has_dead);
+    fixture_close(&f);
+}
+
+TEST("a segment without a living row that keeps an entry or a file, or gives its number away again")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    SegmentEntry *list;
+    FileEntry *names;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fixture_put(&f, 1, "a");
+    fixture_put(&f, 2, "b");
+    uint64_t then = database_last_seq(f.db);
+    flush(&f);
+    CHECK_INT(segments(&f, arena, &list), 1);
+    uint64_t batch = list[0].batch;
+    fixture_delete(&f, 1);
+    fixture_delete(&f, 2);
+    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    unlink_obsolete(&f);
+    CHECK_INT(segments(&f, arena, &list), 0);
+    CHECK_INT(files(&f, arena, &names), 1);
+    CHECK_TEXT(names[0].name, "manifest.json");
+    CHECK_TEXT(fixture_rows(&f, arena), "");
+    CHECK_TEXT(fixture_rows_at(&f, then, 10, false, arena), "1=a 2=b ");
+    fixture_put(&f, 1, "again");
+    flush(&f);
+    CHECK_INT(segments(&f, arena, &list), 1);
+    CHECK(list[0].batch > batch);
+    CHECK_TEXT(fixture_rows(&f, arena), "1=again ");
+    fixture_close(&f);
+}
+
+TEST("a crash between the new file and its commit whose file stays, or is taken for a segment")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    FileEntry *names;
+    SegmentEntry *list;
+    Slice bytes;
+    uint32_t removed = 0;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 4; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    CHECK_INT(segments(&f, arena, &list), 4);
+    const char *folder = folder_of(&f, arena);
+    unsigned next = (unsigned)list[3].batch + 1;
+    const char *last = arena_printf(arena, "%s/batch-%u.parquet", folder, next - 1);
+    CHECK_OK(file_read(last, FILE_BYTES_MAX, arena, &bytes, e));
+    CHECK_OK(file_write(arena_printf(arena, "%s/batch-%u.parquet", folder, next), bytes, 0644, e));
+    CHECK_OK(file_write(arena_printf(arena, "%s/batch-%u.parquet.tmp", folder, next + 1), bytes,
+                        0644, e));
+    fixture_close(&f);
+    fixture_open(&f, f.folder, TABLE_USER);
+    CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 2=v 3=v ");
+    CHECK_OK(flush_sweep(f.db, &removed, e));
+    CHECK_INT(removed, 2);
+    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(files(&f, arena, &names), 6);
+    /* The old files are named by nothing now: a restart before their removal is no leak. */
+    fixture_close(&f);
+    fixture_open(&f, f.folder, TABLE_USER);
+    unlink_obsolete(&f);
+    CHECK_INT(files(&f, arena, &names), 2);
+    CHECK_OK(flush_sweep(f.db, &removed, e));
+    CHECK_INT(removed, 0);
+    CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 2=v 3=v ");
+    fixture_close(&f);
+}
+
+TEST("a file that is removed while a view may still read it, however late it lists its segments")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    FileEntry *names;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 4; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    ReadView *view = NULL;
+    bool more = false;
+    CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
+    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    Obsolete *obsolete = obsolete_new(f.db);
+    CHECK_OK(obsolete_remove(obsolete, &more, e));
+    CHECK(more);
+    PastRange range = {.at_seq = view_seq(view), .max_seq = UINT64_MAX, .limit = 10};
+    PastResult page;
+    CHECK_OK(view_past_page(view, f.table, f.partition, &range, arena, &page, e));
+    CHECK_INT(page.count, 4);
+    view_close(view);
+    CHECK_OK(obsolete_remove(obsolete, &more, e));
+    CHECK(!more);
+    obsolete_free(obsolete);
+    CHECK_INT(files(&f, arena, &names), 2);
+    CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 2=v 3=v ");
+    fixture_close(&f);
+}
+
+/* What happens while the rows of a compaction pass, on whatever thread. */
+static bool delete_row_2(void *context)
+{
+    return fixture_delete((Fixture *)context, 2) == UINT64_MAX;
+}
+
+TEST("a row that dies while it is merged and comes back with the new segment")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 4; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    fixture_delete(&f, 3);
+    CompactOptions options = {.mode = COMPACT_ALL, .is_stopped = delete_row_2, .context = &f};
+    CompactResult result;
+    CHECK_OK(compact_step(f.db, f.table, f.partition, &options, &result, e));
+    CHECK_INT(result.segments, 4);
+    CHECK_INT(result.rows_kept, 3);
+    CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v ");
+    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v ");
+    fixture_put(&f, 2, "new");
+    CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 2=new ");
+    fixture_close(&f);
+}
+
+/* An UPDATE of a cold row, resolved before a compaction and committed after it. */
+TEST("a writer that conflicts with a compaction, or whose old row stays visible")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 4; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    ReadView *view = NULL;
+    CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
+    Intent *before = fixture_resolve(&f, view, 1, "w");
+    view_close(view);
+    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    unlink_obsolete(&f);
+    CHECK_OK(database_commit(f.db, before, e));
+    intent_unref(before);
+    CHECK_TEXT(fixture_rows(&f, arena), "0=v 2=v 3=v 1=w ");
+    fixture_close(&f);
+}
+
+static bool is_stopped(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static bool drop_table(void *context)
+{
+    Fixture *f = (Fixture *)context;
+    CatalogChange *change = NULL;
+    if (!table_is_current(f->table))
+        return false;
+    CHECK_OK(catalog_plan_drop_table(database_catalog(f->db), f->table, &change, e));
+    Intent *drop = intent_new(database_last_seq(f->db));
+    intent_set_catalog_change(drop, change);
+    CHECK_OK(database_commit(f->db, drop, e));
+    intent_unref(drop);
+    return false;
+}
+
+TEST("a compaction that is stopped, or whose table is dropped meanwhile, and leaves something "
+     "behind")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    FileEntry *names;
+    SegmentEntry *list;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 4; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    CompactOptions options = {.mode = COMPACT_ALL, .is_stopped = is_stopped};
+    CompactResult result;
+    CHECK_CODE(compact_step(f.db, f.table, f.partition, &options, &result, e), E_CANCELLED);
+    CHECK_INT(files(&f, arena, &names), 5);
+    CHECK_INT(segments(&f, arena, &list), 4);
+    options = (CompactOptions){.mode = COMPACT_ALL, .is_stopped = drop_table, .context = &f};
+    CHECK_CODE(compact_step(f.db, f.table, f.partition, &options, &result, e), E_CONFLICT);
+    CHECK_INT(files(&f, arena, &names), 5);
+    CHECK_OK(flush_purge_dropped(f.db, e));
+    CHECK(!file_exists(folder_of(&f, arena)));
+    fixture_close(&f);
+}
+
+TEST("a damaged segment whose damage a compaction makes look sound")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    SegmentEntry *list;
+    Slice bytes;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 4; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    CHECK_INT(segments(&f, arena, &list), 4);
+    const char *path =
+        arena_printf(arena, "%s/batch-%u.parquet", folder_of(&f, arena), (unsigned)list[1].batch);
+    CHECK_OK(file_read(path, FILE_BYTES_MAX, arena, &bytes, e));
+    ((char *)bytes.data)[bytes.size / 2] ^= 1;
+    CHECK_OK(file_write(path, bytes, 0644, e));
+    CompactOptions options = {.mode = COMPACT_ALL};
+    CompactResult result;
+    CHECK_CODE(compact_step(f.db, f.table, f.partition, &options, &result, e), E_CORRUPT);
+    CHECK_INT(segments(&f, arena, &list), 4);
+    fixture_close(&f);
+}
+
+typedef struct Writers {
+    Fixture *f;
+    _Atomic int next;
+} Writers;
+
+static void write_many(void *argument)
+{
+    Writers *w = (Writers *)argument;
+    for (int i; (i = atomic_fetch_add(&w->next, 1)) < 400;) {
+        if (i % 7 == 0)
+            fixture_delete(w->f, i % 20);
+        else
+            fixture_put(w->f, i % 20, i % 2 ? "odd" : "even");
+    }
+}
+
+static void read_many(void *argument)
+{
+    Writers *w = (Writers *)argument;
+    while (atomic_load(&w->next) < 400) {
+        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+        (void)fixture_rows(w->f, arena);
+    }
+}
+
+/* "3=x 1=y " as a set: rows by id, so that two orders compare. */
+static void collect(const char *rows, char out[20][8])
+{
+    int id, used;
+    char v[8];
+    memset(out, 0, 20 * 8);
+    for (; sscanf(rows, "%d=%7s %n", &id, v, &used) == 2; rows += used) {
+        CHECK(id >= 0);
+        CHECK(id < 20);
+        CHECK(!out[id][0]); /* shown twice */
+        snprintf(out[id], 8, "%s", v);
+    }
+}
+
+/* The state that the whole feed leads to. */
+static void replay(const char *feed, char out[20][8])
+{
+    int id, used;
+    char v[8];
+    memset(out, 0, 20 * 8);
+    for (; *feed; feed += used) {
+        if (sscanf(feed, "+%d=%7[a-z] %n", &id, v, &used) == 2)
+            snprintf(out[id], 8, "%s", v);
+        else if (sscanf(feed, "-%d=%7[a-z] %n", &id, v, &used) == 2)
+            out[id][0] = 0;
+        else if (sscanf(feed, "~%*[^>]>%d=%7[a-z] %n", &id, v, &used) == 2)
+            snprintf(out[id], 8, "%s", v);
+        else
+            test_failed(__FILE__, __LINE__, "not a feed: %s", feed);
+    }
+}
+
+TEST("rows lost, doubled or brought back while writers, readers, flushes and compactions run at "
+     "once")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    fixture_open(&f, test_folder(), TABLE_USER);
+    Writers writers = {.f = &f};
+    Thread *threads[4];
+    Obsolete *obsolete = obsolete_new(f.db);
+    bool more;
+    for (int i = 0; i < 4; i++)
+        CHECK_OK(thread_start("writer", THREAD_WORKER, i ? write_many : read_many, &writers,
+                              &threads[i], e));
+    while (atomic_load(&writers.next) < 400) {
+        flush(&f);
+        (void)compact(&f, COMPACT_ALL);
+        CHECK_OK(obsolete_remove(obsolete, &more, e));
+    }
+    for (int i = 0; i < 4; i++)
+        thread_join(threads[i]);
+    flush(&f);
+    (void)compact(&f, COMPACT_ALL);
+    obsolete_free(obsolete);
+    char shown[20][8], replayed[20][8];
+    collect(fixture_rows(&f, arena), shown);
+    replay(fixture_feed(&f, 0, arena), replayed);
+    for (int i = 0; i < 20; i++)
+        CHECK_TEXT(shown[i], replayed[i]);
+    fixture_close(&f);
+}
