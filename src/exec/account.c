@@ -200,7 +200,11 @@ Code exec__run_account(Run *run, Error *e)
     const UserStatement *statement = &run->statement->user;
     StatementKind kind = run->statement->kind;
     Slice hash = {0};
-    if (statement->has_password || statement->auth == USER_AUTH_PASSWORD)
+    bool has_password = statement->has_password || statement->auth == USER_AUTH_PASSWORD;
+    /* Clients of the original make users with any password unless the rules are switched on. */
+    if (has_password && run->executor->options.complex_passwords)
+        TRY(password_check(statement->password, true, e));
+    if (has_password)
         TRY(password_hash(statement->password, run->executor->options.bcrypt_cost, run->arena,
                           &hash, e));
     UserEdit edit = {
@@ -389,9 +393,9 @@ Code exec_setup(Executor *executor, Slice user_id, Slice password, Slice root_pa
     if (!e)
         e = &local;
     TRY(check_setup(executor, user_id, arena, e));
-    if (password_check(password, false, e) != OK)
+    if (password_check(password, executor->options.complex_passwords, e) != OK)
         return wrap(e, "DBA user password");
-    if (password_check(root_password, false, e) != OK)
+    if (password_check(root_password, executor->options.complex_passwords, e) != OK)
         return wrap(e, "Root password");
     uint32_t cost = executor->options.bcrypt_cost;
     Slice root_hash = {0};

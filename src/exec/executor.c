@@ -23,7 +23,7 @@ Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Exec
     executor->db = db;
     executor->jobs = jobs;
     executor->options = *options;
-    executor->plans = exec__plans_new(EXEC_PLANS_MAX);
+    executor->plans = exec__plans_new(options->plans_max ? options->plans_max : EXEC_PLANS_MAX);
     exec__add_builtin_views(executor);
     *out = executor;
     return OK;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "os/file.h"
 #include "os/log.h"
 #include "server/toml.h"
@@ -26,7 +27,7 @@ enum { PLAIN, SECRET };
 
 typedef struct Setting {
     SettingType type;
-    const char *path, *value, *environment;
+    const char *path, *value, *environment, *meaning;
     size_t offset; /* in Config */
     int64_t min, max;
     bool secret;
@@ -34,8 +35,8 @@ typedef struct Setting {
 
 static const Setting settings[] = {
 #define SETTING(type, field, path, value, min, max, environment, visibility, meaning) \
-    {SETTING_##type,          path, value, environment,                               \
-     offsetof(Config, field), min,  max,   visibility == SECRET},
+    {SETTING_##type, path, value, environment, meaning, offsetof(Config, field), min, max,  \
+     visibility == SECRET},
 #define SETTING_ALIAS(name, path)
 #define ENV_ALIAS(name, variable)
 #define KNOWN_FOREIGN(path, instead)
@@ -452,4 +453,42 @@ Code config_load(const char *file, char *const *environment, ConfigWarnings warn
     TRY(check_words(&config, e));
     *out_config = config;
     return OK;
+}
+
+static Slice print_list(const ConfigList *list, Arena *arena)
+{
+    CLEANUP(buffer_done) Buffer out = {0};
+    for (size_t i = 0; i < list->count; i++) {
+        buffer_add_text(&out, i ? "," : "");
+        buffer_add_text(&out, list->items[i]);
+    }
+    return arena_copy(arena, buffer_slice(&out));
+}
+
+static Slice print_setting(const Config *config, const Setting *setting, Arena *arena)
+{
+    const void *field = (const char *)config + setting->offset;
+    if (setting->secret)
+        return SLICE("***");
+    switch (setting->type) {
+    case SETTING_TEXT:
+        return slice_of_text(*(const ConfigText *)field);
+    case SETTING_INT:
+        return slice_of_text(arena_printf(arena, "%lld", (long long)*(const ConfigInt *)field));
+    case SETTING_BOOL:
+        return *(const ConfigBool *)field ? SLICE("true") : SLICE("false");
+    case SETTING_LIST:
+        return print_list((const ConfigList *)field, arena);
+    }
+    return (Slice){0};
+}
+
+void config_describe(const Config *config, Arena *arena, const ConfigSetting **out, size_t *out_count)
+{
+    size_t count = sizeof settings / sizeof *settings;
+    ConfigSetting *list = arena_new_array(arena, ConfigSetting, count);
+    for (size_t i = 0; i < count; i++)
+        list[i] = (ConfigSetting){settings[i].path, settings[i].meaning, print_setting(config, &settings[i], arena)};
+    *out = list;
+    *out_count = count;
 }

@@ -49,6 +49,13 @@ typedef struct ConfigWarnings {
 CHECKED Code config_load(const char *file, char *const *environment, ConfigWarnings warnings,
                          Arena *arena, Config *out_config, Error *e);
 
+typedef struct ConfigSetting {
+    const char *name, *meaning; /* static */
+    Slice value;                /* as text; secrets as *** */
+} ConfigSetting;
+/* All settings as they are in force, in the order of spec/config.def; memory in the arena. */
+void config_describe(const Config *config, Arena *arena, const ConfigSetting **out, size_t *out_count);
+
 /* Sees to it that config->auth_jwt_secret holds a secret: the configured one, if it is fit, or the one
  * kept in <data>/jwt_secret (mode 0600), which is made on the first start. E_CONFIG when the
  * configured one is well known or short and the server is not bound to loopback (there it warns). */

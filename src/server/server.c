@@ -20,6 +20,7 @@
 #include "os/log.h"
 #include "os/random.h"
 #include "server/version.h"
+#include "server/views.h"
 
 enum { LOOPS_MAX = 64, SETUP_TOKEN_BYTES = 16 };
 
@@ -70,6 +71,8 @@ static Code open_core(Server *server, Error *e)
         .flush_wait_ms = (uint32_t)c->flush_wait_ms,
         .result_rows_max = (size_t)c->limits_max_query_limit,
         .bcrypt_cost = (uint32_t)c->auth_bcrypt_cost,
+        .plans_max = (size_t)c->execution_sql_plan_cache_max_entries,
+        .complex_passwords = c->auth_enforce_password_complexity,
     };
     TRY(open_database(server, e));
     TRY(jobs_start(server->db, &jobs, &server->jobs, e));
@@ -135,6 +138,7 @@ static Code open_network(Server *server, Error *e)
     const Config *c = server->config;
     TRY(tcp_port_check(c->server_host, (uint16_t)c->server_port, e));
     TRY(live_hub_new(server->db, server->workers, NULL, &server->live, e));
+    server_add_views(server->executor, server->live, c);
     make_setup_token(server);
     ApiSettings settings = api_settings(server);
     TRY(api_context_new(server->db, server->executor, server->live, server->workers, &settings, &server->context, e));
