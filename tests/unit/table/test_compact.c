@@ -8,6 +8,7 @@
 
 #include "../test.h"
 #include "cold/cold.h"
+#include "data/row.h"
 #include "fixture.h"
 #include "os/file.h"
 #include "os/thread.h"
@@ -466,6 +467,112 @@ TEST("a damaged segment whose damage a compaction makes look sound")
     CompactResult result;
     CHECK_CODE(compact_step(f.db, f.table, f.partition, &options, &result, e), E_CORRUPT);
     CHECK_INT(segments(&f, arena, &list), 4);
+    fixture_close(&f);
+}
+
+static int calls_until_failure;
+
+static int fail_a_call(const char *operation, const char *path)
+{
+    (void)operation, (void)path;
+    return --calls_until_failure == 0 ? 28 : 0; /* ENOSPC */
+}
+
+TEST("a file call that fails in a compaction and costs a row, a segment or the next compaction")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    SegmentEntry *list;
+    FileEntry *names;
+    uint32_t removed;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 4; i++) {
+        fixture_put(&f, i, "v");
+        flush(&f);
+    }
+    fixture_delete(&f, 2);
+    bool failed = true;
+    for (int n = 1; failed; n++) {
+        CHECK(n < 100);
+        CompactOptions options = {.mode = COMPACT_ALL};
+        CompactResult result;
+        Error error;
+        calls_until_failure = n;
+        file_set_fault(fail_a_call);
+        failed = compact_step(f.db, f.table, f.partition, &options, &result, &error) != OK;
+        file_set_fault(NULL);
+        CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 3=v ");
+        CHECK(!failed || error.code == E_DISK_FULL);
+        if (segments(&f, arena, &list) == 1) /* committed; only manifest.json failed */
+            break;
+        CHECK_INT(segments(&f, arena, &list), 4);
+    }
+    (void)compact(&f, COMPACT_ALL);
+    unlink_obsolete(&f);
+    CHECK_OK(flush_sweep(f.db, &removed, e));
+    CHECK_INT(segments(&f, arena, &list), 1);
+    CHECK_INT(list[0].row_count, 3);
+    CHECK(files(&f, arena, &names) <= 2);
+    CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 3=v ");
+    fixture_close(&f);
+}
+
+/* One commit with a row of every id below `count`. */
+static Intent *insert_many(Fixture *f, int count)
+{
+    Intent *intent = intent_new(database_last_seq(f->db));
+    IntentPart *part = intent_part(intent, f->table, f->partition);
+    for (int i = 0; i < count; i++) {
+        CLEANUP(buffer_done) Buffer row = {0};
+        CLEANUP(buffer_done) Buffer key = {0};
+        Value values[2] = {value_integer(TYPE_BIGINT, i), value_text(SLICE("v"))};
+        row_encode(f->table->schema, values, &row);
+        CHECK_OK(key_encode(&values[0], &key, e));
+        RowChange change = {
+            .kind = CHANGE_INSERT, .key = buffer_slice(&key), .new_row = buffer_slice(&row)};
+        CHECK_OK(intent_add(intent, part, &change, e));
+    }
+    CHECK_OK(database_commit(f->db, intent, e));
+    return intent;
+}
+
+/* Deletes every row of it but each 100th, after a flush. */
+static void delete_most(Fixture *f, const Intent *inserted)
+{
+    Intent *intent = intent_new(database_last_seq(f->db));
+    IntentPart *part = intent_part(intent, f->table, f->partition);
+    for (size_t i = 0; i < inserted->parts[0].count; i++) {
+        RowChange change = inserted->parts[0].changes[i];
+        change.kind = CHANGE_DELETE;
+        change.old_row = change.new_row;
+        change.old_seq = change.seq;
+        change.old_is_cold = true;
+        if (i % 100)
+            CHECK_OK(intent_add(intent, part, &change, e));
+    }
+    CHECK_OK(database_commit(f->db, intent, e));
+    intent_unref(intent);
+}
+
+TEST("more dead rows than one commit deletes the records of, some of which stay")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    SegmentEntry *list;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    Intent *inserted = insert_many(&f, 45000);
+    flush(&f);
+    delete_most(&f, inserted);
+    intent_unref(inserted);
+    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(segments(&f, arena, &list), 1);
+    CHECK_INT(list[0].row_count, 450);
+    ReadView *view = NULL;
+    bool has_dead = true;
+    CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
+    CHECK_OK(view_has_dead(view, f.partition, &has_dead, e));
+    view_close(view);
+    CHECK(!has_dead);
     fixture_close(&f);
 }
 
