@@ -267,6 +267,8 @@ static Code find_origin(Scan *scan, const FeedChange *change, Slice *out_row, ui
     const LiveQuery *query = scan->reader->query;
     uint64_t seq = change->old_seq;
     Slice row = arena_copy(scan->arena, change->old_row);
+    if (query->table->kind == TABLE_STREAM && seq > scan->reader->from)
+        seq = 0; /* rows of a STREAM are born once and never updated; the birth may have expired */
     while (seq > scan->reader->from) {
         CLEANUP(feed_close_ptr) Feed *feed = NULL;
         FeedChange older;
@@ -378,6 +380,15 @@ static Code send_delete(Reader *reader, const FeedChange *found, Arena *arena, E
     return add_change(reader, LIVE_EVENT_DELETE, &change, e);
 }
 
+/* A change can leave the feed while it waits here: in a STREAM, when its row's time is over. */
+static Code check_expired(const Reader *reader, Error *e)
+{
+    if (reader->query->table->kind == TABLE_STREAM)
+        return OK;
+    return fail(e, E_CORRUPT, "change %llu is missing from the feed",
+                (unsigned long long)reader->deletes[reader->delete_at]);
+}
+
 /* Sends deletes from delete_at on, as long as they are close together in the feed. */
 static Code step_deletes(Reader *reader, Database *db, const ReadBudget *budget, size_t *io_rows, Error *e)
 {
@@ -393,12 +404,14 @@ static Code step_deletes(Reader *reader, Database *db, const ReadBudget *budget,
         FeedChange found;
         bool end;
         TRY(feed_next(feed, &end, &found, e));
-        if (end || found.seq > reader->deletes[reader->delete_at])
-            return fail(e, E_CORRUPT, "change %llu is missing from the feed",
-                        (unsigned long long)reader->deletes[reader->delete_at]);
-        if (found.seq < reader->deletes[reader->delete_at]) {
+        if (!end && found.seq < reader->deletes[reader->delete_at]) {
             skipped++;
             continue;
+        }
+        if (end || found.seq > reader->deletes[reader->delete_at]) {
+            TRY(check_expired(reader, e));
+            reader->delete_at++;
+            break;
         }
         arena_reset(arena);
         TRY(send_delete(reader, &found, arena, e));
