@@ -663,3 +663,63 @@ TEST("rows lost, doubled or brought back while writers, readers, flushes and com
         CHECK_TEXT(shown[i], replayed[i]);
     fixture_close(&f);
 }
+
+/* One random step; every one must leave the rows as the model has them. */
+static void random_step(Fixture *f, char model[20][8], uint64_t dice)
+{
+    int id = (int)(dice >> 32 & 0xFFFF) % 20;
+    switch (dice % 16) {
+    case 0:
+    case 1:
+        flush(f);
+        break;
+    case 2:
+        (void)compact(f, dice & 1024 ? COMPACT_ALL : COMPACT_DUE);
+        break;
+    case 3:
+        unlink_obsolete(f);
+        break;
+    case 4:
+        if (dice & 7 << 12) /* seven of eight times */
+            break;
+        fixture_close(f);
+        fixture_open(f, f->folder, TABLE_USER);
+        break;
+    case 5:
+    case 6:
+    case 7:
+        fixture_delete(f, id);
+        model[id][0] = 0;
+        break;
+    default:
+        snprintf(model[id], 8, "%c%c", 'a' + (int)(dice >> 16 & 0xFF) % 26, 'a' + (int)(dice >> 24 & 0xFF) % 26);
+        fixture_put(f, id, model[id]);
+    }
+}
+
+TEST("a random run of writes, flushes, compactions and restarts that loses track of a row or of "
+     "the past")
+{
+    Fixture f;
+    Past past = {0};
+    char model[20][8] = {0}, shown[20][8];
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int step = 0; step < 400; step++) {
+        random_step(&f, model, test_random());
+        if (step % 10)
+            continue;
+        remember(&f, &past, arena);
+        collect(past.rows[past.count - 1], shown);
+        for (int i = 0; i < 20; i++)
+            CHECK_TEXT(shown[i], model[i]);
+        size_t then = test_random() % past.count;
+        CHECK_TEXT(fixture_rows_at(&f, past.seq[then], 3, false, arena), past.rows[then]);
+    }
+    for (size_t i = 0; i < past.count; i++)
+        CHECK_TEXT(fixture_rows_at(&f, past.seq[i], 5, false, arena), past.rows[i]);
+    replay(fixture_feed(&f, 0, arena), shown);
+    for (int i = 0; i < 20; i++)
+        CHECK_TEXT(shown[i], model[i]);
+    fixture_close(&f);
+}
