@@ -190,6 +190,16 @@ void stage_on_loop(Stage *stage, int loop, void (*run)(void *argument), void *ar
         cond_wait(&stage->changed, &stage->lock);
 }
 
+static void do_nothing(void *argument)
+{
+    (void)argument;
+}
+
+void stage_settle(Stage *stage, int loop)
+{
+    stage_on_loop(stage, loop, do_nothing, NULL);
+}
+
 static void wait_at_gate(void *argument)
 {
     Gate *gate = (Gate *)argument;

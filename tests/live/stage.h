@@ -34,6 +34,8 @@ void stage_sql(Stage *stage, const char *user, Role role, const char *format, ..
 char *stage_rows(Stage *stage, const char *user, const char *sql);
 /* Calls `run` on a loop and waits until it has run. */
 void stage_on_loop(Stage *stage, int loop, void (*run)(void *argument), void *argument);
+/* Waits until what the loop is doing is done. */
+void stage_settle(Stage *stage, int loop);
 /* A worker and a loop that stand still until the gate opens. */
 typedef struct Gate {
     Stage *stage;
