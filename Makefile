@@ -92,7 +92,8 @@ FUZZ_TESTS := $(FUZZ_NAMES:%=$(B)/tests/fuzz_%)
 SUITE_FOLDERS := $(sort $(foreach f,sql live wire model,$(if $(wildcard tests/$(f)/*.c),$(f))))
 SUITE_TESTS := $(SUITE_FOLDERS:%=$(B)/tests/%)
 FAULT_TESTS := $(if $(wildcard tests/fault/libfault.c),$(B)/tests/libfault.so) \
-    $(if $(wildcard tests/fault/selftest.c),$(B)/tests/fault_selftest)
+    $(if $(wildcard tests/fault/selftest.c),$(B)/tests/fault_selftest) \
+    $(if $(wildcard tests/fault/database_fault.c),$(B)/tests/fault_database)
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 TEST_PROGRAMS := $(UNIT_TESTS) $(FUZZ_TESTS) $(SUITE_TESTS) $(FAULT_TESTS)
 
@@ -238,6 +239,10 @@ $(B)/tests/libfault.so: $(wildcard tests/fault/libfault*.c tests/fault/*.h) | $(
 $(B)/tests/fault_selftest: tests/fault/selftest.c | $(O)/.packages
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(FAULT_FLAGS) $(filter %.c,$^) -o $@ -lpthread
+$(B)/tests/fault_database: $(call object,tests/fault/database_fault.c tests/unit/table/model.c \
+    tests/unit/table/fixture.c) $(call libs-of,$(call may-use,table))
+	$(link)
+	$(LINK)
 
 .PRECIOUS: $(B)/obj/%.o
 -include $(shell test -d $(B)/obj && find $(B)/obj -name '*.d')

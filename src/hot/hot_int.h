@@ -26,3 +26,6 @@ struct HotSnapshot {
 
 /* Takes RocksDB's malloc'ed error text (must not be NULL), frees it and fails with the code it means. */
 CHECKED Code hot__fail(Error *e, char *error_text, const char *doing);
+
+/* tame.cc: RocksDB neither repairs itself after a failed write nor keeps a log of events. */
+void hot__tame(rocksdb_options_t *options);

@@ -6,6 +6,8 @@
  * I2. wal_recovery_mode is TolerateCorruptedTailRecords: a torn tail (never acknowledged) is cut, damage in
  *     the middle refuses to open. Point-in-time recovery would drop acknowledged commits silently.
  * I3. The WAL is never recycled, which I2 needs.
+ * I4. After a failed write the store takes no further one and does not repair itself (tame.cc): what the log holds
+ *     is what the next start finds, in all families alike.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -77,13 +79,12 @@ static rocksdb_options_t *store_options_new(const HotOptions *options)
     rocksdb_options_set_create_missing_column_families(o, 1);
     rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery); /* I2 */
     rocksdb_options_set_recycle_log_file_num(o, 0);                                             /* I3 */
+    hot__tame(o);                                                                               /* I4 */
     rocksdb_options_set_db_write_buffer_size(o, options->write_buffer_bytes);
     rocksdb_options_set_max_background_jobs(o, options->background_jobs);
     rocksdb_options_set_max_open_files(o, options->open_files_max);
     rocksdb_options_set_max_file_opening_threads(o, 1);
     rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
-    rocksdb_options_set_keep_log_file_num(o, 4);
-    rocksdb_options_set_max_log_file_size(o, 4 * 1024 * 1024);
     rocksdb_options_set_stats_dump_period_sec(o, 0);    /* no CPU when idle */
     rocksdb_options_set_stats_persist_period_sec(o, 0);
     rocksdb_options_set_max_total_wal_size(o, options->write_buffer_bytes * 4);
