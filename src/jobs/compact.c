@@ -21,6 +21,7 @@ typedef struct CompactRun {
     const Job *job; /* NULL for an automatic compaction */
     Table *table;
     CompactMode mode;
+    uint64_t until_seq;
     uint64_t segments, rows_read, rows_dropped;
 } CompactRun;
 
@@ -32,7 +33,7 @@ static bool is_stopped(void *context)
 
 static Code compact_once(CompactRun *run, Partition partition, bool *out_done, Error *e)
 {
-    CompactOptions options = {run->mode, is_stopped, run};
+    CompactOptions options = {run->mode, run->until_seq, is_stopped, run};
     CompactResult result = {0};
     if (is_stopped(run))
         return fail(e, E_CANCELLED, "the job was cancelled");
@@ -59,7 +60,11 @@ Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message
     Table *table = catalog_find_table_by_id(database_catalog(jobs->db), job->table_id);
     if (!table)
         return fail(e, E_CANCELLED, "the table was dropped");
-    CompactRun run = {.jobs = jobs, .job = job, .table = table, .mode = COMPACT_ALL};
+    CompactRun run = {.jobs = jobs,
+                      .job = job,
+                      .table = table,
+                      .mode = COMPACT_ALL,
+                      .until_seq = database_last_seq(jobs->db)};
     TRY(compact_each_partition(jobs->db, table, false, compact_all, &run, e));
     snprintf(message, message_bytes, "Rewrote %llu segment(s), dropped %llu of %llu row(s)",
              (unsigned long long)run.segments, (unsigned long long)run.rows_dropped,
@@ -88,7 +93,7 @@ static Code note_if_due(void *context, Partition partition, Error *e)
     bool due = false;
     if (is_stopped(run))
         return fail(e, E_CANCELLED, "the server stops");
-    TRY(compact_is_due(run->jobs->db, run->table, partition, COMPACT_DUE, &due, e));
+    TRY(compact_is_due(run->jobs->db, partition, &due, e));
     if (due)
         jobs__note_compactable(run->jobs, partition);
     return OK;

@@ -51,8 +51,7 @@ enum {
 
 typedef struct Piece {
     const SegmentEntry *entry;
-    uint64_t dead_count;
-    bool has_old_dead; /* died before the feed window */
+    bool has_old_dead; /* rows whose death is old enough to rewrite it */
 } Piece;
 
 typedef struct Plan {
@@ -77,8 +76,9 @@ typedef struct Compaction {
     bool was_stopped;
 } Compaction;
 
-/* Counts the dead rows of every segment: both lists ascend by seq. */
-static Code count_dead(ReadView *view, Partition partition, uint64_t old_seq, Plan *plan, Error *e)
+/* Finds the segments with rows that died at or before old_seq: both lists ascend by seq. */
+static Code find_old_dead(ReadView *view, Partition partition, uint64_t old_seq, Plan *plan,
+                          Error *e)
 {
     SeqKey from = table__seq_key(partition, 0), to = table__seq_key(partition, UINT64_MAX);
     CLEANUP(hot_iterator_close_ptr)
@@ -97,7 +97,6 @@ static Code count_dead(ReadView *view, Partition partition, uint64_t old_seq, Pl
             break;
         if (seq < plan->pieces[at].entry->min_seq)
             continue;
-        plan->pieces[at].dead_count++;
         plan->pieces[at].has_old_dead |= died <= old_seq;
     }
     return hot_iterator_end(it, e);
@@ -136,45 +135,48 @@ static void choose_run(Plan *plan, CompactMode mode)
     }
 }
 
-static void choose_dead(Plan *plan, CompactMode mode)
+static void choose_dead(Plan *plan)
 {
-    for (size_t i = 0; i < plan->count; i++) {
-        const Piece *piece = &plan->pieces[i];
-        if (!(mode == COMPACT_ALL ? piece->dead_count > 0 : piece->has_old_dead))
-            continue;
+    for (size_t i = 0; i < plan->count && plan->chosen == 0; i++) {
         plan->first = i;
-        plan->chosen = 1;
-        return;
+        plan->chosen = plan->pieces[i].has_old_dead;
     }
 }
 
-static Code make_plan(ReadView *view, Partition partition, CompactMode mode, Arena *arena,
-                      Plan *out, Error *e)
+/* Deaths up to here make a segment worth rewriting. */
+static uint64_t old_seq_of(Database *db, const CompactOptions *options)
+{
+    if (options->mode == COMPACT_ALL)
+        return options->until_seq ? options->until_seq : UINT64_MAX;
+    return seq_at(clock_wall_us() - (int64_t)database_feed_window_s(db) * 1000000);
+}
+
+static Code make_plan(ReadView *view, Partition partition, const CompactOptions *options,
+                      Arena *arena, Plan *out, Error *e)
 {
     SegmentEntry *entries;
     Plan plan = {0};
-    int64_t window_us = (int64_t)database_feed_window_s(view__database(view)) * 1000000;
+    uint64_t old_seq = old_seq_of(view__database(view), options);
     TRY(view_segments(view, partition, 0, UINT64_MAX, arena, &entries, &plan.count, e));
     plan.pieces = arena_new_array(arena, Piece, plan.count + 1);
     for (size_t i = 0; i < plan.count; i++)
         plan.pieces[i].entry = &entries[i];
-    TRY(count_dead(view, partition, seq_at(clock_wall_us() - window_us), &plan, e));
-    choose_run(&plan, mode);
+    TRY(find_old_dead(view, partition, old_seq, &plan, e));
+    choose_run(&plan, options->mode);
     if (plan.chosen == 0)
-        choose_dead(&plan, mode);
+        choose_dead(&plan);
     *out = plan;
     return OK;
 }
 
-Code compact_is_due(Database *db, const Table *table, Partition partition, CompactMode mode,
-                    bool *out, Error *e)
+Code compact_is_due(Database *db, Partition partition, bool *out, Error *e)
 {
-    (void)table;
+    CompactOptions options = {.mode = COMPACT_DUE};
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     Plan plan;
     TRY(view_open(db, HOT_BLOCKING, &view, e));
-    TRY(make_plan(view, partition, mode, arena, &plan, e));
+    TRY(make_plan(view, partition, &options, arena, &plan, e));
     *out = plan.chosen > 0;
     return OK;
 }
@@ -437,7 +439,7 @@ static Code commit(Compaction *c, Error *e)
 static Code run_step(Compaction *c, CompactResult *out, Error *e)
 {
     TRY(view_open(c->db, HOT_BLOCKING, &c->view, e));
-    TRY(make_plan(c->view, c->partition, c->options->mode, c->arena, &c->plan, e));
+    TRY(make_plan(c->view, c->partition, c->options, c->arena, &c->plan, e));
     if (c->plan.chosen == 0) {
         *out = (CompactResult){0};
         return OK;

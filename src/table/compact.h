@@ -17,6 +17,8 @@ typedef enum CompactMode {
 
 typedef struct CompactOptions {
     CompactMode mode;
+    uint64_t
+        until_seq; /* COMPACT_ALL rewrites for rows that died up to here, so that it ends; 0 = all */
     bool (*is_stopped)(void *context); /* asked now and then while rows pass; may be NULL */
     void *context;
 } CompactOptions;
@@ -32,9 +34,8 @@ typedef struct CompactResult {
  * is damaged; then nothing has changed. */
 CHECKED Code compact_step(Database *db, Table *table, Partition partition,
                           const CompactOptions *options, CompactResult *out, Error *e);
-/* True when compact_step would do something. */
-CHECKED Code compact_is_due(Database *db, const Table *table, Partition partition, CompactMode mode,
-                            bool *out, Error *e);
+/* True when compact_step would do something as COMPACT_DUE. */
+CHECKED Code compact_is_due(Database *db, Partition partition, bool *out, Error *e);
 /* Visits every partition of a table that has segments, or only those with dead rows in them, in
  * key order. */
 CHECKED Code compact_each_partition(Database *db, const Table *table, bool only_with_dead,

@@ -158,9 +158,15 @@ TEST("small segments that stay apart, are merged too eagerly, or overlap after a
     }
     CHECK_INT(compact(&f, COMPACT_DUE), 0);
     CHECK_INT(segments(&f, arena, &list), 5);
+    fixture_put(&f, 7, "v");
+    flush(&f);
+    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    CHECK_INT(segments(&f, arena, &list), 3);
+    CHECK_INT(list[1].row_count, 20);
+    CHECK_INT(list[2].row_count, 4);
     CHECK_INT(compact(&f, COMPACT_ALL), 1);
     CHECK_INT(segments(&f, arena, &list), 1);
-    CHECK_INT(list[0].row_count, 27);
+    CHECK_INT(list[0].row_count, 28);
     fixture_put(&f, 99, "v");
     flush(&f);
     CHECK_INT(segments(&f, arena, &list), 2);
@@ -278,6 +284,19 @@ TEST("a segment without a living row that keeps an entry or a file, or gives its
     CHECK_INT(segments(&f, arena, &list), 1);
     CHECK(list[0].batch > batch);
     CHECK_TEXT(fixture_rows(&f, arena), "1=again ");
+    fixture_put(&f, 2, "b");
+    flush(&f);
+    CHECK_INT(compact(&f, COMPACT_ALL), 1); /* the last number is now that of a merged file */
+    CHECK_INT(segments(&f, arena, &list), 1);
+    batch = list[0].batch;
+    fixture_delete(&f, 1);
+    fixture_delete(&f, 2);
+    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    unlink_obsolete(&f);
+    fixture_put(&f, 1, "b");
+    flush(&f);
+    CHECK_INT(segments(&f, arena, &list), 1);
+    CHECK(list[0].batch > batch);
     fixture_close(&f);
 }
 
@@ -443,6 +462,31 @@ TEST("a compaction that is stopped, or whose table is dropped meanwhile, and lea
     CHECK_INT(files(&f, arena, &names), 5);
     CHECK_OK(flush_purge_dropped(f.db, e));
     CHECK(!file_exists(folder_of(&f, arena)));
+    fixture_close(&f);
+}
+
+static bool kill_another(void *context)
+{
+    Fixture *f = (Fixture *)context;
+    static int64_t next;
+    next = next % 9 + 1;
+    return fixture_delete(f, next) == UINT64_MAX;
+}
+
+TEST("a compaction on request that never ends because rows go on dying")
+{
+    Fixture f;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    for (int i = 0; i < 10; i++)
+        fixture_put(&f, i, "v");
+    flush(&f);
+    fixture_delete(&f, 0);
+    CompactOptions options = {COMPACT_ALL, database_last_seq(f.db), kill_another, &f};
+    CompactResult result = {.segments = 1};
+    int steps = 0;
+    for (; result.segments; steps++)
+        CHECK_OK(compact_step(f.db, f.table, f.partition, &options, &result, e));
+    CHECK_INT(steps, 2);
     fixture_close(&f);
 }
 
@@ -692,7 +736,8 @@ static void random_step(Fixture *f, char model[20][8], uint64_t dice)
         model[id][0] = 0;
         break;
     default:
-        snprintf(model[id], 8, "%c%c", 'a' + (int)(dice >> 16 & 0xFF) % 26, 'a' + (int)(dice >> 24 & 0xFF) % 26);
+        snprintf(model[id], 8, "%c%c", 'a' + (int)(dice >> 16 & 0xFF) % 26,
+                 'a' + (int)(dice >> 24 & 0xFF) % 26);
         fixture_put(f, id, model[id]);
     }
 }
