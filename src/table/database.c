@@ -37,7 +37,7 @@ struct Database {
     uint64_t async_floor;
     uint32_t feed_window_s;
     ChangeSink sinks[SINKS_MAX];
-    size_t sink_count;
+    _Atomic size_t sink_count; /* the committer may run already when a sink is added */
     char storage_folder[PATH_BYTES];
 };
 
@@ -108,13 +108,16 @@ uint64_t database_next_id(Database *db)
 
 void database_add_sink(Database *db, ChangeSink sink)
 {
-    must(db->sink_count < SINKS_MAX);
-    db->sinks[db->sink_count++] = sink;
+    size_t count = atomic_load_explicit(&db->sink_count, memory_order_relaxed); /* one thread adds */
+    must(count < SINKS_MAX);
+    db->sinks[count] = sink;
+    /* Release: whoever counts the sink sees its functions. */
+    atomic_store_explicit(&db->sink_count, count + 1, memory_order_release);
 }
 
 const ChangeSink *database__sinks(Database *db, size_t *out_count)
 {
-    *out_count = db->sink_count;
+    *out_count = atomic_load_explicit(&db->sink_count, memory_order_acquire);
     return db->sinks;
 }
 
