@@ -239,8 +239,8 @@ $(B)/tests/libfault.so: $(wildcard tests/fault/libfault*.c tests/fault/*.h) | $(
 $(B)/tests/fault_selftest: tests/fault/selftest.c | $(O)/.packages
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(FAULT_FLAGS) $(filter %.c,$^) -o $@ -lpthread
-$(B)/tests/fault_database: $(call object,tests/fault/database_fault.c tests/unit/table/model.c \
-    tests/unit/table/fixture.c) $(call libs-of,$(call may-use,table))
+$(B)/tests/fault_database: $(call object,tests/fault/database_fault.c tests/unit/table/fixture.c \
+    $(filter-out %/test_model.c,$(wildcard tests/unit/table/*model*.c))) $(call libs-of,$(call may-use,table))
 	$(link)
 	$(LINK)
 

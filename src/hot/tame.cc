@@ -17,21 +17,29 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 
-namespace {
+namespace
+{
 
-class RefuseRecovery final : public rocksdb::EventListener {
-public:
-    void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool *auto_recovery) override
+class RefuseRecovery final : public rocksdb::EventListener
+{
+  public:
+    void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                              bool *auto_recovery) override
     {
         *auto_recovery = false;
     }
 };
 
-class NoLog final : public rocksdb::Logger {
-public:
-    NoLog() : rocksdb::Logger(rocksdb::InfoLogLevel::FATAL_LEVEL) {}
+class NoLog final : public rocksdb::Logger
+{
+  public:
+    NoLog() : rocksdb::Logger(rocksdb::InfoLogLevel::FATAL_LEVEL)
+    {
+    }
     using rocksdb::Logger::Logv;
-    void Logv(const char *, va_list) override {}
+    void Logv(const char *, va_list) override
+    {
+    }
 };
 
 } // namespace

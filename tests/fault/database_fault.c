@@ -25,7 +25,13 @@
 #include "../unit/table/model.h"
 #include "../unit/test.h"
 
-enum { PATH_BYTES = 512, POINTS_DEFAULT = 60, STATUS_CUT = 137, STATUS_NOT_OPENED = 3, SETTINGS_MAX = 6 };
+enum {
+    PATH_BYTES = 512,
+    POINTS_DEFAULT = 60,
+    STATUS_CUT = 137,
+    STATUS_NOT_OPENED = 3,
+    SETTINGS_MAX = 6
+};
 
 typedef struct Variant {
     const char *name;
@@ -40,7 +46,8 @@ static const Variant variants[] = {
     {"cut, torn", {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "torn"}},
     {"short write", {"KALAM_FAULT_MODE", "short"}},
     {"cut, keeping all", {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "all"}},
-    {"a full disk, for good", {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES", "0"}},
+    {"a full disk, for good",
+     {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES", "0"}},
 };
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 
@@ -63,7 +70,8 @@ _Noreturn void test_failed(const char *file, int line, const char *format, ...)
 void test_check_slice(const char *file, int line, const char *what, Slice got, Slice want)
 {
     if (!slice_equal(got, want))
-        test_failed(file, line, "%s is `%.*s`, want `%.*s`", what, SLICE_ARGS(got), SLICE_ARGS(want));
+        test_failed(file, line, "%s is `%.*s`, want `%.*s`", what, SLICE_ARGS(got),
+                    SLICE_ARGS(want));
 }
 
 /* ---- folders ---- */
@@ -131,7 +139,8 @@ static int start_life(ModelLife life, const Variant *variant, const char *at)
         setenv("KALAM_FAULT_AFTER", in_top("after"), 1);
         setenv("KALAM_FAULT_SEED", at, 1);
         /* not sync_file_range: RocksDB asserts that it cannot fail */
-        setenv("KALAM_FAULT_OPS", "open,write,fsync,rename,unlink,link,truncate,allocate,mkdir,rmdir", 1);
+        setenv("KALAM_FAULT_OPS",
+               "open,write,fsync,rename,unlink,link,truncate,allocate,mkdir,rmdir", 1);
         setenv("KALAM_FAULT_AT", at, 1);
         for (int i = 0; i < SETTINGS_MAX && variant->settings[i]; i += 2)
             setenv(variant->settings[i], variant->settings[i + 1], 1);
@@ -190,9 +199,10 @@ static bool run_trial(unsigned long at, const Variant *variant)
     int check = is_fair ? start_life(MODEL_CHECK, NULL, "0") : -1;
     if (is_fair && check == 0)
         return true;
-    fprintf(stderr, "FAILED call %lu, %s: the life under fault ended with %d, the check with %d "
-                    "(KALAM_FAULT_POINT=%lu,%d)\n", at, variant->name, status, check, at,
-            (int)(variant - variants));
+    fprintf(stderr,
+            "FAILED call %lu, %s: the life under fault ended with %d, the check with %d "
+            "(KALAM_FAULT_POINT=%lu,%d)\n",
+            at, variant->name, status, check, at, (int)(variant - variants));
     return false;
 }
 
@@ -203,18 +213,21 @@ static int run_trials(unsigned long calls, uint64_t seed)
     unsigned long points = given ? strtoul(given, NULL, 10) : POINTS_DEFAULT;
     unsigned long passed = 0;
     for (unsigned long i = 0; i < points; i++) {
-        unsigned long moved = (unsigned long)(slice_hash(slice_of(&i, sizeof i), seed) % (calls / points + 1));
+        unsigned long moved =
+            (unsigned long)(slice_hash(slice_of(&i, sizeof i), seed) % (calls / points + 1));
         unsigned long at = 1 + (i * calls / points + moved) % calls;
         passed += run_trial(at, &variants[(i + seed) % VARIANT_COUNT]);
     }
-    printf("%lu calls of %lu were hit\n%lu passed, %lu failed\n", points, calls, passed, points - passed);
+    printf("%lu calls of %lu were hit\n%lu passed, %lu failed\n", points, calls, passed,
+           points - passed);
     return passed < points;
 }
 
 static uint64_t seed_of_run(void)
 {
     const char *given = getenv("KALAM_FAULT_RUN");
-    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
+    uint64_t seed =
+        given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
     fprintf(stderr, "KALAM_FAULT_RUN=%llu\n", (unsigned long long)seed);
     return seed;
 }
@@ -237,7 +250,8 @@ int main(int argc, char **argv)
     prepare(seed);
     if (point) {
         char *rest = NULL;
-        unsigned long at = strtoul(point, &rest, 10), variant = *rest ? strtoul(rest + 1, NULL, 10) : 0;
+        unsigned long at = strtoul(point, &rest, 10),
+                      variant = *rest ? strtoul(rest + 1, NULL, 10) : 0;
         bool passed = run_trial(at, &variants[variant % VARIANT_COUNT]);
         printf("%s\n%d passed, %d failed\n", top, passed, !passed);
         return !passed;

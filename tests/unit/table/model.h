@@ -15,10 +15,10 @@
 #include <stdint.h>
 
 typedef enum ModelLife {
-    MODEL_SETUP,   /* make the tables, then a few steps; ends by closing */
-    MODEL_RANDOM,  /* ends by closing or by SIGKILL, also in the middle of something */
-    MODEL_FAULTY,  /* the disk may fail: every error is an answer; ends by closing */
-    MODEL_CHECK,   /* after a fault: settles and compares, a few steps, closes */
+    MODEL_SETUP,  /* make the tables, then a few steps; ends by closing */
+    MODEL_RANDOM, /* ends by closing or by SIGKILL, also in the middle of something */
+    MODEL_FAULTY, /* the disk may fail: every error is an answer; ends by closing */
+    MODEL_CHECK,  /* after a fault: settles and compares, a few steps, closes */
 } ModelLife;
 
 /* Makes the journal, or maps the one that is there. */
