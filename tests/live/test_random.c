@@ -157,6 +157,47 @@ static void run_history(const LiveOptions *options, int steps)
     stage_close(&stage);
 }
 
+static void run_hot_writer(void *argument)
+{
+    Writer *w = (Writer *)argument;
+    while (!atomic_load(w->stop))
+        stage_sql(w->stage, "anna", ROLE_USER, "UPDATE t.x SET n = %d WHERE id = %d",
+                  (int)(next_random(&w->state) % 1000), (int)(next_random(&w->state) % 4) * WRITERS + w->index);
+}
+
+/* Subscribes again and again into the middle of a stream of updates of a few rows, each of which tells what it replaces. */
+static void run_seam(const LiveOptions *options, int rounds)
+{
+    Stage stage;
+    Follower f;
+    Writer writers[WRITERS];
+    _Atomic bool stop = false;
+    stage_open(&stage, options, NULL, 3600);
+    stage_sql(&stage, "root", ROLE_SYSTEM, "CREATE NAMESPACE t");
+    stage_sql(&stage, "anna", ROLE_USER, "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+    for (int i = 0; i < 4 * WRITERS; i++)
+        stage_sql(&stage, "anna", ROLE_USER, "INSERT INTO t.x VALUES (%d, 'a', %d)", i, i);
+    follower_init(&f, &stage, 0, 0, "anna", ROLE_USER);
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = (Writer){&stage, test_random(), i, &stop, NULL};
+        CHECK_OK(thread_start("writer", THREAD_ANY, run_hot_writer, &writers[i], &writers[i].thread, e));
+    }
+    for (int i = 0; i < rounds && !f.violation[0]; i++) {
+        size_t before = f.updates;
+        follower_clear(&f);
+        follower_connect(&f);
+        follower_subscribe(&f, queries[0], &(LiveRequest){0});
+        follower_until(&f, f.updates > before + 20 || f.violation[0]);
+        follower_disconnect(&f);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < WRITERS; i++)
+        thread_join(writers[i].thread);
+    CHECK_TEXT(f.violation, "");
+    follower_done(&f);
+    stage_close(&stage);
+}
+
 static int steps(void)
 {
     const char *given = getenv("KALAM_LIVE_STEPS");
@@ -178,4 +219,15 @@ TEST("random history with a tiny backlog: loops that miss commits find them agai
 {
     static const LiveOptions tiny = {.socket_queue_bytes_max = 3000, .chunk_bytes_max = 1000, .backlog_bytes_max = 200};
     run_history(&tiny, steps());
+}
+
+TEST("the seam between first rows and changes holds in the middle of a stream of updates")
+{
+    run_seam(NULL, steps() * 2);
+}
+
+TEST("the seam holds for loops that miss commits while they read")
+{
+    static const LiveOptions tiny = {.backlog_bytes_max = 1};
+    run_seam(&tiny, steps() * 2);
 }

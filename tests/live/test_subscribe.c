@@ -401,6 +401,7 @@ TEST("the same id again replaces; unsubscribe ends at once; nothing is counted t
     for (int i = 0; i < 50; i++) /* while the reads of the former are under way */
         follower_subscribe(&f, i % 2 ? T : T " WHERE n > 5", &all);
     follower_until(&f, f.is_ready);
+    stage_settle(&stage, 0);
     live_stats(stage.hub, &stats);
     CHECK_INT(stats.subscriptions, 1);
     stage_on_loop(&stage, 0, unsubscribe, &f);
@@ -447,6 +448,7 @@ TEST("a list of the subscriptions says who follows what, and how it stands")
     follower_subscribe(&f, T, NULL);
     insert(&stage, "anna", 1, 2);
     follower_until(&f, follower_has(&f, 2));
+    stage_settle(&stage, 0);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     LiveInfo *list;
     size_t count;
