@@ -194,6 +194,7 @@ static void measure_select(Bench *b, int count)
 /* One insert at a time; when its answer and when its change arrive. */
 static void notify_slice(Bench *b, Wire *http, Wire *live, Stats *answers, Stats *changes)
 {
+    wire_send_frame(live, "{\"type\":\"ping\"}"); /* a silent client is closed after 10 s */
     uint64_t started = now_ns();
     while (now_ns() < started + SLICE_MS * 1000000ull) {
         send_next(b, http, insert_body);
