@@ -62,7 +62,7 @@ void jobs__on_commit(void *context, const CommitGroup *group)
     mutex_unlock(&jobs->dirt_lock);
     if (due) {
         mutex_lock(&jobs->lock);
-        cond_signal(&jobs->wake);
+        jobs__wake(jobs);
         mutex_unlock(&jobs->lock);
     }
 }

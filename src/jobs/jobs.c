@@ -23,19 +23,29 @@ static Slice key_of(uint64_t number, char out[9])
     return slice_of(out, 9);
 }
 
-void jobs__save(Jobs *jobs, const Job *job)
+void jobs__save(Jobs *jobs, Job *job)
 {
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(jobs->db));
     CLEANUP(buffer_done) Buffer bytes = {0};
     char key[9];
     Error error = {0};
     mutex_lock(&jobs->lock);
+    must(job->saves > 0);
     jobs__encode(job, &bytes);
     mutex_unlock(&jobs->lock);
     intent_add_raw(intent, RAW_PUT, HOT_SYSTEM, key_of(job->number, key), buffer_slice(&bytes));
     Code code = database_commit(jobs->db, intent, &error);
     if (code != OK && code != E_SHUTTING_DOWN)
         log_event(LOG_LEVEL_WARN, "the record of a job was not written", LOG_TEXT("job", job->id), LOG_ERROR(&error));
+    mutex_lock(&jobs->lock);
+    job->saves--;
+    mutex_unlock(&jobs->lock);
+}
+
+void jobs__wake(Jobs *jobs)
+{
+    jobs->has_news = true;
+    cond_signal(&jobs->wake);
 }
 
 /* Loads the records, oldest first; what was queued or running is queued again. */
@@ -148,7 +158,7 @@ static Job *forget_oldest(Jobs *jobs)
         return NULL;
     Job **oldest = NULL;
     for (Job **link = &jobs->newest; *link; link = &(*link)->next) {
-        if ((*link)->status > JOB_RUNNING)
+        if ((*link)->status > JOB_RUNNING && (*link)->saves == 0)
             oldest = link;
     }
     if (!oldest)
@@ -185,7 +195,41 @@ static Job *new_job(Jobs *jobs, JobType type, const Table *table)
     return job;
 }
 
-/* Makes the job and its record durable before the thread sees it. */
+/* Puts a new job into the list, perhaps in place of an old one; the thread does not take it yet. NULL: too many wait. */
+static Job *add_job(Jobs *jobs, JobType type, const Table *table, Job **out_forgotten)
+{
+    if (jobs->queued_count >= JOBS_QUEUED_MAX || jobs->stopping)
+        return NULL;
+    *out_forgotten = forget_oldest(jobs);
+    Job *job = new_job(jobs, type, table);
+    job->saves = 1;
+    job->next = jobs->newest;
+    jobs->newest = job;
+    jobs->job_count++;
+    jobs->queued_count++;
+    return job;
+}
+
+/* The record of a new job is written, or could not be. */
+static void settle_job(Jobs *jobs, Job *job, bool is_written)
+{
+    mutex_lock(&jobs->lock);
+    bool was_killed = job->status != JOB_QUEUED;
+    if (!is_written && !was_killed) {
+        job->status = JOB_FAILED;
+        job->finished_at_us = clock_wall_us();
+        jobs->queued_count--;
+        cond_broadcast(&jobs->ended);
+    }
+    if (!was_killed)
+        job->saves--;
+    jobs__wake(jobs);
+    mutex_unlock(&jobs->lock);
+    if (was_killed)
+        jobs__save(jobs, job); /* once more: the record that says queued may have come last */
+}
+
+/* Makes the job and its record durable before the thread takes it. */
 static Code queue(Jobs *jobs, JobType type, const Table *table, bool *out_existed, char out_id[JOB_ID_BYTES],
                   Error *e)
 {
@@ -197,30 +241,26 @@ static Code queue(Jobs *jobs, JobType type, const Table *table, bool *out_existe
         *out_existed = true;
         return OK;
     }
-    if (jobs->queued_count >= JOBS_QUEUED_MAX || jobs->stopping) {
-        mutex_unlock(&jobs->lock);
-        return fail(e, E_BUSY, "%d jobs are waiting already; retry later", JOBS_QUEUED_MAX);
-    }
-    Job *forgotten = forget_oldest(jobs);
-    Job *job = new_job(jobs, type, table);
-    memcpy(out_id, job->id, JOB_ID_BYTES);
-    job->next = jobs->newest;
-    jobs->newest = job;
-    jobs->job_count++;
-    jobs->queued_count++;
+    Job *forgotten = NULL, *job = add_job(jobs, type, table, &forgotten);
     CLEANUP(buffer_done) Buffer bytes = {0};
-    jobs__encode(job, &bytes);
-    char key[9], old_key[9];
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(jobs->db));
-    intent_add_raw(intent, RAW_PUT, HOT_SYSTEM, key_of(job->number, key), buffer_slice(&bytes));
-    if (forgotten)
-        intent_add_raw(intent, RAW_DELETE, HOT_SYSTEM, key_of(forgotten->number, old_key), (Slice){0});
-    intent->durable = true;
-    cond_signal(&jobs->wake);
+    char key[9];
+    if (job) {
+        memcpy(out_id, job->id, JOB_ID_BYTES);
+        jobs__encode(job, &bytes);
+        intent_add_raw(intent, RAW_PUT, HOT_SYSTEM, key_of(job->number, key), buffer_slice(&bytes));
+    }
     mutex_unlock(&jobs->lock);
+    if (forgotten)
+        intent_add_raw(intent, RAW_DELETE, HOT_SYSTEM, key_of(forgotten->number, key), (Slice){0});
     jobs__free_job(forgotten);
+    if (!job)
+        return fail(e, E_BUSY, "%d jobs are waiting already; retry later", JOBS_QUEUED_MAX);
+    intent->durable = true;
+    Code code = database_commit(jobs->db, intent, e);
+    settle_job(jobs, job, code == OK);
     *out_existed = false;
-    return database_commit(jobs->db, intent, e);
+    return code;
 }
 
 typedef struct PendingSearch {
@@ -318,10 +358,13 @@ Code jobs_kill(Jobs *jobs, Slice id, Error *e)
     if (was_queued) {
         job->status = JOB_CANCELLED;
         job->finished_at_us = clock_wall_us();
+        job->saves++;
         jobs->queued_count--;
         cond_broadcast(&jobs->ended);
     }
     mutex_unlock(&jobs->lock);
+    if (was_queued)
+        jobs__save(jobs, job); /* else the next start queues it again */
     if (!job)
         return fail(e, E_NOT_FOUND, "Job '%.*s' not found", SLICE_ARGS(id));
     return OK;

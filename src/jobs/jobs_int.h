@@ -30,6 +30,7 @@ typedef struct Job {
     char *parameters; /* JSON text, owned */
     char *message;    /* owned, may be NULL */
     bool kill;        /* asked to stop */
+    unsigned saves;   /* writes of its record under way: until they are over it is neither taken nor forgotten */
     int64_t created_at_us, started_at_us, finished_at_us;
 } Job;
 
@@ -37,7 +38,7 @@ typedef struct Job {
 typedef struct Dirt {
     uint32_t table_id;
     uint64_t user;
-    uint64_t rows;       /* changed rows, an upper bound of what waits */
+    uint64_t rows;       /* what waited when it was last counted, and rows changed since */
     int64_t first_at_us; /* when the oldest of them was committed */
 } Dirt;
 
@@ -54,6 +55,7 @@ struct Jobs {
     size_t job_count, queued_count;
     uint64_t next_number;
     bool stopping;
+    bool has_news; /* since the thread last slept: a job to run, or a partition that is due */
 
     Mutex dirt_lock; /* taken by the committer: held for a few lines only; never together with lock */
     /* guarded by dirt_lock */
@@ -96,5 +98,8 @@ int64_t jobs__compact_due(Jobs *jobs);
 bool jobs__is_killed(Jobs *jobs, const Job *job);
 void jobs__warn_of_table(const char *what, const Table *table, const Error *error);
 void jobs__run(void *argument);
-/* Writes the job's record; after a failure the job goes on, its row is only not remembered. */
-void jobs__save(Jobs *jobs, const Job *job);
+/* Writes the job's record, which takes back one of job->saves; after a failure the job goes on, its row is only not
+ * remembered. */
+void jobs__save(Jobs *jobs, Job *job);
+/* Wakes the jobs thread; under lock. */
+void jobs__wake(Jobs *jobs);

@@ -82,7 +82,7 @@ static Job *take_job(Jobs *jobs)
     MUTEX_SCOPE(&jobs->lock);
     Job *oldest = NULL;
     for (Job *job = jobs->newest; job; job = job->next) {
-        if (job->status == JOB_QUEUED)
+        if (job->status == JOB_QUEUED && job->saves == 0)
             oldest = job;
     }
     if (oldest) {
@@ -95,12 +95,21 @@ static Job *take_job(Jobs *jobs)
 
 static void end_job(Jobs *jobs, Job *job, JobStatus status, const char *message)
 {
-    MUTEX_SCOPE(&jobs->lock);
+    mutex_lock(&jobs->lock);
     job->status = status;
     job->finished_at_us = clock_wall_us();
     free(job->message);
     job->message = x_text(slice_of_text(message));
+    job->saves++;
     cond_broadcast(&jobs->ended);
+    mutex_unlock(&jobs->lock);
+    jobs__save(jobs, job);
+}
+
+static bool was_asked_to_stop(Jobs *jobs, const Job *job)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    return job->kill;
 }
 
 static void run_job(Jobs *jobs, Job *job)
@@ -108,17 +117,15 @@ static void run_job(Jobs *jobs, Job *job)
     Error error = {0};
     char message[256] = "";
     Code code = run_type(jobs, job, message, sizeof message, &error);
-    bool stopping = code == E_CANCELLED && !job->kill;
     if (code == OK) {
         end_job(jobs, job, JOB_COMPLETED, message);
-    } else if (stopping && jobs__is_killed(jobs, NULL)) {
-        return; /* the server stops: the record still says running, the next start queues it again */
-    } else {
-        end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, error.text);
-        log_event(LOG_LEVEL_WARN, "a job did not complete", LOG_TEXT("job", job->id),
-                  LOG_TEXT("type", jobs__type_name(job->type)), LOG_ERROR(&error));
+        return;
     }
-    jobs__save(jobs, job);
+    if (code == E_CANCELLED && !was_asked_to_stop(jobs, job) && jobs__is_killed(jobs, NULL))
+        return; /* the server stops: the record still says queued, so the next start runs it again */
+    log_event(LOG_LEVEL_WARN, "a job did not complete", LOG_TEXT("job", job->id),
+              LOG_TEXT("type", jobs__type_name(job->type)), LOG_ERROR(&error));
+    end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, error.text);
 }
 
 /* ---- due work ---- */
@@ -127,6 +134,15 @@ void jobs__warn_of_table(const char *what, const Table *table, const Error *erro
 {
     log_event(LOG_LEVEL_WARN, what, LOG_SLICE("namespace", table->namespace_name),
               LOG_SLICE("table", table->name), LOG_ERROR(error));
+}
+
+/* What waits after all: else each further commit would find the partition due again. After a failure 0, so that the next
+ * check tries again and not the next commit. */
+static void return_dirt(Jobs *jobs, const Dirt *dirt, uint64_t rows)
+{
+    Dirt rest = *dirt;
+    rest.rows = rows;
+    jobs__return_dirt(jobs, &rest);
 }
 
 static void flush_if_due(Jobs *jobs, const Dirt *dirt)
@@ -149,11 +165,11 @@ static void flush_if_due(Jobs *jobs, const Dirt *dirt)
             log_event(LOG_LEVEL_INFO, "flushed by policy", LOG_SLICE("namespace", table->namespace_name),
                       LOG_SLICE("table", table->name), LOG_INT("rows", run.rows));
     } else if (code == OK && pending > 0) {
-        jobs__return_dirt(jobs, dirt);
+        return_dirt(jobs, dirt, pending);
     }
     if (code != OK && code != E_CANCELLED) {
         jobs__warn_of_table("a flush by policy failed", table, &error);
-        jobs__return_dirt(jobs, dirt);
+        return_dirt(jobs, dirt, 0);
     }
 }
 
@@ -225,15 +241,10 @@ static void trim_table(Jobs *jobs, Table *table)
 
 static void wait_for_work(Jobs *jobs, int64_t until_us)
 {
-    mutex_lock(&jobs->dirt_lock);
-    bool is_due = jobs->is_due;
-    mutex_unlock(&jobs->dirt_lock);
     MUTEX_SCOPE(&jobs->lock);
-    while (!jobs->stopping && jobs->queued_count == 0 && !is_due) {
-        if (!cond_wait_until(&jobs->wake, &jobs->lock, until_us))
-            return;
-        break; /* a signal without a queued job means: a partition is due */
-    }
+    while (!jobs->stopping && !jobs->has_news && cond_wait_until(&jobs->wake, &jobs->lock, until_us))
+        ;
+    jobs->has_news = false;
 }
 
 static void sweep_at_start(Jobs *jobs)

@@ -275,7 +275,8 @@ static Code write_merged(Compaction *c, Merge *merge, Error *e)
     }
     if (c->was_stopped) /* the engine gives its own code for a cancelled source */
         return fail(e, E_CANCELLED, "the compaction was cancelled");
-    return code == E_INVALID_OPERATION ? OK : code;
+    bool is_empty = code == E_INVALID_OPERATION && c->rows_kept == 0 && c->rows_read == c->rows_expected;
+    return is_empty ? OK : code; /* only then may the old segments go without a new one */
 }
 
 static Code open_merge(Compaction *c, const SegmentEntry *entries, Merge *merge, Error *e)
