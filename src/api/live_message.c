@@ -59,7 +59,8 @@ static bool digits_of(const char *text, size_t size, uint64_t *out)
 }
 
 /* A count or a seq: a number, or its digits in a string. Absent and null are the same. */
-static Code read_number(Reading *r, const json_t *object, const char *field, bool *out_has, uint64_t *out)
+static Code read_number(Reading *r, const json_t *object, const char *field, bool *out_has,
+                        uint64_t *out)
 {
     const json_t *value = json_object_get(object, field);
     if (!value || json_is_null(value))
@@ -106,9 +107,11 @@ static Code read_authenticate(Reading *r, const json_t *root, ClientMessage *out
         return wrong(r, "protocol", "an object");
     TRY(read_text(r, protocol, "serialization", &out->serialization));
     TRY(read_text(r, protocol, "compression", &out->compression));
-    if (!slice_equal(out->serialization, SLICE("json")) && !slice_equal(out->serialization, SLICE("msgpack")))
+    if (!slice_equal(out->serialization, SLICE("json")) &&
+        !slice_equal(out->serialization, SLICE("msgpack")))
         return wrong(r, "serialization", "\"json\" or \"msgpack\"");
-    if (!slice_equal(out->compression, SLICE("none")) && !slice_equal(out->compression, SLICE("gzip")))
+    if (!slice_equal(out->compression, SLICE("none")) &&
+        !slice_equal(out->compression, SLICE("gzip")))
         return wrong(r, "compression", "\"none\" or \"gzip\"");
     return read_features(r, json_object_get(protocol, "features"), out);
 }

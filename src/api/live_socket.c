@@ -26,11 +26,16 @@
 
 enum {
     COMPRESS_BYTES_MIN = 512,
-    GZIP_WINDOW_BITS = 15 + 16, /* zlib: + 16 writes a gzip header */
+    GZIP_WINDOW_BITS = 15 + 16,                /* zlib: + 16 writes a gzip header */
     DRAINED_MARK = SOCKET_QUEUE_BYTES_MAX / 4, /* as http/ws.h says */
 };
 
-typedef enum SessionState { SESSION_WAITING, SESSION_VERIFYING, SESSION_OPEN, SESSION_CLOSING } SessionState;
+typedef enum SessionState {
+    SESSION_WAITING,
+    SESSION_VERIFYING,
+    SESSION_OPEN,
+    SESSION_CLOSING
+} SessionState;
 
 typedef struct LiveSession {
     ApiLoop *api;
@@ -39,8 +44,8 @@ typedef struct LiveSession {
     SessionState state;
     bool compress, is_verifying; /* is_verifying: a worker has the token */
     LoopTimer *auth_timer;
-    uint64_t active_ms, checked_ms;   /* last frame from the client; last heartbeat check */
-    uint64_t second;                  /* the second that `messages` counts */
+    uint64_t active_ms, checked_ms; /* last frame from the client; last heartbeat check */
+    uint64_t second;                /* the second that `messages` counts */
     uint32_t messages;
     Slice serialization, compression; /* as announced */
     ClientMessage hello;              /* texts in arena */
@@ -120,14 +125,16 @@ static void session_close(void *socket, int code, const char *reason)
 static void session_report(void *socket, const Error *error)
 {
     const LiveSession *session = (const LiveSession *)socket;
-    log_event(LOG_LEVEL_ERROR, "a live query failed", LOG_SLICE("user", session->user.user_id), LOG_ERROR(error));
+    log_event(LOG_LEVEL_ERROR, "a live query failed", LOG_SLICE("user", session->user.user_id),
+              LOG_ERROR(error));
 }
 
 static void session_tick(void *socket, uint64_t now_ms)
 {
     LiveSession *session = (LiveSession *)socket;
     const ApiSettings *settings = &session->api->context->settings;
-    if (session->state == SESSION_CLOSING || now_ms - session->checked_ms < settings->ws_heartbeat_ms)
+    if (session->state == SESSION_CLOSING ||
+        now_ms - session->checked_ms < settings->ws_heartbeat_ms)
         return;
     session->checked_ms = now_ms;
     if (now_ms - session->active_ms > settings->ws_client_timeout_ms)
@@ -170,7 +177,8 @@ static void on_auth_timeout(void *context)
 {
     LiveSession *session = (LiveSession *)context;
     char message[96];
-    snprintf(message, sizeof message, "Authentication timeout - no auth message received within %u seconds",
+    snprintf(message, sizeof message,
+             "Authentication timeout - no auth message received within %u seconds",
              session->api->context->settings.ws_auth_timeout_ms / 1000);
     refuse(session, message, "Authentication timeout");
 }
@@ -200,7 +208,8 @@ static void open_session(LiveSession *session)
     LiveUser user = {session->user.user, session->user.user_id, session->user.role};
     loop_timer_stop(session->auth_timer);
     session->state = SESSION_OPEN;
-    live_client_set_user(session->client, &user, &session->hello.features, settings->subscriptions_per_user_max);
+    live_client_set_user(session->client, &user, &session->hello.features,
+                         settings->subscriptions_per_user_max);
     send_success(session);
 }
 
@@ -227,8 +236,8 @@ static void verify_done(LoopTask *task)
 static Code verify(LiveSession *session, HotRead mode)
 {
     int64_t expires_at_us;
-    return session_of_token(session->api->context, session->hello.token, mode, session->arena, &session->user,
-                            &expires_at_us, &session->error);
+    return session_of_token(session->api->context, session->hello.token, mode, session->arena,
+                            &session->user, &expires_at_us, &session->error);
 }
 
 static void run_verify(void *argument) /* worker thread */
@@ -249,7 +258,8 @@ static void authenticate(LiveSession *session)
     session->code = verify(session, HOT_CACHED_ONLY);
     if (session->code == E_WOULD_BLOCK) {
         session->task.run = verify_done;
-        session->is_verifying = workers_push(session->api->context->workers, (Task){run_verify, session});
+        session->is_verifying =
+            workers_push(session->api->context->workers, (Task){run_verify, session});
         if (session->is_verifying)
             return;
         session->code = E_BUSY;
@@ -315,11 +325,13 @@ static void on_message(void *context, WsConnection *ws, WsOpcode opcode, Slice p
     if (session->state == SESSION_CLOSING)
         return;
     if (is_too_fast(session)) {
-        live_client_error(session->client, SLICE("rate_limit"), "RATE_LIMIT_EXCEEDED", "Too many messages");
+        live_client_error(session->client, SLICE("rate_limit"), "RATE_LIMIT_EXCEEDED",
+                          "Too many messages");
         return;
     }
     if (opcode != WS_TEXT) {
-        live_client_error(session->client, SLICE("protocol"), "UNSUPPORTED_DATA", "Binary not supported");
+        live_client_error(session->client, SLICE("protocol"), "UNSUPPORTED_DATA",
+                          "Binary not supported");
         return;
     }
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -388,7 +400,8 @@ static bool may_connect(ApiLoop *api, HttpRequest *request)
     const ApiSettings *settings = &api->context->settings;
     Slice origin;
     if (atomic_load(&api->context->is_draining)) {
-        reply_flat_error(api, request, 503, "SHUTTING_DOWN", "The server is stopping; connect again");
+        reply_flat_error(api, request, 503, "SHUTTING_DOWN",
+                         "The server is stopping; connect again");
         return false;
     }
     bool has_origin = http_header(request, "origin", &origin);
@@ -407,7 +420,8 @@ static bool may_connect(ApiLoop *api, HttpRequest *request)
 static bool query_is(const HttpRequest *request, const char *name, const char *wanted)
 {
     CLEANUP(buffer_done) Buffer value = {0};
-    return http_query(request, name, &value) && slice_equal(buffer_slice(&value), slice_of_text(wanted));
+    return http_query(request, name, &value) &&
+           slice_equal(buffer_slice(&value), slice_of_text(wanted));
 }
 
 static LiveSession *session_new(ApiLoop *api, const HttpRequest *request)
@@ -418,8 +432,10 @@ static LiveSession *session_new(ApiLoop *api, const HttpRequest *request)
     session->compress = !query_is(request, "compress", "false");
     session->active_ms = session->checked_ms = loop_now_ms(api->loop);
     session->auth_timer = loop_timer_new(api->loop, on_auth_timeout, session);
-    session->hello.serialization = query_is(request, "serialization", "msgpack") ? SLICE("msgpack") : SLICE("json");
-    session->hello.compression = query_is(request, "compression", "none") ? SLICE("none") : SLICE("gzip");
+    session->hello.serialization =
+        query_is(request, "serialization", "msgpack") ? SLICE("msgpack") : SLICE("json");
+    session->hello.compression =
+        query_is(request, "compression", "none") ? SLICE("none") : SLICE("gzip");
     return session;
 }
 
@@ -440,7 +456,8 @@ void live_socket_accept(ApiLoop *api, HttpRequest *request)
         return;
     }
     atomic_fetch_add_explicit(&api->context->websockets, 1, memory_order_relaxed);
-    session->client = live_client_new(api->live, &live_io, session, DRAINED_MARK, session->compress);
+    session->client =
+        live_client_new(api->live, &live_io, session, DRAINED_MARK, session->compress);
     loop_timer_start(session->auth_timer, api->context->settings.ws_auth_timeout_ms, 0);
     if (has_header)
         authenticate(session);

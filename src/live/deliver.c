@@ -55,7 +55,8 @@ static void send_to_all(LiveLoop *loop, Channel *channel, uint64_t seq)
     for (Subscription *s = channel->subscriptions; s; s = s->next) {
         if (!is_for(s, seq))
             continue;
-        if (s->client->io->queued_bytes(s->client->socket) > loop->hub->options.socket_queue_bytes_max) {
+        if (s->client->io->queued_bytes(s->client->socket) >
+            loop->hub->options.socket_queue_bytes_max) {
             live__fall_back(s, seq - 1);
             continue;
         }
@@ -86,7 +87,8 @@ static bool has_live(const Channel *channel, uint64_t seq)
     return false;
 }
 
-static Code encode(LiveLoop *loop, const LiveQuery *query, const LiveChange *change, LiveEvent *out, Error *e)
+static Code encode(LiveLoop *loop, const LiveQuery *query, const LiveChange *change, LiveEvent *out,
+                   Error *e)
 {
     LiveEvent event;
     TRY(live__query_event(query, change, loop->arena, &event, e));
@@ -103,8 +105,8 @@ static void deliver_change(LiveLoop *loop, Entry *entry, const Schema *schema, c
     Error error = {0};
     arena_reset(loop->arena);
     entry->last_change_seq = row->seq;
-    Code decoded = live__change_decode(schema, row->kind, row->seq, row->old_seq, row->new_row, row->old_row,
-                                       loop->arena, &change, &error);
+    Code decoded = live__change_decode(schema, row->kind, row->seq, row->old_seq, row->new_row,
+                                       row->old_row, loop->arena, &change, &error);
     for (Channel *channel = entry->channels, *next; channel; channel = next) {
         LiveEvent event = LIVE_EVENT_NONE;
         next = channel->next; /* the entry goes with its last channel */
@@ -121,7 +123,8 @@ static void deliver_change(LiveLoop *loop, Entry *entry, const Schema *schema, c
 static void deliver_part(LiveLoop *loop, const IntentPart *part)
 {
     for (size_t i = 0; i < part->count; i++) {
-        Entry *entry = live__find_entry(loop, &part->partition); /* each time: an error may have removed it */
+        Entry *entry =
+            live__find_entry(loop, &part->partition); /* each time: an error may have removed it */
         if (!entry)
             return;
         deliver_change(loop, entry, part->table->schema, &part->changes[i]);
@@ -143,7 +146,8 @@ static void end_outdated(LiveLoop *loop, const Intent *intent)
             Error error = {.code = E_TABLE_NOT_FOUND};
             Code code = fail(&error, E_TABLE_NOT_FOUND, "Table not found: %.*s:%.*s %s",
                              SLICE_ARGS(table->namespace_name), SLICE_ARGS(table->name),
-                             dropped ? "(it was dropped)" : "as it was (its definition changed; subscribe again)");
+                             dropped ? "(it was dropped)"
+                                     : "as it was (its definition changed; subscribe again)");
             (void)code;
             for (Subscription *s = channel->subscriptions, *after; s; s = after) {
                 after = s->next;
@@ -166,7 +170,8 @@ static void look_for_missed(LiveLoop *loop)
         for (Channel *channel = ((Entry *)value)->channels; channel; channel = channel->next) {
             for (Subscription *s = channel->subscriptions; s; s = s->next) {
                 if (s->state == SUB_LIVE)
-                    live__fall_back(s, s->cursor > loop->processed_seq ? s->cursor : loop->processed_seq);
+                    live__fall_back(s, s->cursor > loop->processed_seq ? s->cursor
+                                                                       : loop->processed_seq);
             }
         }
     }

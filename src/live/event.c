@@ -23,13 +23,14 @@ static Code decode(const Schema *schema, Slice row, Arena *arena, const Value **
     return OK;
 }
 
-Code live__change_decode(const Schema *schema, ChangeKind kind, uint64_t seq, uint64_t old_seq, Slice new_row,
-                         Slice old_row, Arena *arena, LiveChange *out, Error *e)
+Code live__change_decode(const Schema *schema, ChangeKind kind, uint64_t seq, uint64_t old_seq,
+                         Slice new_row, Slice old_row, Arena *arena, LiveChange *out, Error *e)
 {
     LiveChange change = {.kind = kind, .seq = seq, .old_seq = old_seq};
     if (kind != CHANGE_DELETE)
         TRY(decode(schema, new_row, arena, &change.new_values, e));
-    if (kind != CHANGE_INSERT) /* a tombstone holds the last row, should the row before not come along */
+    if (kind !=
+        CHANGE_INSERT) /* a tombstone holds the last row, should the row before not come along */
         TRY(decode(schema, old_row.size ? old_row : new_row, arena, &change.old_values, e));
     *out = change;
     return OK;

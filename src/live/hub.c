@@ -139,7 +139,8 @@ static void on_commit(void *context, const CommitGroup *group)
 
 /* ---- life ---- */
 
-Code live_hub_new(Database *db, Workers *workers, const LiveOptions *options, LiveHub **out, Error *e)
+Code live_hub_new(Database *db, Workers *workers, const LiveOptions *options, LiveHub **out,
+                  Error *e)
 {
     (void)e;
     LiveHub *hub = x_new(LiveHub);
@@ -172,12 +173,13 @@ void live_hub_free(LiveHub *hub)
     free(hub);
 }
 
+/* A full socket of which nothing moves for too long. */
 static void close_stalled(LiveLoop *loop, LiveClient *client, uint64_t now_ms)
 {
     if (!client->stalled.first || client->is_closing)
         return;
     size_t queued = client->io->queued_bytes(client->socket);
-    if (queued != client->stalled_bytes) { /* something moves */
+    if (queued != client->stalled_bytes || queued <= client->drained_mark) {
         client->stalled_bytes = queued;
         client->stalled_at_ms = now_ms;
     } else if (now_ms - client->stalled_at_ms >= loop->hub->options.stall_timeout_ms) {
@@ -317,7 +319,8 @@ static LiveInfo info_of(const Subscription *subscription, Arena *arena)
         .status = live__state_name(subscription->state),
         .created_at_us = subscription->created_at_us,
         .last_update_us = atomic_load_explicit(&subscription->last_update_us, memory_order_relaxed),
-        .last_ping_us = atomic_load_explicit(&subscription->client->last_ping_us, memory_order_relaxed),
+        .last_ping_us =
+            atomic_load_explicit(&subscription->client->last_ping_us, memory_order_relaxed),
         .changes = atomic_load_explicit(&subscription->changes, memory_order_relaxed),
         .has_options = subscription->request.has_options,
         .options = subscription->request,
@@ -329,7 +332,8 @@ static LiveInfo info_of(const Subscription *subscription, Arena *arena)
 void live_list(LiveHub *hub, Arena *arena, LiveInfo **out, size_t *out_count)
 {
     MUTEX_SCOPE(&hub->lock);
-    size_t count = 0, capacity = atomic_load_explicit(&hub->subscription_count, memory_order_relaxed);
+    size_t count = 0,
+           capacity = atomic_load_explicit(&hub->subscription_count, memory_order_relaxed);
     LiveInfo *list = arena_new_array(arena, LiveInfo, capacity + 1);
     for (Subscription *s = hub->subscriptions; s && count < capacity; s = s->hub_next)
         list[count++] = info_of(s, arena);

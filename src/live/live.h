@@ -22,14 +22,15 @@ typedef struct LiveClient LiveClient;
 
 /* 0 means the default. */
 typedef struct LiveOptions {
-    uint32_t stall_timeout_ms;    /* a client that takes nothing for so long is closed: 60 s */
+    uint32_t stall_timeout_ms;     /* a client that takes nothing for so long is closed: 60 s */
     size_t socket_queue_bytes_max; /* above it subscriptions fall back to catch-up */
     size_t chunk_bytes_max;        /* of one read of catch-up: 128 KiB */
     size_t backlog_bytes_max;      /* of commits that wait for one loop: 64 MiB */
 } LiveOptions;
 
 /* Registers a ChangeSink: before traffic. Borrows both; options may be NULL. */
-CHECKED Code live_hub_new(Database *db, Workers *workers, const LiveOptions *options, LiveHub **out, Error *e);
+CHECKED Code live_hub_new(Database *db, Workers *workers, const LiveOptions *options, LiveHub **out,
+                          Error *e);
 /* After database_close, for the committer calls the sink until then. Accepts NULL. */
 void live_hub_free(LiveHub *hub);
 
@@ -72,8 +73,8 @@ enum { LIVE_CONNECTION_ID_BYTES = 32 };
 
 /* `queue_drained_mark`: live_client_drained will be called when the queue falls to it after having been above.
  * A new client may not subscribe before live_client_set_user. Borrows `io` and `socket`. */
-LiveClient *live_client_new(LiveLoop *loop, const LiveSocket *io, void *socket, size_t queue_drained_mark,
-                            bool compress);
+LiveClient *live_client_new(LiveLoop *loop, const LiveSocket *io, void *socket,
+                            size_t queue_drained_mark, bool compress);
 /* Copies the texts. subscriptions_max: of this user, on all connections together. */
 void live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFeatures *features,
                           uint32_t subscriptions_max);
@@ -82,13 +83,14 @@ void live_client_free(LiveClient *client);
 /* The queue is short again. */
 void live_client_drained(LiveClient *client);
 /* {"type":"error", …}: also for errors that are not about a subscription. */
-void live_client_error(LiveClient *client, Slice subscription_id, const char *code, const char *message);
+void live_client_error(LiveClient *client, Slice subscription_id, const char *code,
+                       const char *message);
 /* Says this code to all clients of the loop. */
 void live_loop_close_clients(LiveLoop *loop, int code, const char *reason);
 
 typedef struct LiveRequest {
     Slice id, sql;
-    bool has_options;    /* false: no first rows, changes only */
+    bool has_options; /* false: no first rows, changes only */
     bool has_batch_size, has_last_rows, has_from;
     uint64_t batch_size, last_rows, from;
 } LiveRequest;
@@ -116,7 +118,8 @@ const char *live_client_connection_id(const LiveClient *client);
 void live_client_touched(LiveClient *client);
 
 typedef struct LiveStats {
-    uint64_t subscriptions, sent, fallbacks, reads; /* fallbacks: live subscriptions that fell back to catch-up */
+    uint64_t subscriptions, sent, fallbacks,
+        reads; /* fallbacks: live subscriptions that fell back to catch-up */
 } LiveStats;
 /* Any thread. */
 void live_stats(LiveHub *hub, LiveStats *out);

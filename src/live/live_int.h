@@ -15,7 +15,14 @@
 
 /* ---- state.c ---- */
 
-typedef enum SubState { SUB_NEW, SUB_LOADING, SUB_CATCHING_UP, SUB_LIVE, SUB_ENDED, SUB_STATES } SubState;
+typedef enum SubState {
+    SUB_NEW,
+    SUB_LOADING,
+    SUB_CATCHING_UP,
+    SUB_LIVE,
+    SUB_ENDED,
+    SUB_STATES
+} SubState;
 
 bool live__may_move(SubState from, SubState to);
 const char *live__state_name(SubState state);
@@ -44,7 +51,7 @@ struct Channel {
 struct Subscription {
     LiveClient *client; /* NULL once it has ended while a read is under way */
     LiveLoop *loop;
-    Channel *channel; /* NULL once ended */
+    Channel *channel;                  /* NULL once ended */
     Subscription *prev, *next;         /* of the channel */
     Subscription *wait_next;           /* in the loop's queue or the client's */
     Subscription *hub_prev, *hub_next; /* guarded by hub->lock */
@@ -54,7 +61,7 @@ struct Subscription {
     uint64_t cursor;  /* live: changes up to here are not for it */
     SubState state;   /* changed under hub->lock, so that live_list may look */
     bool is_reading, is_waiting;
-    LoopTask task;    /* brings the end of a read back to the loop */
+    LoopTask task; /* brings the end of a read back to the loop */
     Code code;     /* of that read */
     Error *error;
     LiveRequest request; /* its texts are not set */
@@ -85,7 +92,7 @@ struct LiveClient {
     WaitQueue stalled;  /* wait for the socket to drain */
     size_t reading;     /* reads under way */
     uint64_t stalled_at_ms;
-    size_t stalled_bytes; /* queue when last looked at */
+    size_t stalled_bytes;    /* queue when last looked at */
     LiveClient *prev, *next; /* of the loop */
     char connection_id[LIVE_CONNECTION_ID_BYTES + 1];
     _Atomic int64_t last_ping_us;
@@ -113,12 +120,13 @@ struct LiveLoop {
     LoopTimer *retry; /* the workers' queue was full */
     Arena *arena;     /* of one change */
     Buffer body, message;
-    uint64_t processed_seq;   /* of the last bundle handled */
+    uint64_t processed_seq; /* of the last bundle handled */
     uint64_t seen_missed_seq;
-    _Atomic size_t interest;       /* subscriptions; see hub.c */
-    _Atomic size_t backlog_bytes;  /* of bundles posted and not begun */
-    _Atomic uint64_t missed_seq;   /* newest commit that was not posted because the backlog was full */
-    _Atomic bool is_reminded;      /* an empty bundle that says so is on its way */
+    _Atomic size_t interest;      /* subscriptions; see hub.c */
+    _Atomic size_t backlog_bytes; /* of bundles posted and not begun */
+    _Atomic uint64_t
+        missed_seq;           /* newest commit that was not posted because the backlog was full */
+    _Atomic bool is_reminded; /* an empty bundle that says so is on its way */
 };
 
 enum { LIVE_LOOPS_MAX = 64 };
@@ -155,6 +163,7 @@ void live__fall_back(Subscription *subscription, uint64_t cursor);
 void live__set_state(Subscription *subscription, SubState state);
 void live__send(LiveClient *client, Slice message);
 
-Entry *live__find_entry(LiveLoop *loop, const Partition *partition); /* NULL when nobody follows it */
+Entry *live__find_entry(LiveLoop *loop,
+                        const Partition *partition); /* NULL when nobody follows it */
 /* A bundle arrived on the loop. */
 void live__deliver(LiveLoop *loop, const CommitBundle *bundle);

@@ -9,9 +9,13 @@
 
 static void add_control(Buffer *out, const BatchControl *control)
 {
-    const char *status = !control->has_more ? "ready" : control->batch_num == 0 ? "loading" : "loading_batch";
+    const char *status = !control->has_more        ? "ready"
+                         : control->batch_num == 0 ? "loading"
+                                                   : "loading_batch";
     unsigned long long seq = control->last_seq;
-    buffer_printf(out, "\"batch_control\":{\"batch_num\":%u,\"has_more\":%s,\"status\":\"%s\",\"last_seq_id\":%llu",
+    buffer_printf(out,
+                  "\"batch_control\":{\"batch_num\":%u,\"has_more\":%s,\"status\":\"%s\",\"last_"
+                  "seq_id\":%llu",
                   control->batch_num, control->has_more ? "true" : "false", status, seq);
     if (control->seq_text)
         buffer_printf(out, ",\"last_seq\":\"%llu\"", seq);
@@ -102,7 +106,8 @@ void live__add_change_head(Buffer *out, Slice id)
 }
 
 /* The key by its own name, unless the projection holds it already. */
-static Code add_key(Buffer *out, const LiveQuery *query, const Value *values, bool skip_projected, Error *e)
+static Code add_key(Buffer *out, const LiveQuery *query, const Value *values, bool skip_projected,
+                    Error *e)
 {
     const Schema *schema = query->table->schema;
     if (schema->key_index < 0)
@@ -126,7 +131,8 @@ static Code add_updated_row(Buffer *out, const LiveQuery *query, const LiveChang
     return OK;
 }
 
-static Code add_previous_values(Buffer *out, const LiveQuery *query, const LiveChange *change, Error *e)
+static Code add_previous_values(Buffer *out, const LiveQuery *query, const LiveChange *change,
+                                Error *e)
 {
     int32_t key = query->table->schema->key_index;
     buffer_add_char(out, '{');
@@ -142,8 +148,8 @@ static Code add_previous_values(Buffer *out, const LiveQuery *query, const LiveC
     return OK;
 }
 
-Code live__add_change_body(Buffer *out, const LiveQuery *query, LiveEvent event, const LiveChange *change,
-                           Error *e)
+Code live__add_change_body(Buffer *out, const LiveQuery *query, LiveEvent event,
+                           const LiveChange *change, Error *e)
 {
     switch (event) {
     case LIVE_EVENT_INSERT:
@@ -216,13 +222,14 @@ const char *live__error_code(Code code)
 void live__error_text(const Error *error, Buffer *out)
 {
     const char *code = live__error_code(error->code);
-    const char *kind = strcmp(code, "INVALID_SQL") == 0  ? "Invalid SQL: "
+    const char *kind = strcmp(code, "INVALID_SQL") == 0 ? "Invalid SQL: "
                        : strcmp(code, "NOT_FOUND") == 0 ? "Not found: "
-                                                         : "";
+                                                        : "";
     bool is_inner = error->code == E_INTERNAL || error->code == E_IO || error->code == E_CORRUPT;
     buffer_add_text(out, kind);
-    buffer_add_text(out, is_inner ? "The rows could not be read; an administrator finds the reason in the log"
-                                  : error->text);
+    buffer_add_text(
+        out, is_inner ? "The rows could not be read; an administrator finds the reason in the log"
+                      : error->text);
     if (error->line)
         buffer_printf(out, " (line %u, column %u)", error->line, error->column);
     buffer_add_char(out, 0);

@@ -10,7 +10,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static const char *const clock_functions[] = {"now", "current_timestamp", "snowflake_id", "ulid", "uuid_v7"};
+static const char *const clock_functions[] = {"now", "current_timestamp", "snowflake_id", "ulid",
+                                              "uuid_v7"};
 
 /* The first call whose value changes by itself: no commit would tell that a row has left such a filter. */
 static const Expr *find_clock(const Expr *expr)
@@ -36,7 +37,8 @@ static const Expr *find_clock(const Expr *expr)
     return found ? found : find_clock(expr->third);
 }
 
-static Code refuse_at(const LiveQuery *query, uint32_t offset, Code code, const char *reason, Error *e)
+static Code refuse_at(const LiveQuery *query, uint32_t offset, Code code, const char *reason,
+                      Error *e)
 {
     uint32_t line, column;
     sql_place(query->sql, offset, &line, &column);
@@ -57,9 +59,11 @@ static Code parse(LiveQuery *query, const Select **out, Error *e)
     TRY(sql_check_live(select, query->sql, e));
     const Expr *clock = find_clock(select->where);
     if (clock)
-        return refuse_at(query, clock->offset, E_INVALID_SQL,
-                         "The WHERE of a subscription query cannot use the clock or ids: a row would leave "
-                         "it without a change", e);
+        return refuse_at(
+            query, clock->offset, E_INVALID_SQL,
+            "The WHERE of a subscription query cannot use the clock or ids: a row would leave "
+            "it without a change",
+            e);
     *out = select;
     return OK;
 }
@@ -88,25 +92,29 @@ static bool is_system_name(Slice name)
            slice_equal_ignoring_case(name, SLICE("information_schema"));
 }
 
-static Code find_table(Database *db, const LiveUser *user, const TableName *name, LiveQuery *query, Error *e)
+static Code find_table(Database *db, const LiveUser *user, const TableName *name, LiveQuery *query,
+                       Error *e)
 {
     if (is_system_name(name->namespace_name)) {
         if (!role_is_admin(user->role))
             return fail(e, E_PERMISSION_DENIED, "System tables are for administrators");
-        return refuse_at(query, name->offset, E_UNSUPPORTED, "System tables cannot be subscribed to", e);
+        return refuse_at(query, name->offset, E_UNSUPPORTED,
+                         "System tables cannot be subscribed to", e);
     }
     Table *table = catalog_find_table(database_catalog(db), name->namespace_name, name->name);
     if (!table)
-        return fail(e, E_TABLE_NOT_FOUND, "Table not found: %.*s:%.*s", SLICE_ARGS(name->namespace_name),
-                    SLICE_ARGS(name->name));
+        return fail(e, E_TABLE_NOT_FOUND, "Table not found: %.*s:%.*s",
+                    SLICE_ARGS(name->namespace_name), SLICE_ARGS(name->name));
     query->table = table;
     if (!may_read(user->role, table))
-        return fail(e, E_PERMISSION_DENIED,
-                    "Access denied: role '%s' may not read SHARED table '%.*s.%.*s' (access level '%s')",
-                    role_name(user->role), SLICE_ARGS(table->namespace_name), SLICE_ARGS(table->name),
-                    access_level_name(table->access));
+        return fail(
+            e, E_PERMISSION_DENIED,
+            "Access denied: role '%s' may not read SHARED table '%.*s.%.*s' (access level '%s')",
+            role_name(user->role), SLICE_ARGS(table->namespace_name), SLICE_ARGS(table->name),
+            access_level_name(table->access));
     must(table->kind == TABLE_SHARED || user->user != 0);
-    query->partition = (Partition){table->id, table->kind == TABLE_SHARED ? 0 : user->user}; /* I1 */
+    query->partition =
+        (Partition){table->id, table->kind == TABLE_SHARED ? 0 : user->user}; /* I1 */
     return OK;
 }
 
@@ -120,7 +128,8 @@ static void select_all(LiveQuery *query)
         query->columns[i] = (LiveColumn){i, schema->columns[i].name};
 }
 
-static Code select_columns(LiveQuery *query, const Select *select, const BindContext *bind, Error *e)
+static Code select_columns(LiveQuery *query, const Select *select, const BindContext *bind,
+                           Error *e)
 {
     for (uint32_t i = 0; i < select->item_count; i++) {
         if (select->items[i].star) {
@@ -162,7 +171,8 @@ static Code compile(Database *db, const LiveUser *user, LiveQuery *query, Error 
         .user_id = arena_copy(query->arena, user->user_id),
         .role = slice_of_text(role_name(user->role)),
     };
-    query->is_shareable = query->partition.user == 0 && (!query->where || sql_bound_is_pure(query->where));
+    query->is_shareable =
+        query->partition.user == 0 && (!query->where || sql_bound_is_pure(query->where));
     return OK;
 }
 
@@ -197,18 +207,20 @@ void live__query_unref(LiveQuery *query)
     free(query);
 }
 
-Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq, Arena *arena, bool *out,
-                         Error *e)
+Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq, Arena *arena,
+                         bool *out, Error *e)
 {
     RowView row = {.values = values, .seq = seq};
     return sql_eval_condition(query->where, &row, &query->eval, arena, out, e);
 }
 
-Code live__query_event(const LiveQuery *query, const LiveChange *change, Arena *arena, LiveEvent *out, Error *e)
+Code live__query_event(const LiveQuery *query, const LiveChange *change, Arena *arena,
+                       LiveEvent *out, Error *e)
 {
     bool old_matches = false, new_matches = false;
     if (change->old_values)
-        TRY(live__query_matches(query, change->old_values, change->old_seq, arena, &old_matches, e));
+        TRY(live__query_matches(query, change->old_values, change->old_seq, arena, &old_matches,
+                                e));
     if (change->new_values)
         TRY(live__query_matches(query, change->new_values, change->seq, arena, &new_matches, e));
     *out = live__event_of(change->kind, old_matches, new_matches);

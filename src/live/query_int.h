@@ -29,16 +29,22 @@ typedef struct LiveQuery {
     bool is_shareable; /* the same for every user of the role */
 } LiveQuery;
 
-CHECKED Code live__query_new(Database *db, const LiveUser *user, Slice sql, LiveQuery **out, Error *e);
+CHECKED Code live__query_new(Database *db, const LiveUser *user, Slice sql, LiveQuery **out,
+                             Error *e);
 LiveQuery *live__query_ref(LiveQuery *query);
 void live__query_unref(LiveQuery *query); /* accepts NULL */
 /* Whether a row is seen through the query. */
-CHECKED Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq, Arena *arena,
-                                 bool *out, Error *e);
+CHECKED Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq,
+                                 Arena *arena, bool *out, Error *e);
 
 /* ---- event.c: what a change means to a query ---- */
 
-typedef enum LiveEvent { LIVE_EVENT_NONE, LIVE_EVENT_INSERT, LIVE_EVENT_UPDATE, LIVE_EVENT_DELETE } LiveEvent;
+typedef enum LiveEvent {
+    LIVE_EVENT_NONE,
+    LIVE_EVENT_INSERT,
+    LIVE_EVENT_UPDATE,
+    LIVE_EVENT_DELETE
+} LiveEvent;
 
 LiveEvent live__event_of(ChangeKind kind, bool old_matches, bool new_matches);
 
@@ -49,11 +55,12 @@ typedef struct LiveChange {
     const Value *old_values, *new_values; /* NULL where there is none */
 } LiveChange;
 
-CHECKED Code live__change_decode(const Schema *schema, ChangeKind kind, uint64_t seq, uint64_t old_seq,
-                                 Slice new_row, Slice old_row, Arena *arena, LiveChange *out, Error *e);
+CHECKED Code live__change_decode(const Schema *schema, ChangeKind kind, uint64_t seq,
+                                 uint64_t old_seq, Slice new_row, Slice old_row, Arena *arena,
+                                 LiveChange *out, Error *e);
 /* query.c: what the change is to this query. */
-CHECKED Code live__query_event(const LiveQuery *query, const LiveChange *change, Arena *arena, LiveEvent *out,
-                               Error *e);
+CHECKED Code live__query_event(const LiveQuery *query, const LiveChange *change, Arena *arena,
+                               LiveEvent *out, Error *e);
 
 /* ---- message.c: the JSON that goes out ---- */
 
@@ -67,7 +74,8 @@ void live__add_ack(Buffer *out, Slice id, const LiveQuery *query, const BatchCon
 void live__add_batch(Buffer *out, Slice id, Slice rows, const BatchControl *control);
 void live__add_error(Buffer *out, Slice id, const char *code, const char *message);
 /* {…} of a row. */
-CHECKED Code live__add_row(Buffer *out, const LiveQuery *query, const Value *values, uint64_t seq, Error *e);
+CHECKED Code live__add_row(Buffer *out, const LiveQuery *query, const Value *values, uint64_t seq,
+                           Error *e);
 /* A change message is head + body; the body is the same for all subscriptions of a query. */
 void live__add_change_head(Buffer *out, Slice id);
 CHECKED Code live__add_change_body(Buffer *out, const LiveQuery *query, LiveEvent event,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Reading for one subscription: the first rows, what a resumed client missed, the changes since a
- * cursor. All of it goes in steps of bounded work, each on ReadViews of its own, so that nothing is pinned
+ * cursor. All of it goes in steps of bounded work, each on a ReadView of its own, so that nothing is pinned
  * while a client is slow. What a step found stands as messages in reader->out.
  *
  * I1. The first rows show commit at_seq however long they take: versions that died since are found in
@@ -20,12 +20,12 @@
 
 enum {
     PAGE_ROWS_DEFAULT = 1000,
-    PAGE_BYTES_MAX = 256 * 1024,  /* a page of large rows ends early */
-    STEP_ROWS_FIRST = 16,         /* rows asked of the first past page, while their size is unknown */
+    PAGE_BYTES_MAX = 256 * 1024, /* a page of large rows ends early */
+    STEP_ROWS_FIRST = 16, /* rows asked of the first past page, while their size is unknown */
     STEP_ROWS_MAX = 1000,
-    STEP_BYTES = 512 * 1024,      /* of rows in memory for one past page */
-    DELETES_MAX = 1000 * 1000,    /* more, and a resume is told to start anew */
-    SKIP_MAX = 64,                /* changes passed over before the feed is opened anew */
+    STEP_BYTES = 512 * 1024,   /* of rows in memory for one past page */
+    DELETES_MAX = 1000 * 1000, /* more, and a resume is told to start anew */
+    SKIP_MAX = 64,             /* changes passed over before the feed is opened anew */
 };
 
 /* ---- life ---- */
@@ -39,10 +39,12 @@ static Reader *reader_new(LiveQuery *query, Slice id)
     return reader;
 }
 
-Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request, const LiveFeatures *features)
+Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request,
+                         const LiveFeatures *features)
 {
     Reader *reader = reader_new(query, id);
-    uint64_t rows = request->has_batch_size && request->batch_size ? request->batch_size : PAGE_ROWS_DEFAULT;
+    uint64_t rows =
+        request->has_batch_size && request->batch_size ? request->batch_size : PAGE_ROWS_DEFAULT;
     reader->page_rows = (uint32_t)(rows < LIVE_PAGE_ROWS_MAX ? rows : LIVE_PAGE_ROWS_MAX);
     reader->seq_text = features->seq_text;
     reader->phase = READ_ROWS;
@@ -112,7 +114,9 @@ static void flush_page(Reader *reader, bool has_more)
         .batch_num = reader->batch_num++,
         .has_more = has_more,
         .seq_text = reader->seq_text,
-        .last_seq = keeps_cursor ? reader->from : has_more ? reader->last_row_seq : reader->at_seq,
+        .last_seq = keeps_cursor ? reader->from
+                    : has_more   ? reader->last_row_seq
+                                 : reader->at_seq,
     };
     if (!reader->is_acked)
         add_ack(reader, &control);
@@ -139,10 +143,9 @@ static Code add_change(Reader *reader, LiveEvent event, const LiveChange *change
 /* ---- rows as they were at at_seq ---- */
 
 /* One page of the past, ascending from next_seq or descending from it. */
-static Code read_past(Reader *reader, Database *db, bool descending, Arena *arena, PastResult *out, Error *e)
+static Code read_past(Reader *reader, ReadView *view, bool descending, Arena *arena,
+                      PastResult *out, Error *e)
 {
-    CLEANUP(view_close_ptr) ReadView *view = NULL;
-    TRY(view_open(db, HOT_BLOCKING, &view, e));
     if (reader->at_seq == 0)
         reader->at_seq = view_seq(view);
     PastRange range = {
@@ -157,7 +160,8 @@ static Code read_past(Reader *reader, Database *db, bool descending, Arena *aren
     *out = (PastResult){0};
     if (range.min_seq > range.max_seq)
         return OK;
-    return view_past_page(view, reader->query->table, reader->query->partition, &range, arena, out, e);
+    return view_past_page(view, reader->query->table, reader->query->partition, &range, arena, out,
+                          e);
 }
 
 /* The next page asks for as many rows of this size as fit in STEP_BYTES. */
@@ -171,7 +175,8 @@ static void fit_step(Reader *reader, const PastResult *page)
     reader->step_rows = rows < 1 ? 1 : rows > STEP_ROWS_MAX ? STEP_ROWS_MAX : rows;
 }
 
-static Code decode_match(Reader *reader, const PastRow *row, Value *values, Arena *arena, bool *out, Error *e)
+static Code decode_match(Reader *reader, const PastRow *row, Value *values, Arena *arena, bool *out,
+                         Error *e)
 {
     TRY(row_decode(reader->query->table->schema, row->row, values, e));
     return live__query_matches(reader->query, values, row->seq, arena, out, e);
@@ -194,11 +199,11 @@ static Code add_page_row(Reader *reader, const PastRow *row, const Value *values
     return OK;
 }
 
-static Code step_rows(Reader *reader, Database *db, size_t *io_rows, Error *e)
+static Code step_rows(Reader *reader, ReadView *view, size_t *io_rows, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     PastResult page;
-    TRY(read_past(reader, db, false, arena, &page, e));
+    TRY(read_past(reader, view, false, arena, &page, e));
     Value *values = arena_new_array(arena, Value, reader->query->table->schema->column_count);
     for (size_t i = 0; i < page.count; i++) {
         bool matches;
@@ -219,13 +224,14 @@ static Code step_rows(Reader *reader, Database *db, size_t *io_rows, Error *e)
 }
 
 /* Counts back from the newest row until n match; the pages begin there. */
-static Code step_last_rows(Reader *reader, Database *db, size_t *io_rows, Error *e)
+static Code step_last_rows(Reader *reader, ReadView *view, size_t *io_rows, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     PastResult page;
     if (reader->last_rows < reader->step_rows)
-        reader->step_rows = reader->last_rows < STEP_ROWS_FIRST ? STEP_ROWS_FIRST : (size_t)reader->last_rows;
-    TRY(read_past(reader, db, true, arena, &page, e));
+        reader->step_rows =
+            reader->last_rows < STEP_ROWS_FIRST ? STEP_ROWS_FIRST : (size_t)reader->last_rows;
+    TRY(read_past(reader, view, true, arena, &page, e));
     Value *values = arena_new_array(arena, Value, reader->query->table->schema->column_count);
     uint64_t first_seq = reader->at_seq + 1;
     for (size_t i = 0; i < page.count && reader->found < reader->last_rows; i++) {
@@ -262,7 +268,8 @@ static Code scan_match(Scan *scan, Slice row, uint64_t seq, Value **out_values, 
 }
 
 /* Follows the chain of a change back to the version that lived at the cursor. *out_seq 0: the key's chain began later. */
-static Code find_origin(Scan *scan, const FeedChange *change, Slice *out_row, uint64_t *out_seq, Error *e)
+static Code find_origin(Scan *scan, const FeedChange *change, Slice *out_row, uint64_t *out_seq,
+                        Error *e)
 {
     const LiveQuery *query = scan->reader->query;
     uint64_t seq = change->old_seq;
@@ -296,7 +303,8 @@ static Code is_back(Scan *scan, const Value *values, bool *out, Error *e)
     CLEANUP(buffer_done) Buffer key = {0};
     TRY(key_encode(&values[query->table->schema->key_index], &key, e));
     Version version;
-    Code code = view_find(scan->view, query->table, query->partition, buffer_slice(&key), scan->arena, &version, e);
+    Code code = view_find(scan->view, query->table, query->partition, buffer_slice(&key),
+                          scan->arena, &version, e);
     if (code == E_NOT_FOUND)
         return OK;
     if (code != OK)
@@ -336,23 +344,23 @@ static Code is_lost(Scan *scan, const FeedChange *change, bool *out, Error *e)
 static Code add_delete(Reader *reader, uint64_t seq, Error *e)
 {
     if (reader->delete_count == DELETES_MAX)
-        return fail(e, E_CURSOR_TOO_OLD, "more than %d rows were deleted since the cursor; subscribe again without it",
+        return fail(e, E_CURSOR_TOO_OLD,
+                    "more than %d rows were deleted since the cursor; subscribe again without it",
                     DELETES_MAX);
     if (reader->delete_count == reader->delete_capacity) {
         reader->delete_capacity = reader->delete_capacity ? reader->delete_capacity * 2 : 64;
-        reader->deletes = (uint64_t *)x_grow(reader->deletes, reader->delete_capacity * sizeof(uint64_t));
+        reader->deletes =
+            (uint64_t *)x_grow(reader->deletes, reader->delete_capacity * sizeof(uint64_t));
     }
     reader->deletes[reader->delete_count++] = seq;
     return OK;
 }
 
-/* The one step that reads a whole range through one view: what is the end of a chain depends on it. */
-static Code step_resume_scan(Reader *reader, Database *db, Error *e)
+/* Reads the whole range through one view: what is the end of a chain depends on it. */
+static Code step_resume_scan(Reader *reader, ReadView *view, Error *e)
 {
-    CLEANUP(view_close_ptr) ReadView *view = NULL;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(feed_close_ptr) Feed *feed = NULL;
-    TRY(view_open(db, HOT_BLOCKING, &view, e));
     Scan scan = {reader, view, arena};
     TRY(feed_open(view, reader->query->table, reader->query->partition, reader->from, &feed, e));
     for (;;) {
@@ -375,8 +383,8 @@ static Code send_delete(Reader *reader, const FeedChange *found, Arena *arena, E
 {
     LiveChange change;
     const Schema *schema = reader->query->table->schema;
-    TRY(live__change_decode(schema, CHANGE_DELETE, found->seq, found->old_seq, found->new_row, found->old_row,
-                            arena, &change, e));
+    TRY(live__change_decode(schema, CHANGE_DELETE, found->seq, found->old_seq, found->new_row,
+                            found->old_row, arena, &change, e));
     return add_change(reader, LIVE_EVENT_DELETE, &change, e);
 }
 
@@ -390,17 +398,17 @@ static Code check_expired(const Reader *reader, Error *e)
 }
 
 /* Sends deletes from delete_at on, as long as they are close together in the feed. */
-static Code step_deletes(Reader *reader, Database *db, const ReadBudget *budget, size_t *io_rows, Error *e)
+static Code step_deletes(Reader *reader, ReadView *view, const ReadBudget *budget, size_t *io_rows,
+                         Error *e)
 {
-    CLEANUP(view_close_ptr) ReadView *view = NULL;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(feed_close_ptr) Feed *feed = NULL;
     const LiveQuery *query = reader->query;
-    TRY(view_open(db, budget->mode, &view, e));
     uint64_t after = reader->deletes[reader->delete_at] - 1;
     TRY(feed_open(view, query->table, query->partition, after, &feed, e));
     size_t skipped = 0;
-    while (reader->delete_at < reader->delete_count && skipped < SKIP_MAX && reader->out.size < budget->bytes) {
+    while (reader->delete_at < reader->delete_count && skipped < SKIP_MAX &&
+           reader->out.size < budget->bytes) {
         FeedChange found;
         bool end;
         TRY(feed_next(feed, &end, &found, e));
@@ -431,18 +439,17 @@ static Code feed_change(Reader *reader, const FeedChange *found, Arena *arena, E
     LiveChange change;
     LiveEvent event;
     const Schema *schema = reader->query->table->schema;
-    TRY(live__change_decode(schema, found->kind, found->seq, found->old_seq, found->new_row, found->old_row,
-                            arena, &change, e));
+    TRY(live__change_decode(schema, found->kind, found->seq, found->old_seq, found->new_row,
+                            found->old_row, arena, &change, e));
     TRY(live__query_event(reader->query, &change, arena, &event, e));
     return event == LIVE_EVENT_NONE ? OK : add_change(reader, event, &change, e);
 }
 
-static Code step_feed(Reader *reader, Database *db, const ReadBudget *budget, size_t *io_rows, Error *e)
+static Code step_feed(Reader *reader, ReadView *view, const ReadBudget *budget, size_t *io_rows,
+                      Error *e)
 {
-    CLEANUP(view_close_ptr) ReadView *view = NULL;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(feed_close_ptr) Feed *feed = NULL;
-    TRY(view_open(db, budget->mode, &view, e));
     TRY(feed_open(view, reader->query->table, reader->query->partition, reader->cursor, &feed, e));
     if (!reader->is_acked) /* a resume that is replayed has no pages */
         add_ack(reader, &(BatchControl){.seq_text = reader->seq_text, .last_seq = reader->cursor});
@@ -468,22 +475,24 @@ Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, E
     must(budget->mode == HOT_BLOCKING || reader->phase == READ_FEED);
     size_t rows = 0;
     reader->reached = false;
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    TRY(view_open(db, budget->mode, &view, e));
     while (!reader->reached && rows < budget->rows && reader->out.size < budget->bytes) {
         switch (reader->phase) {
         case READ_LAST_ROWS:
-            TRY(step_last_rows(reader, db, &rows, e));
+            TRY(step_last_rows(reader, view, &rows, e));
             break;
         case READ_RESUME_SCAN:
-            TRY(step_resume_scan(reader, db, e));
+            TRY(step_resume_scan(reader, view, e));
             break;
         case READ_ROWS:
-            TRY(step_rows(reader, db, &rows, e));
+            TRY(step_rows(reader, view, &rows, e));
             break;
         case READ_DELETES:
-            TRY(step_deletes(reader, db, budget, &rows, e));
+            TRY(step_deletes(reader, view, budget, &rows, e));
             break;
         case READ_FEED:
-            TRY(step_feed(reader, db, budget, &rows, e));
+            TRY(step_feed(reader, view, budget, &rows, e));
             break;
         }
     }

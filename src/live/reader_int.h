@@ -33,16 +33,17 @@ typedef struct Reader {
     uint64_t next_seq; /* READ_ROWS: continue here; READ_LAST_ROWS: look below here, inclusive */
     uint64_t last_rows, found;
     uint32_t page_rows, batch_num, row_count;
-    size_t step_rows;  /* rows asked of one past page, by their size */
+    size_t step_rows; /* rows asked of one past page, by their size */
     uint64_t last_row_seq;
     Buffer rows;       /* the page under way */
     uint64_t *deletes; /* seqs of the changes that took a row out of sight */
     size_t delete_count, delete_capacity, delete_at;
-    Buffer out;        /* messages: u32 size, bytes */
+    Buffer out; /* messages: u32 size, bytes */
 } Reader;
 
 /* Loading for a request with options. */
-Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request, const LiveFeatures *features);
+Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request,
+                         const LiveFeatures *features);
 /* Catch-up after `cursor`. */
 Reader *live__reader_feed(LiveQuery *query, Slice id, uint64_t cursor);
 void live__reader_free(Reader *reader); /* accepts NULL */

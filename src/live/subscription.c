@@ -23,10 +23,10 @@
 #include "os/random.h"
 
 enum {
-    READS_MAX = 8,        /* under way for one loop: workers serve statements too */
+    READS_MAX = 8, /* under way for one loop: workers serve statements too */
     CLIENT_READS_MAX = 4,
     READ_ROWS_MAX = 20 * 1000, /* rows or changes of one read */
-    TAIL_ROWS_MAX = 256,  /* of a read on the loop's own thread */
+    TAIL_ROWS_MAX = 256,       /* of a read on the loop's own thread */
     TAIL_BYTES_MAX = 32 * 1024,
     RETRY_MS = 5,
 };
@@ -337,8 +337,8 @@ void live__fall_back(Subscription *s, uint64_t cursor)
 
 /* ---- clients ---- */
 
-LiveClient *live_client_new(LiveLoop *loop, const LiveSocket *io, void *socket, size_t queue_drained_mark,
-                            bool compress)
+LiveClient *live_client_new(LiveLoop *loop, const LiveSocket *io, void *socket,
+                            size_t queue_drained_mark, bool compress)
 {
     LiveClient *client = x_new(LiveClient);
     client->loop = loop;
@@ -414,7 +414,8 @@ const char *live_client_connection_id(const LiveClient *client)
     return client->connection_id;
 }
 
-void live_client_error(LiveClient *client, Slice subscription_id, const char *code, const char *message)
+void live_client_error(LiveClient *client, Slice subscription_id, const char *code,
+                       const char *message)
 {
     CLEANUP(buffer_done) Buffer out = {0};
     live__add_error(&out, subscription_id, code, message);
@@ -492,7 +493,8 @@ static Code channel_of(LiveClient *client, Slice sql, Channel **out, Error *e)
     return OK;
 }
 
-static Subscription *subscription_new(LiveClient *client, Channel *channel, const LiveRequest *request)
+static Subscription *subscription_new(LiveClient *client, Channel *channel,
+                                      const LiveRequest *request)
 {
     Subscription *s = x_new(Subscription);
     s->client = client;
@@ -542,11 +544,13 @@ static bool check_request(LiveClient *client, const LiveRequest *request)
     must(client->has_user);
     Slice invalid = SLICE("invalid_subscription");
     if (request->id.size == 0) {
-        live_client_error(client, invalid, "INVALID_SUBSCRIPTION_ID", "Subscription ID cannot be empty");
+        live_client_error(client, invalid, "INVALID_SUBSCRIPTION_ID",
+                          "Subscription ID cannot be empty");
         return false;
     }
     if (request->id.size > SUBSCRIPTION_ID_BYTES_MAX) {
-        live_client_error(client, invalid, "INVALID_SUBSCRIPTION_ID", "Subscription ID is too long");
+        live_client_error(client, invalid, "INVALID_SUBSCRIPTION_ID",
+                          "Subscription ID is too long");
         return false;
     }
     Subscription *old = (Subscription *)map_get(client->subscriptions, request->id);
@@ -572,7 +576,8 @@ void live_subscribe(LiveClient *client, const LiveRequest *request)
     }
     Subscription *s = subscription_new(client, channel, request);
     if (!live__hub_add(client->loop->hub, s, client->subscriptions_max)) {
-        live_client_error(client, request->id, "SUBSCRIPTION_LIMIT_EXCEEDED", "Maximum subscriptions reached");
+        live_client_error(client, request->id, "SUBSCRIPTION_LIMIT_EXCEEDED",
+                          "Maximum subscriptions reached");
         map_remove(client->subscriptions, s->id);
         leave_channel(s);
         s->state = SUB_ENDED; /* nobody knows it yet */

@@ -18,7 +18,10 @@ void stage_open(Stage *stage, const LiveOptions *live, const char *folder, uint3
     cond_init(&stage->changed);
     DatabaseOptions options = {
         .folder = folder ? folder : test_folder(),
-        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1, .open_files_max = 256},
+        .hot = {.block_cache_bytes = 8 << 20,
+                .write_buffer_bytes = 8 << 20,
+                .background_jobs = 1,
+                .open_files_max = 256},
         .node = 1,
         .feed_window_s = feed_window_s,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
@@ -26,7 +29,8 @@ void stage_open(Stage *stage, const LiveOptions *live, const char *folder, uint3
     CHECK_OK(database_open(&options, &stage->db, e));
     JobsOptions jobs = {.flush_rows_default = 1000 * 1000, .check_interval_s = 3600};
     CHECK_OK(jobs_start(stage->db, &jobs, &stage->jobs, e));
-    ExecutorOptions exec = {.flush_wait_ms = 30 * 1000, .result_rows_max = 100000, .bcrypt_cost = 4};
+    ExecutorOptions exec = {
+        .flush_wait_ms = 30 * 1000, .result_rows_max = 100000, .bcrypt_cost = 4};
     CHECK_OK(executor_new(stage->db, stage->jobs, &exec, &stage->executor, e));
     CHECK_OK(exec_ensure_root(stage->executor, SLICE("rootpassword"), e));
     CHECK_OK(workers_start("worker", THREAD_WORKER, STAGE_WORKERS, 64, &stage->workers, e));
@@ -75,7 +79,8 @@ static void ignore_end(void *context, size_t row_count, const char *message, Sli
     (void)context, (void)row_count, (void)message, (void)as_user;
 }
 
-static Code run_sql(Stage *stage, const char *user, Role role, const char *sql, const ResultSink *sink, Error *e)
+static Code run_sql(Stage *stage, const char *user, Role role, const char *sql,
+                    const ResultSink *sink, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     User found;
@@ -134,7 +139,7 @@ static Code keep_row(void *context, const Value *values, Error *e)
 
 static int compare_lines(const void *a, const void *b)
 {
-    long long x = atoll(*(char *const *)a), y = atoll(*(char *const *)b);
+    long long x = strtoll(*(char *const *)a, NULL, 10), y = strtoll(*(char *const *)b, NULL, 10);
     return x < y ? -1 : x > y;
 }
 
@@ -294,11 +299,13 @@ static void put_row(Follower *f, const CopyRow *row)
 
 static void on_batch(Follower *f, const json_t *message)
 {
-    const json_t *rows = json_object_get(message, "rows"), *control = json_object_get(message, "batch_control");
+    const json_t *rows = json_object_get(message, "rows"),
+                 *control = json_object_get(message, "batch_control");
     if (f->is_ready)
         violated(f, "a page after the last one");
     if (number_of(control, "batch_num") != f->batches)
-        violated(f, "page %llu is not number %zu", (unsigned long long)number_of(control, "batch_num"), f->batches);
+        violated(f, "page %llu is not number %zu",
+                 (unsigned long long)number_of(control, "batch_num"), f->batches);
     uint64_t before = 0;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         CopyRow row = row_of(json_array_get(rows, i));
@@ -340,14 +347,16 @@ static void on_delete(Follower *f, const CopyRow *row)
 static void on_change(Follower *f, const json_t *message)
 {
     const char *type = json_string_value(json_object_get(message, "change_type"));
-    const json_t *rows = json_object_get(message, "rows"), *olds = json_object_get(message, "old_values");
+    const json_t *rows = json_object_get(message, "rows"),
+                 *olds = json_object_get(message, "old_values");
     const json_t *old = json_array_get(olds, 0);
     bool is_delete = strcmp(type, "delete") == 0;
     CopyRow row = row_of(is_delete ? old : json_array_get(rows, 0));
     if (!f->is_ready)
         violated(f, "a change before the last page");
     if (row.seq <= f->last_change_seq)
-        violated(f, "change %llu after %llu", (unsigned long long)row.seq, (unsigned long long)f->last_change_seq);
+        violated(f, "change %llu after %llu", (unsigned long long)row.seq,
+                 (unsigned long long)f->last_change_seq);
     f->last_change_seq = row.seq;
     if (row.seq > f->cursor)
         f->cursor = row.seq;
@@ -391,8 +400,10 @@ static void apply(Follower *f, const char *text)
     if (strcmp(type, "change") == 0)
         on_change(f, message);
     if (strcmp(type, "error") == 0) {
-        snprintf(f->error_code, sizeof f->error_code, "%s", json_string_value(json_object_get(message, "code")));
-        snprintf(f->error_text, sizeof f->error_text, "%s", json_string_value(json_object_get(message, "message")));
+        snprintf(f->error_code, sizeof f->error_code, "%s",
+                 json_string_value(json_object_get(message, "code")));
+        snprintf(f->error_text, sizeof f->error_text, "%s",
+                 json_string_value(json_object_get(message, "message")));
     }
     json_decref(message);
 }
@@ -458,7 +469,8 @@ static const LiveSocket io = {
 
 /* ---- following ---- */
 
-void follower_init(Follower *f, Stage *stage, int loop, uint64_t user, const char *user_id, Role role)
+void follower_init(Follower *f, Stage *stage, int loop, uint64_t user, const char *user_id,
+                   Role role)
 {
     *f = (Follower){.stage = stage, .loop = loop, .user = {user, slice_of_text(user_id), role}};
     if (!user) {
@@ -528,7 +540,8 @@ static void expect_anew(Follower *f, const LiveRequest *request)
 {
     MUTEX_SCOPE(&f->stage->lock);
     f->is_acked = false;
-    f->is_ready = !request->has_options || (request->has_from && request->from && f->features.replay);
+    f->is_ready =
+        !request->has_options || (request->has_from && request->from && f->features.replay);
     f->batches = f->batch_rows = 0;
     f->last_change_seq = 0;
     f->error_code[0] = f->error_text[0] = 0;
@@ -553,7 +566,8 @@ void follower_subscribe(Follower *f, const char *sql, const LiveRequest *options
 
 void follower_resume(Follower *f, const char *sql, uint64_t batch_size)
 {
-    LiveRequest options = {.has_from = true, .from = f->cursor, .has_batch_size = true, .batch_size = batch_size};
+    LiveRequest options = {
+        .has_from = true, .from = f->cursor, .has_batch_size = true, .batch_size = batch_size};
     f->tolerant = !f->features.replay;
     follower_subscribe(f, sql, &options);
 }
@@ -594,7 +608,8 @@ static char *copy_text(Follower *f)
         const CopyRow *row = &f->rows[i];
         char *line = NULL;
         int size = row->n_is_null ? asprintf(&line, "%lld|%s|NULL\n", (long long)row->id, row->v)
-                                  : asprintf(&line, "%lld|%s|%lld\n", (long long)row->id, row->v, (long long)row->n);
+                                  : asprintf(&line, "%lld|%s|%lld\n", (long long)row->id, row->v,
+                                             (long long)row->n);
         must(size > 0);
         lines.lines[lines.count++] = line;
     }

@@ -25,7 +25,8 @@ typedef struct Stage {
 } Stage;
 
 /* options NULL: the defaults. folder NULL: a fresh one. */
-void stage_open(Stage *stage, const LiveOptions *options, const char *folder, uint32_t feed_window_s);
+void stage_open(Stage *stage, const LiveOptions *options, const char *folder,
+                uint32_t feed_window_s);
 void stage_close(Stage *stage);
 /* Runs SQL as user `user` of that role; fails the test on an error. */
 void stage_sql(Stage *stage, const char *user, Role role, const char *format, ...)
@@ -74,7 +75,8 @@ typedef struct Follower {
     char last[2000];     /* newest message */
 } Follower;
 
-void follower_init(Follower *f, Stage *stage, int loop, uint64_t user, const char *user_id, Role role);
+void follower_init(Follower *f, Stage *stage, int loop, uint64_t user, const char *user_id,
+                   Role role);
 void follower_done(Follower *f);
 void follower_connect(Follower *f);
 void follower_disconnect(Follower *f);
@@ -87,17 +89,19 @@ void follower_resume(Follower *f, const char *sql, uint64_t batch_size);
 void follower_stall(Follower *f);
 void follower_unstall(Follower *f);
 /* Waits until the condition on `f` holds; fails the test after WAIT_S. */
-#define follower_until(f, condition)                                                          \
-    do {                                                                                      \
-        int64_t deadline_ = clock_monotonic_us() + WAIT_S * 1000000LL;                        \
-        mutex_lock(&(f)->stage->lock);                                                        \
-        bool in_time_ = true;                                                                 \
-        while (in_time_ && !(condition))                                                      \
-            in_time_ = cond_wait_until(&(f)->stage->changed, &(f)->stage->lock, deadline_);   \
-        mutex_unlock(&(f)->stage->lock);                                                      \
-        if (!in_time_)                                                                        \
-            test_failed(__FILE__, __LINE__, "waited too long for %s; last message: %s; "      \
-                        "violation: %s", #condition, (f)->last, (f)->violation);              \
+#define follower_until(f, condition)                                                        \
+    do {                                                                                    \
+        int64_t deadline_ = clock_monotonic_us() + WAIT_S * 1000000LL;                      \
+        mutex_lock(&(f)->stage->lock);                                                      \
+        bool in_time_ = true;                                                               \
+        while (in_time_ && !(condition))                                                    \
+            in_time_ = cond_wait_until(&(f)->stage->changed, &(f)->stage->lock, deadline_); \
+        mutex_unlock(&(f)->stage->lock);                                                    \
+        if (!in_time_)                                                                      \
+            test_failed(__FILE__, __LINE__,                                                 \
+                        "waited too long for %s; last message: %s; "                        \
+                        "violation: %s",                                                    \
+                        #condition, (f)->last, (f)->violation);                             \
     } while (0)
 bool follower_has(const Follower *f, int64_t id);
 /* Its copy is what the query gives, and no promise was broken. */

@@ -17,7 +17,8 @@ static void begin(Stage *stage, const LiveOptions *options, uint32_t feed_window
 {
     stage_open(stage, options, NULL, feed_window_s);
     stage_sql(stage, "root", ROLE_SYSTEM, "CREATE NAMESPACE t");
-    stage_sql(stage, "anna", ROLE_USER, "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+    stage_sql(stage, "anna", ROLE_USER,
+              "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
 }
 
 /* For a test that opens several databases. */
@@ -115,7 +116,8 @@ TEST("etcd 2: a delete is not dropped when the feed is trimmed and flushed at it
     stage_sql(&stage, "anna", ROLE_USER, "DELETE FROM t.x WHERE id = 5");
     stage_sql(&stage, "root", ROLE_SYSTEM, "STORAGE FLUSH TABLE t.x");
     Table *table = find_table(&stage);
-    CHECK_OK(flush_trim(stage.db, table, (Partition){table->id, f.user.user}, e)); /* the window still holds it */
+    CHECK_OK(flush_trim(stage.db, table, (Partition){table->id, f.user.user},
+                        e)); /* the window still holds it */
     table_unref(table);
     follower_connect(&f);
     follower_resume(&f, T, 1000);
@@ -127,14 +129,16 @@ TEST("etcd 2: a delete is not dropped when the feed is trimmed and flushed at it
     stage_close(&stage);
 }
 
-TEST("etcd 3: a delete right after the low end of the feed comes to a client whose cursor is that end")
+TEST("etcd 3: a delete right after the low end of the feed comes to a client whose cursor is that "
+     "end")
 {
     for (int replay = 0; replay < 2; replay++) {
         Stage stage;
         Follower f;
         stage_open(&stage, NULL, part_folder(replay), 5);
         stage_sql(&stage, "root", ROLE_SYSTEM, "CREATE NAMESPACE t");
-        stage_sql(&stage, "anna", ROLE_USER, "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+        stage_sql(&stage, "anna", ROLE_USER,
+                  "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
         insert(&stage, 1, 5);
         follower_init(&f, &stage, 0, 0, "anna", ROLE_USER);
         f.features.replay = replay;
@@ -183,7 +187,8 @@ TEST("etcd 4, 5: after coming back nothing is older than the cursor and nothing 
     stage_close(&stage);
 }
 
-TEST("etcd 6: the cursor of a page never runs ahead of what was sent: a client cut between pages misses nothing")
+TEST("etcd 6: the cursor of a page never runs ahead of what was sent: a client cut between pages "
+     "misses nothing")
 {
     Stage stage;
     Follower f;
@@ -260,30 +265,30 @@ TEST("a cursor the feed no longer reaches is told so, and the subscription is ov
 static void change_everything(Stage *stage)
 {
     static const char *const statements[] = {
-        "UPDATE t.x SET v = 'once' WHERE id = 1",                      /* changed */
+        "UPDATE t.x SET v = 'once' WHERE id = 1", /* changed */
         "UPDATE t.x SET v = 'twice' WHERE id = 1",
-        "DELETE FROM t.x WHERE id = 2",                                /* gone */
-        "UPDATE t.x SET v = 'a' WHERE id = 3",                         /* changed, then gone */
+        "DELETE FROM t.x WHERE id = 2",        /* gone */
+        "UPDATE t.x SET v = 'a' WHERE id = 3", /* changed, then gone */
         "UPDATE t.x SET v = 'b' WHERE id = 3",
         "DELETE FROM t.x WHERE id = 3",
-        "DELETE FROM t.x WHERE id = 4",                                /* gone and back */
+        "DELETE FROM t.x WHERE id = 4", /* gone and back */
         "INSERT INTO t.x VALUES (4, 'back', 4)",
-        "DELETE FROM t.x WHERE id = 5",                                /* gone, back, gone */
+        "DELETE FROM t.x WHERE id = 5", /* gone, back, gone */
         "INSERT INTO t.x VALUES (5, 'back', 5)",
         "DELETE FROM t.x WHERE id = 5",
-        "UPDATE t.x SET n = -1 WHERE id = 6",                          /* left the filter */
-        "UPDATE t.x SET n = -1 WHERE id = 7",                          /* left and came back */
+        "UPDATE t.x SET n = -1 WHERE id = 6", /* left the filter */
+        "UPDATE t.x SET n = -1 WHERE id = 7", /* left and came back */
         "UPDATE t.x SET n = 70 WHERE id = 7",
-        "DELETE FROM t.x WHERE id = 8",                                /* gone, back outside the filter */
+        "DELETE FROM t.x WHERE id = 8", /* gone, back outside the filter */
         "INSERT INTO t.x VALUES (8, 'outside', -8)",
-        "UPDATE t.x SET n = 90 WHERE id = 9",                          /* entered (it was outside) */
-        "UPDATE t.x SET n = -10 WHERE id = 10",                        /* stayed outside */
-        "DELETE FROM t.x WHERE id = 11",                               /* was outside, gone */
-        "INSERT INTO t.x VALUES (20, 'new', 20)",                      /* new */
-        "INSERT INTO t.x VALUES (21, 'short', 21)",                    /* new and gone */
+        "UPDATE t.x SET n = 90 WHERE id = 9",       /* entered (it was outside) */
+        "UPDATE t.x SET n = -10 WHERE id = 10",     /* stayed outside */
+        "DELETE FROM t.x WHERE id = 11",            /* was outside, gone */
+        "INSERT INTO t.x VALUES (20, 'new', 20)",   /* new */
+        "INSERT INTO t.x VALUES (21, 'short', 21)", /* new and gone */
         "DELETE FROM t.x WHERE id = 21",
-        "INSERT INTO t.x VALUES (22, 'outside', -1)",                  /* new outside */
-        "DELETE FROM t.x WHERE id = 12",                               /* gone, back outside, gone */
+        "INSERT INTO t.x VALUES (22, 'outside', -1)", /* new outside */
+        "DELETE FROM t.x WHERE id = 12",              /* gone, back outside, gone */
         "INSERT INTO t.x VALUES (12, 'outside', -12)",
         "DELETE FROM t.x WHERE id = 12",
     };
@@ -295,17 +300,20 @@ static void prepare_everything(Stage *stage)
 {
     insert(stage, 1, 8);
     stage_sql(stage, "anna", ROLE_USER,
-              "INSERT INTO t.x VALUES (9, 'o', -9), (10, 'o', -10), (11, 'o', -11), (12, 'v12', 12), (13, 'v13', 13)");
+              "INSERT INTO t.x VALUES (9, 'o', -9), (10, 'o', -10), (11, 'o', -11), (12, 'v12', "
+              "12), (13, 'v13', 13)");
 }
 
-TEST("resume for clients that know rows: newest states, then exactly the deletes, each key in one of the two")
+TEST("resume for clients that know rows: newest states, then exactly the deletes, each key in one "
+     "of the two")
 {
     for (int flush = 0; flush < 3; flush++) {
         Stage stage;
         Follower f;
         stage_open(&stage, NULL, part_folder(flush), 3600);
         stage_sql(&stage, "root", ROLE_SYSTEM, "CREATE NAMESPACE t");
-        stage_sql(&stage, "anna", ROLE_USER, "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+        stage_sql(&stage, "anna", ROLE_USER,
+                  "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
         prepare_everything(&stage);
         if (flush == 1)
             stage_sql(&stage, "root", ROLE_SYSTEM, "STORAGE FLUSH TABLE t.x");
@@ -320,7 +328,7 @@ TEST("resume for clients that know rows: newest states, then exactly the deletes
         CHECK_INT(f.batch_rows, 5); /* 1, 4, 7, 9, 20 */
         f.tolerant = false;         /* every delete is of a row it has */
         fence(&f, 1000);
-        CHECK_INT(f.deletes, 6);    /* 2, 3, 5, 6, 8, 12 */
+        CHECK_INT(f.deletes, 6); /* 2, 3, 5, 6, 8, 12 */
         CHECK_INT(f.inserts, 1);
         follower_check(&f, T " WHERE n > 0");
         follower_done(&f);
@@ -384,9 +392,11 @@ TEST("resume of a stream: its deletes too")
     Stage stage;
     Follower f;
     begin(&stage, NULL, 3600);
+    stage_sql(
+        &stage, "anna", ROLE_USER,
+        "CREATE STREAM TABLE t.s (id BIGINT PRIMARY KEY, v TEXT, n INT) WITH (TTL_SECONDS = 600)");
     stage_sql(&stage, "anna", ROLE_USER,
-              "CREATE STREAM TABLE t.s (id BIGINT PRIMARY KEY, v TEXT, n INT) WITH (TTL_SECONDS = 600)");
-    stage_sql(&stage, "anna", ROLE_USER, "INSERT INTO t.s VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)");
+              "INSERT INTO t.s VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)");
     follow(&f, &stage, "SELECT * FROM t.s");
     follower_disconnect(&f);
     stage_sql(&stage, "anna", ROLE_USER, "DELETE FROM t.s WHERE id = 2");
@@ -427,7 +437,6 @@ TEST("a lagging loop whose backlog is full misses nothing")
     stage_close(&stage);
 }
 
-
 TEST("rows far larger than a page, and a page larger than the socket's queue, arrive whole")
 {
     Stage stage;
@@ -442,6 +451,28 @@ TEST("rows far larger than a page, and a page larger than the socket's queue, ar
     CHECK(f.batches > 1); /* 600 KB do not come as one page */
     CHECK(!f.violation[0]);
     free(large);
+    follower_done(&f);
+    stage_close(&stage);
+}
+
+TEST("a client that takes nothing is closed with a reason, and its cursor is still good")
+{
+    static const LiveOptions impatient = {
+        .socket_queue_bytes_max = 4096, .chunk_bytes_max = 1024, .stall_timeout_ms = 1};
+    Stage stage;
+    Follower f;
+    begin(&stage, &impatient, 3600);
+    follow(&f, &stage, T);
+    follower_stall(&f);
+    insert(&stage, 1, 100);
+    follower_until(&f, f.is_closed);
+    CHECK_TEXT(f.close_reason, "1008 Client does not read; resume from your cursor");
+    follower_disconnect(&f); /* what it did not take is lost with the socket */
+    follower_connect(&f);
+    follower_resume(&f, T, 1000);
+    follower_until(&f, f.is_ready);
+    fence(&f, 1000);
+    follower_check(&f, T);
     follower_done(&f);
     stage_close(&stage);
 }

@@ -14,7 +14,8 @@ static void begin(Stage *stage)
 {
     stage_open(stage, NULL, NULL, 3600);
     stage_sql(stage, "root", ROLE_SYSTEM, "CREATE NAMESPACE t");
-    stage_sql(stage, "anna", ROLE_USER, "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+    stage_sql(stage, "anna", ROLE_USER,
+              "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
 }
 
 static void insert(Stage *stage, const char *user, int from, int to)
@@ -72,7 +73,8 @@ TEST("last_rows counts rows that match, newest first, and gives them ascending")
     insert(&stage, "anna", 1, 200);
     follower_init(&f, &stage, 0, 0, "anna", ROLE_USER);
     follower_connect(&f);
-    follower_subscribe(&f, T " WHERE n % 2 = 0", &(LiveRequest){.has_last_rows = true, .last_rows = 30});
+    follower_subscribe(&f, T " WHERE n % 2 = 0",
+                       &(LiveRequest){.has_last_rows = true, .last_rows = 30});
     follower_until(&f, f.is_ready);
     CHECK_INT(f.batch_rows, 30);
     CHECK(follower_has(&f, 200) && follower_has(&f, 142) && !follower_has(&f, 140));
@@ -141,7 +143,8 @@ static void subscribe_and_hold(void *argument)
     Stage *stage = f->stage;
     LiveRequest request = {.id = SLICE("s"), .sql = SLICE(T), .has_options = true};
     live_subscribe(f->client, &request);
-    must(workers_push(stage->workers, (Task){mark_read, &seam->read})); /* one worker is left: after the read */
+    must(workers_push(stage->workers,
+                      (Task){mark_read, &seam->read})); /* one worker is left: after the read */
     wait_reached(&seam->read);
     mark_read(&seam->go);
     MUTEX_SCOPE(&stage->lock);
@@ -247,8 +250,10 @@ TEST("a SHARED table is followed by role and access level, on every loop")
     Follower f[2], refused;
     begin(&stage);
     stage_sql(&stage, "root", ROLE_SYSTEM,
-              "CREATE SHARED TABLE t.pub (id BIGINT PRIMARY KEY, v TEXT, n INT) WITH (ACCESS_LEVEL = 'public')");
-    stage_sql(&stage, "root", ROLE_SYSTEM, "CREATE SHARED TABLE t.priv (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+              "CREATE SHARED TABLE t.pub (id BIGINT PRIMARY KEY, v TEXT, n INT) WITH (ACCESS_LEVEL "
+              "= 'public')");
+    stage_sql(&stage, "root", ROLE_SYSTEM,
+              "CREATE SHARED TABLE t.priv (id BIGINT PRIMARY KEY, v TEXT, n INT)");
     for (int i = 0; i < 2; i++) {
         follower_init(&f[i], &stage, i, 0, i ? "anna" : "bert", ROLE_USER);
         follower_connect(&f[i]);
@@ -357,7 +362,8 @@ TEST("a dropped table ends its subscriptions with the reason, and none of anothe
     Stage stage;
     Follower dropped, other;
     begin(&stage);
-    stage_sql(&stage, "anna", ROLE_USER, "CREATE USER TABLE t.y (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+    stage_sql(&stage, "anna", ROLE_USER,
+              "CREATE USER TABLE t.y (id BIGINT PRIMARY KEY, v TEXT, n INT)");
     follower_init(&dropped, &stage, 0, 0, "anna", ROLE_USER);
     follower_init(&other, &stage, 0, 0, "anna", ROLE_USER);
     follower_connect(&dropped);
@@ -371,7 +377,8 @@ TEST("a dropped table ends its subscriptions with the reason, and none of anothe
     follower_until(&dropped, dropped.error_code[0]);
     CHECK_TEXT(dropped.error_code, "NOT_FOUND");
     CHECK_INT(dropped.inserts, 1); /* what came before the drop came first */
-    stage_sql(&stage, "anna", ROLE_USER, "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+    stage_sql(&stage, "anna", ROLE_USER,
+              "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
     follower_clear(&dropped);
     follower_subscribe(&dropped, T, &all); /* the new table of that name, not the old query */
     follower_until(&dropped, dropped.is_ready);

@@ -8,7 +8,8 @@
 TEST("a subscription goes live only through loading or at once, and never leaves its end")
 {
     static const char *const allowed[SUB_STATES] = {
-        [SUB_NEW] = ".L.Ve", [SUB_LOADING] = "..C.e", [SUB_CATCHING_UP] = "...Ve", [SUB_LIVE] = "..C.e", [SUB_ENDED] = ".....",
+        [SUB_NEW] = ".L.Ve",  [SUB_LOADING] = "..C.e", [SUB_CATCHING_UP] = "...Ve",
+        [SUB_LIVE] = "..C.e", [SUB_ENDED] = ".....",
     };
     for (int from = 0; from < SUB_STATES; from++) {
         for (int to = 0; to < SUB_STATES; to++)
@@ -23,12 +24,18 @@ TEST("entering, leaving and staying in a filter: all twelve cases")
         bool before, after;
         LiveEvent want;
     } cases[] = {
-        {CHANGE_INSERT, false, false, LIVE_EVENT_NONE},   {CHANGE_INSERT, false, true, LIVE_EVENT_INSERT},
-        {CHANGE_INSERT, true, false, LIVE_EVENT_NONE},    {CHANGE_INSERT, true, true, LIVE_EVENT_INSERT},
-        {CHANGE_UPDATE, false, false, LIVE_EVENT_NONE},   {CHANGE_UPDATE, false, true, LIVE_EVENT_INSERT},
-        {CHANGE_UPDATE, true, false, LIVE_EVENT_DELETE},  {CHANGE_UPDATE, true, true, LIVE_EVENT_UPDATE},
-        {CHANGE_DELETE, false, false, LIVE_EVENT_NONE},   {CHANGE_DELETE, false, true, LIVE_EVENT_NONE},
-        {CHANGE_DELETE, true, false, LIVE_EVENT_DELETE},  {CHANGE_DELETE, true, true, LIVE_EVENT_DELETE},
+        {CHANGE_INSERT, false, false, LIVE_EVENT_NONE},
+        {CHANGE_INSERT, false, true, LIVE_EVENT_INSERT},
+        {CHANGE_INSERT, true, false, LIVE_EVENT_NONE},
+        {CHANGE_INSERT, true, true, LIVE_EVENT_INSERT},
+        {CHANGE_UPDATE, false, false, LIVE_EVENT_NONE},
+        {CHANGE_UPDATE, false, true, LIVE_EVENT_INSERT},
+        {CHANGE_UPDATE, true, false, LIVE_EVENT_DELETE},
+        {CHANGE_UPDATE, true, true, LIVE_EVENT_UPDATE},
+        {CHANGE_DELETE, false, false, LIVE_EVENT_NONE},
+        {CHANGE_DELETE, false, true, LIVE_EVENT_NONE},
+        {CHANGE_DELETE, true, false, LIVE_EVENT_DELETE},
+        {CHANGE_DELETE, true, true, LIVE_EVENT_DELETE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         CHECK_INT(live__event_of(cases[i].kind, cases[i].before, cases[i].after), cases[i].want);
