@@ -98,6 +98,10 @@ CHECKED Code catalog_get_user_by_id(HotSnapshot *snapshot, HotRead mode, uint64_
 CHECKED Code catalog_list_users(HotSnapshot *snapshot, Slice after, size_t limit, Arena *arena,
                                 User **out, size_t *out_count, Error *e);
 
+/* Checks every record: that it decodes, that users and their numbers name each other. Damage is told, not returned. */
+CHECKED Code catalog_verify(HotSnapshot *snapshot, void (*on_problem)(void *context, const char *text),
+                            void *context, uint64_t *out_users, Error *e);
+
 /* One planned change: what to write, and how memory follows once it is written. Owned by its
  * intent. */
 typedef struct CatalogChange CatalogChange;
@@ -111,6 +115,8 @@ void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch
 void catalog_change_apply(Catalog *catalog, CatalogChange *change);
 /* The table this change drops (not one it replaces by a new definition), or NULL; borrowed. */
 Table *catalog_change_dropped_table(const CatalogChange *change);
+/* The id of the table of which no row may have been committed after the snapshot; 0 for none. */
+uint32_t catalog_change_quiet_table(const CatalogChange *change);
 /* The user id whose record this change writes; empty for other changes. Borrowed. */
 Slice catalog_change_user(const CatalogChange *change);
 void catalog_change_free(CatalogChange *change); /* accepts NULL */
@@ -125,6 +131,12 @@ CHECKED Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, CatalogCh
 /* `definition` is copied; its id is ignored and given out here. */
 CHECKED Code catalog_plan_create_table(Catalog *catalog, const Table *definition,
                                        CatalogChange **out, Error *e);
+/* Drops the table of that id, whatever its definition has become meanwhile. */
 CHECKED Code catalog_plan_drop_table(Catalog *catalog, Table *table, CatalogChange **out, Error *e);
+/* Replaces the definition; `definition` is copied, and is that of `table` (same id, kind and names) with a higher schema.version
+ * and field ids never used for anything else. `needs_quiet`: what the caller found in the rows must still hold, so the change
+ * conflicts with every commit of rows of the table after its snapshot. E_CONFLICT when `table` is not current. */
+CHECKED Code catalog_plan_alter_table(Catalog *catalog, Table *table, const Table *definition,
+                                      bool needs_quiet, CatalogChange **out, Error *e);
 /* Writes the whole record; a record with id 0 gets a new id, which *io_user receives. */
 CHECKED Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out, Error *e);

@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cold/cold_int.h"
 #include "data/row.h"
+#include "os/file.h"
 
 enum { READ_BYTES = 256 * 1024 };
 
@@ -48,19 +50,71 @@ Code cold__file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_byte
     return code;
 }
 
+static Code check_size(const char *path, uint64_t bytes, const SegmentEntry *entry, Error *e)
+{
+    if (bytes != entry->size_bytes)
+        return fail(e, E_CORRUPT, "%s has %llu bytes, %llu were written", path,
+                    (unsigned long long)bytes, (unsigned long long)entry->size_bytes);
+    return OK;
+}
+
+static Code segment_path(const char *storage_root, Slice folder, uint64_t batch, Buffer *out,
+                         Error *e)
+{
+    CLEANUP(buffer_done) Buffer name = {0};
+    cold_segment_name(batch, &name);
+    return cold__path(storage_root, folder, buffer_slice(&name), out, e);
+}
+
+Code cold_segment_check(const char *storage_root, Slice folder, const SegmentEntry *entry, Error *e)
+{
+    CLEANUP(buffer_done) Buffer path = {0};
+    uint64_t bytes = 0;
+    TRY(segment_path(storage_root, folder, entry->batch, &path, e));
+    TRY(file_size(path.data, &bytes, e));
+    return check_size(path.data, bytes, entry, e);
+}
+
 Code cold_segment_verify(const char *storage_root, Slice folder, const SegmentEntry *entry,
                          Error *e)
 {
-    CLEANUP(buffer_done) Buffer name = {0}, path = {0};
+    CLEANUP(buffer_done) Buffer path = {0};
     uint32_t crc = 0;
     uint64_t bytes = 0;
-    cold_segment_name(entry->batch, &name);
-    TRY(cold__path(storage_root, folder, buffer_slice(&name), &path, e));
+    TRY(segment_path(storage_root, folder, entry->batch, &path, e));
     TRY(cold__file_checksum(path.data, &crc, &bytes, e));
-    if (bytes != entry->size_bytes)
-        return fail(e, E_CORRUPT, "%s has %llu bytes, %llu were written", path.data,
-                    (unsigned long long)bytes, (unsigned long long)entry->size_bytes);
+    TRY(check_size(path.data, bytes, entry, e));
     if (crc != entry->crc)
         return fail(e, E_CORRUPT, "%s: the checksum does not match", path.data);
     return OK;
+}
+
+/* Changes when the file is replaced, written or cut; never 0. */
+static uint64_t stamp_of(const struct stat *st)
+{
+    uint64_t stamp = (uint64_t)st->st_ino * 0x9E3779B97F4A7C15u;
+    stamp ^= (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+    stamp = stamp * 0x9E3779B97F4A7C15u + (uint64_t)st->st_size;
+    return stamp ? stamp : 1;
+}
+
+Code cold_segment_trust(const char *storage_root, Slice folder, const SegmentEntry *entry,
+                        uint64_t *io_stamp, Error *e)
+{
+    CLEANUP(buffer_done) Buffer path = {0};
+    struct stat st;
+    TRY(segment_path(storage_root, folder, entry->batch, &path, e));
+    bool is_there = stat(path.data, &st) == 0;
+    if (is_there && stamp_of(&st) == *io_stamp)
+        return OK;
+    Error error = {0};
+    Code code = cold_segment_verify(storage_root, folder, entry, &error);
+    if (code == OK && is_there)
+        *io_stamp = stamp_of(&st);
+    if (code == OK)
+        return OK;
+    /* Who asked is a user: the name, not where it lies. */
+    const char *what = code == E_NOT_FOUND ? "is missing" : code == E_CORRUPT ? "is damaged" : "cannot be read";
+    return fail(e, code == E_NOT_FOUND ? E_CORRUPT : code, "segment %.*s/batch-%llu.parquet %s", SLICE_ARGS(folder),
+                (unsigned long long)entry->batch, what);
 }

@@ -86,6 +86,14 @@ CHECKED Code cold_segment_write(const SegmentWrite *write, Arena *arena, Segment
 CHECKED Code cold_segment_verify(const char *storage_root, Slice folder, const SegmentEntry *entry,
                                  Error *e);
 
+/* The same without reading it: that the file is there and has its size. */
+CHECKED Code cold_segment_check(const char *storage_root, Slice folder, const SegmentEntry *entry,
+                                Error *e);
+
+/* Verifies the file unless *io_stamp says that this very file was verified before (0 = never); sets the stamp. */
+CHECKED Code cold_segment_trust(const char *storage_root, Slice folder, const SegmentEntry *entry,
+                                uint64_t *io_stamp, Error *e);
+
 /* Removes a listed file; a file that is not there is fine. */
 CHECKED Code cold_segment_remove(const char *storage_root, Slice folder, uint64_t batch, Error *e);
 /* At start: removes temporary files and batch files that is_listed denies. Returns the count
@@ -123,7 +131,7 @@ typedef struct SegmentList { /* segments of one partition */
 } SegmentList;
 
 /* Appends `read_parquet([…], schema = MAP {…})`: columns of `schema` under their names of today,
- * then `_seq` and `_deleted`; a column a file lacks reads as its literal default, else NULL. */
+ * then `_seq` and `_deleted`; a column a file lacks reads as its fill, else NULL. */
 void cold_add_read_parquet(Buffer *out, const SegmentList *list, const Schema *schema);
 
 typedef struct ColdRange {

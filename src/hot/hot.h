@@ -30,6 +30,7 @@ typedef struct HotOptions {
     size_t write_buffer_bytes; /* all families together */
     int background_jobs;
     int open_files_max;
+    bool read_only; /* nothing on the disk changes; hot_write is not to be called */
 } HotOptions;
 
 typedef struct HotStore HotStore;
@@ -76,6 +77,10 @@ void hot_seek(HotIterator *iterator, Slice key);
 Slice hot_key(const HotIterator *iterator);   /* until the next hot_next */
 Slice hot_value(const HotIterator *iterator); /* until the next hot_next */
 CHECKED Code hot_iterator_end(HotIterator *iterator, Error *e);
+
+/* A consistent copy of the store as of now, in a folder that does not exist yet (the one above it does): a store that
+ * hot_open opens. Files are linked where that folder is on the same disk. Synced. E_IO, E_DISK_FULL. */
+CHECKED Code hot_checkpoint(HotStore *store, const char *folder, Error *e);
 
 /* A RocksDB property such as "rocksdb.estimate-num-keys", summed over families; 0 when unknown. */
 uint64_t hot_property(HotStore *store, const char *name);

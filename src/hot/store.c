@@ -102,9 +102,13 @@ Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Err
     rocksdb_writeoptions_set_sync(store->synced, 1);
     store->unsynced = rocksdb_writeoptions_create();
     char *error_text = NULL;
-    store->db = rocksdb_open_column_families(
-        store->options, folder, HOT_FAMILY_COUNT, family_names,
-        (const rocksdb_options_t *const *)store->family_options, store->families, &error_text);
+    const rocksdb_options_t *const *family_options = (const rocksdb_options_t *const *)store->family_options;
+    store->db = options->read_only
+                    ? rocksdb_open_for_read_only_column_families(store->options, folder, HOT_FAMILY_COUNT,
+                                                                 family_names, family_options,
+                                                                 store->families, 0, &error_text)
+                    : rocksdb_open_column_families(store->options, folder, HOT_FAMILY_COUNT, family_names,
+                                                   family_options, store->families, &error_text);
     if (error_text) {
         store->db = NULL;
         hot_close(store);

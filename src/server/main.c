@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kalamdb-server [settings file]: reads the settings, opens the server, says where it listens, runs it.
+ * kalamdb-server --verify <folder>: checks a folder instead (offline.h).
  * Exit codes: 0 stopped as asked, 1 could not start (the reason is on standard error), 2 wrong usage.
  */
 #include <malloc.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "os/log.h"
+#include "server/offline.h"
 #include "server/server.h"
 #include "server/version.h"
 
@@ -18,6 +20,7 @@ static const char usage[] =
     "kalamdb-server " KALAMDB_VERSION "\n"
     "\n"
     "  kalamdb-server [settings.toml]   start; without a file ./server.toml is read if it exists\n"
+    "  kalamdb-server --verify <data folder>   check a stopped server's folder, or a backup; changes nothing\n"
     "  kalamdb-server --version\n"
     "  kalamdb-server --help\n"
     "\n"
@@ -106,6 +109,8 @@ static int serve(const char *file)
 
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--verify") == 0)
+        return offline_verify(argv[2]);
     if (argc > 2) {
         fputs(usage, stderr);
         return 2;

@@ -31,10 +31,13 @@ struct Database {
     EnginePool *engine, *flush_engine;
     Committer *committer;
     Pins *pins;
+    Trust *trust;
     SeqGenerator generator;
     _Atomic uint64_t last_seq;
     _Atomic bool read_only;
-    uint64_t async_floor;
+    uint64_t async_floor, feed_floor;
+    bool inspect;
+    char inspect_temp[64]; /* where the engine of an inspection may spill; empty = none */
     uint32_t feed_window_s;
     ChangeSink sinks[SINKS_MAX];
     _Atomic size_t sink_count; /* the committer may run already when a sink is added */
@@ -80,6 +83,15 @@ Committer *database__committer(Database *db)
 uint64_t database__async_floor(Database *db)
 {
     return db->async_floor;
+}
+
+Trust *database__trust(Database *db)
+{
+    return db->trust;
+}
+uint64_t database__feed_floor(Database *db)
+{
+    return db->feed_floor;
 }
 
 /* Release and acquire: who reads the seq sees the commit's catalog change applied. */
@@ -136,21 +148,80 @@ static Code join_path(const char *folder, const char *name, char out[PATH_BYTES]
     return OK;
 }
 
-static Code open_folders(Database *db, const char *folder, Error *e)
+/* A backup is restored, never run: its clients' cursors would fit nothing. */
+static Code refuse_backup(const char *folder, Error *e)
 {
     char path[PATH_BYTES];
-    TRY(file_make_folders(folder, 0700, e));
+    TRY(join_path(folder, BACKUP_MANIFEST_NAME, path, e));
+    if (!file_exists(path))
+        return OK;
+    return fail(e, E_INVALID_OPERATION, "%s is a backup; restore it into an empty folder with "
+                                        "kalamdb-server --restore %s <data folder>", folder, folder);
+}
+
+static Code lock_folder(Database *db, const char *folder, Error *e)
+{
+    char path[PATH_BYTES];
     TRY(join_path(folder, "LOCK", path, e));
     Code code = file_lock(path, &db->lock, e);
     if (code == E_LOCKED)
         return fail(e, E_LOCKED, "another server is using the data folder %s; stop it or choose another "
                                  "folder with KALAMDB_DATA_DIR", folder);
-    if (code != OK)
-        return code;
+    return code;
+}
+
+/* A backup that nobody writes needs no lock, and may lie on a disk that cannot be written. */
+static Code open_to_inspect(Database *db, const char *folder, Error *e)
+{
+    char path[PATH_BYTES];
+    TRY(join_path(folder, BACKUP_MANIFEST_NAME, path, e));
+    if (!file_exists(path))
+        TRY(lock_folder(db, folder, e));
+    return join_path(folder, "storage", db->storage_folder, e);
+}
+
+static Code open_folders(Database *db, const char *folder, Error *e)
+{
+    char path[PATH_BYTES];
+    if (db->inspect) {
+        TRY(join_path(folder, "rocksdb/CURRENT", path, e));
+        if (!file_exists(path))
+            return fail(e, E_NOT_FOUND, "%s is no data folder: it holds no rocksdb/CURRENT", folder);
+    } else {
+        TRY(refuse_backup(folder, e));
+        TRY(file_make_folders(folder, 0700, e));
+    }
+    if (db->inspect)
+        return open_to_inspect(db, folder, e);
+    TRY(lock_folder(db, folder, e));
     TRY(join_path(folder, "storage", db->storage_folder, e));
     TRY(file_make_folders(db->storage_folder, 0700, e));
     TRY(join_path(folder, "tmp", path, e));
     return file_make_folders(path, 0700, e);
+}
+
+/* One instance, and a temporary folder outside: the data folder stays as it is. */
+static Code open_inspecting_engine(Database *db, EngineConfig *config, Error *e)
+{
+    snprintf(db->inspect_temp, sizeof db->inspect_temp, "/tmp/kalamdb-inspect-XXXXXX");
+    if (!mkdtemp(db->inspect_temp)) {
+        db->inspect_temp[0] = 0;
+        return fail(e, E_IO, "no temporary folder can be made in /tmp");
+    }
+    config->instances = 1;
+    config->temp_directory = db->inspect_temp;
+    return engine_pool_new(config, &db->flush_engine, e);
+}
+
+static void remove_inspecting_temp(Database *db)
+{
+    char path[PATH_BYTES];
+    Error ignored;
+    if (!db->inspect_temp[0] || join_path(db->inspect_temp, "0", path, &ignored) != OK)
+        return;
+    if (file_remove_empty_folder(path, &ignored) == OK &&
+        file_remove_empty_folder(db->inspect_temp, &ignored) != OK)
+        return; /* nothing of ours is in it; the system clears /tmp */
 }
 
 static Code open_engines(Database *db, const DatabaseOptions *options, Error *e)
@@ -160,6 +231,8 @@ static Code open_engines(Database *db, const DatabaseOptions *options, Error *e)
     TRY(join_path(options->folder, "tmp/flush", flush_path, e));
     EngineConfig config = options->engine;
     config.allowed_folder = db->storage_folder;
+    if (db->inspect)
+        return open_inspecting_engine(db, &config, e);
     config.temp_directory = path;
     TRY(engine_pool_new(&config, &db->engine, e));
     config.instances = 2; /* a compaction reads with one and writes with the other */
@@ -191,7 +264,7 @@ static void put_u64(Database *db, HotBatch *batch, Slice key, uint64_t v)
 }
 
 typedef struct StoredState {
-    uint64_t format, last_seq, ceiling, clean, async_floor;
+    uint64_t format, last_seq, ceiling, clean, async_floor, feed_floor;
 } StoredState;
 
 static Code read_state(Database *db, StoredState *out, Error *e)
@@ -207,6 +280,8 @@ static Code read_state(Database *db, StoredState *out, Error *e)
         code = read_u64(snapshot, arena, SYSTEM_KEY_CLEAN, 0, &out->clean, e);
     if (code == OK)
         code = read_u64(snapshot, arena, SYSTEM_KEY_ASYNC_FLOOR, 0, &out->async_floor, e);
+    if (code == OK)
+        code = read_u64(snapshot, arena, SYSTEM_KEY_FEED_FLOOR, 0, &out->feed_floor, e);
     hot_snapshot_free(snapshot);
     return code;
 }
@@ -221,10 +296,15 @@ static Code start_run(Database *db, uint32_t node, Error *e)
                     "the data folder has format version %llu and this server reads version %d; start the server "
                     "version that wrote it, or choose another folder",
                     (unsigned long long)state.format, FORMAT_VERSION);
+    db->feed_floor = state.feed_floor;
+    db->async_floor = state.async_floor;
+    if (db->inspect) {
+        database__set_last_seq(db, state.last_seq);
+        return OK;
+    }
     uint64_t highest = state.ceiling > state.last_seq ? state.ceiling : state.last_seq;
     seq_init(&db->generator, node, highest); /* I1 */
     HotBatch *batch = hot_batch_new();
-    db->async_floor = state.async_floor;
     uint64_t last_seq = state.last_seq;
     if (state.format != 0 && !state.clean) { /* I2 */
         last_seq = db->async_floor = seq_next(&db->generator, clock_wall_us());
@@ -248,10 +328,14 @@ static Code open_all(Database *db, const DatabaseOptions *options, Error *e)
     char path[PATH_BYTES];
     TRY(open_folders(db, options->folder, e));
     TRY(join_path(options->folder, "rocksdb", path, e));
-    TRY(hot_open(path, &options->hot, &db->hot, e));
+    HotOptions hot = options->hot;
+    hot.read_only = options->inspect;
+    TRY(hot_open(path, &hot, &db->hot, e));
     TRY(start_run(db, options->node, e));
     TRY(catalog_open(db->hot, &db->catalog, e));
     TRY(open_engines(db, options, e));
+    if (options->inspect)
+        return OK;
     return committer_start(db, database_last_seq(db), &db->committer, e);
 }
 
@@ -259,7 +343,9 @@ Code database_open(const DatabaseOptions *options, Database **out, Error *e)
 {
     Database *db = x_new(Database);
     db->feed_window_s = options->feed_window_s;
+    db->inspect = options->inspect;
     db->pins = pins_new();
+    db->trust = trust_new();
     Code code = open_all(db, options, e);
     if (code != OK) {
         database_close(db);
@@ -295,7 +381,9 @@ void database_close(Database *db)
     engine_pool_free(db->engine);
     catalog_close(db->catalog);
     hot_close(db->hot);
+    remove_inspecting_temp(db);
     pins_free(db->pins);
+    trust_free(db->trust);
     file_unlock(db->lock);
     free(db);
 }
@@ -304,6 +392,7 @@ void database_close(Database *db)
 
 Code database_submit(Database *db, Intent *intent, Error *e)
 {
+    must(!db->inspect);
     return committer_submit(db->committer, intent, e);
 }
 

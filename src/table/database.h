@@ -18,6 +18,7 @@ typedef struct DatabaseOptions {
     uint32_t node;              /* 0..1023, in every seq */
     uint32_t feed_window_s;     /* how long the feed keeps changes */
     EngineConfig engine;        /* folders are filled in by database_open */
+    bool inspect;               /* nothing in the folder changes: only views may be used; no commits, no sinks */
 } DatabaseOptions;
 
 /* Opens or creates the folder, replays the log, loads the catalog, starts the committer. E_LOCKED when another server

@@ -102,6 +102,7 @@ static Code read_cold(PastPage *page, uint64_t from, uint64_t to, Error *e)
     if (view_mode(page->view) == HOT_CACHED_ONLY)
         return fail(e, E_WOULD_BLOCK, "segments are read by workers");
     SegmentList list;
+    TRY(view_check_segments(page->view, page->table, page->partition, entries, count, e));
     TRY(view__segment_list(page->view, page->table, page->partition, entries, count, page->arena, &list, e));
     ColdRange range = {
         .min_seq = from,

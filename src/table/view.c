@@ -102,8 +102,10 @@ Code view_partition(ReadView *view, const Table *table, Partition partition, Par
         view->has_state = true;
     }
     *out = view->state;
-    uint64_t floor = database__async_floor(view->db);
-    if (!table->durable && out->feed_low < floor)
+    uint64_t floor = database__feed_floor(view->db), async_floor = database__async_floor(view->db);
+    if (!table->durable && floor < async_floor)
+        floor = async_floor;
+    if (out->feed_low < floor)
         out->feed_low = floor;
     return OK;
 }
@@ -236,6 +238,7 @@ Code view_load_cold(ReadView *view, const Table *table, Partition partition, Are
     if (count == 0)
         return fail(e, E_CORRUPT, "no segment of table %.*s holds the row of a key", SLICE_ARGS(table->name));
     SegmentList list;
+    TRY(view_check_segments(view, table, partition, entries, count, e));
     TRY(view__segment_list(view, table, partition, entries, count, arena, &list, e));
     uint64_t pin = view_pin_files(view);
     ColdRow *rows = NULL;

@@ -60,6 +60,10 @@ CHECKED Code row_walk_next(RowWalk *walk, bool *out_end, uint64_t *out_seq, Slic
 struct SegmentEntry;
 CHECKED Code view_segments(ReadView *view, Partition partition, uint64_t from_seq, uint64_t to_seq,
                            Arena *arena, struct SegmentEntry **out, size_t *out_count, Error *e);
+/* Before reading them: that their files are there and as they were written. E_CORRUPT names the first that is not. Cheap once a
+ * file was found good; not on loops. */
+CHECKED Code view_check_segments(ReadView *view, const Table *table, Partition partition,
+                                 const struct SegmentEntry *entries, size_t count, Error *e);
 /* The seq at which a row that lives in a segment died, 0 while it lives. */
 CHECKED Code view_dead_at(ReadView *view, Partition partition, uint64_t seq, uint64_t *out, Error *e);
 /* True when no row of any segment of the partition is dead at S (the check can then be left out). */

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * --verify: opens the folder for inspection and says for people what the check found.
+ */
+#include "server/offline.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "table/verify.h"
+
+static DatabaseOptions inspect_options(const char *folder)
+{
+    return (DatabaseOptions){
+        .folder = folder,
+        .inspect = true,
+        .hot = {.block_cache_bytes = 64 << 20,
+                .write_buffer_bytes = 64 << 20,
+                .background_jobs = 2,
+                .open_files_max = 512},
+        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 512 << 20},
+    };
+}
+
+static int failed(const char *folder, const Error *error)
+{
+    fprintf(stderr, "kalamdb-server: %s: %s\n", folder, error->text);
+    return 1;
+}
+
+static void print_problem(void *context, const char *text)
+{
+    (void)context;
+    printf("PROBLEM  %s\n", text);
+}
+
+static void print_report(const VerifyReport *r)
+{
+    printf("commit      %" PRIu64 "\n", r->seq);
+    printf("catalog     %" PRIu64 " users, %" PRIu64 " tables, %" PRIu64 " partitions\n", r->users, r->tables,
+           r->partitions);
+    printf("hot tier    %" PRIu64 " rows, %" PRIu64 " tombstones, %" PRIu64 " versions of history\n", r->rows,
+           r->tombstones, r->history);
+    printf("keys        %" PRIu64 " heads, %" PRIu64 " dead records\n", r->heads, r->dead);
+    printf("cold tier   %" PRIu64 " segments, %" PRIu64 " rows, %" PRIu64 " bytes\n", r->segments, r->segment_rows,
+           r->segment_bytes);
+    if (r->problems > VERIFY_PROBLEMS_TOLD)
+        printf("            (the first %d problems are listed)\n", VERIFY_PROBLEMS_TOLD);
+    if (r->problems)
+        printf("DAMAGED     %" PRIu64 " problems\n", r->problems);
+    else
+        printf("OK          everything agrees\n");
+}
+
+int offline_verify(const char *folder)
+{
+    Error error = {0};
+    Database *db = NULL;
+    VerifyReport report;
+    DatabaseOptions options = inspect_options(folder);
+    VerifyOptions verify = {.read_segments = true, .on_problem = print_problem};
+    if (database_open(&options, &db, &error) != OK)
+        return failed(folder, &error);
+    Code code = database_verify(db, &verify, &report, &error);
+    database_close(db);
+    if (code != OK)
+        return failed(folder, &error);
+    print_report(&report);
+    return report.problems ? 1 : 0;
+}
