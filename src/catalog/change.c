@@ -19,6 +19,7 @@ typedef enum ChangeType {
     DROP_NAMESPACE,
     CREATE_TABLE,
     DROP_TABLE,
+    ALTER_TABLE,
     PUT_USER
 } ChangeType;
 
@@ -39,8 +40,10 @@ struct CatalogChange {
     const char *counter;               /* "table" or "user" when an id was given out, else NULL */
     FoldedName name;                   /* key of the map that changes */
     NamespaceObject *namespace_object; /* CREATE_NAMESPACE; owned until applied */
-    TableObject *created;              /* CREATE_TABLE; a reference until applied */
+    TableObject *created;              /* CREATE_TABLE, ALTER_TABLE; a reference until applied */
     Table *dropped;                    /* DROP_TABLE; a reference */
+    Table *altered;                    /* ALTER_TABLE: what `created` replaces; a reference */
+    bool needs_quiet;
 };
 
 static uint64_t schema_guard(void)
@@ -75,6 +78,7 @@ void catalog_change_free(CatalogChange *change)
     if (change->created)
         table_unref(&change->created->table);
     table_unref(change->dropped);
+    table_unref(change->altered);
     free(change);
 }
 
@@ -237,13 +241,44 @@ Code catalog_plan_create_table(Catalog *catalog, const Table *definition, Catalo
 
 Code catalog_plan_drop_table(Catalog *catalog, Table *table, CatalogChange **out, Error *e)
 {
-    if (!table_is_current(table))
+    Table *current = catalog_find_table_by_id(catalog, table->id);
+    if (!current)
         return fail(e, E_TABLE_NOT_FOUND, "Table '%.*s' not found in namespace '%.*s'",
                     SLICE_ARGS(table->name), SLICE_ARGS(table->namespace_name));
     CatalogChange *change = change_new(catalog, DROP_TABLE, schema_guard());
-    change->dropped = table_ref(table);
+    change->dropped = current;
     must(catalog__fold_table(table->namespace_name, table->name, &change->name));
     add_write(change, catalog__key_u32(KEY_TABLE, table->id))->is_delete = true;
+    *out = change;
+    return OK;
+}
+
+static void check_alteration(const Table *table, const Table *definition)
+{
+    must(definition->kind == table->kind);
+    must(slice_equal(definition->name, table->name));
+    must(slice_equal(definition->namespace_name, table->namespace_name));
+    must(definition->schema->version > table->schema->version);
+    must(definition->schema->next_field_id >= table->schema->next_field_id);
+    must(definition->schema->column_count > 0);
+    must(definition->schema->column_count <= COLUMNS_MAX);
+    must(definition->kind == TABLE_STREAM || definition->schema->key_index >= 0);
+}
+
+Code catalog_plan_alter_table(Catalog *catalog, Table *table, const Table *definition,
+                              bool needs_quiet, CatalogChange **out, Error *e)
+{
+    check_alteration(table, definition);
+    if (!table_is_current(table))
+        return fail(e, E_CONFLICT, "Table '%.*s' was altered or dropped meanwhile",
+                    SLICE_ARGS(table->name));
+    CatalogChange *change = change_new(catalog, ALTER_TABLE, schema_guard());
+    change->altered = table_ref(table);
+    change->created = catalog__table_new(definition, table->id, table->namespace_name);
+    change->needs_quiet = needs_quiet;
+    must(catalog__fold_table(table->namespace_name, table->name, &change->name));
+    Write *write = add_write(change, catalog__key_u32(KEY_TABLE, table->id));
+    catalog__encode_table(record_key_slice(&write->key), &change->created->table, &write->value);
     *out = change;
     return OK;
 }
@@ -314,6 +349,11 @@ Table *catalog_change_dropped_table(const CatalogChange *change)
     return change->dropped;
 }
 
+uint32_t catalog_change_quiet_table(const CatalogChange *change)
+{
+    return change->needs_quiet ? change->altered->id : 0;
+}
+
 Slice catalog_change_user(const CatalogChange *change)
 {
     if (change->type != PUT_USER)
@@ -369,6 +409,19 @@ static void apply_drop_table(Catalog *catalog, CatalogChange *change)
     table_unref(&object->table); /* the maps' reference; the change still holds one */
 }
 
+static void apply_alter_table(Catalog *catalog, CatalogChange *change)
+{
+    TableObject *object = TAKE(change->created);
+    TableObject *old = (TableObject *)change->altered;
+    uint32_t id = object->table.id;
+    atomic_store_explicit(&object->current, true, memory_order_relaxed); /* the lock publishes it */
+    must(map_put(catalog->tables, folded_slice(&change->name), object) == old); /* I3 */
+    must(map_put(catalog->tables_by_id, slice_of(&id, sizeof id), object) == old);
+    /* Release: as in apply_drop_table. */
+    atomic_store_explicit(&old->current, false, memory_order_release);
+    table_unref(&old->table); /* the maps' reference; the change still holds one */
+}
+
 void catalog_change_apply(Catalog *catalog, CatalogChange *change)
 {
     must(change->catalog == catalog);
@@ -384,6 +437,8 @@ void catalog_change_apply(Catalog *catalog, CatalogChange *change)
         free(object);
     } else if (change->type == CREATE_TABLE) {
         apply_create_table(catalog, change);
+    } else if (change->type == ALTER_TABLE) {
+        apply_alter_table(catalog, change);
     } else {
         apply_drop_table(catalog, change);
     }

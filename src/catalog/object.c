@@ -102,11 +102,19 @@ static Slice pack_text(Packer *packer, Slice text)
     return copy;
 }
 
+static bool has_bytes(const Value *value)
+{
+    return !value->is_null && (type_is_text(value->type) || value->type == TYPE_BYTES);
+}
+
 static bool has_default_bytes(const Column *column)
 {
-    const Value *value = &column->default_value;
-    return column->default_kind == DEFAULT_LITERAL && !value->is_null &&
-           (type_is_text(value->type) || value->type == TYPE_BYTES);
+    return column->default_kind == DEFAULT_LITERAL && has_bytes(&column->default_value);
+}
+
+static bool has_fill_bytes(const Column *column)
+{
+    return column->has_fill && has_bytes(&column->fill);
 }
 
 static size_t texts_size(const Table *table, Slice namespace_name)
@@ -117,6 +125,8 @@ static size_t texts_size(const Table *table, Slice namespace_name)
         size += column->name.size + 1;
         if (has_default_bytes(column))
             size += column->default_value.bytes.size + 1;
+        if (has_fill_bytes(column))
+            size += column->fill.bytes.size + 1;
     }
     return size;
 }
@@ -147,6 +157,8 @@ TableObject *catalog__table_new(const Table *definition, uint32_t id, Slice name
         if (has_default_bytes(&columns[i]))
             columns[i].default_value.bytes =
                 pack_text(&packer, from->columns[i].default_value.bytes);
+        if (has_fill_bytes(&columns[i]))
+            columns[i].fill.bytes = pack_text(&packer, from->columns[i].fill.bytes);
     }
     atomic_init(&object->refs, 1);
     atomic_init(&object->current, false);

@@ -3,7 +3,7 @@
  * Reading segments: the read_parquet text of a table reference, and rows by seq.
  *
  * Columns are found by field id, so a file reads right whatever its columns were called when it was
- * written; one it lacks reads as the literal default. DuckDB takes the default as text and converts
+ * written; one it lacks reads as its fill (data/schema.h). DuckDB takes that as text and converts
  * it like any text of the column's type.
  */
 #include <inttypes.h>
@@ -15,11 +15,11 @@ enum { ROWS_WAIT_MS = 10 * 1000, ROWS_TIMEOUT_MS = 30 * 1000 }; /* of cold_read_
 
 /* ---- SQL ---- */
 
-/* The text that DuckDB converts to the default. */
-static void add_default(Buffer *out, const Column *column)
+/* The text that DuckDB converts to the fill. */
+static void add_fill(Buffer *out, const Column *column)
 {
-    const Value *v = &column->default_value;
-    if (column->default_kind != DEFAULT_LITERAL || v->is_null) {
+    const Value *v = &column->fill;
+    if (!column->has_fill) {
         buffer_add_text(out, "NULL");
         return;
     }
@@ -41,7 +41,7 @@ static void add_field(Buffer *out, uint32_t field_id, Slice name, Type type, con
     engine_add_text(out, name);
     buffer_printf(out, ",type:'%s',default_value:", engine_type_name(type));
     if (column)
-        add_default(out, column);
+        add_fill(out, column);
     else
         buffer_add_text(out, "NULL");
     buffer_add_char(out, '}');

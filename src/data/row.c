@@ -302,8 +302,7 @@ static Code set_missing(Decoder *d, uint64_t id)
         if (d->version == schema->version) /* I2 */
             return fail(d->e, E_CORRUPT, "row: field %u (%.*s) is missing", column->field_id,
                         SLICE_ARGS(column->name));
-        d->values[d->next] = column->default_kind == DEFAULT_LITERAL ? column->default_value
-                                                                     : value_null(column->type);
+        d->values[d->next] = column->has_fill ? column->fill : value_null(column->type);
     }
     return OK;
 }

@@ -2,11 +2,11 @@
  *
  * Schemas: finding columns, and their bytes in the catalog (docs/formats/row.md, "Schemas"):
  *
- *     schema  = format(u8 = 1)  version  next field id  key column + 1  column count  column*  crc(u32 big-endian)
- *     column  = field id  name(size and bytes)  type(u8)  flags(u8: 1 not null, 2 primary key)
- *               default kind(u8)  [literal: null(u8), payload unless null]
+ *     schema  = format(u8 = 1 or 2)  version  next field id  key column + 1  column count  column*  crc(u32 big-endian)
+ *     column  = field id  name(size and bytes)  type(u8)  flags(u8: 1 not null, 2 primary key, 4 fill)
+ *               default kind(u8)  [literal: null(u8), payload unless null]  [fill: payload]
  *
- * Numbers without a width are varints.
+ * Numbers without a width are varints. Format 2 has the flag 4 and is written only when a column needs it.
  *
  * I1. Field ids rise from column to column and are below the next field id. ADD COLUMN appends with the next
  *     one, DROP COLUMN leaves a gap; rows rely on it.
@@ -20,9 +20,11 @@
 #include "data/row.h"
 
 enum {
-    SCHEMA_FORMAT = 1,
+    FORMAT_PLAIN = 1,
+    FORMAT_FILLS = 2,
     FLAG_NOT_NULL = 1,
     FLAG_PRIMARY_KEY = 2,
+    FLAG_FILL = 4,
     CRC_BYTES = 4,
 };
 
@@ -37,6 +39,13 @@ int32_t schema_find(const Schema *schema, Slice name)
 
 /* ---- Encoding --------------------------------------------------------------------------------- */
 
+static void put_value(const Column *column, const Value *value, Buffer *out)
+{
+    must(value->type == column->type);
+    unsigned char *at = (unsigned char *)buffer_reserve(out, data__payload_bytes_max(value));
+    out->size += (size_t)(data__put_payload(at, value) - at);
+}
+
 static void put_default(const Column *column, Buffer *out)
 {
     const Value *value = &column->default_value;
@@ -44,18 +53,30 @@ static void put_default(const Column *column, Buffer *out)
     if (column->default_kind != DEFAULT_LITERAL)
         return;
     buffer_add_u8(out, value->is_null);
-    if (value->is_null)
-        return;
-    must(value->type == column->type);
-    unsigned char *at = (unsigned char *)buffer_reserve(out, data__payload_bytes_max(value));
-    out->size += (size_t)(data__put_payload(at, value) - at);
+    if (!value->is_null)
+        put_value(column, value, out);
+}
+
+static uint8_t flags_of(const Column *column)
+{
+    return (uint8_t)((column->not_null ? FLAG_NOT_NULL : 0) |
+                     (column->primary_key ? FLAG_PRIMARY_KEY : 0) |
+                     (column->has_fill ? FLAG_FILL : 0));
+}
+
+static uint8_t format_of(const Schema *schema)
+{
+    for (uint32_t i = 0; i < schema->column_count; i++)
+        if (schema->columns[i].has_fill)
+            return FORMAT_FILLS;
+    return FORMAT_PLAIN;
 }
 
 void schema_encode(const Schema *schema, Buffer *out)
 {
     size_t start = out->size;
     uint32_t before = 0;
-    buffer_add_u8(out, SCHEMA_FORMAT);
+    buffer_add_u8(out, format_of(schema));
     buffer_add_varint(out, schema->version);
     buffer_add_varint(out, schema->next_field_id);
     buffer_add_varint(out, (uint64_t)((int64_t)schema->key_index + 1));
@@ -68,9 +89,12 @@ void schema_encode(const Schema *schema, Buffer *out)
         buffer_add_varint(out, column->field_id);
         buffer_add_sized(out, column->name);
         buffer_add_u8(out, (uint8_t)column->type);
-        buffer_add_u8(out, (uint8_t)((column->not_null ? FLAG_NOT_NULL : 0) |
-                                     (column->primary_key ? FLAG_PRIMARY_KEY : 0)));
+        buffer_add_u8(out, flags_of(column));
         put_default(column, out);
+        if (column->has_fill) {
+            must(!column->fill.is_null);
+            put_value(column, &column->fill, out);
+        }
     }
     buffer_add_u32(out, crc32c(0, slice_of(out->data + start, out->size - start)));
 }
@@ -91,6 +115,15 @@ static bool is_column_type(uint8_t tag)
     return tag != TYPE_NULL && type_info((Type)tag)->type == (Type)tag;
 }
 
+static bool take_value(Cursor *c, Arena *arena, Type type, Value *out)
+{
+    if (!data__take_payload(c, type, out))
+        return false;
+    if (type_is_text(type) || type == TYPE_BYTES)
+        out->bytes = arena_copy(arena, out->bytes);
+    return true;
+}
+
 static bool take_default(Cursor *c, Arena *arena, Column *column)
 {
     uint8_t kind, is_null;
@@ -102,28 +135,26 @@ static bool take_default(Cursor *c, Arena *arena, Column *column)
         return true;
     if (!cursor_u8(c, &is_null) || is_null > 1)
         return false;
-    if (is_null)
-        return true;
-    if (!data__take_payload(c, column->type, &column->default_value))
-        return false;
-    if (type_is_text(column->type) || column->type == TYPE_BYTES)
-        column->default_value.bytes = arena_copy(arena, column->default_value.bytes);
-    return true;
+    return is_null || take_value(c, arena, column->type, &column->default_value);
 }
 
-static bool take_column(Cursor *c, Arena *arena, Column *column)
+static bool take_column(Cursor *c, Arena *arena, uint8_t flags_max, Column *column)
 {
     Slice name;
     uint8_t tag, flags;
     if (!take_u32(c, &column->field_id) || !cursor_sized(c, &name) || name.size == 0 ||
         name.size > NAME_BYTES_MAX || !slice_is_utf8(name) || !cursor_u8(c, &tag) ||
-        !is_column_type(tag) || !cursor_u8(c, &flags) || flags > (FLAG_NOT_NULL | FLAG_PRIMARY_KEY))
+        !is_column_type(tag) || !cursor_u8(c, &flags) || flags > flags_max)
         return false;
     column->name = arena_copy(arena, name);
     column->type = (Type)tag;
     column->not_null = flags & FLAG_NOT_NULL;
     column->primary_key = flags & FLAG_PRIMARY_KEY;
-    return take_default(c, arena, column);
+    column->has_fill = flags & FLAG_FILL;
+    column->fill = value_null(column->type);
+    if (!take_default(c, arena, column))
+        return false;
+    return !column->has_fill || take_value(c, arena, column->type, &column->fill);
 }
 
 static bool column_fits(const Schema *schema, uint32_t index) /* I1, I2, I3 */
@@ -151,7 +182,7 @@ Code schema_decode(Slice bytes, Arena *arena, Schema **out, Error *e)
         return fail(e, E_CORRUPT, "schema: the checksum is wrong");
     Cursor c = cursor_of(body);
     uint8_t format = 0;
-    if (!cursor_u8(&c, &format) || format != SCHEMA_FORMAT)
+    if (!cursor_u8(&c, &format) || (format != FORMAT_PLAIN && format != FORMAT_FILLS))
         return fail(e, E_CORRUPT, "schema: format %u is unknown", format);
     Schema s = {0};
     if (!take_u32(&c, &s.version) || s.version == 0 || !take_u32(&c, &s.next_field_id) ||
@@ -159,10 +190,11 @@ Code schema_decode(Slice bytes, Arena *arena, Schema **out, Error *e)
         return fail(e, E_CORRUPT, "schema: the head is malformed");
     if (s.column_count == 0 || s.column_count > COLUMNS_MAX || key > s.column_count)
         return fail(e, E_CORRUPT, "schema: %u columns with key %u", s.column_count, key);
+    uint8_t flags_max = FLAG_NOT_NULL | FLAG_PRIMARY_KEY | (format == FORMAT_FILLS ? FLAG_FILL : 0);
     s.key_index = (int32_t)key - 1;
     s.columns = arena_new_array(arena, Column, s.column_count);
     for (uint32_t i = 0; i < s.column_count; i++) {
-        if (!take_column(&c, arena, &s.columns[i]) || !column_fits(&s, i))
+        if (!take_column(&c, arena, flags_max, &s.columns[i]) || !column_fits(&s, i))
             return fail(e, E_CORRUPT, "schema: column %u is malformed", i);
     }
     if (cursor_left(&c) > 0)

@@ -25,6 +25,10 @@ typedef struct Column {
     bool primary_key;
     DefaultKind default_kind;
     Value default_value; /* for DEFAULT_LITERAL, already of the column's type */
+    /* What rows from before ADD COLUMN read, fixed then whatever the default becomes later: not
+     * NULL, of the column's type. Without it they read NULL. */
+    bool has_fill;
+    Value fill;
 } Column;
 
 typedef struct Schema {

@@ -139,7 +139,7 @@ static Code check_options(const CreateTable *create, TableKind kind, Error *e)
     return OK;
 }
 
-static AccessLevel access_of(SqlAccess access)
+AccessLevel exec__access_level(SqlAccess access)
 {
     switch (access) {
     case SQL_ACCESS_PUBLIC:
@@ -211,7 +211,7 @@ Code exec__create_table(Run *run, Error *e)
             .namespace_name = namespace_name,
             .name = create->table.name,
             .kind = kind,
-            .access = access_of(options->access),
+            .access = exec__access_level(options->access),
             .durable = options->has_durability ? !options->durability_async : kind != TABLE_STREAM,
             .flush_rows = options->flush_rows,
             .flush_interval_s = options->flush_interval_s,

@@ -101,6 +101,7 @@ bool exec__may_impersonate(Role role, Role target, bool is_self);
 typedef enum Access { ACCESS_READ, ACCESS_WRITE } Access;
 bool exec__may_access(Role role, TableKind kind, AccessLevel level, Access access);
 bool exec__may_create_table(Role role, TableKind kind);
+bool exec__may_alter_table(Role role, TableKind kind, AccessLevel level);
 /* E_PERMISSION_DENIED; E_INVALID_OPERATION for SHARED tables inside EXECUTE AS USER. */
 CHECKED Code exec__check_access(const Run *run, const Table *table, Access access, Error *e);
 /* The kind a CREATE TABLE makes for this session. */
@@ -126,6 +127,8 @@ CHECKED Code exec__create_namespace(Run *run, Error *e);
 CHECKED Code exec__drop_namespace(Run *run, Error *e);
 CHECKED Code exec__create_table(Run *run, Error *e);
 CHECKED Code exec__drop_table(Run *run, Error *e);
+CHECKED Code exec__alter_table(Run *run, Error *e); /* alter.c */
+AccessLevel exec__access_level(SqlAccess access);   /* PRIVATE when unset */
 
 /* A resolved INSERT, UPDATE or DELETE. */
 typedef struct Resolved {

@@ -401,6 +401,8 @@ Code exec__run_statement(Run *run, Error *e)
         return exec__create_table(run, e);
     case STATEMENT_DROP_TABLE:
         return exec__drop_table(run, e);
+    case STATEMENT_ALTER_TABLE:
+        return exec__alter_table(run, e);
     case STATEMENT_CREATE_USER:
     case STATEMENT_ALTER_USER:
     case STATEMENT_DROP_USER:

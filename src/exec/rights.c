@@ -24,6 +24,7 @@ static const Rule rules[] = {
     {STATEMENT_SHOW_TABLES, ROLE_USER, NULL},
     {STATEMENT_CREATE_TABLE, ROLE_USER, NULL}, /* and exec__may_create_table */
     {STATEMENT_DROP_TABLE, ROLE_DBA, "Insufficient privileges to drop this table"},
+    {STATEMENT_ALTER_TABLE, ROLE_USER, NULL}, /* and exec__may_alter_table */
     {STATEMENT_DESCRIBE_TABLE, ROLE_USER, NULL},
     {STATEMENT_INSERT, ROLE_USER, NULL},
     {STATEMENT_UPDATE, ROLE_USER, NULL},
@@ -52,6 +53,13 @@ static const Rule rules[] = {
 bool exec__may_create_table(Role role, TableKind kind)
 {
     return role >= (kind == TABLE_SHARED ? ROLE_SERVICE : ROLE_USER);
+}
+
+bool exec__may_alter_table(Role role, TableKind kind, AccessLevel level)
+{
+    if (kind != TABLE_SHARED)
+        return role >= ROLE_USER;
+    return role >= ROLE_SERVICE && exec__may_access(role, kind, level, ACCESS_WRITE);
 }
 
 bool exec__may_impersonate(Role role, Role target, bool is_self)

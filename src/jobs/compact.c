@@ -31,13 +31,28 @@ static bool is_stopped(void *context)
     return jobs__is_killed(run->jobs, run->job);
 }
 
+/* One step by the table's definition of this moment: an ALTER in between makes another try of it. */
+static Code step(CompactRun *run, Partition partition, const CompactOptions *options,
+                 CompactResult *out, Error *e)
+{
+    for (int tries = 1;; tries++) {
+        CLEANUP(table_unref_ptr)
+        Table *table = catalog_find_table_by_id(database_catalog(run->jobs->db), partition.table_id);
+        if (!table)
+            return fail(e, E_CANCELLED, "the table was dropped");
+        Code code = compact_step(run->jobs->db, table, partition, options, out, e);
+        if (code != E_CONFLICT || table_is_current(table) || tries == JOBS_ALTER_TRIES_MAX)
+            return code;
+    }
+}
+
 static Code compact_once(CompactRun *run, Partition partition, bool *out_done, Error *e)
 {
     CompactOptions options = {run->mode, run->until_seq, is_stopped, run};
     CompactResult result = {0};
     if (is_stopped(run))
         return fail(e, E_CANCELLED, "the job was cancelled");
-    TRY(compact_step(run->jobs->db, run->table, partition, &options, &result, e));
+    TRY(step(run, partition, &options, &result, e));
     run->segments += result.segments;
     run->rows_read += result.rows_read;
     run->rows_dropped += result.rows_read - result.rows_kept;

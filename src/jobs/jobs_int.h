@@ -13,6 +13,7 @@
 enum {
     JOBS_KEPT_MAX = 1000,      /* ended jobs that system.jobs remembers */
     JOBS_QUEUED_MAX = 1000,
+    JOBS_ALTER_TRIES_MAX = 10, /* of work that an ALTER TABLE came in between of */
     DIRTY_PARTITIONS_MAX = 100 * 1000, /* above it the next check looks at every partition */
     SYSTEM_PREFIX_JOB = 'j',
 };

@@ -32,13 +32,27 @@ bool jobs__is_killed(Jobs *jobs, const Job *job)
     return jobs->stopping || (job && job->kill);
 }
 
+/* Flushes by the table's definition of this moment: an ALTER in between makes another try of it. */
+static Code flush_current(FlushRun *run, Partition partition, uint64_t *out_rows, Error *e)
+{
+    for (int tries = 1;; tries++) {
+        CLEANUP(table_unref_ptr)
+        Table *table = catalog_find_table_by_id(database_catalog(run->jobs->db), partition.table_id);
+        if (!table)
+            return fail(e, E_CANCELLED, "the table was dropped");
+        Code code = flush_partition(run->jobs->db, table, partition, out_rows, e);
+        if (code != E_CONFLICT || table_is_current(table) || tries == JOBS_ALTER_TRIES_MAX)
+            return code;
+    }
+}
+
 static Code flush_one(void *context, Partition partition, Error *e)
 {
     FlushRun *run = (FlushRun *)context;
     if (jobs__is_killed(run->jobs, run->job))
         return fail(e, E_CANCELLED, "the job was cancelled");
     uint64_t rows = 0;
-    TRY(flush_partition(run->jobs->db, run->table, partition, &rows, e));
+    TRY(flush_current(run, partition, &rows, e));
     run->rows += rows;
     run->partitions += rows > 0;
     if (rows > 0)

@@ -291,13 +291,18 @@ static Code parse_drop(Parser *p, Statement *s)
 
 static Code parse_alter(Parser *p, Statement *s)
 {
-    if (sql__accept_word(p, KW_USER))
+    bool has_prefix = sql__at_word(p, KW_SHARED) || sql__at_word(p, KW_STREAM) ||
+                      (sql__at_word(p, KW_USER) && sql__peek_second(p).keyword == KW_TABLE);
+    if (has_prefix)
+        sql__advance(p);
+    if (sql__accept_word(p, KW_TABLE))
+        return sql__alter_table(p, s);
+    if (!has_prefix && sql__accept_word(p, KW_USER))
         return sql__alter_user(p, s);
-    if (sql__at_word(p, KW_TABLE) || sql__at_word(p, KW_NAMESPACE) || sql__at_word(p, KW_STORAGE) ||
-        sql__at_text(p, "TOPIC") || sql__at_word(p, KW_SHARED) || sql__at_word(p, KW_STREAM))
+    if (sql__at_word(p, KW_NAMESPACE) || sql__at_word(p, KW_STORAGE) || sql__at_text(p, "TOPIC"))
         return sql__fail(p, E_UNSUPPORTED, s->offset, "ALTER %.*s is not supported yet",
                          SLICE_ARGS(p->token.text));
-    return sql__expected(p, "USER");
+    return sql__expected(p, has_prefix ? "TABLE" : "TABLE or USER");
 }
 
 static Code use_namespace(Parser *p, Statement *s)
@@ -542,6 +547,7 @@ const char *sql_statement_name(StatementKind kind)
         [STATEMENT_SHOW_TABLES] = "SHOW TABLES",
         [STATEMENT_CREATE_TABLE] = "CREATE TABLE",
         [STATEMENT_DROP_TABLE] = "DROP TABLE",
+        [STATEMENT_ALTER_TABLE] = "ALTER TABLE",
         [STATEMENT_DESCRIBE_TABLE] = "DESCRIBE TABLE",
         [STATEMENT_INSERT] = "INSERT",
         [STATEMENT_UPDATE] = "UPDATE",

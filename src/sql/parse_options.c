@@ -226,6 +226,15 @@ static Code option(Parser *p, TableOptions *options)
     return rule(p, &value, options);
 }
 
+Code sql__access_level(Parser *p, TableOptions *options)
+{
+    if (p->token.kind != TOKEN_WORD && p->token.kind != TOKEN_STRING)
+        return sql__expected(p, "PUBLIC, PRIVATE, RESTRICTED or DBA");
+    OptionValue value = {trimmed(p->token.text), p->token.start};
+    sql__advance(p);
+    return option_access(p, &value, options);
+}
+
 Code sql__table_options(Parser *p, TableOptions *options)
 {
     TRY(sql__expect(p, TOKEN_LEFT, "'(' after WITH"));

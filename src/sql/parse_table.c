@@ -62,10 +62,8 @@ static Code literal_default(Parser *p, const Expr *expr, ColumnDefinition *colum
     return OK;
 }
 
-static Code parse_default(Parser *p, ColumnDefinition *column)
+static Code use_default(Parser *p, Expr *expr, ColumnDefinition *column)
 {
-    Expr *expr;
-    TRY(sql__expr(p, &expr));
     if (expr->kind == EXPR_CAST && expr->left->kind == EXPR_LITERAL && expr->type == column->type)
         expr = expr->left;
     if (expr->kind == EXPR_LITERAL)
@@ -81,6 +79,24 @@ static Code parse_default(Parser *p, ColumnDefinition *column)
         return sql__fail(p, E_INVALID_SQL, expr->offset,
                          "%.*s() cannot be the default of a %s column", SLICE_ARGS(expr->name),
                          type_info(column->type)->name);
+    return OK;
+}
+
+static Code parse_default(Parser *p, ColumnDefinition *column)
+{
+    Expr *expr;
+    TRY(sql__expr(p, &expr));
+    return use_default(p, expr, column);
+}
+
+Code sql_column_default(Slice text, Expr *expr, const Column *target, Arena *arena,
+                        DefaultKind *out_kind, Value *out_value, Error *e)
+{
+    Parser p = {.text = text, .arena = arena, .e = e};
+    ColumnDefinition column = {.name = target->name, .type = target->type};
+    TRY(use_default(&p, expr, &column));
+    *out_kind = column.default_kind;
+    *out_value = column.default_value;
     return OK;
 }
 
@@ -111,11 +127,6 @@ static Code parse_generated(Parser *p, ColumnDefinition *column, uint32_t offset
 }
 
 /* ---- columns ---- */
-
-typedef struct ColumnState {
-    bool has_null, has_not_null;
-    uint32_t key_count;
-} ColumnState;
 
 static Code not_null(Parser *p, ColumnDefinition *column, ColumnState *state, bool is_not)
 {
@@ -189,33 +200,42 @@ static Code add_key(Parser *p, CreateTable *create, uint32_t index, uint32_t off
     return OK;
 }
 
+Code sql__new_column_name(Parser *p, Slice *out)
+{
+    if (p->token.kind != TOKEN_WORD)
+        return sql__name(p, "a column name", out);
+    *out = p->token.text;
+    sql__advance(p);
+    return OK;
+}
+
+Code sql__column(Parser *p, ColumnDefinition *column, ColumnState *state)
+{
+    uint32_t type_offset = p->token.start;
+    bool is_serial;
+    TRY(sql__column_type(p, &column->type, &is_serial));
+    if (is_serial)
+        TRY(make_serial(p, column, type_offset));
+    for (bool is_done = true; is_done;)
+        TRY(column_constraint(p, column, state, &is_done));
+    bool default_is_null = column->default_kind == DEFAULT_LITERAL && column->default_value.is_null;
+    if (default_is_null && (column->not_null || column->primary_key))
+        return sql__fail(p, E_INVALID_SQL, column->offset,
+                         "Column '%.*s' is NOT NULL but its default is "
+                         "NULL",
+                         SLICE_ARGS(column->name));
+    return OK;
+}
+
 static Code table_column(Parser *p, CreateTable *create)
 {
     ColumnDefinition column = {.offset = p->token.start};
+    ColumnState state = {0};
     if (create->column_count == COLUMNS_MAX)
         return sql__fail(p, E_INVALID_SQL, column.offset, "More than %d columns", COLUMNS_MAX);
-    if (p->token.kind ==
-        TOKEN_WORD) { /* a reserved word gets the better message of the name check */
-        column.name = p->token.text;
-        sql__advance(p);
-    } else {
-        TRY(sql__name(p, "a column name", &column.name));
-    }
+    TRY(sql__new_column_name(p, &column.name));
     TRY(check_column_name(p, create, &column));
-    uint32_t type_offset = p->token.start;
-    bool is_serial;
-    TRY(sql__column_type(p, &column.type, &is_serial));
-    if (is_serial)
-        TRY(make_serial(p, &column, type_offset));
-    ColumnState state = {0};
-    for (bool is_done = true; is_done;)
-        TRY(column_constraint(p, &column, &state, &is_done));
-    bool default_is_null = column.default_kind == DEFAULT_LITERAL && column.default_value.is_null;
-    if (default_is_null && (column.not_null || column.primary_key))
-        return sql__fail(p, E_INVALID_SQL, column.offset,
-                         "Column '%.*s' is NOT NULL but its default is "
-                         "NULL",
-                         SLICE_ARGS(column.name));
+    TRY(sql__column(p, &column, &state));
     *PUSH(p, create->columns, create->column_count) = column;
     if (!column.primary_key)
         return OK;

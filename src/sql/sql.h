@@ -46,6 +46,11 @@ typedef enum SqlNameKind { SQL_NAME_NAMESPACE, SQL_NAME_TABLE, SQL_NAME_COLUMN }
  * has checked the names of CREATE NAMESPACE and CREATE TABLE already. */
 CHECKED Code sql_check_name(SqlNameKind kind, Slice name, Error *e);
 
+/* The default that ALTER COLUMN … SET DEFAULT sets: `text` is the statement's, `target` the column, of which name and type are
+ * read; a literal is converted to that type. E_INVALID_SQL, E_CONSTRAINT with the place in `text`. */
+CHECKED Code sql_column_default(Slice text, Expr *expr, const Column *target, Arena *arena,
+                                DefaultKind *out_kind, Value *out_value, Error *e);
+
 /* Whether a SELECT can be a live query: one qualified table, *, or columns, and a WHERE that
  * runs natively.
  * E_INVALID_SQL with the reason and the place in `text`. SUBSCRIBE TO has passed it. */

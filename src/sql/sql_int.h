@@ -129,8 +129,19 @@ CHECKED Code sql__select(Parser *p, Select **out);
 CHECKED Code sql__order_list(Parser *p, OrderItem **out, uint32_t *out_count);
 /* parse_table.c */
 CHECKED Code sql__create_table(Parser *p, Statement *s);
+/* Type and constraints of a column whose name is in io_column; a NOT NULL one with DEFAULT NULL is refused. */
+typedef struct ColumnState {
+    bool has_null, has_not_null;
+    uint32_t key_count;
+} ColumnState;
+CHECKED Code sql__column(Parser *p, ColumnDefinition *io_column, ColumnState *state);
+/* Any word, so that a reserved one gets the better message of the name check. */
+CHECKED Code sql__new_column_name(Parser *p, Slice *out);
 CHECKED Code sql__table_options(Parser *p, TableOptions *options);
 CHECKED Code sql__check_options(Parser *p, uint32_t offset, TableOptions *options);
+CHECKED Code sql__access_level(Parser *p, TableOptions *options); /* the word after ACCESS LEVEL */
+/* parse_alter.c */
+CHECKED Code sql__alter_table(Parser *p, Statement *s);
 /* parse_dml.c */
 CHECKED Code sql__insert(Parser *p, Statement *s);
 CHECKED Code sql__update(Parser *p, Statement *s);

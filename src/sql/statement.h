@@ -14,6 +14,7 @@ typedef enum StatementKind {
     STATEMENT_SHOW_TABLES,     /* namespace_; the name is empty without IN */
     STATEMENT_CREATE_TABLE,    /* create_table */
     STATEMENT_DROP_TABLE,      /* table */
+    STATEMENT_ALTER_TABLE,     /* alter_table */
     STATEMENT_DESCRIBE_TABLE,  /* table */
     STATEMENT_INSERT,          /* insert */
     STATEMENT_UPDATE,          /* update */
@@ -93,6 +94,33 @@ typedef struct CreateTable {
     TableOptions options;
 } CreateTable;
 
+typedef enum AlterAction {
+    ALTER_ADD_COLUMN,    /* definition, if_not_exists */
+    ALTER_DROP_COLUMN,   /* if_exists */
+    ALTER_RENAME_COLUMN, /* new_name */
+    ALTER_COLUMN_TYPE,   /* type; nullability where MODIFY says it */
+    ALTER_SET_NOT_NULL,
+    ALTER_DROP_NOT_NULL,
+    ALTER_SET_DEFAULT, /* default_expr: sql_column_default makes it a default, once the type is known */
+    ALTER_DROP_DEFAULT,
+    ALTER_SET_OPTIONS, /* options */
+} AlterAction;
+typedef enum Nullability { NULLABILITY_UNSET, NULLABILITY_NULL, NULLABILITY_NOT_NULL } Nullability;
+
+typedef struct AlterTable {
+    TableName table;
+    AlterAction action;
+    Slice column; /* the one that changes */
+    uint32_t column_offset;
+    bool if_exists, if_not_exists;
+    Slice new_name;
+    ColumnDefinition definition;
+    Type type;
+    Nullability nullability;
+    Expr *default_expr;
+    TableOptions options; /* access, flush policy and TTL only */
+} AlterTable;
+
 typedef struct Insert {
     TableName table;
     Slice *columns; /* names as written; column_count 0: all columns in table order */
@@ -167,6 +195,7 @@ struct Statement {
             bool if_exists;
         } table;
         CreateTable create_table;
+        AlterTable alter_table;
         Insert insert;
         Update update;
         Delete delete_;

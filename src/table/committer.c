@@ -23,6 +23,7 @@
 enum {
     GROUP_INTENTS_MAX = 2048,
     CEILING_AHEAD_MS = 3000,
+    TABLE_SLOTS = 4096,
     CEILING_MARGIN_MS = 1000,
     SEQ_MS_SHIFT = SEQ_NODE_BITS + SEQ_COUNTER_BITS,
 };
@@ -45,6 +46,8 @@ struct Committer {
 
     /* the committer thread's own */
     Conflicts *conflicts;
+    /* By table id modulo the slots, at least the seq of the last commit with rows of it. */
+    uint64_t row_seqs[TABLE_SLOTS];
     HotBatch *batch;
     Buffer scratch;
     Buffer deaths; /* Death records of the flush being admitted */
@@ -128,10 +131,19 @@ static void collect_death(void *context, uint64_t died_seq, uint64_t at)
     buffer_add((Buffer *)context, &death, sizeof death);
 }
 
+/* Whether the rows of the table that an ALTER looked at may have changed since. */
+static bool has_stale_rows(const Committer *c, const Intent *intent)
+{
+    uint32_t id = intent->catalog_change ? catalog_change_quiet_table(intent->catalog_change) : 0;
+    return id && c->row_seqs[id % TABLE_SLOTS] > intent->read_seq;
+}
+
 static Code admit(Committer *c, const Intent *intent)
 {
     if (database_is_read_only(c->db))
         return E_IO;
+    if (has_stale_rows(c, intent))
+        return E_CONFLICT;
     for (size_t i = 0; i < intent->guard_count; i++) {
         if (conflicts_hit(c->conflicts, intent->guards[i], intent->read_seq))
             return E_CONFLICT;
@@ -258,6 +270,8 @@ static void append(Committer *c, Intent *intent)
             part->changes[k].seq = intent->commit_seq = seq_next(generator, now_us); /* I1 */
             put_change(c, part, &part->changes[k]);
         }
+        if (part->count > 0)
+            c->row_seqs[part->partition.table_id % TABLE_SLOTS] = intent->commit_seq;
     }
     if (intent->row_count == 0)
         intent->commit_seq = seq_next(generator, now_us);

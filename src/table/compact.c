@@ -440,6 +440,9 @@ static Code commit(Compaction *c, Error *e)
 static Code run_step(Compaction *c, CompactResult *out, Error *e)
 {
     TRY(view_open(c->db, HOT_BLOCKING, &c->view, e));
+    if (!table_is_current(c->table)) /* else there may be segments of a newer schema */
+        return fail(e, E_CONFLICT, "table %.*s was altered or dropped meanwhile",
+                    SLICE_ARGS(c->table->name));
     TRY(make_plan(c->view, c->partition, c->options, c->arena, &c->plan, e));
     if (c->plan.chosen == 0) {
         *out = (CompactResult){0};

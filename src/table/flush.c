@@ -218,6 +218,9 @@ static Code run_flush(Flush *flush, uint64_t *out_rows, Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     TRY(view_open(flush->db, HOT_BLOCKING, &view, e));
+    if (!table_is_current(flush->table)) /* else the view may hold rows of a newer schema */
+        return fail(e, E_CONFLICT, "table %.*s was altered or dropped meanwhile",
+                    SLICE_ARGS(flush->table->name));
     TRY(view_partition(view, flush->table, flush->partition, &flush->state, e));
     flush->flush_seq = view_seq(view);
     TRY(table__folder(flush->db, view_snapshot(view), flush->table, flush->partition, flush->arena,

@@ -20,8 +20,8 @@ static Schema make_schema(uint32_t version, Column columns[COLUMNS])
                               .name = SLICE("c"),
                               .type = types[i],
                               .default_value = value_null(types[i])};
-    columns[12].default_kind = DEFAULT_LITERAL;
-    columns[12].default_value = value_text(SLICE("later"));
+    columns[12].has_fill = true;
+    columns[12].fill = value_text(SLICE("later"));
     return (Schema){.version = version,
                     .column_count = COLUMNS,
                     .key_index = 0,

@@ -8,6 +8,7 @@
  *     session <user> <role> [<namespace>]   who runs what follows
  *     params <value> …                      for the next request only: 1, 1.5, true, null, 'text'
  *     flush                                 in the mode "flushed", everything goes to segments here
+ *     restart                               the database is closed and opened again, in every mode
  *     ok                                    the request below succeeds
  *     message … ---- text                   it succeeds with this message (one line per statement)
  *     error … ---- E_CODE [text]            it fails with this code, and this text is in the message
@@ -34,6 +35,7 @@ typedef struct Player {
     World *world;
     Mode mode;
     const File *file;
+    const char *folder; /* of the database */
     size_t line; /* of the current command, from 0 */
     Caller caller;
     bool failed;
@@ -189,6 +191,10 @@ static size_t run_command(Player *p)
     else if (strcmp(line, "flush") == 0) {
         if (p->mode == MODE_COLD)
             world_flush(p->world);
+    } else if (strcmp(line, "restart") == 0) {
+        world_close(p->world);
+        *p->world = (World){0};
+        world_open(p->world, p->folder);
     } else if (line[0] && line[0] != '#')
         failure(p, "unknown command", line);
     return p->line + 1;
@@ -200,7 +206,7 @@ static bool play(const File *file, Mode mode, const char *folder)
     char path[4096];
     snprintf(path, sizeof path, "%s/%s-%s", folder, file->name, mode_names[mode]);
     world_open(&world, path);
-    Player player = {.world = &world, .mode = mode, .file = file};
+    Player player = {.world = &world, .mode = mode, .file = file, .folder = path};
     player.caller =
         (Caller){.user_id = SLICE("root"), .role = ROLE_SYSTEM, .namespace_name = SLICE("default")};
     while (player.line < file->count)

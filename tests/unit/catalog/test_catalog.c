@@ -197,6 +197,91 @@ TEST("a table's texts do not point into the definition it was made from")
     close_all();
 }
 
+/* The table's definition with one more column, whose texts are the caller's. */
+static Table with_column(const Table *table, Schema *schema, Column columns[3], Slice name)
+{
+    Table changed = *table;
+    *schema = *table->schema;
+    for (uint32_t i = 0; i < schema->column_count; i++)
+        columns[i] = schema->columns[i];
+    columns[schema->column_count++] = (Column){.field_id = schema->next_field_id++,
+                                               .name = name,
+                                               .type = TYPE_TEXT,
+                                               .has_fill = true,
+                                               .fill = value_text(name)};
+    schema->columns = columns;
+    schema->version++;
+    changed.schema = schema;
+    changed.updated_at_us = 99;
+    return changed;
+}
+
+TEST("an altered table is found in its old form, keeps texts of the plan, or is another table after a reopen")
+{
+    open_all();
+    create_namespace(SLICE("chat"));
+    create_table(SLICE("chat"), SLICE("Messages"));
+    uint64_t version = catalog_version(catalog);
+    Table *old = catalog_find_table(catalog, SLICE("chat"), SLICE("messages"));
+    CHECK(old);
+    char name[] = "note";
+    Schema schema;
+    Column columns[3];
+    Table changed = with_column(old, &schema, columns, slice_of_text(name));
+    CatalogChange *change;
+    CHECK_OK(catalog_plan_alter_table(catalog, old, &changed, true, &change, e));
+    CHECK(catalog_change_dropped_table(change) == NULL);
+    CHECK_INT(catalog_change_quiet_table(change), old->id);
+    CHECK(table_is_current(old));
+    memset(name, 'x', sizeof name - 1);
+    commit(change);
+    CHECK(!table_is_current(old));
+    CHECK(catalog_version(catalog) > version);
+    for (int i = 0; i < 2; i++) {
+        Table *now = catalog_find_table(catalog, SLICE("chat"), SLICE("messages"));
+        Table *same = catalog_find_table_by_id(catalog, old->id);
+        CHECK(now && now == same && now != old);
+        CHECK(table_is_current(now));
+        CHECK_INT(now->schema->version, 2);
+        CHECK_INT(now->schema->column_count, 3);
+        CHECK_SLICE(now->schema->columns[2].name, SLICE("note"));
+        CHECK(now->schema->columns[2].has_fill);
+        CHECK_SLICE(now->schema->columns[2].fill.bytes, SLICE("note"));
+        CHECK_INT(now->updated_at_us, 99);
+        table_unref(now);
+        table_unref(same);
+        if (i == 0)
+            reopen();
+    }
+    CHECK_INT(old->schema->column_count, 2); /* who still holds it reads it */
+    table_unref(old);
+    close_all();
+}
+
+TEST("a plan to alter an outdated definition passes, or a table altered meanwhile cannot be dropped")
+{
+    open_all();
+    create_table(SLICE("default"), SLICE("t"));
+    Table *old = catalog_find_table(catalog, SLICE("default"), SLICE("t"));
+    CHECK(old);
+    Schema schema;
+    Column columns[3];
+    Table changed = with_column(old, &schema, columns, SLICE("note"));
+    CatalogChange *change, *unused;
+    CHECK_OK(catalog_plan_alter_table(catalog, old, &changed, false, &change, e));
+    CHECK_INT(catalog_change_quiet_table(change), 0);
+    CHECK(catalog_change_guard(change) != 0);
+    commit(change);
+    CHECK_CODE(catalog_plan_alter_table(catalog, old, &changed, false, &unused, e), E_CONFLICT);
+    CHECK_OK(catalog_plan_drop_table(catalog, old, &change, e));
+    CHECK_INT(catalog_change_dropped_table(change)->schema->version, 2);
+    commit(change);
+    CHECK(catalog_find_table(catalog, SLICE("default"), SLICE("t")) == NULL);
+    CHECK_CODE(catalog_plan_drop_table(catalog, old, &unused, e), E_TABLE_NOT_FOUND);
+    table_unref(old);
+    close_all();
+}
+
 TEST("a number is not used again after DROP and a reopen, nor when a plan came to nothing")
 {
     open_all();

@@ -230,10 +230,10 @@ TEST("renamed, added, dropped, re-added and widened columns read right from old 
                         value_integer(TYPE_TIMESTAMP, 1795233600123456),
                         value_double(0.1)};
     for (int i = 0; i < 5; i++) {
-        now.columns[2 + i].default_kind = DEFAULT_LITERAL;
-        now.columns[2 + i].default_value = defaults[i];
+        now.columns[2 + i].has_fill = true;
+        now.columns[2 + i].fill = defaults[i];
     }
-    now.columns[7].default_kind = DEFAULT_SNOWFLAKE_ID; /* no literal: old rows have NULL */
+    now.columns[7].default_kind = DEFAULT_SNOWFLAKE_ID; /* no fill: old rows have NULL */
     uint64_t batches[] = {0};
     SegmentList list = cold_list(batches, 1);
     ColdRange range = {.max_seq = UINT64_MAX};
@@ -262,8 +262,8 @@ TEST("files of different schemas read as one table")
     now.first_seq = 200;
     now.columns[1].name = SLICE("title");
     CHECK_OK(cold_write(pool, &now, 1, arena, &entry, e));
-    now.columns[2].default_kind = DEFAULT_LITERAL;
-    now.columns[2].default_value = value_double(9);
+    now.columns[2].has_fill = true;
+    now.columns[2].fill = value_double(9);
     uint64_t batches[] = {0, 1};
     SegmentList list = cold_list(batches, 2);
     CHECK_SLICE(cold_print(pool, &list, &now.schema),

@@ -60,7 +60,7 @@ static void encode_chat(Buffer *out)
     row_encode(&schema, values, out);
 }
 
-TEST("a column added later does not read as its literal default or NULL")
+TEST("a column added later does not read as its fill or NULL, or a later default changes old rows")
 {
     Column columns[SAMPLE_COLUMNS_MAX];
     Value got[SAMPLE_COLUMNS_MAX], want[SAMPLE_COLUMNS_MAX];
@@ -70,7 +70,9 @@ TEST("a column added later does not read as its literal default or NULL")
     columns[5] = sample_column(6, "note", TYPE_TEXT);
     columns[6] = sample_column(7, "stars", TYPE_INT);
     columns[6].default_kind = DEFAULT_LITERAL;
-    columns[6].default_value = value_integer(TYPE_INT, 3);
+    columns[6].default_value = value_integer(TYPE_INT, 4); /* set after the column was added */
+    columns[6].has_fill = true;
+    columns[6].fill = value_integer(TYPE_INT, 3);
     columns[7] = sample_column(9, "seen_at", TYPE_TIMESTAMP);
     columns[7].default_kind = DEFAULT_NOW;
     schema = sample_schema(2, columns, 8);

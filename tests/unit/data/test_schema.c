@@ -20,6 +20,9 @@ static void check_same_schema(const Schema *got, const Schema *want)
         CHECK_INT(a->primary_key, b->primary_key);
         CHECK_INT(a->default_kind, b->default_kind);
         sample_check_values(&a->default_value, &b->default_value, 1);
+        CHECK_INT(a->has_fill, b->has_fill);
+        if (b->has_fill)
+            sample_check_values(&a->fill, &b->fill, 1);
     }
 }
 
@@ -37,6 +40,31 @@ TEST("the bytes of a stored schema have changed: old catalogs become unreadable"
     arena_free(arena);
 }
 
+TEST("the bytes of a stored schema with a fill have changed, or a schema without one is not of format 1")
+{
+    Arena *arena = arena_new();
+    Column columns[SAMPLE_COLUMNS_MAX];
+    Schema schema = sample_chat_schema(columns), *got = NULL;
+    CLEANUP(buffer_done) Buffer bytes = {0};
+    Slice golden = sample_golden("schema_fill.hex", arena);
+    columns[5] = sample_column(7, "note", TYPE_TEXT);
+    columns[5].default_kind = DEFAULT_LITERAL;
+    columns[5].default_value = value_text(SLICE("new"));
+    columns[5].has_fill = true;
+    columns[5].fill = value_text(SLICE("old"));
+    schema = sample_schema(2, columns, 6);
+    schema.key_index = 0;
+    schema_encode(&schema, &bytes);
+    sample_check_bytes("schema_fill.hex", buffer_slice(&bytes), golden);
+    CHECK_OK(schema_decode(golden, arena, &got, e));
+    check_same_schema(got, &schema);
+    columns[5].has_fill = false;
+    buffer_clear(&bytes);
+    schema_encode(&schema, &bytes);
+    CHECK_INT(bytes.data[0], 1);
+    arena_free(arena);
+}
+
 TEST("a schema without a key or with literals of each type does not read back")
 {
     Arena *arena = arena_new();
@@ -47,6 +75,9 @@ TEST("a schema without a key or with literals of each type does not read back")
     for (uint32_t i = 0; i < schema.column_count; i++) {
         columns[i].default_kind = DEFAULT_LITERAL;
         columns[i].default_value = values[i];
+        columns[i].has_fill = i % 3 != 1 && !values[i].is_null;
+        if (columns[i].has_fill)
+            columns[i].fill = values[i];
     }
     columns[3].default_value = value_null(TYPE_INT);
     columns[0].primary_key = false;
@@ -105,7 +136,19 @@ TEST("a schema that breaks an invariant passes under a right checksum")
     check_forged(SLICE("\1\1\2\1\1"
                        "\1\1a\3\3\0"),
                  OK);
-    check_forged(SLICE("\2\1\2\1\1"
+    check_forged(SLICE("\1\1\3\1\2"
+                       "\1\1a\3\3\0"
+                       "\2\1b\1\4\0\1"),
+                 E_CORRUPT); /* a fill in format 1 */
+    check_forged(SLICE("\2\1\3\1\2"
+                       "\1\1a\3\3\0"
+                       "\2\1b\1\4\0\1"),
+                 OK);
+    check_forged(SLICE("\2\1\3\1\2"
+                       "\1\1a\3\3\0"
+                       "\2\1b\1\4\0"),
+                 E_CORRUPT); /* and one cut off */
+    check_forged(SLICE("\3\1\2\1\1"
                        "\1\1a\3\3\0"),
                  E_CORRUPT); /* format */
     check_forged(SLICE("\1\0\2\1\1"

@@ -17,7 +17,8 @@ static const struct {
     {STATEMENT_CREATE_NAMESPACE, "nnnyy"}, {STATEMENT_DROP_NAMESPACE, "nnnyy"},
     {STATEMENT_USE_NAMESPACE, "nyyyy"},    {STATEMENT_SHOW_NAMESPACES, "nyyyy"},
     {STATEMENT_SHOW_TABLES, "nyyyy"},      {STATEMENT_CREATE_TABLE, "nnyyy"}, /* a SHARED one */
-    {STATEMENT_DROP_TABLE, "nnnyy"},       {STATEMENT_DESCRIBE_TABLE, "nyyyy"},
+    {STATEMENT_DROP_TABLE, "nnnyy"},       {STATEMENT_ALTER_TABLE, "nyyyy"}, /* by kind, below */
+    {STATEMENT_DESCRIBE_TABLE, "nyyyy"},
     {STATEMENT_INSERT, "nyyyy"},           {STATEMENT_UPDATE, "nyyyy"},
     {STATEMENT_DELETE, "nyyyy"},           {STATEMENT_SELECT, "nyyyy"},
     {STATEMENT_EXECUTE_AS, "nyyyy"},       {STATEMENT_CREATE_USER, "nnnyy"},
@@ -44,6 +45,16 @@ static void check_statement(const Session *session, const Statement *statement, 
         test_failed(__FILE__, __LINE__, "%s as %s gave %d", sql_statement_name(statement->kind),
                     role_name(session->role), code);
     CHECK(may || e.text[0] != 0);
+}
+
+TEST("a role alters a table of a kind or access level that is not its own")
+{
+    for (int role = ROLE_ANONYMOUS; role <= ROLE_SYSTEM; role++) {
+        CHECK_INT(exec__may_alter_table((Role)role, TABLE_USER, ACCESS_PRIVATE), role >= ROLE_USER);
+        CHECK_INT(exec__may_alter_table((Role)role, TABLE_STREAM, ACCESS_PRIVATE), role >= ROLE_USER);
+        CHECK_INT(exec__may_alter_table((Role)role, TABLE_SHARED, ACCESS_PUBLIC), role >= ROLE_SERVICE);
+        CHECK_INT(exec__may_alter_table((Role)role, TABLE_SHARED, ACCESS_DBA), role >= ROLE_DBA);
+    }
 }
 
 TEST("each statement kind is allowed to exactly the roles of the matrix")

@@ -146,7 +146,7 @@ TEST("an error names its place and what was expected")
          "Unsupported statement type: CREATE VIEW"},
         {"CREATE INDEX i ON t (a)", E_UNSUPPORTED, 1, 1,
          "Unsupported statement type: CREATE INDEX"},
-        {"ALTER TABLE t ADD COLUMN a INT", E_UNSUPPORTED, 1, 1, "ALTER TABLE is not supported yet"},
+        {"ALTER TABLE t ADD COLUMN a INT FIRST", E_UNSUPPORTED, 1, 32, "FIRST and AFTER are not supported: a new column is the last one"},
         {"TRUNCATE t", E_UNSUPPORTED, 1, 1, "Unsupported statement type: TRUNCATE"},
         {"COPY t TO 'x'", E_UNSUPPORTED, 1, 1, "Unsupported statement type: COPY"},
         {"ATTACH 'x'", E_UNSUPPORTED, 1, 1, "Unsupported statement type: ATTACH"},
