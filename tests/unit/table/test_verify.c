@@ -227,6 +227,43 @@ TEST("a segment that is gone, cut or changed in one byte is named")
     arena_free(arena);
 }
 
+TEST("a row is read out of a segment whose bytes are not those that were written")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    Slice bytes;
+    fixture_open_window(&f, test_folder(), TABLE_USER, 0);
+    for (int i = 1; i <= 10; i++)
+        fixture_put(&f, i, "x");
+    flush(&f);
+    fixture_put(&f, 11, "hot");
+    CHECK_OK(flush_trim(f.db, f.table, f.partition, e)); /* no hot copies */
+    Version version = {0};
+    Buffer key = {0};
+    Value value = {.type = TYPE_BIGINT, .integer = 3};
+    CHECK_OK(key_encode(&value, &key, e));
+    ReadView *view = NULL;
+    CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
+    CHECK_OK(view_find(view, f.table, f.partition, buffer_slice(&key), arena, &version, e));
+    CHECK(!version.has_row);
+    const char *path = segment_path(&f, arena);
+    CHECK_OK(file_read(path, 1 << 20, arena, &bytes, e));
+    CHECK_OK(view_load_cold(view, f.table, f.partition, arena, &version, e));
+    char *changed = arena_text(arena, bytes);
+    memcpy(changed, bytes.data, bytes.size);
+    changed[bytes.size / 3] ^= 1;
+    CHECK_OK(file_write(path, slice_of(changed, bytes.size), 0600, e));
+    CHECK_CODE(view_load_cold(view, f.table, f.partition, arena, &version, e), E_CORRUPT);
+    CHECK_OK(file_remove(path, e));
+    CHECK_CODE(view_load_cold(view, f.table, f.partition, arena, &version, e), E_CORRUPT);
+    CHECK_OK(file_write(path, bytes, 0600, e));
+    CHECK_OK(view_load_cold(view, f.table, f.partition, arena, &version, e));
+    view_close(view);
+    buffer_done(&key);
+    fixture_close(&f);
+    arena_free(arena);
+}
+
 TEST("segments that overlap or reach above the flush mark, records of no table, a damaged catalog record")
 {
     Fixture f;
