@@ -131,7 +131,7 @@ static void deliver_part(LiveLoop *loop, const IntentPart *part)
     }
 }
 
-static void end_outdated(LiveLoop *loop, const Intent *intent)
+static void end_outdated(LiveLoop *loop)
 {
     Slice key;
     void *value;
@@ -139,16 +139,9 @@ static void end_outdated(LiveLoop *loop, const Intent *intent)
         Entry *entry = (Entry *)value;
         for (Channel *channel = entry->channels, *next; channel; channel = next) {
             next = channel->next;
-            const Table *table = channel->query->table;
-            if (table_is_current(table))
+            Error error = {0};
+            if (live__query_check(channel->query, loop->hub->db, &error) == OK)
                 continue;
-            bool dropped = catalog_change_dropped_table(intent->catalog_change) != NULL;
-            Error error = {.code = E_TABLE_NOT_FOUND};
-            Code code = fail(&error, E_TABLE_NOT_FOUND, "Table not found: %.*s:%.*s %s",
-                             SLICE_ARGS(table->namespace_name), SLICE_ARGS(table->name),
-                             dropped ? "(it was dropped)"
-                                     : "as it was (its definition changed; subscribe again)");
-            (void)code;
             for (Subscription *s = channel->subscriptions, *after; s; s = after) {
                 after = s->next;
                 live__end(s, &error);
@@ -185,7 +178,7 @@ void live__deliver(LiveLoop *loop, const CommitBundle *bundle)
         for (size_t k = 0; k < intent->part_count; k++)
             deliver_part(loop, &intent->parts[k]);
         if (intent->catalog_change)
-            end_outdated(loop, intent);
+            end_outdated(loop);
     }
     if (bundle->count)
         loop->processed_seq = bundle->last_seq;

@@ -207,6 +207,18 @@ void live__query_unref(LiveQuery *query)
     free(query);
 }
 
+Code live__query_check(const LiveQuery *query, Database *db, Error *e)
+{
+    const Table *table = query->table;
+    if (table_is_current(table))
+        return OK;
+    CLEANUP(table_unref_ptr)
+    Table *now = catalog_find_table_by_id(database_catalog(db), table->id);
+    return fail(e, E_TABLE_NOT_FOUND, "Table not found: %.*s:%.*s %s",
+                SLICE_ARGS(table->namespace_name), SLICE_ARGS(table->name),
+                now ? "as it was (its definition changed; subscribe again)" : "(it was dropped)");
+}
+
 Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq, Arena *arena,
                          bool *out, Error *e)
 {

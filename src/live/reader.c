@@ -477,6 +477,7 @@ Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, E
     reader->reached = false;
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     TRY(view_open(db, budget->mode, &view, e));
+    TRY(live__query_check(reader->query, db, e));
     while (!reader->reached && rows < budget->rows && reader->out.size < budget->bytes) {
         switch (reader->phase) {
         case READ_LAST_ROWS:

@@ -584,7 +584,10 @@ void live_subscribe(LiveClient *client, const LiveRequest *request)
         free_if_done(s);
         return;
     }
-    if (request->has_options)
+    /* Now that the loop is told of changes: one in between would have passed unseen. */
+    if (live__query_check(s->query, s->loop->hub->db, &error) != OK)
+        live__end(s, &error);
+    else if (request->has_options)
         start_loading(s, request);
     else
         start_live(s);

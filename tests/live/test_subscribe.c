@@ -397,6 +397,43 @@ static void unsubscribe(void *argument)
     live_unsubscribe(((Follower *)argument)->client, SLICE("s"));
 }
 
+TEST("an altered table ends its subscriptions with the reason, or a new one sees the old columns")
+{
+    Stage stage;
+    Follower altered, other;
+    begin(&stage);
+    stage_sql(&stage, "anna", ROLE_USER,
+              "CREATE USER TABLE t.y (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+    follower_init(&altered, &stage, 0, 0, "anna", ROLE_USER);
+    follower_init(&other, &stage, 0, 0, "anna", ROLE_USER);
+    follower_connect(&altered);
+    follower_connect(&other);
+    follower_subscribe(&altered, T, &all);
+    follower_subscribe(&other, "SELECT * FROM t.y", &all);
+    follower_until(&altered, altered.is_ready);
+    follower_until(&other, other.is_ready);
+    insert(&stage, "anna", 1, 1);
+    stage_sql(&stage, "anna", ROLE_USER, "ALTER TABLE t.x ADD COLUMN late TEXT DEFAULT 'old'");
+    stage_sql(&stage, "anna", ROLE_USER, "INSERT INTO t.x (id, v, n) VALUES (2, 'b', 2)");
+    follower_until(&altered, altered.error_code[0]);
+    CHECK_TEXT(altered.error_code, "NOT_FOUND");
+    CHECK(strstr(altered.error_text, "its definition changed; subscribe again"));
+    CHECK_INT(altered.inserts, 1); /* what came before came first, and nothing after */
+    follower_clear(&altered);
+    follower_subscribe(&altered, T, &all);
+    follower_until(&altered, altered.is_ready);
+    CHECK_INT(altered.row_count, 2);
+    stage_sql(&stage, "anna", ROLE_USER, "INSERT INTO t.x VALUES (7, 'a', 7, 'new')");
+    follower_until(&altered, follower_has(&altered, 7));
+    CHECK(strstr(altered.last, "\"late\":\"new\""));
+    stage_sql(&stage, "anna", ROLE_USER, "INSERT INTO t.y VALUES (1, 'a', 1)");
+    follower_until(&other, follower_has(&other, 1));
+    CHECK_INT(other.error_code[0], 0);
+    follower_done(&altered);
+    follower_done(&other);
+    stage_close(&stage);
+}
+
 TEST("the same id again replaces; unsubscribe ends at once; nothing is counted twice")
 {
     Stage stage;
