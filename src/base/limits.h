@@ -42,6 +42,7 @@ enum {
     COMMIT_QUEUE_MAX = 8192,    /* intents that wait for the committer */
     WORKER_QUEUE_MAX = 4096,
     CONFLICT_KEYS_MAX = 128 * 1024,
+    TRANSACTION_READS_MAX = 50 * 1000, /* rows listed; above it every change of the partition counts */
 
     /* Live */
     SUBSCRIPTIONS_PER_CONNECTION_MAX = 10 * 1000,

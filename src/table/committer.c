@@ -9,7 +9,8 @@
  * I2. No seq is acknowledged above the synced ceiling: a batch that raises the ceiling is synced.
  * I3. A durable intent is answered only after the sync of its batch returned OK. After a failed sync nothing more is
  *     written, for the outcome of that batch is unknown.
- * I4. An admitted intent saw no key, guard or layout that was committed after its snapshot R.
+ * I4. An admitted intent saw no key, guard or layout that was committed after its snapshot R, and no row version it
+ *     has read died after R.
  * I5. A group holds at most one catalog change, as its last intent: what follows is judged by the new catalog.
  */
 #include <stdatomic.h>
@@ -148,6 +149,13 @@ static Code admit(Committer *c, const Intent *intent)
         if (conflicts_hit(c->conflicts, intent->guards[i], intent->read_seq))
             return E_CONFLICT;
     }
+    for (size_t i = 0; i < intent->read_count; i++) {
+        if (!table_is_current(intent->reads[i].table))
+            return E_CONFLICT;
+    }
+    if (intent->read_count &&
+        conflicts_hit_reads(c->conflicts, intent->reads, intent->read_count, intent->read_seq))
+        return E_CONFLICT;
     for (size_t i = 0; i < intent->part_count; i++) {
         Code code = admit_part(c, intent, &intent->parts[i]);
         if (code != OK)

@@ -87,6 +87,36 @@ bool conflicts_hit(const Conflicts *c, uint64_t key, uint64_t read_seq)
     return false;
 }
 
+static int compare_seqs(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool has_read(const ReadSet *reads, const Entry *entry)
+{
+    if (!partition_equal(entry->partition, reads->partition))
+        return false;
+    return reads->all || bsearch(&entry->died_seq, reads->seqs, reads->count, sizeof *reads->seqs,
+                                 compare_seqs) != NULL;
+}
+
+bool conflicts_hit_reads(const Conflicts *c, const ReadSet *reads, size_t count, uint64_t read_seq)
+{
+    if (read_seq < c->floor)
+        return true;
+    uint64_t kept = c->noted < RING_SIZE ? c->noted : RING_SIZE;
+    for (uint64_t back = 1; back <= kept; back++) {
+        const Entry *entry = &c->ring[(c->noted - back) % RING_SIZE];
+        if (entry->seq <= read_seq)
+            return false; /* I2 */
+        for (size_t i = 0; entry->died_seq && i < count; i++)
+            if (has_read(&reads[i], entry))
+                return true;
+    }
+    return false;
+}
+
 void conflicts_note(Conflicts *c, uint64_t key, uint64_t seq, Partition partition, uint64_t died_seq)
 {
     uint32_t index = (uint32_t)(c->noted % RING_SIZE);

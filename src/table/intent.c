@@ -33,6 +33,8 @@ void intent_unref(Intent *intent)
         return;
     for (size_t i = 0; i < intent->part_count; i++)
         table_unref(intent->parts[i].table);
+    for (size_t i = 0; i < intent->read_count; i++)
+        table_unref(intent->reads[i].table);
     catalog_change_free(intent->catalog_change);
     arena_free(intent->arena);
 }
@@ -112,6 +114,19 @@ void intent_add_guard(Intent *intent, uint64_t guard)
     intent->guards = (uint64_t *)grow(intent->arena, intent->guards, intent->guard_count, &capacity,
                                       sizeof(uint64_t));
     intent->guards[intent->guard_count++] = guard;
+}
+
+void intent_add_reads(Intent *intent, const ReadSet *reads)
+{
+    size_t capacity = intent->read_count;
+    intent->reads = (ReadSet *)grow(intent->arena, intent->reads, intent->read_count, &capacity,
+                                    sizeof(ReadSet));
+    ReadSet *copy = &intent->reads[intent->read_count++];
+    *copy = *reads;
+    copy->table = table_ref(reads->table);
+    copy->seqs = arena_new_array(intent->arena, uint64_t, reads->count);
+    if (reads->count)
+        memcpy(copy->seqs, reads->seqs, reads->count * sizeof *copy->seqs);
 }
 
 void intent_set_catalog_change(Intent *intent, CatalogChange *change)

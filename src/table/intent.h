@@ -50,6 +50,16 @@ typedef struct FlushRange {
     uint64_t from_seq, to_seq;
 } FlushRange;
 
+/* Row versions that a transaction has read and not changed: a commit that replaced or deleted one of them after R is a
+ * conflict. */
+typedef struct ReadSet {
+    Table *table; /* a reference; must still be current */
+    Partition partition;
+    uint64_t *seqs; /* ascending */
+    size_t count;
+    bool all; /* too many to list: every change of a row of the partition counts */
+} ReadSet;
+
 typedef struct IntentPart {
     Table *table; /* a reference */
     Partition partition;
@@ -72,6 +82,8 @@ struct Intent {
     bool durable;       /* acknowledge only after a sync */
     uint64_t *guards;   /* conflict keys beside those of the rows */
     size_t guard_count;
+    ReadSet *reads;
+    size_t read_count;
     RawWrite *raw;
     size_t raw_count, raw_capacity;
     FlushRange *flush; /* NULL unless this is the commit of a flush */
@@ -95,5 +107,7 @@ CHECKED Code intent_add(Intent *intent, IntentPart *part, const RowChange *chang
 void intent_add_raw(Intent *intent, RawKind kind, HotFamily family, Slice key, Slice value);
 /* Adds a conflict key: E_CONFLICT when an intent with the same one was committed after R. */
 void intent_add_guard(Intent *intent, uint64_t guard);
+/* Adds what was read of a partition: takes a reference to the table, copies the seqs. */
+void intent_add_reads(Intent *intent, const ReadSet *reads);
 /* Takes the change; adds its guard. Once per intent. */
 void intent_set_catalog_change(Intent *intent, CatalogChange *change);
