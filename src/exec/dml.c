@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * UPDATE and DELETE, and what all writes share: resolving at a view into an Intent, committing it,
- * and resolving again after a conflict.
+ * UPDATE, DELETE and the rows of TRUNCATE, and what all writes share: resolving at a view into an Intent, then
+ * committing it, and resolving again after a conflict; or, in a transaction, staging it.
  *
  * Rows are found by key; else by a walk over the hot rows; else, when segments may hold some of them or the
  * WHERE is not native, by a SELECT through DuckDB over both tiers at the same view. A row that UPDATE
@@ -36,7 +36,10 @@ typedef struct Target { /* of UPDATE and DELETE */
     Value *new_values;
     const Value *extra_values; /* what DuckDB made of the extras for the current row, or NULL */
     struct DuckRow *duck_rows, **duck_tail;
+    size_t duck_bytes;
     size_t visited;
+    bool is_partial; /* stop where a commit is full, instead of failing */
+    bool is_full;    /* … which is what happened */
 } Target;
 
 /* A row that DuckDB found. Kept until the query has ended, because the view is DuckDB's until then. */
@@ -115,7 +118,8 @@ static Code add_change(Target *t, Found *found, const Buffer *new_row, Error *e)
     Slice key = buffer_slice(&dml->key);
     if (!found->is_complete && dml->table->kind != TABLE_STREAM) {
         Version version = {0};
-        TRY(view_find(dml->view, dml->table, dml->partition, key, dml->scratch, &version, e));
+        TableView at = exec__table_view(dml);
+        TRY(exec__find(&at, key, dml->scratch, &version, e));
         must(version.seq == found->version.seq); /* the same view */
         if (!version.has_row)
             version.row = found->version.row;
@@ -148,14 +152,29 @@ static Code update_row(Target *t, Found *found, Error *e)
         if (!value_identical(&t->new_values[column], &found->values[column]))
             changed = true;
     }
-    if (!changed)
+    if (!changed) {
+        TableView at = exec__table_view(dml);
+        exec__note_read(&at, found->version.seq);
         return OK;
+    }
     TRY(exec__encode_row(dml, t->new_values, &dml->row, e));
     return add_change(t, found, &dml->row, e);
 }
 
+/* Whether the changes of another deletion would not fit into this commit. */
+static bool is_full(const Target *t, const Found *found)
+{
+    const Intent *intent = t->dml->intent;
+    return intent->row_count == COMMIT_ROWS_MAX ||
+           intent->bytes + 2 * found->version.row.size + KEY_BYTES_MAX > COMMIT_BYTES_MAX;
+}
+
 static Code change_row(Target *t, Found *found, Error *e)
 {
+    if (t->is_partial && is_full(t, found)) {
+        t->is_full = true;
+        return OK;
+    }
     return t->is_update ? update_row(t, found, e) : add_change(t, found, NULL, e);
 }
 
@@ -190,8 +209,8 @@ static Code visit_key(Target *t, const Value *value, Error *e)
         return OK; /* longer than any key: no row has it */
     Arena *arena = dml->run->arena;
     Found found = {.is_complete = true};
-    Code code = view_find(dml->view, dml->table, dml->partition, buffer_slice(&dml->key), arena,
-                          &found.version, e);
+    TableView at = exec__table_view(dml);
+    Code code = exec__find(&at, buffer_slice(&dml->key), arena, &found.version, e);
     if (code == E_NOT_FOUND)
         return OK;
     TRY(code);
@@ -205,17 +224,19 @@ static Code visit_key(Target *t, const Value *value, Error *e)
 static Code visit_hot(Target *t, const KeyCondition *key, Error *e)
 {
     Dml *dml = t->dml;
-    CLEANUP(row_walk_close_ptr) RowWalk *walk = NULL;
-    TRY(row_walk_open(dml->view, dml->table, dml->partition, key->has_seq ? key->seq_min : 0,
-                      key->has_seq ? key->seq_max : UINT64_MAX, false, &walk, e));
-    for (;;) {
+    CLEANUP(exec__walk_close_ptr) StagedWalk *walk = NULL;
+    TableView at = exec__table_view(dml);
+    TRY(exec__walk_open(&at, key->has_seq ? key->seq_min : 0,
+                        key->has_seq ? key->seq_max : UINT64_MAX, false, &walk, e));
+    while (!t->is_full) {
         bool end = false;
         Found found = {0};
-        TRY(row_walk_next(walk, &end, &found.version.seq, &found.version.row, e));
+        TRY(exec__walk_next(walk, &end, &found.version.seq, &found.version.row, e));
         if (end)
-            return OK;
+            break;
         TRY(visit(t, &found, e));
     }
+    return OK;
 }
 
 static Code duck_row(void *context, const Value *values, Error *e)
@@ -237,6 +258,11 @@ static Code duck_row(void *context, const Value *values, Error *e)
     *t->duck_tail = found;
     t->duck_tail = &found->next;
     arena_reset(dml->scratch);
+    t->duck_bytes += 2 * found->row.size;
+    if (t->is_partial && t->duck_bytes > COMMIT_BYTES_MAX) {
+        t->is_full = true;
+        return fail(e, E_CANCELLED, "enough rows for a commit");
+    }
     if (++t->visited > COMMIT_ROWS_MAX)
         return fail(e, E_TOO_LARGE, "The statement changes more than %d rows", COMMIT_ROWS_MAX);
     return OK;
@@ -245,6 +271,7 @@ static Code duck_row(void *context, const Value *values, Error *e)
 static Code change_duck_rows(Target *t, Error *e)
 {
     Dml *dml = t->dml;
+    t->is_full |= t->visited == COMMIT_ROWS_MAX; /* there may be more */
     for (const DuckRow *row = t->duck_rows; row; row = row->next) {
         TRY(row_decode(dml->table->schema, row->row, dml->values, e));
         t->extra_values = row->extra_values;
@@ -290,10 +317,21 @@ static Code visit_by_duck(Target *t, Error *e)
         .where = (Expr *)t->where,
         .text = run->text,
     };
+    Expr oldest = {.kind = EXPR_COLUMN, .column = {.name = SLICE("_seq")}};
+    Expr limit = {.kind = EXPR_LITERAL, .value = value_integer(TYPE_BIGINT, COMMIT_ROWS_MAX)};
+    OrderItem order = {.expr = &oldest};
+    if (t->is_partial) {
+        select.order = &order;
+        select.order_count = 1;
+        select.limit = &limit;
+        select.has_limit = true;
+    }
     RowOutput output = {t, duck_begin, duck_columns, duck_row};
     size_t rows = 0;
     t->duck_tail = &t->duck_rows;
-    TRY(exec__select_duck(run, t->dml->view, &select, &output, &rows, e));
+    Code code = exec__select_duck(run, t->dml->view, &select, &output, &rows, e);
+    if (code != E_CANCELLED || !t->is_full)
+        TRY(code);
     return change_duck_rows(t, e);
 }
 
@@ -385,9 +423,12 @@ static Code resolve_update(Dml *dml, Error *e)
 static Code resolve_delete(Dml *dml, Error *e)
 {
     const Delete *statement = &dml->run->statement->delete_;
-    Target t = {.dml = dml};
+    bool truncates = dml->run->statement->kind == STATEMENT_TRUNCATE;
+    Target t = {.dml = dml, .is_partial = truncates && !dml->run->transaction};
     TRY(bind_where(&t, &statement->table, statement->alias, statement->where, e));
-    return find_rows(&t, e);
+    TRY(find_rows(&t, e));
+    dml->is_full = t.is_full;
+    return OK;
 }
 
 static const TableName *target_of(const Statement *statement, const char **out_word,
@@ -402,6 +443,10 @@ static const TableName *target_of(const Statement *statement, const char **out_w
         *out_word = "update";
         *out_verb = "Updated";
         return &statement->update.table;
+    case STATEMENT_TRUNCATE:
+        *out_word = "truncate";
+        *out_verb = "Truncated";
+        return &statement->delete_.table;
     default:
         must(statement->kind == STATEMENT_DELETE);
         *out_word = "delete from";
@@ -433,6 +478,9 @@ static Code resolve_at(Dml *dml, Resolved *out, Error *e)
     else
         TRY(resolve_delete(dml, e));
     out->affected = dml->affected;
+    out->is_partial = dml->is_full;
+    if (run->transaction)
+        return exec__stage(run, dml->intent, e);
     out->intent = dml->affected ? TAKE(dml->intent) : NULL;
     return OK;
 }
@@ -440,10 +488,10 @@ static Code resolve_at(Dml *dml, Resolved *out, Error *e)
 Code exec__resolve(Run *run, Resolved *out, Error *e)
 {
     Dml dml = {.run = run, .scratch = arena_new()};
-    Code code = view_open(run->executor->db, run->mode, &dml.view, e);
+    Code code = exec__open_view(run, &dml.view, e);
     if (code == OK)
         code = resolve_at(&dml, out, e);
-    view_close(dml.view);
+    exec__close_view(run, dml.view);
     intent_unref(dml.intent);
     table_unref(dml.table);
     buffer_done(&dml.key);
@@ -459,25 +507,34 @@ void exec__end_dml(const Run *run, const Resolved *resolved)
         arena_printf(run->arena, "%s %zu row(s)", resolved->verb, resolved->affected));
 }
 
-static Code run_once(Run *run, Resolved *resolved, Error *e)
+static Code commit_once(Run *run, Resolved *resolved, Error *e)
 {
     TRY(exec__resolve(run, resolved, e));
     if (!resolved->intent)
         return OK;
     Code code = database_commit(run->executor->db, resolved->intent, e);
+    const IntentPart *part = &resolved->intent->parts[0];
+    resolved->last_seq = part->changes[part->count - 1].old_seq;
     intent_unref(TAKE(resolved->intent));
+    return code;
+}
+
+Code exec__commit_dml(Run *run, Resolved *out, Error *e)
+{
+    Code code = E_CONFLICT;
+    for (int i = 0; i < EXEC_CONFLICT_TRIES_MAX && code == E_CONFLICT; i++) {
+        TRY(exec__check_time(run, e));
+        code = commit_once(run, out, e);
+        if (run->transaction)
+            break;
+    }
     return code;
 }
 
 Code exec__run_dml(Run *run, Error *e)
 {
-    Code code = E_CONFLICT;
     Resolved resolved = {0};
-    for (int i = 0; i < EXEC_CONFLICT_TRIES_MAX && code == E_CONFLICT; i++) {
-        TRY(exec__check_time(run, e));
-        code = run_once(run, &resolved, e);
-    }
-    if (code == OK)
-        exec__end_dml(run, &resolved);
-    return code;
+    TRY(exec__commit_dml(run, &resolved, e));
+    exec__end_dml(run, &resolved);
+    return OK;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "exec/select.h"
+#include "exec/transaction.h"
 
 /* One write statement being resolved at one view. */
 typedef struct Dml {
@@ -18,7 +19,13 @@ typedef struct Dml {
     Value *values;  /* of the current row */
     Buffer key, row;
     size_t affected;
+    bool is_full; /* a TRUNCATE has more rows than fit */
 } Dml;
+
+static inline TableView exec__table_view(const Dml *dml)
+{
+    return (TableView){dml->run, dml->view, dml->table, dml->partition};
+}
 
 CHECKED Code exec__resolve_insert(Dml *dml, Error *e);
 

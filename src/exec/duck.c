@@ -15,6 +15,7 @@
 #include "cold/cold.h"
 #include "data/row.h"
 #include "engine/engine.h"
+#include "exec/transaction.h"
 #include "os/clock.h"
 #include "os/thread.h"
 #include "sql/print.h"
@@ -31,7 +32,9 @@ typedef struct DuckTable {
     const ExecView *sysview;
     const Schema *schema;
     uint64_t seq_min, seq_max;
-    Value **rows; /* of a view, all made before the statement runs */
+    BoundExpr
+        *condition; /* in a transaction: which of the scanned hot rows count as read; NULL: all */
+    Value **rows;   /* of a view, all made before the statement runs */
     size_t row_count, row_capacity;
     struct DuckTable *next;
 } DuckTable;
@@ -48,10 +51,16 @@ struct Duck {
 
 typedef struct DuckScan {
     DuckTable *table;
-    RowWalk *walk;
+    StagedWalk *walk;
+    Arena *scratch;
     Value *values;
     size_t next;
 } DuckScan;
+
+static TableView table_view(const DuckTable *table)
+{
+    return (TableView){table->duck->run, table->duck->view, table->table, table->partition};
+}
 
 /* ---- sources ---- */
 
@@ -63,8 +72,8 @@ static Code scan_open(void *context, void **out, Error *e)
     scan->values = x_new_array(Value, table->schema->column_count + 1);
     if (table->table) {
         MUTEX_SCOPE(&table->duck->lock);
-        Code code = row_walk_open(table->duck->view, table->table, table->partition, table->seq_min,
-                                  table->seq_max, false, &scan->walk, e);
+        TableView at = table_view(table);
+        Code code = exec__walk_open(&at, table->seq_min, table->seq_max, false, &scan->walk, e);
         if (code != OK) {
             free(scan->values);
             free(scan);
@@ -83,6 +92,26 @@ static Code next_of_view(DuckScan *scan, EngineRow *out_row, bool *out_end)
     return OK;
 }
 
+/* What the condition cannot tell counts as read. */
+static void note_scanned(DuckScan *scan, uint64_t seq)
+{
+    const DuckTable *table = scan->table;
+    TableView at = table_view(table);
+    if (table->condition) {
+        RowView row = {.values = scan->values, .seq = seq};
+        Error ignored = {0};
+        bool matches = true;
+        if (!scan->scratch)
+            scan->scratch = arena_new();
+        Code code = sql_eval_condition(table->condition, &row, &at.run->eval, scan->scratch,
+                                       &matches, &ignored);
+        arena_reset(scan->scratch);
+        if (code == OK && !matches)
+            return;
+    }
+    exec__note_read(&at, seq);
+}
+
 static Code scan_next(void *context, EngineRow *out_row, bool *out_end, Error *e)
 {
     DuckScan *scan = context;
@@ -91,10 +120,12 @@ static Code scan_next(void *context, EngineRow *out_row, bool *out_end, Error *e
     uint64_t seq = 0;
     Slice bytes = {0};
     MUTEX_SCOPE(&scan->table->duck->lock);
-    TRY(row_walk_next(scan->walk, out_end, &seq, &bytes, e));
+    TRY(exec__walk_next(scan->walk, out_end, &seq, &bytes, e));
     if (*out_end)
         return OK;
     TRY(row_decode(scan->table->schema, bytes, scan->values, e));
+    if (scan->table->duck->run->transaction)
+        note_scanned(scan, seq);
     *out_row = (EngineRow){.values = scan->values, .seq = seq};
     return OK;
 }
@@ -105,8 +136,9 @@ static void scan_close(void *context)
     if (!scan)
         return;
     mutex_lock(&scan->table->duck->lock);
-    row_walk_close(scan->walk);
+    exec__walk_close(scan->walk);
     mutex_unlock(&scan->table->duck->lock);
+    arena_free(scan->scratch);
     free(scan->values);
     free(scan);
 }
@@ -118,7 +150,10 @@ static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *
     for (uint32_t i = 0; i < count; i++) {
         uint64_t at = 0;
         TRY(view_dead_at(table->duck->view, table->partition, seqs[i], &at, e));
-        out_dead[i] = at != 0;
+        TableView view = table_view(table);
+        out_dead[i] = at != 0 || exec__is_hidden(&view, seqs[i]);
+        if (!out_dead[i])
+            exec__note_read(&view, seqs[i]); /* every cold row of a result has come through here */
     }
     return OK;
 }
@@ -193,6 +228,8 @@ static Code find_segments(DuckTable *table, const TableRef *ref, uint64_t **out,
     /* The WHERE speaks of the table after FROM, not of those in its sub-selects. */
     const Expr *where = ref == duck->select->from ? duck->where : NULL;
     TRY(exec__pruning(duck->run, &bind, where, &pruning, e));
+    if (duck->run->transaction && where && sql_expr_is_native(where))
+        TRY(sql_bind_condition(&bind, where, duck->run->arena, &table->condition, e));
     table->seq_min = pruning.seq_min;
     table->seq_max = pruning.seq_max;
     *out_count = 0;
@@ -205,9 +242,11 @@ static Code find_segments(DuckTable *table, const TableRef *ref, uint64_t **out,
     uint64_t *batches = arena_new_array(duck->run->arena, uint64_t, count + 1);
     for (size_t i = 0; i < count; i++)
         if (exec__may_contain(&pruning, &entries[i]))
-            batches[(*out_count)++] = entries[i].batch;
+            entries[(*out_count)++] = entries[i];
+    for (uint32_t i = 0; i < *out_count; i++)
+        batches[i] = entries[i].batch;
     *out = batches;
-    return OK;
+    return view_check_segments(duck->view, table->table, table->partition, entries, *out_count, e);
 }
 
 static Code print_segments(DuckTable *table, uint32_t ref, const uint64_t *batches, uint32_t count,
@@ -232,7 +271,7 @@ static Code print_segments(DuckTable *table, uint32_t ref, const uint64_t *batch
     cold_add_read_parquet(out, &list, table->schema);
     bool has_dead = false;
     TRY(view_has_dead(duck->view, table->partition, &has_dead, e));
-    if (has_dead)
+    if (has_dead || duck->run->transaction)
         buffer_printf(out, " WHERE NOT dead(%llu, %u, _seq)",
                       (unsigned long long)engine_query_handle(duck->query), ref);
     return OK;

@@ -29,6 +29,7 @@ enum {
 };
 
 typedef struct PlanCache PlanCache;
+typedef struct Transaction Transaction;
 
 struct Executor {
     Database *db;
@@ -54,6 +55,7 @@ typedef struct Run {
     HotRead mode;
     int64_t deadline_us; /* monotonic; 0 = none */
     EvalContext eval;
+    Transaction *transaction; /* between BEGIN and COMMIT, else NULL */
 } Run;
 
 /* ---- executor.c ---- */
@@ -134,12 +136,18 @@ AccessLevel exec__access_level(SqlAccess access);   /* PRIVATE when unset */
 typedef struct Resolved {
     Intent *intent; /* a reference; NULL when nothing is to be committed */
     size_t affected;
-    const char *verb; /* "Inserted" */
+    const char *verb;  /* "Inserted" */
+    bool is_partial;   /* TRUNCATE: there are more rows */
+    uint64_t last_seq; /* once committed: the version that the last change replaced */
 } Resolved;
-/* Resolves at a new view. */
+/* Resolves at a new view; in a transaction at its view, and stages. */
 CHECKED Code exec__resolve(Run *run, Resolved *out, Error *e);
-/* Resolves, commits, resolves again after a conflict, ends. Workers only. */
+/* Resolves, commits, resolves again after a conflict. Workers only. */
+CHECKED Code exec__commit_dml(Run *run, Resolved *out, Error *e);
+/* The same, and ends the statement. */
 CHECKED Code exec__run_dml(Run *run, Error *e);
+/* TRUNCATE: as many commits as it takes, each of at most COMMIT_ROWS_MAX rows. Workers only. */
+CHECKED Code exec__run_truncate(Run *run, Error *e);
 void exec__end_dml(const Run *run, const Resolved *resolved);
 
 /* Runs a SELECT into the sink; the rest of SELECT is in exec/select.h. */

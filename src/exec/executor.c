@@ -4,7 +4,7 @@
  * and only then run them one after the other. A refusal anywhere means that nothing ran; a failure
  * while they run leaves what the earlier ones did.
  */
-#include "exec/exec_int.h"
+#include "exec/transaction.h"
 
 #include "base/limits.h"
 #include "os/clock.h"
@@ -373,16 +373,12 @@ static Code use_namespace(Run *run, Error *e)
 static Code unsupported(const Run *run, Error *e)
 {
     StatementKind kind = run->statement->kind;
-    if (kind == STATEMENT_BEGIN || kind == STATEMENT_COMMIT || kind == STATEMENT_ROLLBACK)
-        return fail(e, E_UNSUPPORTED,
-                    "%s - transactions of several statements are not supported; each statement is "
-                    "committed as a whole, and so are all rows of one INSERT",
-                    sql_statement_name(kind));
     return fail(e, E_UNSUPPORTED, "%s - not supported by this server", sql_statement_name(kind));
 }
 
 Code exec__run_statement(Run *run, Error *e)
 {
+    TRY(exec__check_in_transaction(run, e));
     run->eval.now_us = clock_wall_us();
     switch (run->statement->kind) {
     case STATEMENT_SELECT:
@@ -391,6 +387,8 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_UPDATE:
     case STATEMENT_DELETE:
         return exec__run_dml(run, e);
+    case STATEMENT_TRUNCATE:
+        return exec__run_truncate(run, e);
     case STATEMENT_CREATE_NAMESPACE:
         return exec__create_namespace(run, e);
     case STATEMENT_DROP_NAMESPACE:
@@ -418,11 +416,12 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_COMPACT_TABLE:
     case STATEMENT_COMPACT_ALL:
         return exec__run_storage(run, e);
-    case STATEMENT_EXECUTE_AS: /* unwrapped by exec__prepare */
-    case STATEMENT_KILL_LIVE_QUERY:
     case STATEMENT_BEGIN:
     case STATEMENT_COMMIT:
     case STATEMENT_ROLLBACK:
+        return exec__run_transaction(run, e);
+    case STATEMENT_EXECUTE_AS: /* unwrapped by exec__prepare */
+    case STATEMENT_KILL_LIVE_QUERY:
     case STATEMENT_EXPLAIN:
         break;
     }
@@ -440,13 +439,17 @@ static Code run_one(Run *run, Error *e)
     return exec__run_statement(run, e);
 }
 
-static Code run_all(Prepared *prepared, size_t count, const ResultSink *sink, Error *e)
+static Code run_all(Prepared *prepared, size_t count, const ResultSink *sink,
+                    Transaction **io_transaction, Error *e)
 {
     for (size_t i = 0; i < count; i++) {
         Run *run = &prepared[i].run;
         run->sink = sink;
+        run->transaction = *io_transaction;
         sink->begin(sink->context, i);
-        if (run_one(run, e) != OK)
+        Code code = run_one(run, e);
+        *io_transaction = run->transaction;
+        if (code != OK)
             return exec__name_failure(i, e);
         if (run->statement->kind != STATEMENT_USE_NAMESPACE)
             continue;
@@ -465,7 +468,8 @@ Code exec_run(Executor *executor, const ExecRequest *request, Arena *arena, cons
     Prepared *prepared = NULL;
     size_t count = 0;
     TRY(exec__prepare(executor, request, arena, HOT_BLOCKING, &prepared, &count, e));
-    Code code = run_all(prepared, count, sink, e);
+    Transaction *transaction = NULL;
+    Code code = run_all(prepared, count, sink, &transaction, e);
     exec__release(prepared, count);
-    return code;
+    return exec__end_request(transaction, code, e);
 }

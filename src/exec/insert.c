@@ -93,8 +93,8 @@ static Code check_key(Inserter *in, Error *e)
         return key_violation(in, "appears multiple times in the insert batch for", e);
     Version version = {0};
     Error lookup = {0};
-    Code code =
-        view_find(dml->view, dml->table, dml->partition, key, dml->scratch, &version, &lookup);
+    TableView at = exec__table_view(dml);
+    Code code = exec__find(&at, key, dml->scratch, &version, &lookup);
     if (code == E_NOT_FOUND)
         return OK;
     if (code == OK)

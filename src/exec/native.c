@@ -12,6 +12,7 @@
 #include "exec/select.h"
 
 #include "data/row.h"
+#include "exec/transaction.h"
 #include "sql/sql.h"
 
 #include <stdlib.h>
@@ -368,12 +369,21 @@ static Code emit(Native *n, const Value *values, Error *e)
     return OK;
 }
 
+static TableView table_view(const Native *n)
+{
+    return (TableView){n->run, n->view, n->table, n->partition};
+}
+
 static Code consume(Native *n, const RowView *row, Error *e)
 {
     bool matches = false;
     TRY(sql_eval_condition(n->where, row, &n->run->eval, n->scratch, &matches, e));
     if (!matches)
         return OK;
+    if (n->table) {
+        TableView at = table_view(n);
+        exec__note_read(&at, row->seq);
+    }
     n->matched++;
     if (n->counts)
         return OK;
@@ -415,8 +425,8 @@ static Code visit_key(Native *n, const Value *value, Error *e)
     if (key_encode(value, &key, &ignored) != OK)
         return OK; /* longer than any key: no row has it */
     Version version = {0};
-    Code code =
-        view_find(n->view, n->table, n->partition, buffer_slice(&key), n->run->arena, &version, e);
+    TableView at = table_view(n);
+    Code code = exec__find(&at, buffer_slice(&key), n->run->arena, &version, e);
     if (code == E_NOT_FOUND)
         return OK;
     TRY(code);
@@ -438,13 +448,14 @@ static Code scan_hot(Native *n, Error *e)
 {
     uint64_t from = n->key.has_seq ? n->key.seq_min : 0;
     uint64_t to = n->key.has_seq ? n->key.seq_max : UINT64_MAX;
-    CLEANUP(row_walk_close_ptr) RowWalk *walk = NULL;
-    TRY(row_walk_open(n->view, n->table, n->partition, from, to, n->descending, &walk, e));
+    CLEANUP(exec__walk_close_ptr) StagedWalk *walk = NULL;
+    TableView at = table_view(n);
+    TRY(exec__walk_open(&at, from, to, n->descending, &walk, e));
     while (!n->stopped) {
         bool end = false;
         uint64_t seq = 0;
         Slice bytes = {0};
-        TRY(row_walk_next(walk, &end, &seq, &bytes, e));
+        TRY(exec__walk_next(walk, &end, &seq, &bytes, e));
         if (end)
             break;
         TRY(visit_encoded(n, seq, bytes, e));

@@ -6,7 +6,7 @@
  *
  * Roles are ordered: anonymous < user < service < dba < system. Anonymous may nothing.
  */
-#include "exec/exec_int.h"
+#include "exec/transaction.h"
 
 typedef struct Rule {
     StatementKind kind;
@@ -29,6 +29,7 @@ static const Rule rules[] = {
     {STATEMENT_INSERT, ROLE_USER, NULL},
     {STATEMENT_UPDATE, ROLE_USER, NULL},
     {STATEMENT_DELETE, ROLE_USER, NULL},
+    {STATEMENT_TRUNCATE, ROLE_USER, NULL},
     {STATEMENT_SELECT, ROLE_USER, NULL},
     {STATEMENT_EXECUTE_AS, ROLE_USER, NULL}, /* and exec__may_impersonate */
     {STATEMENT_CREATE_USER, ROLE_DBA, "CREATE USER requires DBA or System role"},
@@ -150,6 +151,7 @@ Code exec__check_rights(const Session *session, const Statement *statement, Erro
 
 Code exec__check_access(const Run *run, const Table *table, Access access, Error *e)
 {
+    TRY(exec__check_transactional(run, table, e));
     if (run->is_impersonated && table->kind == TABLE_SHARED)
         return fail(e, E_INVALID_OPERATION,
                     "EXECUTE AS USER is not allowed on SHARED tables (table '%.*s.%.*s'). AS USER "

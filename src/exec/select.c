@@ -5,6 +5,7 @@
  */
 #include "exec/select.h"
 
+#include "exec/transaction.h"
 #include "sql/sql.h"
 
 typedef struct SinkOutput {
@@ -45,12 +46,14 @@ static Code sink_row(void *context, const Value *values, Error *e)
 
 Code exec__run_select(Run *run, Error *e)
 {
-    CLEANUP(view_close_ptr) ReadView *view = NULL;
-    TRY(view_open(run->executor->db, run->mode, &view, e));
+    ReadView *view = NULL;
+    TRY(exec__open_view(run, &view, e));
     SinkOutput sink = {.run = run};
     RowOutput output = {&sink, sink_begin, sink_columns, sink_row};
     size_t rows = 0;
-    TRY(exec__select(run, view, run->statement->select, &output, &rows, e));
+    Code code = exec__select(run, view, run->statement->select, &output, &rows, e);
+    exec__close_view(run, view);
+    TRY(code);
     run->sink->end(run->sink->context, rows, NULL, run->session.user_id);
     return OK;
 }

@@ -414,39 +414,29 @@ static const struct {
     bool keep; /* the rule wants the keyword itself */
     Rule *rule;
 } rules[] = {
-    {KW_SELECT, true, parse_select},
-    {KW_INSERT, false, sql__insert},
-    {KW_UPDATE, false, sql__update},
-    {KW_DELETE, false, sql__delete},
-    {KW_WITH, true, parse_select},
-    {KW_BEGIN, false, parse_begin},
-    {KW_COMMIT, false, parse_commit},
-    {KW_EXECUTE, false, sql__execute_as},
-    {KW_CREATE, false, parse_create},
-    {KW_DROP, false, parse_drop},
-    {KW_ALTER, false, parse_alter},
-    {KW_USE, false, parse_use},
-    {KW_SET, false, parse_set},
-    {KW_SHOW, false, parse_show},
-    {KW_DESCRIBE, false, parse_describe},
-    {KW_DESC, false, parse_describe},
-    {KW_STORAGE, false, sql__storage},
-    {KW_KILL, false, sql__kill},
-    {KW_SUBSCRIBE, false, sql__subscribe},
-    {KW_START, false, parse_start},
-    {KW_ROLLBACK, false, parse_rollback},
+    {KW_SELECT, true, parse_select},      {KW_INSERT, false, sql__insert},
+    {KW_UPDATE, false, sql__update},      {KW_DELETE, false, sql__delete},
+    {KW_TRUNCATE, false, sql__truncate},  {KW_WITH, true, parse_select},
+    {KW_BEGIN, false, parse_begin},       {KW_COMMIT, false, parse_commit},
+    {KW_EXECUTE, false, sql__execute_as}, {KW_CREATE, false, parse_create},
+    {KW_DROP, false, parse_drop},         {KW_ALTER, false, parse_alter},
+    {KW_USE, false, parse_use},           {KW_SET, false, parse_set},
+    {KW_SHOW, false, parse_show},         {KW_DESCRIBE, false, parse_describe},
+    {KW_DESC, false, parse_describe},     {KW_STORAGE, false, sql__storage},
+    {KW_KILL, false, sql__kill},          {KW_SUBSCRIBE, false, sql__subscribe},
+    {KW_START, false, parse_start},       {KW_ROLLBACK, false, parse_rollback},
     {KW_EXPLAIN, false, parse_explain},
 };
 
 static Code unknown_statement(Parser *p)
 {
     static const char *const known[] = {
-        "TRUNCATE", "GRANT",      "REVOKE",     "COPY",    "VACUUM",  "ANALYZE", "ATTACH",
-        "DETACH",   "PRAGMA",     "LOAD",       "INSTALL", "EXPORT",  "IMPORT",  "CALL",
-        "PREPARE",  "DEALLOCATE", "CHECKPOINT", "REPLACE", "MERGE",   "VALUES",  "DECLARE",
-        "LOCK",     "SAVEPOINT",  "RELEASE",    "CLUSTER", "CONSUME", "ACK",     "CLEAR",
-        "BACKUP",   "RESTORE",    "COMMENT",    "RESET",   "PIVOT",   "FROM",    "END",
-        "ABORT",    "REINDEX",    "DO",         "LISTEN",  "NOTIFY",  "FETCH",   "TABLE",
+        "GRANT",      "REVOKE",     "COPY",    "VACUUM",  "ANALYZE", "ATTACH",  "DETACH",
+        "PRAGMA",     "LOAD",       "INSTALL", "EXPORT",  "IMPORT",  "CALL",    "PREPARE",
+        "DEALLOCATE", "CHECKPOINT", "REPLACE", "MERGE",   "VALUES",  "DECLARE", "LOCK",
+        "SAVEPOINT",  "RELEASE",    "CLUSTER", "CONSUME", "ACK",     "CLEAR",   "BACKUP",
+        "RESTORE",    "COMMENT",    "RESET",   "PIVOT",   "FROM",    "END",     "ABORT",
+        "REINDEX",    "DO",         "LISTEN",  "NOTIFY",  "FETCH",   "TABLE",
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
         if (sql__at_text(p, known[i]))
@@ -552,6 +542,7 @@ const char *sql_statement_name(StatementKind kind)
         [STATEMENT_INSERT] = "INSERT",
         [STATEMENT_UPDATE] = "UPDATE",
         [STATEMENT_DELETE] = "DELETE",
+        [STATEMENT_TRUNCATE] = "TRUNCATE",
         [STATEMENT_SELECT] = "SELECT",
         [STATEMENT_EXECUTE_AS] = "EXECUTE AS USER",
         [STATEMENT_CREATE_USER] = "CREATE USER",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * INSERT, UPDATE, DELETE.
+ * INSERT, UPDATE, DELETE, TRUNCATE.
  */
 #include "sql/sql_int.h"
 
@@ -187,4 +187,14 @@ Code sql__delete(Parser *p, Statement *s)
         return sql__unsupported(p, p->token.start, "DELETE … USING is not supported");
     TRY(optional_alias(p, &d->alias));
     return required_where(p, "DELETE", &d->where);
+}
+
+Code sql__truncate(Parser *p, Statement *s)
+{
+    s->kind = STATEMENT_TRUNCATE;
+    (void)sql__accept_word(p, KW_TABLE);
+    TRY(sql__table_name(p, &s->delete_.table));
+    if (p->token.kind == TOKEN_COMMA)
+        return sql__unsupported(p, p->token.start, "TRUNCATE of several tables is not supported");
+    return OK;
 }

@@ -146,6 +146,7 @@ CHECKED Code sql__alter_table(Parser *p, Statement *s);
 CHECKED Code sql__insert(Parser *p, Statement *s);
 CHECKED Code sql__update(Parser *p, Statement *s);
 CHECKED Code sql__delete(Parser *p, Statement *s);
+CHECKED Code sql__truncate(Parser *p, Statement *s);
 /* parse_admin.c */
 CHECKED Code sql__execute_as(Parser *p, Statement *s);
 CHECKED Code sql__create_user(Parser *p, Statement *s);

@@ -19,6 +19,7 @@ typedef enum StatementKind {
     STATEMENT_INSERT,          /* insert */
     STATEMENT_UPDATE,          /* update */
     STATEMENT_DELETE,          /* delete_ */
+    STATEMENT_TRUNCATE,        /* delete_, without a WHERE */
     STATEMENT_SELECT,          /* select */
     STATEMENT_EXECUTE_AS,      /* execute_as */
     STATEMENT_CREATE_USER,     /* user */
@@ -150,7 +151,7 @@ typedef struct Update {
 typedef struct Delete {
     TableName table;
     Slice alias;
-    Expr *where; /* never NULL */
+    Expr *where; /* NULL in a TRUNCATE only */
 } Delete;
 
 typedef enum UserAuth {

@@ -63,16 +63,17 @@ static void clear_rows(Outcome *outcome)
     buffer_clear(&outcome->columns);
 }
 
+/* Rows stay until a statement gives others, so that those of the last SELECT of a batch can be compared. */
 static void sink_begin(void *context, size_t index)
 {
+    (void)context;
     (void)index;
-    clear_rows(context);
 }
 
 static void sink_columns(void *context, const ResultColumn *columns, size_t count)
 {
     Outcome *outcome = context;
-    buffer_clear(&outcome->columns);
+    clear_rows(outcome);
     outcome->column_count = count;
     for (size_t i = 0; i < count; i++) {
         buffer_printf(&outcome->columns, "%s%.*s %s", i ? "|" : "", SLICE_ARGS(columns[i].name),
@@ -113,8 +114,12 @@ static void sink_end(void *context, size_t row_count, const char *message, Slice
 {
     Outcome *outcome = context;
     (void)as_user;
+    int shown = message ? (int)strlen(message) : 0;
+    if (message && strncmp(message, "Transaction ", 12) == 0)
+        shown -= 39; /* " (" and a UUID ")", another one each time */
     if (message)
-        buffer_printf(&outcome->messages, "%s%s", outcome->messages.size ? "\n" : "", message);
+        buffer_printf(&outcome->messages, "%s%.*s", outcome->messages.size ? "\n" : "", shown,
+                      message);
     else if (row_count != outcome->row_count)
         buffer_printf(&outcome->messages, "row_count %zu with %zu rows", row_count,
                       outcome->row_count);

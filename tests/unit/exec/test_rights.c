@@ -20,7 +20,8 @@ static const struct {
     {STATEMENT_DROP_TABLE, "nnnyy"},       {STATEMENT_ALTER_TABLE, "nyyyy"}, /* by kind, below */
     {STATEMENT_DESCRIBE_TABLE, "nyyyy"},
     {STATEMENT_INSERT, "nyyyy"},           {STATEMENT_UPDATE, "nyyyy"},
-    {STATEMENT_DELETE, "nyyyy"},           {STATEMENT_SELECT, "nyyyy"},
+    {STATEMENT_DELETE, "nyyyy"},           {STATEMENT_TRUNCATE, "nyyyy"},
+    {STATEMENT_SELECT, "nyyyy"},
     {STATEMENT_EXECUTE_AS, "nyyyy"},       {STATEMENT_CREATE_USER, "nnnyy"},
     {STATEMENT_ALTER_USER, "nnnyy"},       {STATEMENT_DROP_USER, "nnnyy"},
     {STATEMENT_FLUSH_TABLE, "nnyyy"},      {STATEMENT_FLUSH_ALL, "nnyyy"},

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Transactions against other commits: what is a conflict and what is not, one commit with one place in the
+ * feed, and threads that move money while others count it.
+ */
+#include "test.h"
+
+#include "base/limits.h"
+#include "exec/transaction.h"
+#include "os/thread.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+typedef struct World {
+    Database *db;
+    Jobs *jobs;
+    Executor *executor;
+    uint64_t user; /* of "tester" */
+} World;
+
+typedef struct Result {
+    World *w;
+    size_t rows, ends;
+    int64_t sum;           /* of the first values of all rows */
+    const char *meanwhile; /* another request, run when the statement before `at` has ended */
+    size_t at;
+} Result;
+
+static void run(World *w, const char *sql);
+
+static void on_begin(void *context, size_t index)
+{
+    Result *result = context;
+    if (result->meanwhile && index == result->at) {
+        const char *sql = result->meanwhile;
+        result->meanwhile = NULL;
+        run(result->w, sql);
+    }
+}
+
+static void on_columns(void *context, const ResultColumn *columns, size_t count)
+{
+    (void)context;
+    (void)columns;
+    (void)count;
+}
+
+static Code on_row(void *context, const Value *values, Error *e)
+{
+    Result *result = context;
+    (void)e;
+    result->rows++;
+    if (values[0].is_null)
+        return OK;
+    result->sum += values[0].type == TYPE_DOUBLE ? (int64_t)values[0].real : values[0].integer;
+    return OK;
+}
+
+static void on_end(void *context, size_t row_count, const char *message, Slice as_user)
+{
+    (void)row_count;
+    (void)message;
+    (void)as_user;
+    ((Result *)context)->ends++;
+}
+
+static Code try(World *w, const char *sql, Result *result, Error *e)
+{
+    Arena *arena = arena_new();
+    result->w = w;
+    ResultSink sink = {result, on_begin, on_columns, on_row, on_end};
+    ExecRequest request = {
+        .session = {.user = w->user,
+                    .user_id = SLICE("tester"),
+                    .role = ROLE_SYSTEM,
+                    .namespace_name = SLICE("app")},
+        .sql = slice_of_text(sql),
+        .timeout_ms = 30000,
+    };
+    Code code = exec_run(w->executor, &request, arena, &sink, e);
+    arena_free(arena);
+    return code;
+}
+
+static void run(World *w, const char *sql)
+{
+    Result result = {0};
+    CHECK_OK(try(w, sql, &result, e));
+}
+
+static int64_t number(World *w, const char *sql)
+{
+    Result result = {0};
+    CHECK_OK(try(w, sql, &result, e));
+    return result.sum;
+}
+
+static World open_world(void)
+{
+    World w = {0};
+    DatabaseOptions options = {
+        .folder = test_folder(),
+        .hot = {.block_cache_bytes = 8 << 20,
+                .write_buffer_bytes = 8 << 20,
+                .background_jobs = 1,
+                .open_files_max = 256},
+        .node = 1,
+        .feed_window_s = 3600,
+        .engine = {.instances = 2, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
+    };
+    JobsOptions jobs = {.flush_rows_default = 1000000, .check_interval_s = 3600};
+    ExecutorOptions exec = {.flush_wait_ms = 30000, .result_rows_max = 100, .bcrypt_cost = 4};
+    CHECK_OK(database_open(&options, &w.db, e));
+    CHECK_OK(jobs_start(w.db, &jobs, &w.jobs, e));
+    CHECK_OK(executor_new(w.db, w.jobs, &exec, &w.executor, e));
+    Arena *arena = arena_new();
+    User user = {0};
+    CHECK_OK(exec_resolve_user(w.executor, SLICE("tester"), arena, &user, e));
+    w.user = user.id;
+    arena_free(arena);
+    run(&w, "CREATE NAMESPACE app");
+    run(&w, "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, n BIGINT)");
+    run(&w, "CREATE SHARED TABLE app.s (id BIGINT PRIMARY KEY, n BIGINT)");
+    return w;
+}
+
+static void close_world(World *w)
+{
+    executor_free(w->executor);
+    jobs_stop(w->jobs);
+    database_close(w->db);
+    jobs_free(w->jobs);
+}
+
+/* ---- conflicts ---- */
+
+/* `first` runs, then the other request, then `rest`, all of first and rest in one transaction. */
+typedef struct Case {
+    const char *first, *meanwhile, *rest;
+    Code want;
+} Case;
+
+static void play(World *w, const Case *c)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql, "BEGIN; %s; %s; COMMIT", c->first, c->rest);
+    Result result = {.meanwhile = c->meanwhile, .at = 2};
+    Error e = {0};
+    Code code = try(w, sql, &result, &e);
+    if (code != c->want)
+        test_failed(__FILE__, __LINE__, "%s; meanwhile %s; %s gave %d %s", c->first, c->meanwhile,
+                    c->rest, code, e.text);
+    CHECK(!result.meanwhile);
+    if (code == E_CONFLICT)
+        CHECK(strstr(e.text, "Conflict: ") && strstr(e.text, "run the transaction again"));
+}
+
+static void play_all(const Case *cases, size_t count, bool flushed)
+{
+    World w = open_world();
+    for (size_t i = 0; i < count; i++) {
+        run(&w, "TRUNCATE t; TRUNCATE s");
+        run(&w,
+            "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30), (4, 40); INSERT INTO s VALUES (1, 1)");
+        if (flushed)
+            run(&w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.s");
+        play(&w, &cases[i]);
+    }
+    close_world(&w);
+}
+
+static const Case both_tiers[] = {
+    /* rows that were read and not changed */
+    {"SELECT n FROM t WHERE id = 1", "UPDATE t SET n = 0 WHERE id = 1",
+     "UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"SELECT n FROM t WHERE id = 1", "DELETE FROM t WHERE id = 1",
+     "UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"SELECT n FROM t WHERE id = 1", "UPDATE t SET n = 0 WHERE id = 3",
+     "UPDATE t SET n = 1 WHERE id = 2", OK},
+    {"SELECT n FROM t WHERE id = 1", "UPDATE s SET n = 0 WHERE id = 1",
+     "UPDATE t SET n = 1 WHERE id = 2", OK},
+    {"SELECT n FROM s WHERE id = 1", "UPDATE s SET n = 0 WHERE id = 1",
+     "UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"SELECT n FROM t WHERE n > 25", "UPDATE t SET n = 0 WHERE id = 3",
+     "UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"SELECT n FROM t WHERE n > 25", "UPDATE t SET n = 0 WHERE id = 1",
+     "UPDATE t SET n = 1 WHERE id = 2", OK},
+    {"SELECT sum(n) FROM t WHERE n > 25", "UPDATE t SET n = 0 WHERE id = 3",
+     "UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"SELECT sum(n) FROM t", "UPDATE t SET n = 0 WHERE id = 1", "INSERT INTO s VALUES (2, 2)",
+     E_CONFLICT},
+    {"SELECT t.n FROM t JOIN s USING (id)", "UPDATE s SET n = 0 WHERE id = 1",
+     "UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"UPDATE s SET n = (SELECT max(n) FROM t) WHERE id = 1", "UPDATE t SET n = 0 WHERE id = 4",
+     "SELECT 1", E_CONFLICT},
+    {"UPDATE t SET n = 10 WHERE id = 1", "UPDATE t SET n = 0 WHERE id = 1",
+     "UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"UPDATE t SET n = 5 WHERE id = 1", "UPDATE t SET n = 0 WHERE id = 1",
+     "UPDATE t SET n = 10 WHERE id = 1; UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"INSERT INTO s SELECT id + 10, n FROM t WHERE id = 1", "DELETE FROM t WHERE id = 1",
+     "SELECT 1", E_CONFLICT},
+    /* rows that were changed */
+    {"UPDATE t SET n = 5 WHERE id = 1", "UPDATE t SET n = 6 WHERE id = 1", "SELECT 1", E_CONFLICT},
+    {"DELETE FROM t WHERE id = 1", "DELETE FROM t WHERE id = 1", "SELECT 1", E_CONFLICT},
+    {"INSERT INTO t VALUES (9, 9)", "INSERT INTO t VALUES (9, 8)", "SELECT 1", E_CONFLICT},
+    {"DELETE FROM t WHERE id = 1", "UPDATE t SET n = 6 WHERE id = 1", "INSERT INTO t VALUES (1, 7)",
+     E_CONFLICT},
+    {"UPDATE t SET n = 5 WHERE id = 1", "UPDATE t SET n = 6 WHERE id = 2", "SELECT 1", OK},
+    {"INSERT INTO t VALUES (9, 9)", "INSERT INTO t VALUES (9, 8)",
+     "DELETE FROM t WHERE id = 9; UPDATE s SET n = 5 WHERE id = 1", OK},
+    /* new rows are no changes of what was read */
+    {"SELECT n FROM t WHERE n > 25", "INSERT INTO t VALUES (9, 99)",
+     "UPDATE t SET n = 1 WHERE id = 2", OK},
+    /* a reader alone has nothing to lose */
+    {"SELECT n FROM t WHERE id = 1", "UPDATE t SET n = 0 WHERE id = 1", "SELECT 1", OK},
+    /* two that read the same row and write others */
+    {"SELECT n FROM t WHERE id = 1",
+     "BEGIN; SELECT n FROM t WHERE id = 1; UPDATE t SET n = 0 WHERE id = 3; COMMIT",
+     "UPDATE t SET n = 1 WHERE id = 2", OK},
+    /* write skew */
+    {"SELECT n FROM t WHERE id IN (1, 2)",
+     "BEGIN; SELECT n FROM t WHERE id IN (1, 2); UPDATE t SET n = 0 WHERE id = 1; COMMIT",
+     "UPDATE t SET n = 0 WHERE id = 2", E_CONFLICT},
+    {"SELECT sum(n) FROM t", "BEGIN; SELECT sum(n) FROM t; UPDATE t SET n = 0 WHERE id = 1; COMMIT",
+     "UPDATE t SET n = 0 WHERE id = 2", E_CONFLICT},
+    /* the table itself */
+    {"SELECT n FROM s WHERE id = 1",
+     "DROP TABLE app.s; CREATE SHARED TABLE app.s (id BIGINT PRIMARY KEY, n BIGINT)",
+     "UPDATE t SET n = 1 WHERE id = 2", E_CONFLICT},
+    {"UPDATE s SET n = 5 WHERE id = 1",
+     "DROP TABLE app.s; CREATE SHARED TABLE app.s (id BIGINT PRIMARY KEY, n BIGINT)", "SELECT 1",
+     E_CONFLICT},
+};
+
+TEST("a row that was read or written and changed meanwhile is a conflict, others are not")
+{
+    play_all(both_tiers, sizeof both_tiers / sizeof *both_tiers, false);
+}
+
+TEST("the same with all rows in segments")
+{
+    play_all(both_tiers, sizeof both_tiers / sizeof *both_tiers, true);
+}
+
+TEST("among hot rows the WHERE of an aggregate says which rows were read")
+{
+    static const Case cases[] = {
+        {"SELECT sum(n) FROM t WHERE n > 25", "UPDATE t SET n = 0 WHERE id = 1",
+         "UPDATE t SET n = 1 WHERE id = 2", OK},
+        {"SELECT max(n) FROM t AS x WHERE x.id < 3", "UPDATE t SET n = 0 WHERE id = 4",
+         "INSERT INTO s VALUES (2, 2)", OK},
+    };
+    play_all(cases, 2, false);
+}
+
+static const Case flushes[] = {
+    {"SELECT n FROM t WHERE id = 1", "STORAGE FLUSH TABLE app.t", "UPDATE t SET n = 1 WHERE id = 2",
+     OK},
+    {"UPDATE t SET n = 5 WHERE id = 1", "STORAGE FLUSH TABLE app.t", "DELETE FROM t WHERE id = 2",
+     OK},
+    {"UPDATE t SET n = 5 WHERE id = 1",
+     "UPDATE t SET n = 3 WHERE id = 3; STORAGE FLUSH TABLE app.t", "DELETE FROM t WHERE id = 2",
+     OK},
+    {"SELECT sum(n) FROM t", "UPDATE t SET n = 3 WHERE id = 3; STORAGE FLUSH TABLE app.t",
+     "DELETE FROM t WHERE id = 2", E_CONFLICT},
+    {"DELETE FROM t WHERE id = 2", "UPDATE t SET n = 3 WHERE id = 2; STORAGE FLUSH TABLE app.t",
+     "SELECT 1", E_CONFLICT},
+    {"INSERT INTO t VALUES (9, 9)", "INSERT INTO t VALUES (9, 9); STORAGE FLUSH TABLE app.t",
+     "SELECT 1", E_CONFLICT},
+};
+
+TEST("a flush meanwhile is no conflict, a change is one with a flush behind it")
+{
+    play_all(flushes, sizeof flushes / sizeof *flushes, false);
+}
+
+TEST("the same with rows that a second flush or a compaction moves")
+{
+    play_all(flushes, sizeof flushes / sizeof *flushes, true);
+}
+
+TEST("all statements of a transaction read one snapshot and their own writes")
+{
+    World w = open_world();
+    run(&w, "INSERT INTO t VALUES (1, 10), (2, 20); INSERT INTO s VALUES (1, 5)");
+    Result result = {.meanwhile =
+                         "UPDATE t SET n = 1000 WHERE id = 2; UPDATE s SET n = 1000 WHERE id = 1",
+                     .at = 2};
+    CHECK_OK(try(&w,
+                 "BEGIN; UPDATE t SET n = 11 WHERE id = 1; SELECT sum(n) FROM t; SELECT n FROM s "
+                 "WHERE id = 1; ROLLBACK",
+                 &result, e));
+    CHECK_INT(result.sum, 11 + 20 + 5);
+    CHECK_INT(number(&w, "SELECT sum(n) FROM t"), 1010);
+    close_world(&w);
+}
+
+/* ---- one commit ---- */
+
+typedef struct Watched {
+    size_t intents, parts, rows;
+    uint64_t first_seq, last_seq, commit_seq;
+} Watched;
+
+static void watch(void *context, const CommitGroup *group)
+{
+    Watched *watched = context;
+    for (size_t i = 0; i < group->count; i++) {
+        const Intent *intent = group->intents[i];
+        if (!intent->row_count)
+            continue;
+        watched->intents++;
+        watched->parts = intent->part_count;
+        watched->rows = intent->row_count;
+        watched->commit_seq = intent->commit_seq;
+        watched->first_seq = intent->parts[0].changes[0].seq;
+        const IntentPart *last = &intent->parts[intent->part_count - 1];
+        watched->last_seq = last->changes[last->count - 1].seq;
+    }
+}
+
+static size_t read_feed(World *w, const char *table_name, uint64_t user, uint64_t after,
+                        FeedChange *out)
+{
+    Table *table =
+        catalog_find_table(database_catalog(w->db), SLICE("app"), slice_of_text(table_name));
+    ReadView *view = NULL;
+    Feed *feed = NULL;
+    size_t count = 0;
+    CHECK_OK(view_open(w->db, HOT_BLOCKING, &view, e));
+    CHECK_OK(feed_open(view, table, (Partition){table->id, user}, after, &feed, e));
+    for (bool end = false;;) {
+        CHECK_OK(feed_next(feed, &end, &out[count], e));
+        if (end)
+            break;
+        count++;
+    }
+    feed_close(feed);
+    view_close(view);
+    table_unref(table);
+    return count;
+}
+
+TEST("a transaction is one commit: its changes stand together in the feed, each key once")
+{
+    World w = open_world();
+    run(&w, "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)");
+    Watched watched = {0};
+    database_add_sink(w.db, (ChangeSink){watch, &watched});
+    uint64_t before = database_last_seq(w.db);
+    run(&w, "BEGIN; UPDATE t SET n = 11 WHERE id = 1; INSERT INTO s VALUES (1, 1); DELETE FROM t "
+            "WHERE id = 2;"
+            "INSERT INTO t VALUES (4, 40), (5, 50); UPDATE t SET n = 12 WHERE id = 1; DELETE FROM "
+            "t WHERE id = 5;"
+            "DELETE FROM t WHERE id = 3; INSERT INTO t VALUES (3, 31); UPDATE s SET n = 2 WHERE id "
+            "= 1; COMMIT");
+    CHECK_INT(watched.intents, 1);
+    CHECK_INT(watched.parts, 2);
+    CHECK_INT(watched.rows, 5);
+    CHECK(watched.first_seq > before);
+    CHECK_INT(watched.last_seq, watched.commit_seq);
+    CHECK_INT(database_last_seq(w.db), watched.commit_seq);
+    FeedChange changes[16];
+    CHECK_INT(read_feed(&w, "t", w.user, before, changes), 4);
+    static const ChangeKind want[] = {CHANGE_DELETE, CHANGE_INSERT, CHANGE_UPDATE, CHANGE_UPDATE};
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_INT(changes[i].kind, want[i]);
+        CHECK(changes[i].seq >= watched.first_seq && changes[i].seq <= watched.commit_seq);
+    }
+    CHECK_INT(read_feed(&w, "s", 0, before, changes), 1);
+    CHECK_INT(changes[0].kind, CHANGE_INSERT);
+    CHECK(changes[0].seq >= watched.first_seq && changes[0].seq <= watched.commit_seq);
+    close_world(&w);
+}
+
+/* ---- limits ---- */
+
+static void stage_many(Run *at, Table *table, size_t from, size_t count, Code want)
+{
+    Intent *intent = intent_new(1);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t key = from + i;
+        RowChange change = {
+            .kind = CHANGE_INSERT, .key = slice_of(&key, sizeof key), .new_row = SLICE("row")};
+        CHECK_OK(intent_add(intent, intent_part(intent, table, (Partition){1, 1}), &change, e));
+    }
+    CHECK_CODE(exec__stage(at, intent, e), want);
+    intent_unref(intent);
+}
+
+TEST("a transaction holds as many rows as a commit, and lists so many that it read")
+{
+    World w = open_world();
+    Table *table = catalog_find_table(database_catalog(w.db), SLICE("app"), SLICE("t"));
+    ReadView *view = NULL;
+    CHECK_OK(view_open(w.db, HOT_BLOCKING, &view, e));
+    Run at = {.transaction = exec__transaction_new(view)};
+    TableView seen = {&at, view, table, {1, 1}}, other = {&at, view, table, {1, 2}};
+    stage_many(&at, table, 0, COMMIT_ROWS_MAX, OK);
+    for (uint64_t i = 0; i < 3 * TRANSACTION_READS_MAX; i++)
+        exec__note_read(&seen, 1 + i % 10); /* the same ones again and again */
+    exec__note_read(&seen, UINT64_MAX);     /* a staged one */
+    for (uint64_t i = 0; i < 3 * TRANSACTION_READS_MAX; i++)
+        exec__note_read(&other, 1 + i);
+    Intent *intent = NULL;
+    CHECK_OK(exec__transaction_intent(at.transaction, &intent, e));
+    CHECK_INT(intent->row_count, COMMIT_ROWS_MAX);
+    CHECK_INT(intent->read_count, 2);
+    CHECK_INT(intent->reads[0].count, 10);
+    CHECK(!intent->reads[0].all);
+    CHECK(intent->reads[1].all);
+    intent_unref(intent);
+    stage_many(&at, table, COMMIT_ROWS_MAX, 1, E_TOO_LARGE);
+    exec__transaction_free(at.transaction);
+    table_unref(table);
+    close_world(&w);
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 4, TRANSFERS = 15, ACCOUNTS = 4, TOTAL = 2 * ACCOUNTS * 100 };
+
+typedef struct Bank {
+    World *w;
+    _Atomic int conflicts, number;
+    _Atomic bool open;
+} Bank;
+
+static void transfer(void *argument)
+{
+    Bank *bank = argument;
+    unsigned self = (unsigned)atomic_fetch_add(&bank->number, 1);
+    for (unsigned i = 0; i < TRANSFERS; i++) {
+        unsigned from = (self + i) % ACCOUNTS, to = (self * 3 + i * 5 + 1) % ACCOUNTS;
+        char sql[512];
+        snprintf(sql, sizeof sql,
+                 "BEGIN; UPDATE %s SET n = n - 7 WHERE id = %u; SELECT n FROM t WHERE id = %u;"
+                 "UPDATE %s SET n = n + 7 WHERE id = %u; COMMIT",
+                 i % 2 ? "t" : "s", from, to, i % 2 ? "s" : "t", to);
+        Code code = E_CONFLICT;
+        while (code == E_CONFLICT) {
+            Result result = {0};
+            Error e = {0};
+            code = try(bank->w, sql, &result, &e);
+            must(code == OK || code == E_CONFLICT);
+            atomic_fetch_add(&bank->conflicts, code == E_CONFLICT);
+        }
+    }
+}
+
+/* Counts natively and through DuckDB; row by row and in sums. */
+static void audit(void *argument)
+{
+    Bank *bank = argument;
+    for (unsigned i = 0; atomic_load(&bank->open); i++) {
+        Result result = {0};
+        Error e = {0};
+        must(try(bank->w,
+                 i % 2
+                     ? "BEGIN; SELECT n FROM t; SELECT n FROM s; COMMIT"
+                     : "BEGIN; SELECT sum(n)::BIGINT FROM t; SELECT sum(n)::BIGINT FROM s; COMMIT",
+                 &result, &e) == OK);
+        must(result.sum == TOTAL);
+        if (i % 4 == 3)
+            must(try(bank->w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.s", &result,
+                     &e) == OK);
+    }
+}
+
+TEST("the sum of all accounts never changes while threads move money between two tables")
+{
+    World w = open_world();
+    for (int i = 0; i < ACCOUNTS; i++) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "INSERT INTO t VALUES (%d, 100); INSERT INTO s VALUES (%d, 100)",
+                 i, i);
+        run(&w, sql);
+    }
+    Bank bank = {.w = &w};
+    atomic_store(&bank.open, true);
+    Thread *auditor = NULL, *threads[THREADS];
+    CHECK_OK(thread_start("audit", THREAD_ANY, audit, &bank, &auditor, e));
+    for (int i = 0; i < THREADS; i++)
+        CHECK_OK(thread_start("transfer", THREAD_ANY, transfer, &bank, &threads[i], e));
+    for (int i = 0; i < THREADS; i++)
+        thread_join(threads[i]);
+    atomic_store(&bank.open, false);
+    thread_join(auditor);
+    CHECK_INT(number(&w, "SELECT sum(n)::BIGINT FROM t") +
+                  number(&w, "SELECT sum(n)::BIGINT FROM s"),
+              TOTAL);
+    CHECK_INT(number(&w, "SELECT count(*) FROM t") + number(&w, "SELECT count(*) FROM s"),
+              2 * ACCOUNTS);
+    close_world(&w);
+}
