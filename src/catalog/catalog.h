@@ -99,8 +99,9 @@ CHECKED Code catalog_list_users(HotSnapshot *snapshot, Slice after, size_t limit
                                 User **out, size_t *out_count, Error *e);
 
 /* Checks every record: that it decodes, that users and their numbers name each other. Damage is told, not returned. */
-CHECKED Code catalog_verify(HotSnapshot *snapshot, void (*on_problem)(void *context, const char *text),
-                            void *context, uint64_t *out_users, Error *e);
+CHECKED Code catalog_verify(HotSnapshot *snapshot,
+                            void (*on_problem)(void *context, const char *text), void *context,
+                            uint64_t *out_users, Error *e);
 
 /* One planned change: what to write, and how memory follows once it is written. Owned by its
  * intent. */

@@ -26,9 +26,9 @@ typedef struct Alteration {
     Schema schema;
     int32_t index; /* of the column that changes, -1 for none */
     bool changed;
-    bool must_be_empty;   /* I2: there may be no live row at all … */
+    bool must_be_empty;    /* I2: there may be no live row at all … */
     bool must_be_non_null; /* … or none with NULL in the column */
-    uint64_t checked_seq; /* rows of checked_version up to here are known to be fine */
+    uint64_t checked_seq;  /* rows of checked_version up to here are known to be fine */
     uint32_t checked_version;
 } Alteration;
 
@@ -153,14 +153,16 @@ static Code change_type(Alteration *a, Error *e)
     if (!is_wider(column->type, to))
         return fail(e, E_INVALID_OPERATION,
                     "Column '%.*s' cannot change from %s to %s: not every %s is a %s. A type may "
-                    "only become wider (SMALLINT, INT, BIGINT; SMALLINT or INT to DOUBLE; FLOAT to DOUBLE; JSON to TEXT)",
+                    "only become wider (SMALLINT, INT, BIGINT; SMALLINT or INT to DOUBLE; FLOAT to "
+                    "DOUBLE; JSON to TEXT)",
                     SLICE_ARGS(column->name), type_info(column->type)->name, type_info(to)->name,
                     type_info(column->type)->name, type_info(to)->name);
     if (column->primary_key && type_is_integer(column->type) != type_is_integer(to))
-        return fail(e, E_INVALID_OPERATION,
-                    "Column '%.*s' is a PRIMARY KEY of type %s and cannot become %s: its keys would "
-                    "change",
-                    SLICE_ARGS(column->name), type_info(column->type)->name, type_info(to)->name);
+        return fail(
+            e, E_INVALID_OPERATION,
+            "Column '%.*s' is a PRIMARY KEY of type %s and cannot become %s: its keys would "
+            "change",
+            SLICE_ARGS(column->name), type_info(column->type)->name, type_info(to)->name);
     if (column->default_kind == DEFAULT_LITERAL)
         TRY(widen_value(column, to, a->run->arena, &column->default_value, e));
     if (column->has_fill)
@@ -295,10 +297,11 @@ static Code check_rows(Alteration *a, ReadView *view, Error *e)
     TRY(table_find_null(view, a->table, column, after, &found, e));
     const char *name = arena_text(a->run->arena, column_of(a)->name);
     if (found && a->must_be_empty)
-        return fail(e, E_CONSTRAINT,
-                    "Column '%s' is NOT NULL and the rows that exist would have no value in it: add it "
-                    "with a literal DEFAULT or NOW(), or without NOT NULL",
-                    name);
+        return fail(
+            e, E_CONSTRAINT,
+            "Column '%s' is NOT NULL and the rows that exist would have no value in it: add it "
+            "with a literal DEFAULT or NOW(), or without NOT NULL",
+            name);
     if (found)
         return fail(e, E_CONSTRAINT,
                     "NOT NULL constraint violation: column '%s' has rows with NULL", name);
@@ -384,9 +387,9 @@ static const char *describe(const Alteration *a)
 static void end(const Alteration *a)
 {
     Slice namespace_name = a->table->namespace_name, name = a->table->name;
-    const char *format = a->changed ? "Table %.*s.%.*s altered successfully: %s (version %" PRIu32 ")"
-                                    : "Table %.*s.%.*s unchanged: %s (version %" PRIu32
-                                      " - no changes needed)";
+    const char *format =
+        a->changed ? "Table %.*s.%.*s altered successfully: %s (version %" PRIu32 ")"
+                   : "Table %.*s.%.*s unchanged: %s (version %" PRIu32 " - no changes needed)";
     exec__end_message(a->run, 0,
                       arena_printf(a->run->arena, format, SLICE_ARGS(namespace_name),
                                    SLICE_ARGS(name), describe(a), a->schema.version));

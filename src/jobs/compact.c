@@ -37,7 +37,8 @@ static Code step(CompactRun *run, Partition partition, const CompactOptions *opt
 {
     for (int tries = 1;; tries++) {
         CLEANUP(table_unref_ptr)
-        Table *table = catalog_find_table_by_id(database_catalog(run->jobs->db), partition.table_id);
+        Table *table =
+            catalog_find_table_by_id(database_catalog(run->jobs->db), partition.table_id);
         if (!table)
             return fail(e, E_CANCELLED, "the table was dropped");
         Code code = compact_step(run->jobs->db, table, partition, options, out, e);

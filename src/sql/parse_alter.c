@@ -105,8 +105,9 @@ static Code drop_column(Parser *p, AlterTable *alter)
     }
     TRY(column_name(p, alter));
     if (sql__at_word(p, KW_CASCADE) || sql__at_word(p, KW_RESTRICT))
-        return sql__unsupported(p, p->token.start,
-                                "CASCADE and RESTRICT are not supported: nothing depends on a column");
+        return sql__unsupported(
+            p, p->token.start,
+            "CASCADE and RESTRICT are not supported: nothing depends on a column");
     return OK;
 }
 
@@ -130,8 +131,9 @@ static Code column_type(Parser *p, AlterTable *alter)
     alter->action = ALTER_COLUMN_TYPE;
     TRY(sql__column_type(p, &alter->type, &is_serial));
     if (is_serial)
-        return sql__unsupported(p, offset,
-                                "A column cannot become SERIAL; use ALTER COLUMN c SET DEFAULT SNOWFLAKE_ID()");
+        return sql__unsupported(
+            p, offset,
+            "A column cannot become SERIAL; use ALTER COLUMN c SET DEFAULT SNOWFLAKE_ID()");
     return OK;
 }
 
@@ -190,8 +192,9 @@ static Code check_options(Parser *p, const TableOptions *options, uint32_t offse
                     options->has_durability;
     if (is_fixed)
         return sql__unsupported(
-            p, offset, "ALTER TABLE can set FLUSH_POLICY, TTL_SECONDS and ACCESS_LEVEL; the other options "
-                       "are fixed when the table is created");
+            p, offset,
+            "ALTER TABLE can set FLUSH_POLICY, TTL_SECONDS and ACCESS_LEVEL; the other options "
+            "are fixed when the table is created");
     bool has_any =
         options->access != SQL_ACCESS_UNSET || options->has_flush_policy || options->has_ttl;
     return has_any ? OK : sql__fail(p, E_INVALID_SQL, offset, "No option to set was given");

@@ -112,7 +112,8 @@ static Code search_cold(void *context, Partition partition, Error *e)
     SegmentEntry *entries = NULL;
     size_t count = 0;
     bool has_dead = true;
-    TRY(view_segments(search->view, partition, search->after_seq + 1, UINT64_MAX, arena, &entries, &count, e));
+    TRY(view_segments(search->view, partition, search->after_seq + 1, UINT64_MAX, arena, &entries,
+                      &count, e));
     TRY(view_has_dead(search->view, partition, &has_dead, e));
     for (size_t i = 0; i < count && !search->found; i++) {
         if (!may_hit(search, &entries[i]))

@@ -159,7 +159,8 @@ static void stop_writers(Writer *writers, Thread **threads)
     }
 }
 
-TEST("a row is lost, doubled or unreadable when the table changes under writers, flushes and compactions")
+TEST("a row is lost, doubled or unreadable when the table changes under writers, flushes and "
+     "compactions")
 {
     open_all();
     run("CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY, n SMALLINT, s TEXT)");
@@ -219,8 +220,10 @@ static void alter_often(void *context)
     int *failures = context;
     for (int i = 0; i < 20; i++) {
         Error e = {0};
-        Code code = run_as(0, i % 2 ? "ALTER TABLE t DROP COLUMN IF EXISTS c"
-                                    : "ALTER TABLE t ADD COLUMN IF NOT EXISTS c INT", NULL, &e);
+        Code code = run_as(0,
+                           i % 2 ? "ALTER TABLE t DROP COLUMN IF EXISTS c"
+                                 : "ALTER TABLE t ADD COLUMN IF NOT EXISTS c INT",
+                           NULL, &e);
         *failures += code != OK;
         if (code != OK && code != E_TABLE_NOT_FOUND)
             fprintf(stderr, "%s\n", e.text);

@@ -21,15 +21,18 @@ TEST("a form of ALTER TABLE is taken for another, or names another column")
     } cases[] = {
         {"ALTER TABLE a.t ADD COLUMN c TEXT", ALTER_ADD_COLUMN, "c", "", TYPE_NULL},
         {"ALTER TABLE a.t ADD c TEXT NULL DEFAULT 'x';", ALTER_ADD_COLUMN, "c", "", TYPE_NULL},
-        {"alter user table a.t add column if not exists c int", ALTER_ADD_COLUMN, "c", "", TYPE_NULL},
+        {"alter user table a.t add column if not exists c int", ALTER_ADD_COLUMN, "c", "",
+         TYPE_NULL},
         {"ALTER SHARED TABLE a.t DROP COLUMN c", ALTER_DROP_COLUMN, "c", "", TYPE_NULL},
         {"ALTER TABLE a.t DROP COLUMN IF EXISTS c", ALTER_DROP_COLUMN, "c", "", TYPE_NULL},
         {"ALTER TABLE a.t DROP \"c d\"", ALTER_DROP_COLUMN, "c d", "", TYPE_NULL},
         {"ALTER TABLE a.t RENAME COLUMN c TO d", ALTER_RENAME_COLUMN, "c", "d", TYPE_NULL},
         {"ALTER TABLE a.t RENAME c TO d", ALTER_RENAME_COLUMN, "c", "d", TYPE_NULL},
-        {"ALTER TABLE a.t MODIFY COLUMN c BIGINT NOT NULL", ALTER_COLUMN_TYPE, "c", "", TYPE_BIGINT},
+        {"ALTER TABLE a.t MODIFY COLUMN c BIGINT NOT NULL", ALTER_COLUMN_TYPE, "c", "",
+         TYPE_BIGINT},
         {"ALTER TABLE a.t MODIFY c INT8", ALTER_COLUMN_TYPE, "c", "", TYPE_BIGINT},
-        {"ALTER TABLE a.t ALTER COLUMN c TYPE DOUBLE PRECISION", ALTER_COLUMN_TYPE, "c", "", TYPE_DOUBLE},
+        {"ALTER TABLE a.t ALTER COLUMN c TYPE DOUBLE PRECISION", ALTER_COLUMN_TYPE, "c", "",
+         TYPE_DOUBLE},
         {"ALTER TABLE a.t ALTER c SET DATA TYPE TEXT", ALTER_COLUMN_TYPE, "c", "", TYPE_TEXT},
         {"ALTER TABLE a.t ALTER COLUMN c SET NOT NULL", ALTER_SET_NOT_NULL, "c", "", TYPE_NULL},
         {"ALTER TABLE a.t ALTER COLUMN c DROP NOT NULL", ALTER_DROP_NOT_NULL, "c", "", TYPE_NULL},
@@ -61,17 +64,20 @@ TEST("a default is not converted to the column's type, or a function that does n
     Column column = {.field_id = 1, .name = SLICE("c"), .type = TYPE_BIGINT};
     DefaultKind kind;
     Value value;
-    CHECK_OK(sql_column_default(slice_of_text(text), alter->default_expr, &column, arena, &kind, &value, e));
+    CHECK_OK(sql_column_default(slice_of_text(text), alter->default_expr, &column, arena, &kind,
+                                &value, e));
     CHECK_INT(kind, DEFAULT_LITERAL);
     CHECK(value.type == TYPE_BIGINT && value.integer == 12);
     text = "ALTER TABLE t ALTER COLUMN c SET DEFAULT ulid()";
     alter = parse(arena, text);
     Error error = {0};
-    CHECK_CODE(sql_column_default(slice_of_text(text), alter->default_expr, &column, arena, &kind, &value, &error),
+    CHECK_CODE(sql_column_default(slice_of_text(text), alter->default_expr, &column, arena, &kind,
+                                  &value, &error),
                E_INVALID_SQL);
     CHECK_INT(error.column, 42);
     column.type = TYPE_TEXT;
-    CHECK_OK(sql_column_default(slice_of_text(text), alter->default_expr, &column, arena, &kind, &value, e));
+    CHECK_OK(sql_column_default(slice_of_text(text), alter->default_expr, &column, arena, &kind,
+                                &value, e));
     CHECK_INT(kind, DEFAULT_ULID);
     arena_free(arena);
 }
