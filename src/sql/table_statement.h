@@ -1,90 +1,83 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What CREATE TABLE and ALTER TABLE say, as the parser filled it. See ast.h for
- * ownership.
+ * What CREATE TABLE and ALTER TABLE say, as the parser filled it. See ast.h for ownership.
  */
 #pragma once
 
 #include "sql/ast.h"
 
 typedef enum SqlTableKind {
-  SQL_TABLE_UNSET,
-  SQL_TABLE_USER,
-  SQL_TABLE_SHARED,
-  SQL_TABLE_STREAM
+    SQL_TABLE_UNSET,
+    SQL_TABLE_USER,
+    SQL_TABLE_SHARED,
+    SQL_TABLE_STREAM
 } SqlTableKind;
 typedef enum SqlAccess {
-  SQL_ACCESS_UNSET,
-  SQL_ACCESS_PUBLIC,
-  SQL_ACCESS_PRIVATE,
-  SQL_ACCESS_RESTRICTED,
-  SQL_ACCESS_DBA
+    SQL_ACCESS_UNSET,
+    SQL_ACCESS_PUBLIC,
+    SQL_ACCESS_PRIVATE,
+    SQL_ACCESS_RESTRICTED,
+    SQL_ACCESS_DBA
 } SqlAccess;
 typedef struct ColumnDefinition {
-  Slice name;
-  uint32_t offset;
-  Type type;
-  bool not_null; /* also set for the primary key */
-  bool primary_key;
-  DefaultKind default_kind;
-  Value default_value; /* DEFAULT_LITERAL: already of the column's type */
+    Slice name;
+    uint32_t offset;
+    Type type;
+    bool not_null; /* also set for the primary key */
+    bool primary_key;
+    DefaultKind default_kind;
+    Value default_value; /* DEFAULT_LITERAL: already of the column's type */
 } ColumnDefinition;
 
-/* WITH ( … ): each has_x says whether the option was written. Checked by the
- * parser (docs/sql.md). */
+/* WITH ( … ): each has_x says whether the option was written. Checked by the parser
+ * (docs/sql.md). */
 typedef struct TableOptions {
-  SqlTableKind
-      kind; /* from the prefix or TYPE; SQL_TABLE_UNSET: neither was written */
-  SqlAccess access;
-  Slice storage_id; /* empty: not written */
-  bool use_user_storage;
-  bool has_flush_policy;
-  uint32_t flush_rows;       /* 0: no row limit */
-  uint32_t flush_interval_s; /* 0: no interval */
-  bool has_ttl;
-  uint64_t ttl_s;
-  bool has_deleted_retention;
-  uint32_t deleted_retention_hours;
-  bool has_durability, durability_async; /* DURABILITY = 'sync' | 'async' */
+    SqlTableKind kind; /* from the prefix or TYPE; SQL_TABLE_UNSET: neither was written */
+    SqlAccess access;
+    Slice storage_id; /* empty: not written */
+    bool use_user_storage;
+    bool has_flush_policy;
+    uint32_t flush_rows;       /* 0: no row limit */
+    uint32_t flush_interval_s; /* 0: no interval */
+    bool has_ttl;
+    uint64_t ttl_s;
+    bool has_deleted_retention;
+    uint32_t deleted_retention_hours;
+    bool has_durability, durability_async; /* DURABILITY = 'sync' | 'async' */
 } TableOptions;
 
 typedef struct CreateTable {
-  TableName table;
-  bool if_not_exists;
-  ColumnDefinition *columns;
-  uint32_t column_count;
-  int32_t key_index; /* -1: no primary key */
-  TableOptions options;
+    TableName table;
+    bool if_not_exists;
+    ColumnDefinition *columns;
+    uint32_t column_count;
+    int32_t key_index; /* -1: no primary key */
+    TableOptions options;
 } CreateTable;
 
 typedef enum AlterAction {
-  ALTER_ADD_COLUMN,    /* definition, if_not_exists */
-  ALTER_DROP_COLUMN,   /* if_exists */
-  ALTER_RENAME_COLUMN, /* new_name */
-  ALTER_COLUMN_TYPE,   /* type; nullability where MODIFY says it */
-  ALTER_SET_NOT_NULL,
-  ALTER_DROP_NOT_NULL,
-  ALTER_SET_DEFAULT, /* default_expr: sql_column_default makes it a default,
-                        once the type is known */
-  ALTER_DROP_DEFAULT,
-  ALTER_SET_OPTIONS, /* options */
+    ALTER_ADD_COLUMN,    /* definition, if_not_exists */
+    ALTER_DROP_COLUMN,   /* if_exists */
+    ALTER_RENAME_COLUMN, /* new_name */
+    ALTER_COLUMN_TYPE,   /* type; nullability where MODIFY says it */
+    ALTER_SET_NOT_NULL,
+    ALTER_DROP_NOT_NULL,
+    ALTER_SET_DEFAULT, /* default_expr: sql_column_default makes it a default, once the type is known */
+    ALTER_DROP_DEFAULT,
+    ALTER_SET_OPTIONS, /* options */
 } AlterAction;
-typedef enum Nullability {
-  NULLABILITY_UNSET,
-  NULLABILITY_NULL,
-  NULLABILITY_NOT_NULL
-} Nullability;
+typedef enum Nullability { NULLABILITY_UNSET, NULLABILITY_NULL, NULLABILITY_NOT_NULL } Nullability;
 
 typedef struct AlterTable {
-  TableName table;
-  AlterAction action;
-  Slice column; /* the one that changes */
-  uint32_t column_offset;
-  bool if_exists, if_not_exists;
-  Slice new_name;
-  ColumnDefinition definition;
-  Type type;
-  Nullability nullability;
-  Expr *default_expr;
-  TableOptions options; /* access, flush policy and TTL only */
+    TableName table;
+    AlterAction action;
+    Slice column; /* the one that changes */
+    uint32_t column_offset;
+    bool if_exists, if_not_exists;
+    Slice new_name;
+    ColumnDefinition definition;
+    Type type;
+    Nullability nullability;
+    Expr *default_expr;
+    TableOptions options; /* access, flush policy and TTL only */
 } AlterTable;
