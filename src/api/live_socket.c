@@ -80,9 +80,10 @@ static bool wants_gzip(Slice message, bool compress)
     return compress && message.size >= COMPRESS_BYTES_MIN && message.size <= UINT32_MAX;
 }
 
-static void session_send(void *socket, Slice message)
+static void session_send(void *socket, Slice message, uint64_t cursor)
 {
     LiveSession *session = (LiveSession *)socket;
+    (void)cursor; /* clients of a WebSocket find it in the message */
     if (!session->ws)
         return;
     CLEANUP(buffer_done) Buffer zipped = {0};
@@ -199,7 +200,7 @@ static void send_success(LiveSession *session)
                       both ? "," : "", hello->features.seq_text ? "\"seq_text\"" : "");
     }
     buffer_add_text(&out, "}}");
-    session_send(session, buffer_slice(&out));
+    session_send(session, buffer_slice(&out), 0);
 }
 
 static void open_session(LiveSession *session)

@@ -24,7 +24,7 @@ static bool serves(const FrameCache *cache, const Subscription *s)
            slice_equal(cache->id, s->id);
 }
 
-static void send_change(LiveLoop *loop, Subscription *s, FrameCache *cache)
+static void send_change(LiveLoop *loop, Subscription *s, uint64_t seq, FrameCache *cache)
 {
     LiveClient *client = s->client;
     if (cache->io && serves(cache, s) && client->io->frame) {
@@ -35,7 +35,7 @@ static void send_change(LiveLoop *loop, Subscription *s, FrameCache *cache)
         buffer_clear(&loop->message);
         live__add_change_head(&loop->message, s->id);
         buffer_add_slice(&loop->message, buffer_slice(&loop->body));
-        client->io->send(client->socket, buffer_slice(&loop->message));
+        client->io->send(client->socket, buffer_slice(&loop->message), seq);
         shared_buffer_unref(cache->frame);
         *cache = (FrameCache){.io = client->io, .id = s->id, .compress = client->compress};
     }
@@ -60,7 +60,7 @@ static void send_to_all(LiveLoop *loop, Channel *channel, uint64_t seq)
             live__fall_back(s, seq - 1);
             continue;
         }
-        send_change(loop, s, &cache);
+        send_change(loop, s, seq, &cache);
         atomic_store_explicit(&s->last_update_us, now_us, memory_order_relaxed);
         sent++;
     }

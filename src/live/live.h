@@ -42,9 +42,10 @@ void live_loop_free(LiveLoop *loop);
 
 /* How messages leave. None of these may call back into live/ before it returns. */
 typedef struct LiveSocket {
-    /* One whole JSON message, copied. */
-    void (*send)(void *socket, Slice message);
-    /* One message made ready once for many sockets (framed, and compressed if so asked). */
+    /* One whole JSON message, copied. `cursor`: whoever has got everything up to this message may resume
+     * from it, with `replay`, without gap or double; 0 when that is not so. */
+    void (*send)(void *socket, Slice message, uint64_t cursor);
+    /* One message made ready once for many sockets (framed, and compressed if so asked). NULL: `send` each. */
     SharedBuffer *(*frame)(Slice message, bool compress);
     void (*send_frame)(void *socket, SharedBuffer *frame);
     /* Bytes that wait for this client. */

@@ -161,7 +161,7 @@ void live__end(Subscription *subscription, const Error *error);
 /* Live no more: everything after `cursor` has to be read. */
 void live__fall_back(Subscription *subscription, uint64_t cursor);
 void live__set_state(Subscription *subscription, SubState state);
-void live__send(LiveClient *client, Slice message);
+void live__send(LiveClient *client, Slice message, uint64_t cursor);
 
 Entry *live__find_entry(LiveLoop *loop,
                         const Partition *partition); /* NULL when nobody follows it */

@@ -83,26 +83,26 @@ void live__reader_free(Reader *reader)
 
 /* ---- messages ---- */
 
-/* A message is its size and its bytes; the size is set when the bytes are there. */
+/* The head is filled in when the bytes are there. */
 static size_t begin_message(Reader *reader)
 {
-    uint32_t size = 0;
+    MessageHead head = {0};
     size_t start = reader->out.size;
-    buffer_add(&reader->out, &size, sizeof size);
+    buffer_add(&reader->out, &head, sizeof head);
     return start;
 }
 
-static void end_message(Reader *reader, size_t start)
+static void end_message(Reader *reader, size_t start, uint64_t cursor)
 {
-    uint32_t size = (uint32_t)(reader->out.size - start - sizeof(uint32_t));
-    memcpy(reader->out.data + start, &size, sizeof size);
+    MessageHead head = {cursor, reader->out.size - start - sizeof head};
+    memcpy(reader->out.data + start, &head, sizeof head);
 }
 
-static void add_ack(Reader *reader, const BatchControl *control)
+static void add_ack(Reader *reader, const BatchControl *control, uint64_t cursor)
 {
     size_t start = begin_message(reader);
     live__add_ack(&reader->out, reader->id, reader->query, control);
-    end_message(reader, start);
+    end_message(reader, start, cursor);
     reader->is_acked = true;
 }
 
@@ -119,15 +119,16 @@ static void flush_page(Reader *reader, bool has_more)
                                  : reader->at_seq,
     };
     if (!reader->is_acked)
-        add_ack(reader, &control);
+        add_ack(reader, &control, 0);
     size_t start = begin_message(reader);
     live__add_batch(&reader->out, reader->id, buffer_slice(&reader->rows), &control);
-    end_message(reader, start);
+    end_message(reader, start, has_more || keeps_cursor ? 0 : reader->at_seq);
     buffer_clear(&reader->rows);
     reader->row_count = 0;
 }
 
-static Code add_change(Reader *reader, LiveEvent event, const LiveChange *change, Error *e)
+static Code add_change(Reader *reader, LiveEvent event, const LiveChange *change, uint64_t cursor,
+                       Error *e)
 {
     size_t start = begin_message(reader);
     live__add_change_head(&reader->out, reader->id);
@@ -136,7 +137,7 @@ static Code add_change(Reader *reader, LiveEvent event, const LiveChange *change
         reader->out.size = start;
         return code;
     }
-    end_message(reader, start);
+    end_message(reader, start, cursor);
     return OK;
 }
 
@@ -385,7 +386,7 @@ static Code send_delete(Reader *reader, const FeedChange *found, Arena *arena, E
     const Schema *schema = reader->query->table->schema;
     TRY(live__change_decode(schema, CHANGE_DELETE, found->seq, found->old_seq, found->new_row,
                             found->old_row, arena, &change, e));
-    return add_change(reader, LIVE_EVENT_DELETE, &change, e);
+    return add_change(reader, LIVE_EVENT_DELETE, &change, 0, e); /* others are still to come */
 }
 
 /* A change can leave the feed while it waits here: in a STREAM, when its row's time is over. */
@@ -442,7 +443,7 @@ static Code feed_change(Reader *reader, const FeedChange *found, Arena *arena, E
     TRY(live__change_decode(schema, found->kind, found->seq, found->old_seq, found->new_row,
                             found->old_row, arena, &change, e));
     TRY(live__query_event(reader->query, &change, arena, &event, e));
-    return event == LIVE_EVENT_NONE ? OK : add_change(reader, event, &change, e);
+    return event == LIVE_EVENT_NONE ? OK : add_change(reader, event, &change, found->seq, e);
 }
 
 static Code step_feed(Reader *reader, ReadView *view, const ReadBudget *budget, size_t *io_rows,
@@ -452,7 +453,8 @@ static Code step_feed(Reader *reader, ReadView *view, const ReadBudget *budget, 
     CLEANUP(feed_close_ptr) Feed *feed = NULL;
     TRY(feed_open(view, reader->query->table, reader->query->partition, reader->cursor, &feed, e));
     if (!reader->is_acked) /* a resume that is replayed has no pages */
-        add_ack(reader, &(BatchControl){.seq_text = reader->seq_text, .last_seq = reader->cursor});
+        add_ack(reader, &(BatchControl){.seq_text = reader->seq_text, .last_seq = reader->cursor},
+                reader->cursor);
     while (*io_rows < budget->rows && reader->out.size < budget->bytes) {
         FeedChange found;
         bool end;

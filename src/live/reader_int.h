@@ -21,6 +21,12 @@ typedef struct ReadBudget {
     size_t bytes, rows; /* of one step */
 } ReadBudget;
 
+/* Before each message in reader->out. */
+typedef struct MessageHead {
+    uint64_t cursor; /* as LiveSocket.send wants it */
+    size_t size;
+} MessageHead;
+
 typedef struct Reader {
     LiveQuery *query; /* a reference */
     Slice id;         /* borrowed from the subscription, which outlives its reads */
@@ -38,7 +44,7 @@ typedef struct Reader {
     Buffer rows;       /* the page under way */
     uint64_t *deletes; /* seqs of the changes that took a row out of sight */
     size_t delete_count, delete_capacity, delete_at;
-    Buffer out; /* messages: u32 size, bytes */
+    Buffer out; /* messages: MessageHead, bytes */
 } Reader;
 
 /* Loading for a request with options. */

@@ -120,9 +120,9 @@ static void leave_channel(Subscription *s)
         release_channel(s->loop, channel);
 }
 
-void live__send(LiveClient *client, Slice message)
+void live__send(LiveClient *client, Slice message, uint64_t cursor)
 {
-    client->io->send(client->socket, message);
+    client->io->send(client->socket, message, cursor);
     atomic_fetch_add_explicit(&client->loop->hub->sent, 1, memory_order_relaxed);
 }
 
@@ -195,10 +195,10 @@ static void send_out(Subscription *s)
     Buffer *out = &s->reader->out;
     uint64_t count = 0;
     for (size_t at = 0; at < out->size; count++) {
-        uint32_t size;
-        memcpy(&size, out->data + at, sizeof size);
-        live__send(s->client, slice_of(out->data + at + sizeof size, size));
-        at += sizeof size + size;
+        MessageHead head;
+        memcpy(&head, out->data + at, sizeof head);
+        live__send(s->client, slice_of(out->data + at + sizeof head, head.size), head.cursor);
+        at += sizeof head + head.size;
     }
     buffer_clear(out);
     if (count == 0)
@@ -419,7 +419,7 @@ void live_client_error(LiveClient *client, Slice subscription_id, const char *co
 {
     CLEANUP(buffer_done) Buffer out = {0};
     live__add_error(&out, subscription_id, code, message);
-    live__send(client, buffer_slice(&out));
+    live__send(client, buffer_slice(&out), 0);
 }
 
 void live_loop_close_clients(LiveLoop *loop, int code, const char *reason)
@@ -526,7 +526,7 @@ static void start_live(Subscription *s)
     BatchControl control = {.seq_text = s->client->features.seq_text, .last_seq = s->cursor};
     CLEANUP(buffer_done) Buffer ack = {0};
     live__add_ack(&ack, s->id, s->query, &control);
-    live__send(s->client, buffer_slice(&ack));
+    live__send(s->client, buffer_slice(&ack), s->cursor);
     live__set_state(s, SUB_LIVE);
 }
 

@@ -417,9 +417,10 @@ static void take(Follower *f, const char *text)
     cond_broadcast(&f->stage->changed);
 }
 
-static void socket_send(void *socket, Slice message)
+static void socket_send(void *socket, Slice message, uint64_t cursor)
 {
     Follower *f = (Follower *)socket;
+    (void)cursor;
     char *text = x_text(message);
     if (!f->is_stalled) {
         take(f, text);
@@ -442,7 +443,7 @@ static SharedBuffer *socket_frame(Slice message, bool compress)
 
 static void socket_send_frame(void *socket, SharedBuffer *frame)
 {
-    socket_send(socket, shared_buffer_slice(frame));
+    socket_send(socket, shared_buffer_slice(frame), 0);
 }
 
 static size_t socket_queued_bytes(void *socket)
