@@ -259,6 +259,31 @@ test('several statements: one after the other, not atomic; a bad one aborts befo
   equal(sums.filter((r) => r.rows).map((r) => r.rows), [[['13']]], 'the SELECT');
 });
 
+test('transactions: messages with one id, own writes, all or nothing, the texts of refusals', async () => {
+  await root.run("CREATE SHARED TABLE app.shared_sum (id INT PRIMARY KEY, n INT); INSERT INTO app.shared_sum VALUES (1, 1)");
+  const done = await root.results("BEGIN; INSERT INTO app.t VALUES (40, 'a'); UPDATE app.t SET v = 'b' WHERE id = 40; " +
+    'SELECT v FROM app.t WHERE id = 40; UPDATE app.shared_sum SET n = 2 WHERE id = 1; COMMIT');
+  const ids = done.map((r) => /^Transaction (started|committed) \(([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})\)$/.exec(r.message ?? '')).filter(Boolean);
+  equal(ids.map((m) => m[1]), ['started', 'committed'], 'messages');
+  equal(ids[0][2], ids[1][2], 'one id');
+  equal(done.filter((r) => r.rows).map((r) => r.rows), [[['b']]], 'its own write');
+  equal((await root.rows('SELECT n FROM app.shared_sum')).map((r) => Number(r.n)), [2], 'the other table');
+  const back = await root.results("START TRANSACTION; DELETE FROM app.t WHERE id = 40; ROLLBACK");
+  matches(back.at(-1).message, /^Transaction rolled back \(/, 'rollback');
+  const failed = await root.raw("BEGIN; UPDATE app.shared_sum SET n = 3 WHERE id = 1; INSERT INTO app.t VALUES (40, 'x'); COMMIT");
+  equal([failed.status, failed.json.results], [400, []], 'an error inside');
+  matches(failed.json.error.message, /^Statement 3 failed: Already exists: /, 'names its statement');
+  const open = await root.raw('BEGIN; UPDATE app.shared_sum SET n = 3 WHERE id = 1');
+  equal([open.status, open.json.error.message], [400, 'Request completed with an open explicit transaction; rolled back automatically'], 'left open');
+  const nested = await root.raw('BEGIN; BEGIN');
+  matches(nested.json.error.message, /^Statement 2 failed: Conflict: request owner 'sql-req-.*' already has an active transaction '.*'$/, 'nested');
+  const definition = await root.raw('BEGIN; DROP TABLE app.shared_sum; COMMIT');
+  matches(definition.json.error.message, /^Statement 2 failed: Invalid operation: DROP TABLE is not allowed inside a transaction/, 'a definition');
+  equal((await root.rows('SELECT n FROM app.shared_sum')).map((r) => Number(r.n)), [2], 'nothing of these happened');
+  matches((await root.results('TRUNCATE TABLE app.shared_sum'))[0].message, /^Truncated 1 row\(s\)$/, 'TRUNCATE');
+  await root.run('DELETE FROM app.t WHERE id = 40');
+});
+
 test('namespace_id is the default namespace', async () => {
   equal((await anna.rows('SELECT id FROM t WHERE id = 13', undefined, { namespace_id: 'app' })).length, 1, 'unqualified');
   const missing = await anna.error('SELECT id FROM t WHERE id = 13');
