@@ -374,6 +374,79 @@ TEST("a transaction is one commit: its changes stand together in the feed, each 
     close_world(&w);
 }
 
+/* ---- against the same statements committed one by one ---- */
+
+enum { KEYS = 12, STEPS_MAX = 10, ROUNDS_RANDOM = 60 };
+
+/* Writes, and looks at the table in one of several ways. */
+static void add_step(Buffer *sql, const char *name, const unsigned choice[4], unsigned n)
+{
+    unsigned key = choice[1] % KEYS;
+    switch (choice[0] % 6) {
+    case 0:
+    case 1:
+        buffer_printf(sql, "DELETE FROM %s WHERE id = %u; INSERT INTO %s VALUES (%u, %u);", name,
+                      key, name, key, n);
+        break;
+    case 2:
+        buffer_printf(sql, "UPDATE %s SET n = n + %u WHERE id = %u;", name, n, key);
+        break;
+    case 3:
+        buffer_printf(sql, "UPDATE %s SET n = n + %u WHERE n %% 3 = %u;", name, n, key % 3);
+        break;
+    case 4:
+        buffer_printf(sql, "DELETE FROM %s WHERE id BETWEEN %u AND %u;", name, key, key + 1);
+        break;
+    default:
+        buffer_printf(sql, "UPDATE %s SET n = n + %u WHERE id IN (SELECT max(id) FROM %s);", name,
+                      n, name);
+    }
+    static const char *const looks[] = {
+        "SELECT n * 31 + id FROM @;",
+        "SELECT sum(n * 31 + id)::BIGINT FROM @;",
+        "SELECT id FROM @ ORDER BY _seq DESC LIMIT 3;",
+        "SELECT count(*) FROM @ WHERE n % 2 = 0;",
+    };
+    for (const char *at = looks[choice[2] % 4]; *at; at++)
+        if (*at == '@')
+            buffer_add_text(sql, name);
+        else
+            buffer_add_char(sql, *at);
+}
+
+TEST("random transactions read and leave what the same statements do one by one")
+{
+    World w = open_world();
+    run(&w, "CREATE USER TABLE app.twin (id BIGINT PRIMARY KEY, n BIGINT)");
+    unsigned n = 1000;
+    for (int round = 0; round < ROUNDS_RANDOM; round++) {
+        Buffer together = {0}, one_by_one = {0};
+        buffer_add_text(&together, "BEGIN;");
+        for (unsigned steps = 1 + test_random() % STEPS_MAX; steps; steps--) {
+            unsigned choice[4];
+            for (int i = 0; i < 4; i++)
+                choice[i] = (unsigned)test_random();
+            n += 7;
+            add_step(&together, "t", choice, n);
+            add_step(&one_by_one, "twin", choice, n);
+        }
+        buffer_add_text(&together, "COMMIT");
+        buffer_add_u8(&together, 0);
+        buffer_add_u8(&one_by_one, 0);
+        int64_t want = number(&w, one_by_one.data), got = number(&w, together.data);
+        if (got != want)
+            test_failed(__FILE__, __LINE__, "round %d: %lld, want %lld: %s", round, (long long)got,
+                        (long long)want, together.data);
+        CHECK_INT(number(&w, "SELECT n * 31 + id FROM t"),
+                  number(&w, "SELECT n * 31 + id FROM twin"));
+        buffer_done(&together);
+        buffer_done(&one_by_one);
+        if (round % 5 == 2)
+            run(&w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.twin");
+    }
+    close_world(&w);
+}
+
 /* ---- limits ---- */
 
 static void stage_many(Run *at, Table *table, size_t from, size_t count, Code want)
