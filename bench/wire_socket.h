@@ -6,6 +6,11 @@
 
 #include "wire.h"
 
+#define WIRE_UPGRADE                                                              \
+    "GET /v1/ws?compress=false HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n" \
+    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"                        \
+    "Sec-WebSocket-Key: YmVuY2htYXJrLWtleS0xNg==\r\n\r\n"
+
 /* The bytes of the first frame if it is all there, else 0; its payload. */
 static inline size_t wire_frame(const Wire *w, const char **out_payload, size_t *out_count)
 {
@@ -73,15 +78,21 @@ static inline void wire_wait_frame(Wire *w, const char *text)
     }
 }
 
+static inline void wire_send_authenticate(Wire *w, const char *token)
+{
+    char text[8192];
+    snprintf(text, sizeof text,
+             "{\"type\":\"authenticate\",\"method\":\"jwt\",\"token\":\"%s\","
+             "\"protocol\":{\"serialization\":\"json\",\"compression\":\"none\"}}",
+             token);
+    wire_send_frame(w, text);
+}
+
 /* Opens a WebSocket and authenticates. */
 static inline Wire wire_open_socket(int port, const char *token)
 {
     Wire w = wire_open(port);
-    const char *upgrade =
-        "GET /v1/ws?compress=false HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: YmVuY2htYXJrLWtleS0xNg==\r\n\r\n";
-    wire_send(&w, upgrade, strlen(upgrade));
+    wire_send(&w, WIRE_UPGRADE, strlen(WIRE_UPGRADE));
     char *end = NULL;
     do
         wire_read(&w);
@@ -89,12 +100,7 @@ static inline Wire wire_open_socket(int port, const char *token)
     if (strncmp(w.in, "HTTP/1.1 101", 12) != 0)
         die("no upgrade: %.200s", w.in);
     wire_take(&w, (size_t)(end - w.in) + 4);
-    char text[8192];
-    snprintf(text, sizeof text,
-             "{\"type\":\"authenticate\",\"method\":\"jwt\",\"token\":\"%s\","
-             "\"protocol\":{\"serialization\":\"json\",\"compression\":\"none\"}}",
-             token);
-    wire_send_frame(&w, text);
+    wire_send_authenticate(&w, token);
     wire_wait_frame(&w, "auth_success");
     return w;
 }
