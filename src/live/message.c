@@ -13,13 +13,14 @@ static void add_control(Buffer *out, const BatchControl *control)
                          : control->batch_num == 0 ? "loading"
                                                    : "loading_batch";
     unsigned long long seq = control->last_seq;
-    buffer_printf(out,
-                  "\"batch_control\":{\"batch_num\":%u,\"has_more\":%s,\"status\":\"%s\",\"last_"
-                  "seq_id\":%llu",
-                  control->batch_num, control->has_more ? "true" : "false", status, seq);
-    if (control->seq_text)
-        buffer_printf(out, ",\"last_seq\":\"%llu\"", seq);
-    buffer_add_char(out, '}');
+    buffer_printf(out, "\"batch_control\":{\"batch_num\":%u,\"has_more\":%s,\"status\":\"%s\"",
+                  control->batch_num, control->has_more ? "true" : "false", status);
+    if (seq == 0) /* nothing has been seen yet */
+        buffer_add_text(out, ",\"last_seq_id\":null}");
+    else if (control->seq_text)
+        buffer_printf(out, ",\"last_seq_id\":%llu,\"last_seq\":\"%llu\"}", seq, seq);
+    else
+        buffer_printf(out, ",\"last_seq_id\":%llu}", seq);
 }
 
 static void add_field(Buffer *out, Slice name, Type type, uint32_t index, const Column *column)

@@ -6,10 +6,16 @@
  *
  * I1. The first rows show commit at_seq however long they take: versions that died since are found in
  *     history, which is kept for the feed window.
- * I2. On resume each key is in the pages or in the deletes or in neither. The pages hold rows that are live
- *     and match at at_seq and changed since the cursor. A delete is sent for the end of a chain of
- *     versions that matched at the cursor, when its key is not in the pages. Only one chain of a key can reach back
- *     to the cursor, so no key gets two deletes.
+ * I2. A resume sends two kinds of things in one seq order: rows that are live and match at at_seq and changed
+ *     since the cursor, and a delete where a row that matched at the cursor stopped to match for the first
+ *     time since. (Only one chain of versions of a key reaches back to the cursor: no key gets two deletes.) The
+ *     client may leave after any message and come back with the largest seq it has seen, m:
+ *     a. Each row it then has matched at m. Either it had it at the cursor, and the delete would have come had it stopped to
+ *        match up to m; or it stood in a page, so it lived at at_seq >= m as it was. The next resume therefore
+ *        finds that the row matched at its cursor, and sends the delete when it is gone. No ghosts.
+ *     b. Each row that matched at m and still lives in that version has been sent. No holes.
+ *     That is why a row that left and came back gets its delete too: between the two the client must not have it,
+ *     for a resume from there would not look for it.
  * I3. reader->cursor moves only over changes whose messages are in `out`.
  */
 #include <stdlib.h>
@@ -49,7 +55,6 @@ Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request,
     reader->seq_text = features->seq_text;
     reader->phase = READ_ROWS;
     if (request->has_from && request->from > 0) { /* 0 is what a client has that has seen nothing */
-        reader->is_resume = true;
         reader->from = reader->cursor = request->from;
         reader->next_seq = request->from + 1;
         reader->phase = features->replay ? READ_FEED : READ_RESUME_SCAN;
@@ -98,31 +103,30 @@ static void end_message(Reader *reader, size_t start, uint64_t cursor)
     memcpy(reader->out.data + start, &head, sizeof head);
 }
 
-static void add_ack(Reader *reader, const BatchControl *control, uint64_t cursor)
+/* Before anything else. Nothing has been sent yet: it tells the client the cursor that it came with. */
+static void add_ack(Reader *reader, bool has_more, uint64_t cursor)
 {
     size_t start = begin_message(reader);
-    live__add_ack(&reader->out, reader->id, reader->query, control);
+    BatchControl control = {
+        .has_more = has_more, .seq_text = reader->seq_text, .last_seq = reader->from};
+    live__add_ack(&reader->out, reader->id, reader->query, &control);
     end_message(reader, start, cursor);
     reader->is_acked = true;
 }
 
 static void flush_page(Reader *reader, bool has_more)
 {
-    /* While deletes are still to come, a client that leaves now must come back with its old cursor. */
-    bool keeps_cursor = reader->is_resume && reader->delete_count > 0;
     BatchControl control = {
         .batch_num = reader->batch_num++,
         .has_more = has_more,
         .seq_text = reader->seq_text,
-        .last_seq = keeps_cursor ? reader->from
-                    : has_more   ? reader->last_row_seq
-                                 : reader->at_seq,
+        .last_seq = has_more ? reader->last_row_seq : reader->at_seq,
     };
     if (!reader->is_acked)
-        add_ack(reader, &control, 0);
+        add_ack(reader, has_more, 0);
     size_t start = begin_message(reader);
     live__add_batch(&reader->out, reader->id, buffer_slice(&reader->rows), &control);
-    end_message(reader, start, has_more || keeps_cursor ? 0 : reader->at_seq);
+    end_message(reader, start, has_more ? 0 : reader->at_seq);
     buffer_clear(&reader->rows);
     reader->row_count = 0;
 }
@@ -200,30 +204,6 @@ static Code add_page_row(Reader *reader, const PastRow *row, const Value *values
     return OK;
 }
 
-static Code step_rows(Reader *reader, ReadView *view, size_t *io_rows, Error *e)
-{
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    PastResult page;
-    TRY(read_past(reader, view, false, arena, &page, e));
-    Value *values = arena_new_array(arena, Value, reader->query->table->schema->column_count);
-    for (size_t i = 0; i < page.count; i++) {
-        bool matches;
-        TRY(decode_match(reader, &page.rows[i], values, arena, &matches, e));
-        if (matches)
-            TRY(add_page_row(reader, &page.rows[i], values, e));
-    }
-    *io_rows += page.count + 1;
-    fit_step(reader, &page);
-    if (page.more) {
-        reader->next_seq = page.resume_seq;
-        return OK;
-    }
-    flush_page(reader, false);
-    reader->cursor = reader->at_seq;
-    reader->phase = reader->delete_count ? READ_DELETES : READ_FEED;
-    return OK;
-}
-
 /* Counts back from the newest row until n match; the pages begin there. */
 static Code step_last_rows(Reader *reader, ReadView *view, size_t *io_rows, Error *e)
 {
@@ -260,85 +240,53 @@ typedef struct Scan {
     Arena *arena; /* of one change */
 } Scan;
 
-static Code scan_match(Scan *scan, Slice row, uint64_t seq, Value **out_values, bool *out, Error *e)
+static Code scan_match(Scan *scan, Slice row, uint64_t seq, bool *out, Error *e)
 {
     const LiveQuery *query = scan->reader->query;
-    *out_values = arena_new_array(scan->arena, Value, query->table->schema->column_count);
-    TRY(row_decode(query->table->schema, row, *out_values, e));
-    return live__query_matches(query, *out_values, seq, scan->arena, out, e);
+    Value *values = arena_new_array(scan->arena, Value, query->table->schema->column_count);
+    TRY(row_decode(query->table->schema, row, values, e));
+    return live__query_matches(query, values, seq, scan->arena, out, e);
 }
 
-/* Follows the chain of a change back to the version that lived at the cursor. *out_seq 0: the key's chain began later. */
-static Code find_origin(Scan *scan, const FeedChange *change, Slice *out_row, uint64_t *out_seq,
-                        Error *e)
+/* What the version `seq` had replaced. */
+static Code find_older(Scan *scan, uint64_t seq, Slice *out_row, uint64_t *out_seq, Error *e)
 {
     const LiveQuery *query = scan->reader->query;
-    uint64_t seq = change->old_seq;
-    Slice row = arena_copy(scan->arena, change->old_row);
-    if (query->table->kind == TABLE_STREAM && seq > scan->reader->from)
-        seq = 0; /* rows of a STREAM are born once and never updated; the birth may have expired */
-    while (seq > scan->reader->from) {
-        CLEANUP(feed_close_ptr) Feed *feed = NULL;
-        FeedChange older;
-        bool end;
-        TRY(feed_open(scan->view, query->table, query->partition, seq - 1, &feed, e));
-        TRY(feed_next(feed, &end, &older, e));
-        if (end || older.seq != seq)
-            return fail(e, E_CORRUPT, "the version that change %llu replaced is missing",
-                        (unsigned long long)change->seq);
-        seq = older.old_seq;
-        row = arena_copy(scan->arena, older.old_row);
-    }
-    *out_row = row;
-    *out_seq = seq;
+    CLEANUP(feed_close_ptr) Feed *feed = NULL;
+    FeedChange change;
+    bool end;
+    TRY(feed_open(scan->view, query->table, query->partition, seq - 1, &feed, e));
+    TRY(feed_next(feed, &end, &change, e));
+    if (end || change.seq != seq)
+        return fail(e, E_CORRUPT, "version %llu, which a change replaced, is missing",
+                    (unsigned long long)seq);
+    *out_row = arena_copy(scan->arena, change.old_row);
+    *out_seq = change.old_seq;
     return OK;
 }
 
-/* Whether the key of a deleted row has come back and is in the pages. */
-static Code is_back(Scan *scan, const Value *values, bool *out, Error *e)
-{
-    const LiveQuery *query = scan->reader->query;
-    *out = false;
-    if (query->table->kind == TABLE_STREAM)
-        return OK;
-    CLEANUP(buffer_done) Buffer key = {0};
-    TRY(key_encode(&values[query->table->schema->key_index], &key, e));
-    Version version;
-    Code code = view_find(scan->view, query->table, query->partition, buffer_slice(&key),
-                          scan->arena, &version, e);
-    if (code == E_NOT_FOUND)
-        return OK;
-    if (code != OK)
-        return code;
-    if (!version.has_row)
-        TRY(view_load_cold(scan->view, query->table, query->partition, scan->arena, &version, e));
-    Value *current;
-    return scan_match(scan, version.row, version.seq, &current, out, e);
-}
-
-/* I2: whether this change is the end of a chain whose key the client has and must lose. */
+/* I2: whether with this change a row that matched at the cursor stops to match for the first time. Walks back only over
+ * versions that matched, so all walks of a scan together visit each version once. */
 static Code is_lost(Scan *scan, const FeedChange *change, bool *out, Error *e)
 {
+    uint64_t from = scan->reader->from, seq = change->old_seq;
+    bool matches = false;
+    Slice row = change->old_row.size ? change->old_row : change->new_row;
     *out = false;
-    if (change->superseded || change->old_seq == 0)
-        return OK;
-    Value *values;
-    bool matches, came_back = false;
-    TRY(scan_match(scan, change->new_row, change->seq, &values, &matches, e));
-    if (change->kind != CHANGE_DELETE && matches)
-        return OK; /* in the pages */
-    Slice origin;
-    uint64_t origin_seq = 0;
-    TRY(find_origin(scan, change, &origin, &origin_seq, e));
-    if (origin_seq == 0)
-        return OK;
-    Value *before;
-    TRY(scan_match(scan, origin, origin_seq, &before, &matches, e));
-    if (!matches)
-        return OK;
-    if (change->kind == CHANGE_DELETE)
-        TRY(is_back(scan, values, &came_back, e));
-    *out = !came_back;
+    if (change->kind != CHANGE_DELETE)
+        TRY(scan_match(scan, change->new_row, change->seq, &matches, e));
+    if (matches || seq == 0)
+        return OK; /* in the pages, or on its way there; or new */
+    TRY(scan_match(scan, row, seq, &matches, e));
+    if (scan->reader->query->table->kind == TABLE_STREAM && seq > from)
+        return OK; /* rows of a STREAM are born once and never updated; the birth may have expired */
+    while (matches && seq > from) {
+        TRY(find_older(scan, seq, &row, &seq, e));
+        if (seq == 0)
+            return OK; /* born since the cursor */
+        TRY(scan_match(scan, row, seq, &matches, e));
+    }
+    *out = matches;
     return OK;
 }
 
@@ -357,7 +305,6 @@ static Code add_delete(Reader *reader, uint64_t seq, Error *e)
     return OK;
 }
 
-/* Reads the whole range through one view: what is the end of a chain depends on it. */
 static Code step_resume_scan(Reader *reader, ReadView *view, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -398,9 +345,19 @@ static Code check_expired(const Reader *reader, Error *e)
                 (unsigned long long)reader->deletes[reader->delete_at]);
 }
 
+static bool has_delete_before(const Reader *reader, uint64_t seq)
+{
+    return reader->delete_at < reader->delete_count && reader->deletes[reader->delete_at] < seq;
+}
+
+static bool is_over(const Reader *reader, const ReadBudget *budget)
+{
+    return reader->out.size >= budget->bytes;
+}
+
 /* Sends deletes from delete_at on, as long as they are close together in the feed. */
-static Code step_deletes(Reader *reader, ReadView *view, const ReadBudget *budget, size_t *io_rows,
-                         Error *e)
+static Code send_close_deletes(Reader *reader, ReadView *view, uint64_t before,
+                               const ReadBudget *budget, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(feed_close_ptr) Feed *feed = NULL;
@@ -408,8 +365,7 @@ static Code step_deletes(Reader *reader, ReadView *view, const ReadBudget *budge
     uint64_t after = reader->deletes[reader->delete_at] - 1;
     TRY(feed_open(view, query->table, query->partition, after, &feed, e));
     size_t skipped = 0;
-    while (reader->delete_at < reader->delete_count && skipped < SKIP_MAX &&
-           reader->out.size < budget->bytes) {
+    while (has_delete_before(reader, before) && skipped < SKIP_MAX && !is_over(reader, budget)) {
         FeedChange found;
         bool end;
         TRY(feed_next(feed, &end, &found, e));
@@ -427,9 +383,70 @@ static Code step_deletes(Reader *reader, ReadView *view, const ReadBudget *budge
         reader->delete_at++;
         skipped = 0;
     }
-    *io_rows += 1 + skipped;
-    if (reader->delete_at == reader->delete_count)
-        reader->phase = READ_FEED;
+    return OK;
+}
+
+/* I2: the deletes that come before a row of seq `before`. With `*out_all` false the budget ended first. */
+static Code send_deletes(Reader *reader, ReadView *view, uint64_t before, const ReadBudget *budget,
+                         bool *out_all, Error *e)
+{
+    if (has_delete_before(reader, before)) {
+        if (reader->row_count)
+            flush_page(reader, true);
+        if (!reader->is_acked)
+            add_ack(reader, true, 0);
+    }
+    while (has_delete_before(reader, before) && !is_over(reader, budget))
+        TRY(send_close_deletes(reader, view, before, budget, e));
+    *out_all = !has_delete_before(reader, before);
+    return OK;
+}
+
+/* ---- pages ---- */
+
+static Code add_page_rows(Reader *reader, ReadView *view, const PastResult *page, Arena *arena,
+                          const ReadBudget *budget, bool *out_all, Error *e)
+{
+    Value *values = arena_new_array(arena, Value, reader->query->table->schema->column_count);
+    for (size_t i = 0; i < page->count; i++) {
+        const PastRow *row = &page->rows[i];
+        bool matches, all;
+        TRY(decode_match(reader, row, values, arena, &matches, e));
+        if (!matches)
+            continue;
+        TRY(send_deletes(reader, view, row->seq, budget, &all, e));
+        if (!all) {
+            reader->next_seq = row->seq;
+            *out_all = false;
+            return OK;
+        }
+        TRY(add_page_row(reader, row, values, e));
+    }
+    *out_all = true;
+    return OK;
+}
+
+static Code step_rows(Reader *reader, ReadView *view, const ReadBudget *budget, size_t *io_rows,
+                      Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    PastResult page;
+    bool all;
+    TRY(read_past(reader, view, false, arena, &page, e));
+    *io_rows += page.count + 1;
+    fit_step(reader, &page);
+    TRY(add_page_rows(reader, view, &page, arena, budget, &all, e));
+    if (!all)
+        return OK;
+    reader->next_seq = page.more ? page.resume_seq : reader->at_seq + 1;
+    if (page.more)
+        return OK;
+    TRY(send_deletes(reader, view, UINT64_MAX, budget, &all, e));
+    if (!all)
+        return OK;
+    flush_page(reader, false);
+    reader->cursor = reader->at_seq;
+    reader->phase = READ_FEED;
     return OK;
 }
 
@@ -453,8 +470,7 @@ static Code step_feed(Reader *reader, ReadView *view, const ReadBudget *budget, 
     CLEANUP(feed_close_ptr) Feed *feed = NULL;
     TRY(feed_open(view, reader->query->table, reader->query->partition, reader->cursor, &feed, e));
     if (!reader->is_acked) /* a resume that is replayed has no pages */
-        add_ack(reader, &(BatchControl){.seq_text = reader->seq_text, .last_seq = reader->cursor},
-                reader->cursor);
+        add_ack(reader, false, reader->cursor);
     while (*io_rows < budget->rows && reader->out.size < budget->bytes) {
         FeedChange found;
         bool end;
@@ -489,10 +505,7 @@ Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, E
             TRY(step_resume_scan(reader, view, e));
             break;
         case READ_ROWS:
-            TRY(step_rows(reader, view, &rows, e));
-            break;
-        case READ_DELETES:
-            TRY(step_deletes(reader, view, budget, &rows, e));
+            TRY(step_rows(reader, view, budget, &rows, e));
             break;
         case READ_FEED:
             TRY(step_feed(reader, view, budget, &rows, e));

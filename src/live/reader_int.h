@@ -11,8 +11,7 @@
 typedef enum ReadPhase {
     READ_LAST_ROWS,   /* finding where the newest n rows begin */
     READ_RESUME_SCAN, /* finding what was deleted since the cursor */
-    READ_ROWS,        /* pages */
-    READ_DELETES,     /* what READ_RESUME_SCAN found */
+    READ_ROWS,        /* pages, and between them what READ_RESUME_SCAN found */
     READ_FEED,        /* changes after `cursor` */
 } ReadPhase;
 
@@ -31,7 +30,7 @@ typedef struct Reader {
     LiveQuery *query; /* a reference */
     Slice id;         /* borrowed from the subscription, which outlives its reads */
     ReadPhase phase;
-    bool seq_text, is_acked, is_resume;
+    bool seq_text, is_acked;
     bool reached;      /* out: the feed was read to its end at `cursor` */
     uint64_t at_seq;   /* first rows: the commit they show; 0 until the first step */
     uint64_t from;     /* resume: the client's cursor */

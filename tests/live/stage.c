@@ -297,6 +297,22 @@ static void put_row(Follower *f, const CopyRow *row)
     *(old ? old : &f->rows[f->row_count++]) = *row;
 }
 
+/* As the known clients do: the cursor is the largest seq of anything they were sent. */
+static void see(Follower *f, uint64_t seq)
+{
+    if (seq > f->cursor)
+        f->cursor = seq;
+}
+
+/* Before the last page only deletes come, each after all that is older. */
+static void check_early(Follower *f, bool is_delete, uint64_t seq)
+{
+    if (!is_delete || !f->tolerant)
+        violated(f, "a change before the last page");
+    if (seq <= f->cursor)
+        violated(f, "delete %llu after something newer", (unsigned long long)seq);
+}
+
 static void on_batch(Follower *f, const json_t *message)
 {
     const json_t *rows = json_object_get(message, "rows"),
@@ -311,14 +327,17 @@ static void on_batch(Follower *f, const json_t *message)
         CopyRow row = row_of(json_array_get(rows, i));
         if (row.seq <= before)
             violated(f, "a page is not in seq order");
+        if (f->tolerant && row.seq <= f->cursor)
+            violated(f, "row %lld after something newer", (long long)row.id);
         if (!f->tolerant && find_row(f, row.id))
             violated(f, "row %lld stands in two pages", (long long)row.id);
         before = row.seq;
         put_row(f, &row);
+        see(f, row.seq);
     }
     f->batches++;
     f->batch_rows += f->last_batch_rows = json_array_size(rows);
-    f->cursor = number_of(control, "last_seq_id");
+    see(f, number_of(control, "last_seq_id"));
     f->is_ready = !json_is_true(json_object_get(control, "has_more"));
 }
 
@@ -340,7 +359,9 @@ static void on_delete(Follower *f, const CopyRow *row)
     f->deletes++;
     if (have)
         *have = f->rows[--f->row_count];
-    else if (!f->tolerant)
+    else
+        f->unknown_deletes++;
+    if (!have && !f->tolerant)
         violated(f, "delete of row %lld, which it does not have", (long long)row->id);
 }
 
@@ -353,13 +374,12 @@ static void on_change(Follower *f, const json_t *message)
     bool is_delete = strcmp(type, "delete") == 0;
     CopyRow row = row_of(is_delete ? old : json_array_get(rows, 0));
     if (!f->is_ready)
-        violated(f, "a change before the last page");
+        check_early(f, is_delete, row.seq);
     if (row.seq <= f->last_change_seq)
         violated(f, "change %llu after %llu", (unsigned long long)row.seq,
                  (unsigned long long)f->last_change_seq);
     f->last_change_seq = row.seq;
-    if (row.seq > f->cursor)
-        f->cursor = row.seq;
+    see(f, row.seq);
     if (is_delete) {
         on_delete(f, &row);
     } else if (strcmp(type, "insert") == 0) {
@@ -378,14 +398,13 @@ static void on_ack(Follower *f, const json_t *message)
     if (f->is_acked)
         violated(f, "two acknowledgements");
     f->is_acked = true;
-    if (f->features.replay || !f->is_ready) /* is_ready was set when no page is expected */
-        f->cursor = f->cursor ? f->cursor : number_of(control, "last_seq_id");
-    if (f->is_ready)
-        f->cursor = number_of(control, "last_seq_id");
+    see(f, number_of(control, "last_seq_id"));
 }
 
 static void apply(Follower *f, const char *text)
 {
+    if (f->messages_max && f->messages == f->messages_max)
+        return; /* lost with the connection */
     json_t *message = json_loads(text, 0, NULL);
     must(message);
     const char *type = json_string_value(json_object_get(message, "type"));
@@ -541,6 +560,7 @@ static void expect_anew(Follower *f, const LiveRequest *request)
 {
     MUTEX_SCOPE(&f->stage->lock);
     f->is_acked = false;
+    f->messages = 0;
     f->is_ready =
         !request->has_options || (request->has_from && request->from && f->features.replay);
     f->batches = f->batch_rows = 0;

@@ -95,4 +95,11 @@ TEST("acknowledgement and pages: what clients refuse to do without")
                                           "\"s\",\"rows\":[{}],\"batch_control\":"
                                           "{\"batch_num\":3,\"has_more\":false,\"status\":"
                                           "\"ready\",\"last_seq_id\":9,\"last_seq\":\"9\"}}"));
+    buffer_clear(&out);
+    control = (BatchControl){.seq_text = true}; /* no cursor is better than one of nothing */
+    live__add_batch(&out, SLICE("s"), SLICE(""), &control);
+    CHECK_SLICE(buffer_slice(&out), SLICE("{\"type\":\"initial_data_batch\",\"subscription_id\":"
+                                          "\"s\",\"rows\":[],\"batch_control\":"
+                                          "{\"batch_num\":0,\"has_more\":false,\"status\":"
+                                          "\"ready\",\"last_seq_id\":null}}"));
 }
