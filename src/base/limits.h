@@ -66,4 +66,8 @@ enum {
     TOKEN_BYTES_MAX = 4096,     /* a bearer token */
     TOKEN_CACHE_ENTRIES_MAX = 1024 * 1024,
     LIMITER_KEYS_MAX = 1024 * 1024,
+
+    /* Backups */
+    BACKUP_PATH_BYTES_MAX = 4096 - 1024, /* room for what is appended to it */
+    BACKUP_LIST_BYTES_MAX = 1024 * 1024 * 1024,
 };

@@ -38,7 +38,7 @@ static Code checksum_of(int file, uint32_t *out_crc, uint64_t *out_bytes, Error 
     return OK;
 }
 
-Code cold__file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_bytes, Error *e)
+Code cold_file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_bytes, Error *e)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0 && errno == ENOENT)
@@ -82,7 +82,7 @@ Code cold_segment_verify(const char *storage_root, Slice folder, const SegmentEn
     uint32_t crc = 0;
     uint64_t bytes = 0;
     TRY(segment_path(storage_root, folder, entry->batch, &path, e));
-    TRY(cold__file_checksum(path.data, &crc, &bytes, e));
+    TRY(cold_file_checksum(path.data, &crc, &bytes, e));
     TRY(check_size(path.data, bytes, entry, e));
     if (crc != entry->crc)
         return fail(e, E_CORRUPT, "%s: the checksum does not match", path.data);

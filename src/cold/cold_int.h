@@ -28,10 +28,6 @@ CHECKED Code cold__path(const char *storage_root, Slice folder, Slice name, Buff
 /* The number in "batch-<n>.parquet"; false for any other name, leading zeros included. */
 bool cold__parse_segment_name(Slice name, uint64_t *out_batch);
 
-/* checksum.c: CRC-32C and size of a file. */
-CHECKED Code cold__file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_bytes,
-                                 Error *e);
-
 /* read.c: the quoted path of one segment. */
 void cold__add_segment_path(Buffer *out, const SegmentList *list, uint32_t index);
 /* read.c: SELECT _seq, then the columns of the schema, without conditions. */

@@ -118,7 +118,7 @@ static Code write_file(const SegmentWrite *write, const char *temporary, const c
 {
     TRY(write_rows(write, pass, temporary, e));
     TRY(file_sync(temporary, e));
-    TRY(cold__file_checksum(temporary, out_crc, out_bytes, e));
+    TRY(cold_file_checksum(temporary, out_crc, out_bytes, e));
     return file_rename(temporary, final, e);
 }
 

@@ -416,6 +416,10 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_COMPACT_TABLE:
     case STATEMENT_COMPACT_ALL:
         return exec__run_storage(run, e);
+    case STATEMENT_STORAGE_CHECK:
+    case STATEMENT_BACKUP:
+    case STATEMENT_RESTORE:
+        return exec__run_keep(run, e);
     case STATEMENT_BEGIN:
     case STATEMENT_COMMIT:
     case STATEMENT_ROLLBACK:

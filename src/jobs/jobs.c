@@ -12,6 +12,7 @@
 #include "os/clock.h"
 #include "os/log.h"
 #include "os/random.h"
+#include "table/backup.h"
 
 /* ---- records ---- */
 
@@ -48,6 +49,19 @@ void jobs__wake(Jobs *jobs)
     cond_signal(&jobs->wake);
 }
 
+/* A backup is not taken up again: its folder is half full, and after a restore it would be asked for by nobody. */
+static void restart_job(Jobs *jobs, Job *job)
+{
+    if (job->type == JOB_BACKUP) {
+        job->status = JOB_FAILED;
+        free(job->message);
+        job->message = x_text(SLICE("the server stopped before the backup was complete; remove its folder and ask again"));
+        return;
+    }
+    job->status = JOB_QUEUED;
+    jobs->queued_count++;
+}
+
 /* Loads the records, oldest first; what was queued or running is queued again. */
 static Code load(Jobs *jobs, Error *e)
 {
@@ -62,8 +76,7 @@ static Code load(Jobs *jobs, Error *e)
         if (code != OK)
             break;
         if (job->status == JOB_QUEUED || job->status == JOB_RUNNING) {
-            job->status = JOB_QUEUED;
-            jobs->queued_count++;
+            restart_job(jobs, job);
         }
         job->next = jobs->newest;
         jobs->newest = job;
@@ -169,39 +182,59 @@ static Job *forget_oldest(Jobs *jobs)
     return job;
 }
 
-static Job *new_job(Jobs *jobs, JobType type, const Table *table)
+/* What is asked for: of a table, or (table NULL) of the whole database. */
+typedef struct Order {
+    JobType type;
+    const Table *table;
+    const char *target; /* of a backup */
+} Order;
+
+static void add_parameters(const Order *order, Buffer *out)
+{
+    if (order->target) {
+        buffer_add_text(out, "{\"path\":");
+        json_add_string(out, slice_of_text(order->target));
+    } else {
+        buffer_add_text(out, "{\"namespace_id\":");
+        json_add_string(out, order->table->namespace_name);
+        buffer_add_text(out, ",\"table_name\":");
+        json_add_string(out, order->table->name);
+    }
+    buffer_add_text(out, "}");
+}
+
+static Job *new_job(Jobs *jobs, const Order *order)
 {
     static const char *const prefixes[JOB_TYPE_COUNT] = {
         [JOB_FLUSH] = "FL",
         [JOB_CLEANUP] = "CL",
         [JOB_COMPACT] = "CO",
+        [JOB_BACKUP] = "BK",
+        [JOB_USER_EXPORT] = "UE",
     };
     Job *job = x_new(Job);
     uint64_t random = random_u64();
     job->number = jobs->next_number++;
-    job->type = type;
+    job->type = order->type;
     job->status = JOB_QUEUED;
-    job->table_id = table->id;
+    job->table_id = order->table ? order->table->id : 0;
+    job->target = order->target ? x_text(slice_of_text(order->target)) : NULL;
     job->created_at_us = clock_wall_us();
-    snprintf(job->id, sizeof job->id, "%s-%012llx", prefixes[type],
+    snprintf(job->id, sizeof job->id, "%s-%012llx", prefixes[order->type],
              (unsigned long long)(random & 0xFFFFFFFFFFFFu));
     CLEANUP(buffer_done) Buffer parameters = {0};
-    buffer_add_text(&parameters, "{\"namespace_id\":");
-    json_add_string(&parameters, table->namespace_name);
-    buffer_add_text(&parameters, ",\"table_name\":");
-    json_add_string(&parameters, table->name);
-    buffer_add_text(&parameters, "}");
+    add_parameters(order, &parameters);
     job->parameters = x_text(buffer_slice(&parameters));
     return job;
 }
 
 /* Puts a new job into the list, perhaps in place of an old one; the thread does not take it yet. NULL: too many wait. */
-static Job *add_job(Jobs *jobs, JobType type, const Table *table, Job **out_forgotten)
+static Job *add_job(Jobs *jobs, const Order *order, Job **out_forgotten)
 {
     if (jobs->queued_count >= JOBS_QUEUED_MAX || jobs->stopping)
         return NULL;
     *out_forgotten = forget_oldest(jobs);
-    Job *job = new_job(jobs, type, table);
+    Job *job = new_job(jobs, order);
     job->saves = 1;
     job->next = jobs->newest;
     jobs->newest = job;
@@ -230,18 +263,17 @@ static void settle_job(Jobs *jobs, Job *job, bool is_written)
 }
 
 /* Makes the job and its record durable before the thread takes it. */
-static Code queue(Jobs *jobs, JobType type, const Table *table, bool *out_existed, char out_id[JOB_ID_BYTES],
-                  Error *e)
+static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed, char out_id[JOB_ID_BYTES], Error *e)
 {
     mutex_lock(&jobs->lock);
-    Job *active = find_active(jobs, type, table->id);
+    Job *active = find_active(jobs, order->type, order->table ? order->table->id : 0);
     if (active) {
         memcpy(out_id, active->id, JOB_ID_BYTES);
         mutex_unlock(&jobs->lock);
         *out_existed = true;
         return OK;
     }
-    Job *forgotten = NULL, *job = add_job(jobs, type, table, &forgotten);
+    Job *forgotten = NULL, *job = add_job(jobs, order, &forgotten);
     CLEANUP(buffer_done) Buffer bytes = {0};
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(jobs->db));
     char key[9];
@@ -261,6 +293,13 @@ static Code queue(Jobs *jobs, JobType type, const Table *table, bool *out_existe
     settle_job(jobs, job, code == OK);
     *out_existed = false;
     return code;
+}
+
+static Code queue(Jobs *jobs, JobType type, const Table *table, bool *out_existed, char out_id[JOB_ID_BYTES],
+                  Error *e)
+{
+    Order order = {.type = type, .table = table};
+    return queue_order(jobs, &order, out_existed, out_id, e);
 }
 
 typedef struct PendingSearch {
@@ -303,6 +342,17 @@ Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES],
 {
     bool existed;
     return queue(jobs, JOB_CLEANUP, dropped, &existed, out_id, e);
+}
+
+Code jobs_request_backup(Jobs *jobs, const char *path, char out_id[JOB_ID_BYTES], Error *e)
+{
+    Order order = {.type = JOB_BACKUP, .target = path};
+    bool existed;
+    TRY(backup_check_path(jobs->db, slice_of_text(path), e));
+    TRY(queue_order(jobs, &order, &existed, out_id, e));
+    if (existed)
+        return fail(e, E_CONFLICT, "a backup is queued or running already: job %s", out_id);
+    return OK;
 }
 
 /* ---- looking ---- */

@@ -54,6 +54,9 @@ CHECKED Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started, c
                                   Error *e);
 /* Queues the removal of the files of a dropped table. */
 CHECKED Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES], Error *e);
+/* Queues a backup of the whole database into that folder (table/backup.h). E_INVALID_INPUT for a path that may not be used,
+ * E_CONFLICT while another backup is queued or running. */
+CHECKED Code jobs_request_backup(Jobs *jobs, const char *path, char out_id[JOB_ID_BYTES], Error *e);
 /* Asks a queued or running job to stop. E_NOT_FOUND. */
 CHECKED Code jobs_kill(Jobs *jobs, Slice id, Error *e);
 /* All jobs kept, newest first. */

@@ -19,7 +19,7 @@ enum {
 };
 
 /* In records: append only. */
-typedef enum JobType { JOB_FLUSH, JOB_CLEANUP, JOB_COMPACT, JOB_TYPE_COUNT } JobType;
+typedef enum JobType { JOB_FLUSH, JOB_CLEANUP, JOB_COMPACT, JOB_BACKUP, JOB_USER_EXPORT, JOB_TYPE_COUNT } JobType;
 
 typedef struct Job {
     struct Job *next; /* newest first */
@@ -29,6 +29,8 @@ typedef struct Job {
     char id[JOB_ID_BYTES];
     uint32_t table_id;
     char *parameters; /* JSON text, owned */
+    char *target;     /* path of a backup, owned; NULL for others, and after a restart */
+    uint64_t user;    /* of an export; 0 for others, and after a restart */
     char *message;    /* owned, may be NULL */
     bool kill;        /* asked to stop */
     unsigned saves;   /* writes of its record under way: until they are over it is neither taken nor forgotten */
@@ -83,6 +85,9 @@ void jobs__free_dirt(Map *dirt);
 /* Puts back what is not due yet. */
 void jobs__return_dirt(Jobs *jobs, const Dirt *dirt);
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
+
+/* keep.c, jobs thread only */
+CHECKED Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
 
 /* compact.c, jobs thread only */
 CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);

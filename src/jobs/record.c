@@ -13,6 +13,8 @@ static const char *const type_names[JOB_TYPE_COUNT] = {
     [JOB_FLUSH] = "flush",
     [JOB_CLEANUP] = "cleanup",
     [JOB_COMPACT] = "compact",
+    [JOB_BACKUP] = "backup",
+    [JOB_USER_EXPORT] = "user_export",
 };
 static const char *const status_names[] = {"queued", "running", "completed", "failed", "cancelled", "skipped"};
 
@@ -34,6 +36,7 @@ void jobs__free_job(Job *job)
         return;
     free(job->parameters);
     free(job->message);
+    free(job->target);
     free(job);
 }
 

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -168,6 +169,33 @@ Code file_write_new(const char *path, Slice bytes, unsigned mode, Error *e)
     return code == OK ? sync_folder_of(path, e) : code;
 }
 
+static Code copy_bytes(int from, int to, const char *from_path, const char *to_path, Error *e)
+{
+    enum { PIECE_BYTES = 256 * 1024 };
+    CLEANUP(buffer_done) Buffer room = {0};
+    char *bytes = buffer_reserve(&room, PIECE_BYTES);
+    for (;;) {
+        ssize_t got = file__fault("read", from_path) ? -1 : read(from, bytes, PIECE_BYTES);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return file__failed(e, "read", from_path);
+        if (got == 0)
+            return OK;
+        TRY(write_all(to, to_path, slice_of(bytes, (size_t)got), e));
+    }
+}
+
+Code file_copy(const char *from, const char *to, unsigned mode, Error *e)
+{
+    CLEANUP(close_descriptor) int source = -1;
+    CLEANUP(close_descriptor) int target = -1;
+    TRY(open_file(from, O_RDONLY, 0, &source, e));
+    TRY(open_file(to, O_WRONLY | O_CREAT | O_EXCL, mode, &target, e));
+    TRY(copy_bytes(source, target, from, to, e));
+    return sync_descriptor(target, to, e);
+}
+
 Code file_sync(const char *path, Error *e)
 {
     CLEANUP(close_descriptor) int descriptor = -1;
@@ -202,6 +230,15 @@ Code file_size(const char *path, uint64_t *out_bytes, Error *e)
     if (file__fault("stat", path) || stat(path, &st) != 0)
         return file__failed(e, "stat", path);
     *out_bytes = (uint64_t)st.st_size;
+    return OK;
+}
+
+Code file_space(const char *path, uint64_t *out_total_bytes, Error *e)
+{
+    struct statvfs st;
+    if (file__fault("statvfs", path) || statvfs(path, &st) != 0)
+        return file__failed(e, "statvfs", path);
+    *out_total_bytes = (uint64_t)st.f_blocks * st.f_frsize;
     return OK;
 }
 

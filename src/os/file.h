@@ -22,6 +22,8 @@ CHECKED Code file_write(const char *path, Slice bytes, unsigned mode, Error *e);
 CHECKED Code file_write_new(const char *path, Slice bytes, unsigned mode, Error *e);
 /* Flushes what somebody else wrote (DuckDB's COPY does not) to the disk. */
 CHECKED Code file_sync(const char *path, Error *e);
+/* Copies a file to a path that does not exist; its bytes are on disk after OK, its name after file_sync_folder. */
+CHECKED Code file_copy(const char *from, const char *to, unsigned mode, Error *e);
 /* Renames within one folder and makes the new name durable. */
 CHECKED Code file_rename(const char *from, const char *to, Error *e);
 /* Removes a file; that it is not there is OK. Durable only after file_sync_folder. */
@@ -33,6 +35,8 @@ CHECKED Code file_make_folders(const char *path, unsigned mode, Error *e);
 /* Removes a folder that is empty; that it is not there or not empty is OK. */
 CHECKED Code file_remove_empty_folder(const char *path, Error *e);
 CHECKED Code file_size(const char *path, uint64_t *out_bytes, Error *e);
+/* Bytes of the disk that a folder lies on. */
+CHECKED Code file_space(const char *path, uint64_t *out_total_bytes, Error *e);
 bool file_exists(const char *path);
 
 typedef struct FileEntry {

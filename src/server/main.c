@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kalamdb-server [settings file]: reads the settings, opens the server, says where it listens, runs it.
- * kalamdb-server --verify <folder>: checks a folder instead (offline.h).
+ * kalamdb-server --verify <folder>, --restore <backup> <folder>: work on a folder instead (offline.h).
  * Exit codes: 0 stopped as asked, 1 could not start (the reason is on standard error), 2 wrong usage.
  */
 #include <malloc.h>
@@ -21,6 +21,7 @@ static const char usage[] =
     "\n"
     "  kalamdb-server [settings.toml]   start; without a file ./server.toml is read if it exists\n"
     "  kalamdb-server --verify <data folder>   check a stopped server's folder, or a backup; changes nothing\n"
+    "  kalamdb-server --restore <backup> <data folder>   make a new data folder out of a backup\n"
     "  kalamdb-server --version\n"
     "  kalamdb-server --help\n"
     "\n"
@@ -111,6 +112,8 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--verify") == 0)
         return offline_verify(argv[2]);
+    if (argc == 4 && strcmp(argv[1], "--restore") == 0)
+        return offline_restore(argv[2], argv[3]);
     if (argc > 2) {
         fputs(usage, stderr);
         return 2;

@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * --verify: opens the folder for inspection and says for people what the check found.
+ * --verify: opens the folder for inspection and says for people what the check found. --restore: table/backup.h.
  */
 #include "server/offline.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "table/verify.h"
-
-static DatabaseOptions inspect_options(const char *folder)
-{
-    return (DatabaseOptions){
-        .folder = folder,
-        .inspect = true,
-        .hot = {.block_cache_bytes = 64 << 20,
-                .write_buffer_bytes = 64 << 20,
-                .background_jobs = 2,
-                .open_files_max = 512},
-        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 512 << 20},
-    };
-}
+#include "table/backup.h"
 
 static int failed(const char *folder, const Error *error)
 {
@@ -57,7 +44,7 @@ int offline_verify(const char *folder)
     Error error = {0};
     Database *db = NULL;
     VerifyReport report;
-    DatabaseOptions options = inspect_options(folder);
+    DatabaseOptions options = database_inspect_options(folder);
     VerifyOptions verify = {.read_segments = true, .on_problem = print_problem};
     if (database_open(&options, &db, &error) != OK)
         return failed(folder, &error);
@@ -67,4 +54,15 @@ int offline_verify(const char *folder)
         return failed(folder, &error);
     print_report(&report);
     return report.problems ? 1 : 0;
+}
+
+int offline_restore(const char *backup, const char *folder)
+{
+    Error error = {0};
+    BackupReport report;
+    if (backup_restore(backup, folder, &report, &error) != OK)
+        return failed(folder, &error);
+    printf("OK          restored %" PRIu64 " files, %" PRIu64 " bytes, as of commit %" PRIu64 "\n", report.files,
+           report.bytes, report.seq);
+    return 0;
 }

@@ -425,7 +425,8 @@ static const struct {
     {KW_DESC, false, parse_describe},     {KW_STORAGE, false, sql__storage},
     {KW_KILL, false, sql__kill},          {KW_SUBSCRIBE, false, sql__subscribe},
     {KW_START, false, parse_start},       {KW_ROLLBACK, false, parse_rollback},
-    {KW_EXPLAIN, false, parse_explain},
+    {KW_EXPLAIN, false, parse_explain},   {KW_BACKUP, false, sql__backup},
+    {KW_RESTORE, false, sql__restore},
 };
 
 static Code unknown_statement(Parser *p)
@@ -434,8 +435,7 @@ static Code unknown_statement(Parser *p)
         "GRANT",      "REVOKE",     "COPY",    "VACUUM",  "ANALYZE", "ATTACH",  "DETACH",
         "PRAGMA",     "LOAD",       "INSTALL", "EXPORT",  "IMPORT",  "CALL",    "PREPARE",
         "DEALLOCATE", "CHECKPOINT", "REPLACE", "MERGE",   "VALUES",  "DECLARE", "LOCK",
-        "SAVEPOINT",  "RELEASE",    "CLUSTER", "CONSUME", "ACK",     "CLEAR",   "BACKUP",
-        "RESTORE",    "COMMENT",    "RESET",   "PIVOT",   "FROM",    "END",     "ABORT",
+        "SAVEPOINT",  "RELEASE",    "CLUSTER", "CONSUME", "ACK",     "CLEAR",   "COMMENT",    "RESET",   "PIVOT",   "FROM",    "END",     "ABORT",
         "REINDEX",    "DO",         "LISTEN",  "NOTIFY",  "FETCH",   "TABLE",
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
@@ -552,6 +552,9 @@ const char *sql_statement_name(StatementKind kind)
         [STATEMENT_FLUSH_ALL] = "STORAGE FLUSH ALL",
         [STATEMENT_COMPACT_TABLE] = "STORAGE COMPACT TABLE",
         [STATEMENT_COMPACT_ALL] = "STORAGE COMPACT ALL",
+        [STATEMENT_STORAGE_CHECK] = "STORAGE CHECK",
+        [STATEMENT_BACKUP] = "BACKUP DATABASE",
+        [STATEMENT_RESTORE] = "RESTORE DATABASE",
         [STATEMENT_KILL_JOB] = "KILL JOB",
         [STATEMENT_KILL_LIVE_QUERY] = "KILL LIVE QUERY",
         [STATEMENT_SUBSCRIBE] = "SUBSCRIBE TO",

@@ -203,8 +203,8 @@ Code sql__storage(Parser *p, Statement *s)
     if (sql__accept_word(p, KW_COMPACT))
         return storage_target(p, s, false);
     if (sql__at_word(p, KW_CHECK))
-        return sql__unsupported(p, s->offset, "STORAGE CHECK is not supported yet");
-    return sql__expected(p, "FLUSH or COMPACT");
+        return sql__storage_check(p, s);
+    return sql__expected(p, "FLUSH, COMPACT or CHECK");
 }
 
 Code sql__kill(Parser *p, Statement *s)

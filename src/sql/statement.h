@@ -29,6 +29,9 @@ typedef enum StatementKind {
     STATEMENT_FLUSH_ALL,       /* namespace_; the name is empty without IN */
     STATEMENT_COMPACT_TABLE,   /* table */
     STATEMENT_COMPACT_ALL,     /* namespace_ */
+    STATEMENT_STORAGE_CHECK,   /* check */
+    STATEMENT_BACKUP,          /* id: the path */
+    STATEMENT_RESTORE,         /* id: the path */
     STATEMENT_KILL_JOB,        /* id */
     STATEMENT_KILL_LIVE_QUERY, /* id */
     STATEMENT_SUBSCRIBE,       /* subscribe */
@@ -131,6 +134,10 @@ struct Statement {
         } execute_as;
         UserStatement user;
         Slice id;
+        struct {
+            Slice id; /* as written; empty = the only storage */
+            bool is_extended;
+        } check;
         Subscribe subscribe;
         Statement *inner;
     };

@@ -41,7 +41,7 @@ struct Database {
     uint32_t feed_window_s;
     ChangeSink sinks[SINKS_MAX];
     _Atomic size_t sink_count; /* the committer may run already when a sink is added */
-    char storage_folder[PATH_BYTES];
+    char folder[PATH_BYTES], storage_folder[PATH_BYTES];
 };
 
 Catalog *database_catalog(Database *db)
@@ -59,6 +59,10 @@ EnginePool *database_engine(Database *db)
 EnginePool *database_flush_engine(Database *db)
 {
     return db->flush_engine;
+}
+const char *database_folder(Database *db)
+{
+    return db->folder;
 }
 const char *database_storage_folder(Database *db)
 {
@@ -326,6 +330,8 @@ static Code start_run(Database *db, uint32_t node, Error *e)
 static Code open_all(Database *db, const DatabaseOptions *options, Error *e)
 {
     char path[PATH_BYTES];
+    if ((size_t)snprintf(db->folder, PATH_BYTES, "%s", options->folder) >= PATH_BYTES)
+        return fail(e, E_TOO_LARGE, "the path of the data folder is too long");
     TRY(open_folders(db, options->folder, e));
     TRY(join_path(options->folder, "rocksdb", path, e));
     HotOptions hot = options->hot;
@@ -337,6 +343,19 @@ static Code open_all(Database *db, const DatabaseOptions *options, Error *e)
     if (options->inspect)
         return OK;
     return committer_start(db, database_last_seq(db), &db->committer, e);
+}
+
+DatabaseOptions database_inspect_options(const char *folder)
+{
+    return (DatabaseOptions){
+        .folder = folder,
+        .inspect = true,
+        .hot = {.block_cache_bytes = 64 << 20,
+                .write_buffer_bytes = 64 << 20,
+                .background_jobs = 2,
+                .open_files_max = 512},
+        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 512 << 20},
+    };
 }
 
 Code database_open(const DatabaseOptions *options, Database **out, Error *e)

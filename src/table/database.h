@@ -21,6 +21,8 @@ typedef struct DatabaseOptions {
     bool inspect;               /* nothing in the folder changes: only views may be used; no commits, no sinks */
 } DatabaseOptions;
 
+/* Options that open a folder to inspect it, with modest memory. */
+DatabaseOptions database_inspect_options(const char *folder);
 /* Opens or creates the folder, replays the log, loads the catalog, starts the committer. E_LOCKED when another server
  * uses the folder, E_FORMAT_VERSION when it was written by another format. */
 CHECKED Code database_open(const DatabaseOptions *options, Database **out, Error *e);
@@ -31,6 +33,7 @@ Catalog *database_catalog(Database *db);
 HotStore *database_hot(Database *db);
 EnginePool *database_engine(Database *db);       /* statements */
 EnginePool *database_flush_engine(Database *db); /* flush and compaction */
+const char *database_folder(Database *db);         /* the data folder */
 const char *database_storage_folder(Database *db); /* "<data>/storage" */
 uint32_t database_feed_window_s(Database *db);
 

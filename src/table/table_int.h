@@ -104,6 +104,12 @@ void pins_wait(Pins *pins);
 uint64_t pins_mark(Pins *pins);
 bool pins_have_passed(Pins *pins, uint64_t mark);
 
+/* ---- trust.c: which segment files were found good ---- */
+typedef struct Trust Trust;
+Trust *trust_new(void);
+void trust_free(Trust *trust); /* accepts NULL */
+Trust *database__trust(Database *db);
+
 /* ---- view.c, folder.c ---- */
 Database *view__database(const ReadView *view);
 struct SegmentList;
@@ -130,6 +136,7 @@ SeqGenerator *database__generator(Database *db);
 Committer *database__committer(Database *db);
 const ChangeSink *database__sinks(Database *db, size_t *out_count);
 uint64_t database__async_floor(Database *db);
+uint64_t database__feed_floor(Database *db);
 void database__set_last_seq(Database *db, uint64_t seq);
 void database__set_read_only(Database *db);
 
@@ -139,5 +146,7 @@ void database__set_read_only(Database *db);
 #define SYSTEM_KEY_FORMAT SLICE("format")
 #define SYSTEM_KEY_CLEAN SLICE("clean_stop")
 #define SYSTEM_KEY_ASYNC_FLOOR SLICE("async_floor")
+#define SYSTEM_KEY_FEED_FLOOR SLICE("feed_floor")
+#define BACKUP_MANIFEST_NAME "BACKUP"
 enum { SYSTEM_PREFIX_PARTITION = 'p', SYSTEM_PREFIX_DROPPED = 'x', SYSTEM_PREFIX_OBSOLETE = 'o',
        FORMAT_VERSION = 1 };

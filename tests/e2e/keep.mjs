@@ -6,8 +6,9 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { loginRoot } from './lib/client.mjs';
+import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
-import { BINARY, startServer } from './lib/server.mjs';
+import { BINARY, startServer, temporaryFolder } from './lib/server.mjs';
 
 /** Runs the server program; returns {code, out}. */
 function program(...args) {
@@ -97,6 +98,82 @@ for (const [name, damage] of Object.entries(damages)) {
     await server.stop();
   });
 }
+
+/** The state of a job once it has ended. */
+async function ended(root, message) {
+  const id = /Job ID: (\S+)/.exec(message)[1];
+  for (;;) {
+    const [job] = await root.rows(`SELECT job_type, status, message FROM system.jobs WHERE job_id = '${id}'`);
+    if (!['queued', 'running'].includes(job.status)) return { id, ...job };
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+test('BACKUP DATABASE while clients write, --restore: the same rows, and old cursors are told so', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  const home = temporaryFolder('backup');
+  await fill(root);
+  const backup = path.join(home, 'b1');
+  let writing = true;
+  const writer = (async () => {
+    for (let i = 0; writing; i++) await root.run(`INSERT INTO keep.t VALUES (${10000 + i}, 'written meanwhile')`);
+  })();
+  const job = await ended(root, (await root.run(`BACKUP DATABASE TO '${backup}'`)).message);
+  writing = false;
+  await writer;
+  equal([job.job_type, job.status], ['backup', 'completed'], `the job: ${job.message}`);
+  matches(job.id, /^BK-[0-9a-f]{12}$/, 'job id');
+  await root.run("INSERT INTO keep.t VALUES (9999, 'after the backup')");
+  const live = await Live.open(server, { token: root.token });
+  await live.subscribed('s', 'SELECT * FROM keep.t', {});
+  const [{ seq }] = await root.rows('SELECT MAX(_seq) AS seq FROM keep.t');
+  live.close();
+  for (const to of [backup, '/etc/kalamdb', 'relative', path.join(server.dir, 'b'), '/tmp/../etc/b']) {
+    const answer = await root.raw(`BACKUP DATABASE TO '${to}'`);
+    if (to === backup) {
+      const again = await ended(root, answer.json.results[0].message);
+      equal(again.status, 'failed', 'a second backup into the folder');
+    } else {
+      equal(answer.status, 400, `a backup to ${to}: ${answer.text}`);
+    }
+  }
+  matches((await root.error(`RESTORE DATABASE FROM '${backup}'`)).message, /kalamdb-server --restore/, 'RESTORE');
+  await server.stop();
+  equal(program('--verify', backup).code, 0, 'the backup verifies');
+  const restored = path.join(home, 'restored');
+  const done = program('--restore', backup, restored);
+  equal(done.code, 0, done.out);
+  equal(program('--restore', backup, restored).code, 1, 'a restore over a restore');
+  const second = await startServer({ dir: restored });
+  const again = await loginRoot(second);
+  equal((await again.rows('SELECT v FROM keep.t WHERE id = 7'))[0].v, 'changed', 'an updated row');
+  equal((await again.rows('SELECT COUNT(*) AS n FROM keep.t WHERE id < 1000'))[0].n, '100', 'rows');
+  equal((await again.rows('SELECT id FROM keep.t WHERE id = 8 OR id = 9999')).length, 0, 'deleted, and later rows');
+  const resumed = await Live.open(second, { token: again.token });
+  await resumed.send({ type: 'subscribe', subscription: { id: 's', sql: 'SELECT * FROM keep.t', options: { from: Number(seq) } } });
+  const error = await resumed.next((message) => message.type === 'error');
+  equal(error.code, 'CURSOR_TOO_OLD', JSON.stringify(error));
+  resumed.close();
+  await second.stop();
+});
+
+test('STORAGE CHECK says healthy, or what is wrong', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const [plain] = await root.rows('STORAGE CHECK local');
+  equal([plain.storage_id, plain.status, plain.writable, plain.total_bytes, plain.error],
+    ['local', 'healthy', true, null, null], JSON.stringify(plain));
+  const [extended] = await root.rows('STORAGE CHECK local EXTENDED');
+  check(Number(extended.used_bytes) > 0 && Number(extended.total_bytes) > 0, JSON.stringify(extended));
+  damages.truncated(segments(server.dir)[0]);
+  const [damaged] = await root.rows('STORAGE CHECK');
+  equal(damaged.status, 'degraded', 'status');
+  matches(damaged.error, /batch-0\.parquet/, 'the error');
+  matches((await root.error("STORAGE CHECK elsewhere")).message, /not found/, 'another storage');
+  await server.stop();
+});
 
 test('--verify: a running server keeps its folder; no folder, no luck; nothing is changed', async () => {
   const server = await startServer();

@@ -26,6 +26,8 @@ static const struct {
     {STATEMENT_ALTER_USER, "nnnyy"},       {STATEMENT_DROP_USER, "nnnyy"},
     {STATEMENT_FLUSH_TABLE, "nnyyy"},      {STATEMENT_FLUSH_ALL, "nnyyy"},
     {STATEMENT_COMPACT_TABLE, "nnyyy"},    {STATEMENT_COMPACT_ALL, "nnyyy"},
+    {STATEMENT_STORAGE_CHECK, "nnnyy"},    {STATEMENT_BACKUP, "nnnyy"},
+    {STATEMENT_RESTORE, "nnnyy"},
     {STATEMENT_KILL_JOB, "nnnyy"},         {STATEMENT_KILL_LIVE_QUERY, "nnnyy"},
     {STATEMENT_SUBSCRIBE, "nyyyy"},        {STATEMENT_BEGIN, "nyyyy"},
     {STATEMENT_COMMIT, "nyyyy"},           {STATEMENT_ROLLBACK, "nyyyy"},

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE. The check reads at one view while writers go on; a backup is a job; a restore
+ * needs a server that is not running.
+ */
+#include "exec/exec_int.h"
+
+#include <string.h>
+
+#include "os/clock.h"
+#include "os/file.h"
+#include "table/verify.h"
+
+/* ---- STORAGE CHECK ---- */
+
+static const ResultColumn check_columns[] = {
+    {.name = {"storage_id", 10}, .type = TYPE_TEXT},   {.name = {"status", 6}, .type = TYPE_TEXT},
+    {.name = {"readable", 8}, .type = TYPE_BOOLEAN},   {.name = {"writable", 8}, .type = TYPE_BOOLEAN},
+    {.name = {"listable", 8}, .type = TYPE_BOOLEAN},   {.name = {"deletable", 9}, .type = TYPE_BOOLEAN},
+    {.name = {"latency_ms", 10}, .type = TYPE_BIGINT}, {.name = {"total_bytes", 11}, .type = TYPE_BIGINT},
+    {.name = {"used_bytes", 10}, .type = TYPE_BIGINT}, {.name = {"error", 5}, .type = TYPE_TEXT},
+    {.name = {"tested_at", 9}, .type = TYPE_BIGINT},
+};
+
+typedef struct Check {
+    Run *run;
+    bool readable, writable, listable, deletable;
+    int64_t started_us;
+    uint64_t total_bytes;
+    VerifyReport report;
+    Error probe;       /* why the folder cannot be used */
+    Slice first;       /* problem */
+} Check;
+
+static void keep_first(void *context, const char *text)
+{
+    Check *check = context;
+    if (check->first.size == 0)
+        check->first = arena_copy(check->run->arena, slice_of_text(text));
+}
+
+static bool is_late(void *context)
+{
+    Check *check = context;
+    Error late = {0};
+    return exec__check_time(check->run, &late) != OK;
+}
+
+/* Writes, reads, lists and removes a file of its own. */
+static Code probe(Check *check, Error *e)
+{
+    Arena *arena = check->run->arena;
+    const char *root = database_storage_folder(check->run->executor->db);
+    const char *path = arena_printf(arena, "%s/.check", root);
+    Slice wrote = SLICE("kalamdb storage check"), got = {0};
+    FileEntry *entries = NULL;
+    size_t count = 0;
+    TRY(file_write(path, wrote, 0600, e));
+    check->writable = true;
+    TRY(file_read(path, 1024, arena, &got, e));
+    check->readable = slice_equal(got, wrote);
+    TRY(file_list(root, 100000, arena, &entries, &count, e));
+    check->listable = true;
+    TRY(file_remove(path, e));
+    check->deletable = true;
+    return file_space(root, &check->total_bytes, e);
+}
+
+static const char *status_of(const Check *check)
+{
+    if (!check->readable && !check->writable)
+        return "unreachable";
+    return check->probe.code == OK && check->report.problems == 0 ? "healthy" : "degraded";
+}
+
+static Code storage_check(Run *run, Error *e)
+{
+    Slice id = run->statement->check.id;
+    bool extended = run->statement->check.is_extended;
+    if (id.size && !slice_equal_ignoring_case(id, SLICE("local")))
+        return fail(e, E_NOT_FOUND, "Storage '%.*s' not found", SLICE_ARGS(id));
+    Check check = {.run = run, .started_us = clock_monotonic_us()};
+    check.probe.code = probe(&check, &check.probe);
+    int64_t latency_ms = (clock_monotonic_us() - check.started_us) / 1000;
+    VerifyOptions options = {
+        .read_segments = extended, .on_problem = keep_first, .is_stopped = is_late, .context = &check};
+    TRY(database_verify(run->executor->db, &options, &check.report, e));
+    CLEANUP(buffer_done) Buffer error = {0};
+    if (check.probe.code != OK)
+        buffer_printf(&error, "the storage folder cannot be used: %s", code_info(check.probe.code)->meaning);
+    if (check.report.problems)
+        buffer_printf(&error, "%s%llu problem(s), the first: %.*s", error.size ? "; " : "",
+                      (unsigned long long)check.report.problems, SLICE_ARGS(check.first));
+    Value total = extended ? value_integer(TYPE_BIGINT, (int64_t)check.total_bytes) : value_null(TYPE_BIGINT);
+    Value used = extended ? value_integer(TYPE_BIGINT, (int64_t)check.report.segment_bytes) : value_null(TYPE_BIGINT);
+    Value values[] = {
+        value_text(SLICE("local")),
+        value_text(slice_of_text(status_of(&check))),
+        value_boolean(check.readable),
+        value_boolean(check.writable),
+        value_boolean(check.listable),
+        value_boolean(check.deletable),
+        value_integer(TYPE_BIGINT, latency_ms),
+        total,
+        used,
+        error.size ? value_text(arena_copy(run->arena, buffer_slice(&error))) : value_null(TYPE_TEXT),
+        value_integer(TYPE_BIGINT, clock_wall_ms()),
+    };
+    run->sink->columns(run->sink->context, check_columns, sizeof check_columns / sizeof *check_columns);
+    TRY(run->sink->row(run->sink->context, values, e));
+    run->sink->end(run->sink->context, 1, NULL, run->session.user_id);
+    return OK;
+}
+
+/* ---- BACKUP, RESTORE ---- */
+
+static Code backup(Run *run, Error *e)
+{
+    Slice path = run->statement->id;
+    char id[JOB_ID_BYTES];
+    if (path.size && memchr(path.data, 0, path.size))
+        return fail(e, E_INVALID_INPUT, "The path must not contain a NUL byte");
+    const char *text = arena_text(run->arena, path);
+    TRY(jobs_request_backup(run->executor->jobs, text, id, e));
+    exec__end_message(run, 0, arena_printf(run->arena, "Database backup started to '%s'. Job ID: %s", text, id));
+    return OK;
+}
+
+Code exec__run_keep(Run *run, Error *e)
+{
+    switch (run->statement->kind) {
+    case STATEMENT_STORAGE_CHECK:
+        return storage_check(run, e);
+    case STATEMENT_BACKUP:
+        return backup(run, e);
+    case STATEMENT_RESTORE:
+        return fail(e, E_UNSUPPORTED,
+                    "A running server cannot be replaced by a backup; stop it and run: kalamdb-server --restore "
+                    "<backup> <new data folder>");
+    default:
+        return fail(e, E_INTERNAL, "not a statement that keeps data");
+    }
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * BACKUP DATABASE TO, RESTORE DATABASE FROM, STORAGE CHECK.
+ */
+#include "sql/sql_int.h"
+
+static Code whole_database(Parser *p, Keyword direction)
+{
+    TRY(sql__expect_word(p, KW_DATABASE));
+    if (!sql__at_word(p, direction) && (p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED))
+        return sql__unsupported(p, p->token.start,
+                                "backups hold the whole server; write BACKUP DATABASE TO '/path'");
+    return sql__expect_word(p, direction);
+}
+
+Code sql__backup(Parser *p, Statement *s)
+{
+    s->kind = STATEMENT_BACKUP;
+    TRY(whole_database(p, KW_TO));
+    return sql__string(p, "a path in single quotes", &s->id);
+}
+
+Code sql__restore(Parser *p, Statement *s)
+{
+    s->kind = STATEMENT_RESTORE;
+    TRY(whole_database(p, KW_FROM));
+    return sql__string(p, "a path in single quotes", &s->id);
+}
+
+Code sql__storage_check(Parser *p, Statement *s)
+{
+    s->kind = STATEMENT_STORAGE_CHECK;
+    sql__advance(p);
+    if (p->token.kind == TOKEN_STRING)
+        TRY(sql__string(p, "a storage id", &s->check.id));
+    else if ((p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED) && !sql__at_text(p, "EXTENDED"))
+        TRY(sql__name(p, "a storage id", &s->check.id));
+    s->check.is_extended = sql__at_text(p, "EXTENDED");
+    if (s->check.is_extended)
+        sql__advance(p);
+    return OK;
+}

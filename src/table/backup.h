@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Backup and restore of a whole data folder.
+ *
+ * A backup is a folder laid out like a data folder: rocksdb/, storage/, and the file BACKUP, which names every file with its
+ * size and checksum and is written last: a folder without it is no backup. A server refuses to run in one.
+ */
+#pragma once
+
+#include "table/database.h"
+#include "table/verify.h"
+
+typedef struct BackupReport {
+    uint64_t seq; /* the commit that the backup holds, and nothing after it */
+    uint64_t files, bytes;
+} BackupReport;
+
+typedef struct BackupStop {
+    bool (*is_stopped)(void *context); /* asked now and then */
+    void *context;
+} BackupStop;
+
+/* Where a backup may be written: an absolute path without "..", "." or NUL, outside the data folder, /etc, /root and /var/log, also
+ * when links are followed. E_INVALID_INPUT says which rule it breaks. */
+CHECKED Code backup_check_path(Database *db, Slice path, Error *e);
+/* Copies the database as of one commit, while it is used, into a folder that is made, or is empty; then checks the copy. Blocks
+ * for as long as that takes; on a thread that holds no view. After a failure no backup is there; what was copied so far is left for who asked to
+ * remove. E_INVALID_OPERATION when the folder is not empty, E_CORRUPT when the copy does not verify, E_CANCELLED. */
+CHECKED Code database_backup(Database *db, const char *folder, BackupStop stop, BackupReport *out, Error *e);
+
+/* Makes a data folder out of a backup: every file is compared with the list, copied, and the whole is verified. `folder` is made, or
+ * empty. Cursors of clients that come from before are too old afterwards (backup.c, I4). */
+CHECKED Code backup_restore(const char *backup, const char *folder, BackupReport *out, Error *e);
+
+/* One line of the file BACKUP. */
+typedef struct BackupFile {
+    Slice path; /* relative, of sound parts */
+    uint64_t bytes;
+    uint32_t crc;
+} BackupFile;
+typedef struct BackupList {
+    uint64_t seq;
+    int64_t created_at_ms;
+    BackupFile *files;
+    size_t count;
+} BackupList;
+/* E_CORRUPT, E_FORMAT_VERSION. Texts borrow from the bytes. */
+CHECKED Code backup_list_parse(Slice bytes, Arena *arena, BackupList *out, Error *e);
+void backup_list_print(const BackupList *list, Buffer *out);
