@@ -74,13 +74,29 @@ static Code purge_all(Purge *purge, Error *e)
     return hot_iterator_end(it, e);
 }
 
+static Code has_dropped(HotSnapshot *snapshot, bool *out, Error *e)
+{
+    static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1),
+                                        slice_of(to, 1), false);
+    bool found = hot_next(it);
+    TRY(hot_iterator_end(it, e));
+    *out = found;
+    return OK;
+}
+
 Code flush_purge_dropped(Database *db, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(db));
     Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent};
-    pins_wait(database__pins(db));
-    Code code = purge_all(&purge, e);
+    bool found = false;
+    Code code = has_dropped(purge.snapshot, &found, e);
+    if (code == OK && found) { /* waiting for readers holds up all other jobs: only for a reason */
+        pins_wait(database__pins(db));
+        code = purge_all(&purge, e);
+    }
     hot_snapshot_free(purge.snapshot);
     if (code != OK || intent->raw_count == 0)
         return code;
