@@ -10,6 +10,8 @@
  * equal seqs. Below the flush mark rows may be gone from the hot tier, so segments are read there, and only there.
  *
  * I1. A lies at or above feed low, so no version that lived at A has left history.
+ * I2. What history holds was superseded at or before the view's commit: none of it lives there, and at A = view_seq it
+ *     need not be read.
  */
 #include <stdlib.h>
 
@@ -147,7 +149,8 @@ static Code open_sources(PastPage *page, Error *e)
     if (from > to)
         return OK;
     add_hot_source(page, HOT_ROWS, from, to);
-    add_hot_source(page, HOT_HISTORY, from, to);
+    if (range->at_seq < view_seq(page->view)) /* I2 */
+        add_hot_source(page, HOT_HISTORY, from, to);
     if (from < state.flush_mark)
         TRY(read_cold(page, from, to < state.flush_mark ? to : state.flush_mark - 1, e));
     for (size_t i = 0; i < page->source_count; i++)
