@@ -9,6 +9,7 @@
 
 #include "api/auth_route.h"
 #include "api/live_socket.h"
+#include "api/live_stream.h"
 #include "api/metrics_route.h"
 #include "api/reply.h"
 #include "api/session.h"
@@ -28,6 +29,7 @@ static const struct {
     {METHOD_POST, "/v1/api/sql", sql_route},
     {METHOD_POST, "/api/v1/query", sql_route}, /* the name of the earliest documentation */
     {METHOD_GET, "/v1/ws", live_socket_accept},
+    {METHOD_GET, "/v1/api/live", live_stream_route},
     {METHOD_GET, "/health", health},
     {METHOD_GET, "/v1/api/healthcheck", health},
     {METHOD_GET, "/metrics", metrics_route},
@@ -109,7 +111,7 @@ static void on_request(void *context, HttpRequest *request)
         reply_flat_error(api, request, 405, "METHOD_NOT_ALLOWED", "This route exists, but not with this method");
     else
         reply_flat_error(api, request, 404, "NOT_FOUND",
-                         "There is no such route; SQL goes to POST /v1/api/sql, live queries to GET /v1/ws");
+                         "There is no such route; SQL goes to POST /v1/api/sql, live queries to GET /v1/ws or /v1/api/live");
 }
 
 /* ---- life ---- */

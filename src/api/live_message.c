@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "api/parameters.h"
 #include "data/json.h"
 
 static void release(json_t **json)
@@ -126,6 +127,8 @@ static Code read_subscribe(Reading *r, const json_t *root, ClientMessage *out)
         return wrong(r, "subscription", "an object");
     TRY(read_text(r, subscription, "id", &request->id));
     TRY(read_text(r, subscription, "sql", &request->sql));
+    TRY(parameters_read(json_object_get(subscription, "params"), r->arena, &request->params,
+                        &request->param_count, r->e));
     const json_t *options = json_object_get(subscription, "options");
     if (!options || json_is_null(options))
         return OK;

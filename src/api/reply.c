@@ -46,7 +46,7 @@ bool reply_origin_allowed(const ApiContext *context, Slice origin)
 }
 
 /* An origin is echoed only when listed: with credentials "*" would be refused by browsers and wrong. */
-static size_t add_cors(ApiLoop *api, HttpRequest *request, HttpHeader *headers, size_t count)
+size_t reply_add_cors(ApiLoop *api, HttpRequest *request, HttpHeader *headers, size_t count)
 {
     Slice origin;
     if (!http_header(request, "origin", &origin) || !reply_origin_allowed(api->context, origin))
@@ -64,10 +64,10 @@ void reply_json_with(ApiLoop *api, HttpRequest *request, int status, const HttpH
 {
     HttpHeader all[HEADERS_MAX] = {{SLICE("Content-Type"), SLICE("application/json")}};
     size_t used = 1;
-    must(count + 6 <= HEADERS_MAX);
+    must(count + 2 + REPLY_CORS_HEADERS_MAX <= HEADERS_MAX);
     for (size_t i = 0; i < count; i++)
         all[used++] = headers[i];
-    used = add_cors(api, request, all, used);
+    used = reply_add_cors(api, request, all, used);
     if (status == 503 || status == 429)
         all[used++] = (HttpHeader){SLICE("Retry-After"), SLICE("1")};
     http_respond_buffer(request, status, all, used, body);
@@ -81,7 +81,7 @@ void reply_json(ApiLoop *api, HttpRequest *request, int status, Buffer *body)
 void reply_preflight(ApiLoop *api, HttpRequest *request)
 {
     HttpHeader headers[HEADERS_MAX];
-    size_t count = add_cors(api, request, headers, 0);
+    size_t count = reply_add_cors(api, request, headers, 0);
     headers[count++] = (HttpHeader){SLICE("Access-Control-Allow-Methods"), SLICE("GET, POST, OPTIONS")};
     headers[count++] =
         (HttpHeader){SLICE("Access-Control-Allow-Headers"), SLICE("Authorization, Content-Type, Last-Event-ID")};

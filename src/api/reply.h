@@ -19,6 +19,9 @@ void reply_json(ApiLoop *api, HttpRequest *request, int status, Buffer *body);
 /* The same with further headers (at most 8), whose texts are borrowed for the call. */
 void reply_json_with(ApiLoop *api, HttpRequest *request, int status, const HttpHeader *headers, size_t count,
                      Buffer *body);
+enum { REPLY_CORS_HEADERS_MAX = 3 };
+/* Writes what the page that asks must read to see the answer; returns the new count. */
+size_t reply_add_cors(ApiLoop *api, HttpRequest *request, HttpHeader *headers, size_t count);
 /* Whether pages of this origin may call us (security.cors.allowed_origins). */
 bool reply_origin_allowed(const ApiContext *context, Slice origin);
 /* Answers OPTIONS. */

@@ -16,6 +16,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "api/parameters.h"
 #include "api/reply.h"
 #include "api/result_json.h"
 #include "api/session.h"
@@ -102,54 +103,6 @@ static void fail_call(SqlCall *call, Code code)
 
 /* ---- the body ---- */
 
-static Code read_parameter(json_t *item, size_t number, Arena *arena, Value *out, Error *e)
-{
-    switch (json_typeof(item)) {
-    case JSON_NULL:
-        *out = value_null(TYPE_NULL);
-        return OK;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        *out = value_boolean(json_is_true(item));
-        return OK;
-    case JSON_INTEGER:
-        *out = value_integer(TYPE_BIGINT, json_integer_value(item));
-        return OK;
-    case JSON_REAL:
-        *out = value_double(json_real_value(item));
-        return OK;
-    case JSON_STRING:
-        if (json_string_length(item) > SQL_PARAMETER_BYTES_MAX)
-            return fail(e, E_INVALID_PARAMETER, "Parameter $%zu invalid: larger than %d bytes", number,
-                        SQL_PARAMETER_BYTES_MAX);
-        *out = value_text(arena_copy(arena, slice_of(json_string_value(item), json_string_length(item))));
-        return OK;
-    case JSON_ARRAY:
-        return fail(e, E_INVALID_PARAMETER, "Parameter $%zu invalid: Array parameters not yet supported", number);
-    case JSON_OBJECT:
-        return fail(e, E_INVALID_PARAMETER, "Parameter $%zu invalid: Object parameters not yet supported", number);
-    }
-    return fail(e, E_INVALID_PARAMETER, "Parameter $%zu invalid", number);
-}
-
-static Code read_parameters(SqlCall *call, json_t *params, Error *e)
-{
-    if (!params || json_is_null(params))
-        return OK;
-    if (!json_is_array(params))
-        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: params must be an array");
-    size_t count = json_array_size(params);
-    if (count > SQL_PARAMETERS_MAX)
-        return fail(e, E_INVALID_PARAMETER,
-                    "Parameter count exceeded: maximum %d parameters allowed, got %zu", SQL_PARAMETERS_MAX, count);
-    Value *values = arena_new_array(call->arena, Value, count);
-    for (size_t i = 0; i < count; i++)
-        TRY(read_parameter(json_array_get(params, i), i + 1, call->arena, &values[i], e));
-    call->exec.params = values;
-    call->exec.param_count = count;
-    return OK;
-}
-
 static Slice copy_string(SqlCall *call, json_t *text)
 {
     return arena_copy(call->arena, slice_of(json_string_value(text), json_string_length(text)));
@@ -173,7 +126,8 @@ static Code read_fields(SqlCall *call, json_t *root, Error *e)
     call->exec.sql = copy_string(call, sql);
     if (json_is_string(name) && json_string_length(name))
         call->exec.session.namespace_name = copy_string(call, name);
-    return read_parameters(call, json_object_get(root, "params"), e);
+    return parameters_read(json_object_get(root, "params"), call->arena, &call->exec.params,
+                           &call->exec.param_count, e);
 }
 
 static Code read_body(SqlCall *call, Error *e)

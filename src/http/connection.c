@@ -231,6 +231,14 @@ static void close_now(HttpConnection *c)
     free_exchanges(c);
 }
 
+/* A streamed answer that was held may go on, unless the stream will say so itself. */
+static void tell_drained(HttpConnection *c)
+{
+    HttpExchange *x = c->first;
+    if (x->is_streaming && x->drained && stream_queued_bytes(c->stream) <= SOCKET_QUEUE_BYTES_MAX / 4)
+        x->drained(x->drained_argument);
+}
+
 /* I1: the next one's held bytes go out; false when nothing was finished. */
 static bool release(HttpConnection *c)
 {
@@ -254,8 +262,10 @@ static bool release(HttpConnection *c)
         close_now(c);
         return false;
     }
-    if (c->first && c->first->held.size)
+    if (c->first && c->first->held.size) {
         stream_write_buffer(c->stream, &c->first->held);
+        tell_drained(c);
+    }
     return true;
 }
 
@@ -381,18 +391,24 @@ static void on_read(void *context, char *bytes, size_t size)
     take_input(c, slice_of(bytes, size));
 }
 
+/* Nobody half-closes to watch a stream; the answer may begin after the end has come (http__sweep_connection). */
+static bool leave_stream(HttpConnection *c)
+{
+    if (!c->has_ended || !c->first || !c->first->is_streaming)
+        return false;
+    c->is_closing = true;
+    stream_abort(c->stream);
+    free_exchanges(c);
+    return true;
+}
+
 static void on_end(void *context)
 {
     HttpConnection *c = (HttpConnection *)context;
     c->has_ended = true;
     c->is_input_closed = true;
-    if (c->first && c->first->is_streaming) { /* nobody half-closes to watch a stream */
-        c->is_closing = true;
-        stream_abort(c->stream);
-        free_exchanges(c);
-        return;
-    }
-    settle(c);
+    if (!leave_stream(c))
+        settle(c);
 }
 
 static void on_drained(void *context)
@@ -470,7 +486,7 @@ static void check_progress(HttpConnection *c, uint64_t now_ms)
 void http__sweep_connection(HttpConnection *c, uint64_t now_ms)
 {
     check_progress(c, now_ms);
-    if (c->is_closing || c->wait == WAIT_NONE || now_ms < c->deadline_ms)
+    if (c->is_closing || leave_stream(c) || c->wait == WAIT_NONE || now_ms < c->deadline_ms)
         return;
     if (c->wait == WAIT_IDLE || (c->wait == WAIT_HEAD && c->head.size == 0)) {
         close_now(c);

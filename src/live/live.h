@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "data/value.h"
 #include "os/loop.h"
 #include "os/stream.h"
 #include "os/thread.h"
@@ -91,6 +92,8 @@ void live_loop_close_clients(LiveLoop *loop, int code, const char *reason);
 
 typedef struct LiveRequest {
     Slice id, sql;
+    const Value *params; /* $1 is params[0] */
+    size_t param_count;
     bool has_options; /* false: no first rows, changes only */
     bool has_batch_size, has_last_rows, has_from;
     uint64_t batch_size, last_rows, from;

@@ -64,7 +64,7 @@ struct Subscription {
     LoopTask task; /* brings the end of a read back to the loop */
     Code code;     /* of that read */
     Error *error;
-    LiveRequest request; /* its texts are not set */
+    LiveRequest request; /* its texts and parameters are not set */
     char connection_id[LIVE_CONNECTION_ID_BYTES + 1];
     Slice user_id;
     uint64_t user;

@@ -49,8 +49,6 @@ static Code parse(LiveQuery *query, const Select **out, Error *e)
 {
     Statement *statement;
     TRY(sql_parse(query->sql, query->arena, &statement, e));
-    if (statement->parameter_count)
-        return fail(e, E_INVALID_SQL, "A subscription query cannot use parameters");
     if (statement->kind != STATEMENT_SELECT && statement->kind != STATEMENT_SUBSCRIBE)
         return fail(e, E_INVALID_SQL, "Only SELECT can be subscribed to, not %s",
                     sql_statement_name(statement->kind));
@@ -153,7 +151,20 @@ static Code select_columns(LiveQuery *query, const Select *select, const BindCon
     return OK;
 }
 
-static Code compile(Database *db, const LiveUser *user, LiveQuery *query, Error *e)
+/* Bound constants may point into them. */
+static const Value *copy_parameters(LiveQuery *query, const LiveRequest *request)
+{
+    Value *values = arena_new_array(query->arena, Value, request->param_count);
+    for (size_t i = 0; i < request->param_count; i++) {
+        values[i] = request->params[i];
+        if (values[i].type == TYPE_TEXT && !values[i].is_null)
+            values[i].bytes = arena_copy(query->arena, values[i].bytes);
+    }
+    return values;
+}
+
+static Code compile(Database *db, const LiveUser *user, const LiveRequest *request,
+                    LiveQuery *query, Error *e)
 {
     const Select *select = NULL;
     TRY(parse(query, &select, e));
@@ -164,6 +175,8 @@ static Code compile(Database *db, const LiveUser *user, LiveQuery *query, Error 
         .namespace_name = query->table->namespace_name,
         .table = query->table->name,
         .alias = select->from->alias,
+        .parameters = copy_parameters(query, request),
+        .parameter_count = (uint32_t)request->param_count,
     };
     TRY(sql_bind_condition(&bind, select->where, query->arena, &query->where, e));
     TRY(select_columns(query, select, &bind, e));
@@ -176,13 +189,14 @@ static Code compile(Database *db, const LiveUser *user, LiveQuery *query, Error 
     return OK;
 }
 
-Code live__query_new(Database *db, const LiveUser *user, Slice sql, LiveQuery **out, Error *e)
+Code live__query_new(Database *db, const LiveUser *user, const LiveRequest *request,
+                     LiveQuery **out, Error *e)
 {
     LiveQuery *query = x_new(LiveQuery);
     atomic_init(&query->refs, 1);
     query->arena = arena_new();
-    query->sql = arena_copy(query->arena, sql);
-    Code code = compile(db, user, query, e);
+    query->sql = arena_copy(query->arena, request->sql);
+    Code code = compile(db, user, request, query, e);
     if (code != OK) {
         live__query_unref(query);
         return code;

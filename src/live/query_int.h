@@ -29,8 +29,9 @@ typedef struct LiveQuery {
     bool is_shareable; /* the same for every user of the role */
 } LiveQuery;
 
-CHECKED Code live__query_new(Database *db, const LiveUser *user, Slice sql, LiveQuery **out,
-                             Error *e);
+/* The request's text and parameters. */
+CHECKED Code live__query_new(Database *db, const LiveUser *user, const LiveRequest *request,
+                             LiveQuery **out, Error *e);
 LiveQuery *live__query_ref(LiveQuery *query);
 void live__query_unref(LiveQuery *query); /* accepts NULL */
 /* E_TABLE_NOT_FOUND with the reason once the table was dropped or altered: the query ends then. A view opened before a call that

@@ -432,21 +432,35 @@ void live_loop_close_clients(LiveLoop *loop, int code, const char *reason)
 
 /* ---- subscribing ---- */
 
+static void add_parameter(Buffer *out, const Value *value)
+{
+    size_t start = out->size + 2;
+    buffer_add_u8(out, (uint8_t)value->type);
+    buffer_add_u8(out, value->is_null);
+    buffer_add_u64(out, 0); /* the text's size */
+    if (!value->is_null)
+        value_print(value, out);
+    uint64_t size = out->size - start - sizeof size;
+    memcpy(out->data + start, &size, sizeof size);
+}
+
 /* The text, and what else the answer depends on. */
-static Slice channel_key(LiveClient *client, Slice sql, bool is_shareable, Buffer *out)
+static Slice channel_key(LiveClient *client, const LiveRequest *request, bool is_shareable, Buffer *out)
 {
     buffer_clear(out);
     buffer_add_u8(out, (uint8_t)client->role);
     buffer_add_u64(out, is_shareable ? 0 : client->user);
-    buffer_add_slice(out, sql);
+    for (size_t i = 0; i < request->param_count; i++)
+        add_parameter(out, &request->params[i]);
+    buffer_add_slice(out, request->sql);
     return buffer_slice(out);
 }
 
-static Channel *find_channel(LiveClient *client, Slice sql)
+static Channel *find_channel(LiveClient *client, const LiveRequest *request)
 {
     LiveLoop *loop = client->loop;
     for (int shareable = 0; shareable < 2; shareable++) {
-        Slice key = channel_key(client, sql, shareable, &loop->message);
+        Slice key = channel_key(client, request, shareable, &loop->message);
         Channel *channel = (Channel *)map_get(loop->channels, key);
         if (channel && table_is_current(channel->query->table))
             return channel;
@@ -472,20 +486,20 @@ static Entry *entry_of(LiveLoop *loop, const Partition *partition)
     return entry;
 }
 
-static Code channel_of(LiveClient *client, Slice sql, Channel **out, Error *e)
+static Code channel_of(LiveClient *client, const LiveRequest *request, Channel **out, Error *e)
 {
     LiveLoop *loop = client->loop;
-    Channel *channel = find_channel(client, sql);
+    Channel *channel = find_channel(client, request);
     if (!channel) {
         LiveUser user = {client->user, slice_of_text(client->user_id), client->role};
         LiveQuery *query;
-        TRY(live__query_new(loop->hub->db, &user, sql, &query, e));
+        TRY(live__query_new(loop->hub->db, &user, request, &query, e));
         channel = x_new(Channel);
         channel->query = query;
         channel->entry = entry_of(loop, &query->partition);
         channel->next = channel->entry->channels;
         channel->entry->channels = channel;
-        Slice key = channel_key(client, sql, query->is_shareable, &loop->message);
+        Slice key = channel_key(client, request, query->is_shareable, &loop->message);
         map_put(loop->channels, key, channel);
         channel->key = slice_of(memcpy(x_new_bytes(key.size), key.data, key.size), key.size);
     }
@@ -506,6 +520,7 @@ static Subscription *subscription_new(LiveClient *client, Channel *channel,
     s->user = client->user;
     s->request = *request;
     s->request.id = s->request.sql = (Slice){0};
+    s->request.params = NULL;
     s->created_at_us = clock_wall_us();
     atomic_init(&s->last_update_us, s->created_at_us);
     s->channel = channel;
@@ -570,7 +585,7 @@ void live_subscribe(LiveClient *client, const LiveRequest *request)
     Channel *channel;
     if (!check_request(client, request))
         return;
-    if (channel_of(client, request->sql, &channel, &error) != OK) {
+    if (channel_of(client, request, &channel, &error) != OK) {
         send_error(client, request->id, &error);
         return;
     }

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One live query as an endless answer: who asks, for what, and how messages become events. What a subscription is
+ * and what it gets is live/'s; live_socket.c does the same for WebSockets.
+ *
+ *     token -> query string -> live_subscribe ──first message──> head, events … ──end──> released
+ *                                                └─an error──> an ordinary answer
+ *
+ * I1. The answer begins with the first message, so that what is refused at once is refused by its status.
+ * I2. An event has an id only where resuming is exact (LiveSocket.send): `Last-Event-ID` resumes with replay.
+ * I3. live/ calls us while it works on the client: ending is always a task of its own.
+ * I4. A stream lives until its request is answered, no worker looks at its token and no task is posted.
+ */
+#include "api/live_stream.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "api/parameters.h"
+#include "api/reply.h"
+#include "api/session.h"
+#include "base/limits.h"
+#include "os/log.h"
+
+enum {
+    PING_MS = 15 * 1000,
+    DRAINED_MARK = SOCKET_QUEUE_BYTES_MAX / 4, /* as os/stream.h says */
+};
+
+/* The id of the only subscription of a stream, and how its errors begin. */
+#define STREAM_ID "live"
+static const Slice error_start = SLICE("{\"type\":\"error\",\"subscription_id\":\"" STREAM_ID "\",");
+
+typedef struct LiveStream {
+    ApiLoop *api;
+    HttpRequest *request; /* answered when the stream ends */
+    LiveClient *client;   /* NULL before the token is verified, and once the stream ends */
+    bool is_begun, is_ending, is_cut, is_gone;
+    bool is_pending;   /* a worker or the loop's inbox has the task */
+    uint64_t moved_ms; /* when something was last sent */
+    Buffer refusal;    /* the error message that came before anything else */
+    Buffer event;
+    Arena *arena;
+    Slice token;     /* borrowed from the request */
+    LiveRequest ask; /* texts in arena */
+    Session user;    /* texts in arena */
+    LoopTask task;
+    Code code;
+    Error error;
+} LiveStream;
+
+/* ---- the end ---- */
+
+/* The socket's codes (docs/websocket.md) as statuses. */
+static int status_of(Slice rest)
+{
+    static const struct {
+        const char *start;
+        int status;
+    } statuses[] = {
+        {"\"code\":\"INVALID_SQL\"", 400},    {"\"code\":\"UNSUPPORTED\"", 400},
+        {"\"code\":\"UNAUTHORIZED\"", 403},   {"\"code\":\"NOT_FOUND\"", 404},
+        {"\"code\":\"CURSOR_TOO_OLD\"", 410}, {"\"code\":\"CURSOR_TOO_NEW\"", 400},
+        {"\"code\":\"SUBSCRIPTION_LIMIT_EXCEEDED\"", 429},
+    };
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        if (slice_starts_with(rest, slice_of_text(statuses[i].start)))
+            return statuses[i].status;
+    }
+    return 500;
+}
+
+/* {"status":"error","results":[],"error":{"code":…,"message":…}} out of the message live/ sent. */
+static void refuse(LiveStream *stream)
+{
+    Buffer body = {0};
+    Slice rest = buffer_slice(&stream->refusal);
+    must(slice_starts_with(rest, error_start));
+    rest = slice_of(rest.data + error_start.size, rest.size - error_start.size);
+    buffer_add_text(&body, "{\"status\":\"error\",\"results\":[],\"error\":{");
+    buffer_add_slice(&body, rest);
+    buffer_add_char(&body, '}');
+    reply_json(stream->api, stream->request, status_of(rest), &body);
+}
+
+static void refuse_stopping(ApiLoop *api, HttpRequest *request)
+{
+    reply_flat_error(api, request, 503, "SHUTTING_DOWN", "The server is stopping; connect again");
+}
+
+static void answer(LiveStream *stream)
+{
+    HttpRequest *request = stream->request;
+    if (stream->is_begun && stream->is_cut)
+        http_respond_abort(request);
+    else if (stream->is_begun)
+        http_respond_end(request);
+    else if (stream->is_gone)
+        http_respond(request, 503, NULL, 0, (Slice){0}); /* nobody reads it */
+    else if (stream->refusal.size)
+        refuse(stream);
+    else if (stream->code != OK)
+        reply_sql_error(stream->api, request, &stream->error, 0, false, (Slice){0});
+    else
+        refuse_stopping(stream->api, request);
+}
+
+static void finish(LiveStream *stream) /* I4 */
+{
+    live_client_free(stream->client);
+    stream->client = NULL;
+    answer(stream);
+    buffer_done(&stream->refusal);
+    buffer_done(&stream->event);
+    arena_free(stream->arena);
+    free(stream);
+}
+
+static void finish_task(LoopTask *task)
+{
+    finish((LiveStream *)((char *)task - offsetof(LiveStream, task)));
+}
+
+static void end_later(LiveStream *stream) /* I3 */
+{
+    if (stream->is_ending)
+        return;
+    stream->is_ending = stream->is_pending = true;
+    stream->task.run = finish_task;
+    loop_post_task(stream->api->loop, &stream->task);
+}
+
+static void on_gone(void *argument)
+{
+    LiveStream *stream = (LiveStream *)argument;
+    stream->is_gone = true;
+    live_client_free(stream->client);
+    stream->client = NULL;
+    if (!stream->is_pending)
+        finish(stream);
+}
+
+/* ---- events ---- */
+
+static void begin(LiveStream *stream) /* I1 */
+{
+    HttpHeader headers[3 + REPLY_CORS_HEADERS_MAX] = {
+        {SLICE("Content-Type"), SLICE("text/event-stream")},
+        {SLICE("Cache-Control"), SLICE("no-store")},
+        {SLICE("X-Accel-Buffering"), SLICE("no")}, /* or nginx keeps events to itself */
+    };
+    size_t count = reply_add_cors(stream->api, stream->request, headers, 3);
+    http_respond_begin(stream->request, 200, headers, count);
+    stream->is_begun = true;
+}
+
+/* The value of "type", which is the first field of every message. */
+static Slice type_of(Slice message)
+{
+    static const Slice start = SLICE("{\"type\":\"");
+    must(slice_starts_with(message, start));
+    const char *type = message.data + start.size;
+    const char *end = (const char *)memchr(type, '"', message.size - start.size);
+    return slice_of(type, (size_t)(end - type));
+}
+
+static void write_text(LiveStream *stream, Slice text)
+{
+    stream->moved_ms = loop_now_ms(stream->api->loop);
+    http_respond_chunk(stream->request, text);
+}
+
+/* JSON has no line break outside its escapes: a message is one line of data. */
+static void events_send(void *socket, Slice message, uint64_t cursor)
+{
+    LiveStream *stream = (LiveStream *)socket;
+    Buffer *event = &stream->event;
+    Slice type = type_of(message);
+    if (stream->is_ending)
+        return;
+    bool is_error = slice_equal(type, SLICE("error"));
+    if (is_error && !stream->is_begun) {
+        buffer_add_slice(&stream->refusal, message);
+        end_later(stream);
+        return;
+    }
+    if (!stream->is_begun)
+        begin(stream);
+    buffer_clear(event);
+    buffer_add_text(event, "event: ");
+    buffer_add_slice(event, type);
+    if (cursor) /* I2 */
+        buffer_printf(event, "\nid: %llu", (unsigned long long)cursor);
+    buffer_add_text(event, "\ndata: ");
+    buffer_add_slice(event, message);
+    buffer_add_text(event, "\n\n");
+    write_text(stream, buffer_slice(event));
+    if (is_error) /* its subscription is over */
+        end_later(stream);
+}
+
+static size_t events_queued_bytes(void *socket)
+{
+    return http_respond_queued_bytes(((const LiveStream *)socket)->request);
+}
+
+/* A client that does not read would not read the end either. */
+static void events_close(void *socket, int code, const char *reason)
+{
+    LiveStream *stream = (LiveStream *)socket;
+    (void)code;
+    if (stream->is_ending)
+        return;
+    stream->is_cut = events_queued_bytes(stream) > DRAINED_MARK;
+    if (stream->is_begun && !stream->is_cut) {
+        buffer_clear(&stream->event);
+        buffer_printf(&stream->event, ": %s\n\n", reason);
+        write_text(stream, buffer_slice(&stream->event));
+    }
+    end_later(stream);
+}
+
+static void events_report(void *socket, const Error *error)
+{
+    const LiveStream *stream = (const LiveStream *)socket;
+    log_event(LOG_LEVEL_ERROR, "a live query failed", LOG_SLICE("user", stream->user.user_id),
+              LOG_ERROR(error));
+}
+
+/* Proxies and clients take a silent connection for a dead one. */
+static void events_tick(void *socket, uint64_t now_ms)
+{
+    LiveStream *stream = (LiveStream *)socket;
+    if (stream->is_ending || now_ms - stream->moved_ms < PING_MS ||
+        events_queued_bytes(stream) > 0)
+        return;
+    if (!stream->is_begun)
+        begin(stream);
+    write_text(stream, SLICE(": ping\n\n"));
+}
+
+static const LiveSocket live_io = {
+    .send = events_send,
+    .queued_bytes = events_queued_bytes,
+    .close = events_close,
+    .report = events_report,
+    .tick = events_tick,
+};
+
+static void on_drained(void *argument)
+{
+    LiveStream *stream = (LiveStream *)argument;
+    if (!stream->is_ending)
+        live_client_drained(stream->client);
+}
+
+/* ---- the request ---- */
+
+static CHECKED Code read_digits(const char *name, Slice text, uint64_t *out, Error *e)
+{
+    uint64_t n = 0;
+    bool fits = text.size > 0 && text.size <= 19;
+    for (size_t i = 0; fits && i < text.size; i++) {
+        fits = text.data[i] >= '0' && text.data[i] <= '9';
+        n = n * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    if (!fits || n > INT64_MAX)
+        return fail(e, E_INVALID_INPUT, "%s must be a number from 0 to 9223372036854775807", name);
+    *out = n;
+    return OK;
+}
+
+static CHECKED Code read_number(const HttpRequest *request, const char *name, bool *out_has,
+                                uint64_t *out, Error *e)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    if (!http_query(request, name, &text))
+        return OK;
+    *out_has = true;
+    return read_digits(name, buffer_slice(&text), out, e);
+}
+
+/* A browser that comes back asks for the same URL: the header is newer than `from`. */
+static CHECKED Code read_cursor(const HttpRequest *request, LiveRequest *ask, Error *e)
+{
+    Slice header;
+    TRY(read_number(request, "from", &ask->has_from, &ask->from, e));
+    if (!http_header(request, "last-event-id", &header) || header.size == 0)
+        return OK;
+    ask->has_from = true;
+    return read_digits("Last-Event-ID", header, &ask->from, e);
+}
+
+static CHECKED Code read_query(LiveStream *stream, Error *e)
+{
+    const HttpRequest *request = stream->request;
+    LiveRequest *ask = &stream->ask;
+    CLEANUP(buffer_done) Buffer sql = {0};
+    CLEANUP(buffer_done) Buffer params = {0};
+    if (!http_query(request, "sql", &sql) || !slice_is_utf8(buffer_slice(&sql)))
+        return fail(e, E_INVALID_INPUT, "The query parameter sql is missing or is not UTF-8 text");
+    ask->id = SLICE(STREAM_ID);
+    ask->sql = arena_copy(stream->arena, buffer_slice(&sql));
+    ask->has_options = true;
+    TRY(read_number(request, "last_rows", &ask->has_last_rows, &ask->last_rows, e));
+    TRY(read_number(request, "batch_size", &ask->has_batch_size, &ask->batch_size, e));
+    TRY(read_cursor(request, ask, e));
+    if (!http_query(request, "params", &params))
+        return OK;
+    return parameters_parse(buffer_slice(&params), stream->arena, &ask->params, &ask->param_count, e);
+}
+
+static void subscribe(LiveStream *stream)
+{
+    ApiLoop *api = stream->api;
+    if (stream->is_gone || stream->code != OK || atomic_load(&api->context->is_draining)) {
+        finish(stream);
+        return;
+    }
+    LiveUser user = {stream->user.user, stream->user.user_id, stream->user.role};
+    LiveFeatures features = {.replay = true, .seq_text = true};
+    stream->moved_ms = loop_now_ms(api->loop);
+    stream->client = live_client_new(api->live, &live_io, stream, DRAINED_MARK, false);
+    live_client_set_user(stream->client, &user, &features,
+                         api->context->settings.subscriptions_per_user_max);
+    http_respond_on_drained(stream->request, on_drained, stream);
+    live_subscribe(stream->client, &stream->ask);
+}
+
+static Code verify(LiveStream *stream, HotRead mode)
+{
+    int64_t expires_at_us;
+    return session_of_token(stream->api->context, stream->token, mode, stream->arena, &stream->user,
+                            &expires_at_us, &stream->error);
+}
+
+static void verify_done(LoopTask *task)
+{
+    LiveStream *stream = (LiveStream *)((char *)task - offsetof(LiveStream, task));
+    stream->is_pending = false;
+    subscribe(stream);
+}
+
+static void run_verify(void *argument) /* worker thread */
+{
+    LiveStream *stream = (LiveStream *)argument;
+    stream->code = verify(stream, HOT_BLOCKING);
+    stream->task.run = verify_done;
+    loop_post_task(stream->api->loop, &stream->task);
+}
+
+static void start(LiveStream *stream)
+{
+    stream->code = session_bearer(stream->request, &stream->token, &stream->error);
+    if (stream->code == OK)
+        stream->code = read_query(stream, &stream->error);
+    if (stream->code == OK)
+        stream->code = verify(stream, HOT_CACHED_ONLY);
+    if (stream->code == E_WOULD_BLOCK) {
+        stream->is_pending =
+            workers_push(stream->api->context->workers, (Task){run_verify, stream});
+        if (stream->is_pending)
+            return;
+        stream->code = fail(&stream->error, E_BUSY, "Too many statements are waiting; retry");
+    }
+    subscribe(stream);
+}
+
+void live_stream_route(ApiLoop *api, HttpRequest *request)
+{
+    if (request->method == METHOD_HEAD) {
+        reply_flat_error(api, request, 405, "METHOD_NOT_ALLOWED", "A stream of events has no HEAD");
+        return;
+    }
+    LiveStream *stream = x_new(LiveStream);
+    stream->api = api;
+    stream->request = request;
+    stream->arena = arena_new();
+    http_request_on_gone(request, on_gone, stream);
+    start(stream);
+}
