@@ -168,7 +168,7 @@ Value exec__default_text(const Column *column, Arena *arena);
 CHECKED Code exec__run_admin(Run *run, Error *e);
 /* STORAGE FLUSH, STORAGE COMPACT */
 CHECKED Code exec__run_storage(Run *run, Error *e);
-/* STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE */
+/* STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT */
 CHECKED Code exec__run_keep(Run *run, Error *e);
 /* CREATE, ALTER, DROP USER */
 CHECKED Code exec__run_account(Run *run, Error *e);

@@ -419,6 +419,8 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_STORAGE_CHECK:
     case STATEMENT_BACKUP:
     case STATEMENT_RESTORE:
+    case STATEMENT_EXPORT_USER:
+    case STATEMENT_SHOW_EXPORT:
         return exec__run_keep(run, e);
     case STATEMENT_BEGIN:
     case STATEMENT_COMMIT:

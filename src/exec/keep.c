@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE. The check reads at one view while writers go on; a backup is a job; a restore
+ * STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT. The check reads at one view while writers go on; a backup is a job; a restore
  * needs a server that is not running.
  */
 #include "exec/exec_int.h"
@@ -126,6 +126,48 @@ static Code backup(Run *run, Error *e)
     return OK;
 }
 
+/* ---- EXPORT USER DATA, SHOW EXPORT: of the session's user, always ---- */
+
+static Code export_user(Run *run, Error *e)
+{
+    User user = {.id = run->session.user, .user_id = run->session.user_id};
+    char id[JOB_ID_BYTES];
+    if (user.id == 0) /* nothing was ever written under this id */
+        return fail(e, E_NOT_FOUND, "No data found for this user in any table");
+    TRY(jobs_request_export(run->executor->jobs, &user, id, e));
+    exec__end_message(run, 0, arena_printf(run->arena, "User data export started. Job ID: %s", id));
+    return OK;
+}
+
+static const ResultColumn export_columns[] = {
+    {.name = {"job_id", 6}, .type = TYPE_TEXT},          {.name = {"status", 6}, .type = TYPE_TEXT},
+    {.name = {"created_at", 10}, .type = TYPE_TIMESTAMP}, {.name = {"message", 7}, .type = TYPE_TEXT},
+    {.name = {"download_url", 12}, .type = TYPE_TEXT},
+};
+
+static Code show_export(Run *run, Error *e)
+{
+    JobInfo *jobs = NULL;
+    size_t count = 0, shown = 0;
+    TRY(jobs_list(run->executor->jobs, run->arena, &jobs, &count, e));
+    run->sink->columns(run->sink->context, export_columns, sizeof export_columns / sizeof *export_columns);
+    for (size_t i = 0; i < count; i++) {
+        if (!jobs_is_export_of(&jobs[i], run->session.user_id))
+            continue;
+        Value values[] = {
+            value_text(slice_of_text(jobs[i].id)),
+            value_text(slice_of_text(job_status_name(jobs[i].status))),
+            value_integer(TYPE_TIMESTAMP, jobs[i].created_at_us),
+            value_text(jobs[i].message),
+            value_null(TYPE_TEXT), /* an administrator hands the folder over */
+        };
+        TRY(run->sink->row(run->sink->context, values, e));
+        shown++;
+    }
+    run->sink->end(run->sink->context, shown, NULL, run->session.user_id);
+    return OK;
+}
+
 Code exec__run_keep(Run *run, Error *e)
 {
     switch (run->statement->kind) {
@@ -137,6 +179,10 @@ Code exec__run_keep(Run *run, Error *e)
         return fail(e, E_UNSUPPORTED,
                     "A running server cannot be replaced by a backup; stop it and run: kalamdb-server --restore "
                     "<backup> <new data folder>");
+    case STATEMENT_EXPORT_USER:
+        return export_user(run, e);
+    case STATEMENT_SHOW_EXPORT:
+        return show_export(run, e);
     default:
         return fail(e, E_INTERNAL, "not a statement that keeps data");
     }

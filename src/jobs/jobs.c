@@ -49,13 +49,13 @@ void jobs__wake(Jobs *jobs)
     cond_signal(&jobs->wake);
 }
 
-/* A backup is not taken up again: its folder is half full, and after a restore it would be asked for by nobody. */
+/* Backups and exports are not taken up again: a folder is half full, and after a restore nobody asks for them. */
 static void restart_job(Jobs *jobs, Job *job)
 {
-    if (job->type == JOB_BACKUP) {
+    if (job->type == JOB_BACKUP || job->type == JOB_USER_EXPORT) {
         job->status = JOB_FAILED;
         free(job->message);
-        job->message = x_text(SLICE("the server stopped before the backup was complete; remove its folder and ask again"));
+        job->message = x_text(SLICE("the server stopped before it was complete; ask again"));
         return;
     }
     job->status = JOB_QUEUED;
@@ -155,10 +155,50 @@ void jobs_free(Jobs *jobs)
 
 /* ---- queueing ---- */
 
+/* What is asked for: of a table, or (table NULL) of the whole database. */
+typedef struct Order {
+    JobType type;
+    const Table *table;
+    const char *target; /* of a backup */
+    const User *user;   /* of an export */
+} Order;
+
+static void add_parameters(const Order *order, Buffer *out)
+{
+    if (order->user) {
+        buffer_add_text(out, "{\"user_id\":");
+        json_add_string(out, order->user->user_id);
+    } else if (order->target) {
+        buffer_add_text(out, "{\"path\":");
+        json_add_string(out, slice_of_text(order->target));
+    } else {
+        buffer_add_text(out, "{\"namespace_id\":");
+        json_add_string(out, order->table->namespace_name);
+        buffer_add_text(out, ",\"table_name\":");
+        json_add_string(out, order->table->name);
+    }
+    buffer_add_text(out, "}");
+}
+
 static Job *find_active(Jobs *jobs, JobType type, uint32_t table_id)
 {
     for (Job *job = jobs->newest; job; job = job->next) {
         if (job->type == type && job->table_id == table_id && job->status <= JOB_RUNNING)
+            return job;
+    }
+    return NULL;
+}
+
+/* The export of a user that runs, or that was completed today (UTC): one a day, since each fills the disk. */
+static Job *find_export(Jobs *jobs, const Order *order)
+{
+    CLEANUP(buffer_done) Buffer wanted = {0};
+    int64_t day_us = (int64_t)24 * 3600 * 1000000, today = clock_wall_us() / day_us;
+    add_parameters(order, &wanted);
+    for (Job *job = jobs->newest; job; job = job->next) {
+        if (job->type != order->type || !slice_equal(slice_of_text(job->parameters), buffer_slice(&wanted)))
+            continue;
+        if (job->status <= JOB_RUNNING || (job->status == JOB_COMPLETED && job->created_at_us / day_us == today))
             return job;
     }
     return NULL;
@@ -182,27 +222,6 @@ static Job *forget_oldest(Jobs *jobs)
     return job;
 }
 
-/* What is asked for: of a table, or (table NULL) of the whole database. */
-typedef struct Order {
-    JobType type;
-    const Table *table;
-    const char *target; /* of a backup */
-} Order;
-
-static void add_parameters(const Order *order, Buffer *out)
-{
-    if (order->target) {
-        buffer_add_text(out, "{\"path\":");
-        json_add_string(out, slice_of_text(order->target));
-    } else {
-        buffer_add_text(out, "{\"namespace_id\":");
-        json_add_string(out, order->table->namespace_name);
-        buffer_add_text(out, ",\"table_name\":");
-        json_add_string(out, order->table->name);
-    }
-    buffer_add_text(out, "}");
-}
-
 static Job *new_job(Jobs *jobs, const Order *order)
 {
     static const char *const prefixes[JOB_TYPE_COUNT] = {
@@ -218,6 +237,7 @@ static Job *new_job(Jobs *jobs, const Order *order)
     job->type = order->type;
     job->status = JOB_QUEUED;
     job->table_id = order->table ? order->table->id : 0;
+    job->user = order->user ? order->user->id : 0;
     job->target = order->target ? x_text(slice_of_text(order->target)) : NULL;
     job->created_at_us = clock_wall_us();
     snprintf(job->id, sizeof job->id, "%s-%012llx", prefixes[order->type],
@@ -266,7 +286,8 @@ static void settle_job(Jobs *jobs, Job *job, bool is_written)
 static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed, char out_id[JOB_ID_BYTES], Error *e)
 {
     mutex_lock(&jobs->lock);
-    Job *active = find_active(jobs, order->type, order->table ? order->table->id : 0);
+    Job *active = order->user ? find_export(jobs, order)
+                              : find_active(jobs, order->type, order->table ? order->table->id : 0);
     if (active) {
         memcpy(out_id, active->id, JOB_ID_BYTES);
         mutex_unlock(&jobs->lock);
@@ -353,6 +374,23 @@ Code jobs_request_backup(Jobs *jobs, const char *path, char out_id[JOB_ID_BYTES]
     if (existed)
         return fail(e, E_CONFLICT, "a backup is queued or running already: job %s", out_id);
     return OK;
+}
+
+Code jobs_request_export(Jobs *jobs, const User *user, char out_id[JOB_ID_BYTES], Error *e)
+{
+    Order order = {.type = JOB_USER_EXPORT, .user = user};
+    bool existed;
+    return queue_order(jobs, &order, &existed, out_id, e);
+}
+
+bool jobs_is_export_of(const JobInfo *job, Slice user_id)
+{
+    CLEANUP(buffer_done) Buffer wanted = {0};
+    User user = {.user_id = user_id};
+    Order order = {.type = JOB_USER_EXPORT, .user = &user};
+    add_parameters(&order, &wanted);
+    return strcmp(job->type, jobs__type_name(JOB_USER_EXPORT)) == 0 &&
+           slice_equal(job->parameters, buffer_slice(&wanted));
 }
 
 /* ---- looking ---- */

@@ -57,6 +57,9 @@ CHECKED Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID
 /* Queues a backup of the whole database into that folder (table/backup.h). E_INVALID_INPUT for a path that may not be used,
  * E_CONFLICT while another backup is queued or running. */
 CHECKED Code jobs_request_backup(Jobs *jobs, const char *path, char out_id[JOB_ID_BYTES], Error *e);
+/* Queues an export of all that a user has (table/export.h); the id is that of the one that runs or was completed today, if there is. */
+CHECKED Code jobs_request_export(Jobs *jobs, const User *user, char out_id[JOB_ID_BYTES], Error *e);
+bool jobs_is_export_of(const JobInfo *job, Slice user_id);
 /* Asks a queued or running job to stop. E_NOT_FOUND. */
 CHECKED Code jobs_kill(Jobs *jobs, Slice id, Error *e);
 /* All jobs kept, newest first. */

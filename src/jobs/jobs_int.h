@@ -87,6 +87,7 @@ void jobs__return_dirt(Jobs *jobs, const Dirt *dirt);
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
 
 /* keep.c, jobs thread only */
+CHECKED Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
 CHECKED Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
 
 /* compact.c, jobs thread only */

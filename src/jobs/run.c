@@ -86,7 +86,7 @@ static Code run_type(Jobs *jobs, const Job *job, char *message, size_t message_b
     case JOB_CLEANUP: return run_cleanup(jobs, message, message_bytes, e);
     case JOB_COMPACT: return jobs__run_compact(jobs, job, message, message_bytes, e);
     case JOB_BACKUP: return jobs__run_backup(jobs, job, message, message_bytes, e);
-    case JOB_USER_EXPORT: break;
+    case JOB_USER_EXPORT: return jobs__run_export(jobs, job, message, message_bytes, e);
     case JOB_TYPE_COUNT: break;
     }
     return fail(e, E_INTERNAL, "a job of an unknown type");

@@ -337,6 +337,10 @@ static Code parse_show(Parser *p, Statement *s)
         s->kind = STATEMENT_SHOW_NAMESPACES;
         return OK;
     }
+    if (sql__accept_word(p, KW_EXPORT)) {
+        s->kind = STATEMENT_SHOW_EXPORT;
+        return OK;
+    }
     if (!sql__accept_word(p, KW_TABLES)) {
         if (p->token.kind != TOKEN_WORD)
             return sql__expected(p, "NAMESPACES or TABLES");
@@ -426,14 +430,14 @@ static const struct {
     {KW_KILL, false, sql__kill},          {KW_SUBSCRIBE, false, sql__subscribe},
     {KW_START, false, parse_start},       {KW_ROLLBACK, false, parse_rollback},
     {KW_EXPLAIN, false, parse_explain},   {KW_BACKUP, false, sql__backup},
-    {KW_RESTORE, false, sql__restore},
+    {KW_RESTORE, false, sql__restore},    {KW_EXPORT, false, sql__export_user},
 };
 
 static Code unknown_statement(Parser *p)
 {
     static const char *const known[] = {
         "GRANT",      "REVOKE",     "COPY",    "VACUUM",  "ANALYZE", "ATTACH",  "DETACH",
-        "PRAGMA",     "LOAD",       "INSTALL", "EXPORT",  "IMPORT",  "CALL",    "PREPARE",
+        "PRAGMA",     "LOAD",       "INSTALL", "IMPORT",  "CALL",    "PREPARE",
         "DEALLOCATE", "CHECKPOINT", "REPLACE", "MERGE",   "VALUES",  "DECLARE", "LOCK",
         "SAVEPOINT",  "RELEASE",    "CLUSTER", "CONSUME", "ACK",     "CLEAR",   "COMMENT",    "RESET",   "PIVOT",   "FROM",    "END",     "ABORT",
         "REINDEX",    "DO",         "LISTEN",  "NOTIFY",  "FETCH",   "TABLE",
@@ -555,6 +559,8 @@ const char *sql_statement_name(StatementKind kind)
         [STATEMENT_STORAGE_CHECK] = "STORAGE CHECK",
         [STATEMENT_BACKUP] = "BACKUP DATABASE",
         [STATEMENT_RESTORE] = "RESTORE DATABASE",
+        [STATEMENT_EXPORT_USER] = "EXPORT USER DATA",
+        [STATEMENT_SHOW_EXPORT] = "SHOW EXPORT",
         [STATEMENT_KILL_JOB] = "KILL JOB",
         [STATEMENT_KILL_LIVE_QUERY] = "KILL LIVE QUERY",
         [STATEMENT_SUBSCRIBE] = "SUBSCRIBE TO",

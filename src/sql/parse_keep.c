@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * BACKUP DATABASE TO, RESTORE DATABASE FROM, STORAGE CHECK.
+ * BACKUP DATABASE TO, RESTORE DATABASE FROM, STORAGE CHECK, EXPORT USER DATA.
  */
 #include "sql/sql_int.h"
 
@@ -38,5 +38,15 @@ Code sql__storage_check(Parser *p, Statement *s)
     s->check.is_extended = sql__at_text(p, "EXTENDED");
     if (s->check.is_extended)
         sql__advance(p);
+    return OK;
+}
+
+Code sql__export_user(Parser *p, Statement *s)
+{
+    s->kind = STATEMENT_EXPORT_USER;
+    TRY(sql__expect_word(p, KW_USER));
+    if (!sql__at_text(p, "DATA"))
+        return sql__expected(p, "DATA");
+    sql__advance(p);
     return OK;
 }

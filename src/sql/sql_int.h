@@ -155,6 +155,7 @@ CHECKED Code sql__drop_user(Parser *p, Statement *s);
 CHECKED Code sql__storage(Parser *p, Statement *s);
 CHECKED Code sql__kill(Parser *p, Statement *s);
 CHECKED Code sql__storage_check(Parser *p, Statement *s); /* at CHECK */
+CHECKED Code sql__export_user(Parser *p, Statement *s);
 CHECKED Code sql__backup(Parser *p, Statement *s);
 CHECKED Code sql__restore(Parser *p, Statement *s);
 CHECKED Code sql__subscribe(Parser *p, Statement *s);

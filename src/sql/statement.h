@@ -32,6 +32,8 @@ typedef enum StatementKind {
     STATEMENT_STORAGE_CHECK,   /* check */
     STATEMENT_BACKUP,          /* id: the path */
     STATEMENT_RESTORE,         /* id: the path */
+    STATEMENT_EXPORT_USER,
+    STATEMENT_SHOW_EXPORT,
     STATEMENT_KILL_JOB,        /* id */
     STATEMENT_KILL_LIVE_QUERY, /* id */
     STATEMENT_SUBSCRIBE,       /* subscribe */

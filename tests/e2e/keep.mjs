@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { loginRoot } from './lib/client.mjs';
+import { loginRoot, newUser } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { BINARY, startServer, temporaryFolder } from './lib/server.mjs';
@@ -156,6 +156,29 @@ test('BACKUP DATABASE while clients write, --restore: the same rows, and old cur
   equal(error.code, 'CURSOR_TOO_OLD', JSON.stringify(error));
   resumed.close();
   await second.stop();
+});
+
+test('EXPORT USER DATA: a folder with the live rows of both tiers, of the user who asks and nobody else', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const other = await newUser(root, 'other');
+  await other.run("INSERT INTO keep.t VALUES (1, 'of the other')");
+  const job = await ended(root, (await root.run('EXPORT USER DATA')).message);
+  equal([job.job_type, job.status], ['user_export', 'completed'], job.message);
+  matches(job.id, /^UE-[0-9a-f]{12}$/, 'job id');
+  const folder = path.join(server.dir, 'exports', 'root', job.id);
+  equal(fs.readdirSync(folder).sort(), ['keep.other.parquet', 'keep.t.parquet', 'manifest.json', 'schema.json'], 'files');
+  const manifest = JSON.parse(fs.readFileSync(path.join(folder, 'manifest.json'), 'utf8'));
+  equal(manifest.files.map((file) => [file.file, file.rows]), [['keep.other.parquet', 50], ['keep.t.parquet', 100]], 'rows');
+  for (const file of manifest.files) equal(fs.statSync(path.join(folder, file.file)).size, file.bytes, `size of ${file.file}`);
+  const schema = JSON.parse(fs.readFileSync(path.join(folder, 'schema.json'), 'utf8'));
+  equal(schema.tables.map((table) => `${table.namespace}.${table.table}`), ['keep.other', 'keep.t'], 'tables');
+  const shown = await root.rows('SHOW EXPORT');
+  equal(shown.map((row) => [row.job_id, row.status]), [[job.id, 'completed']], 'SHOW EXPORT');
+  matches((await root.run('EXPORT USER DATA')).message, new RegExp(job.id), 'a second one that day is the first');
+  equal((await other.rows('SHOW EXPORT')).length, 0, 'exports of the other');
+  await server.stop();
 });
 
 test('STORAGE CHECK says healthy, or what is wrong', async () => {

@@ -64,6 +64,8 @@ TEST("each statement of the dialect is recognised as its kind")
         {"STORAGE CHECK local EXTENDED", STATEMENT_STORAGE_CHECK},
         {"BACKUP DATABASE TO '/b'", STATEMENT_BACKUP},
         {"RESTORE DATABASE FROM '/b'", STATEMENT_RESTORE},
+        {"EXPORT USER DATA", STATEMENT_EXPORT_USER},
+        {"SHOW EXPORT", STATEMENT_SHOW_EXPORT},
         {"KILL JOB 'FL-1'", STATEMENT_KILL_JOB},
         {"KILL JOB FL-1", STATEMENT_KILL_JOB},
         {"KILL LIVE QUERY 'a-b-c'", STATEMENT_KILL_LIVE_QUERY},

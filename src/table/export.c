@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Export of one user's rows.
+ *
+ *   1. at a view: for each table the live rows of its segments, then those of the hot tier, in seq order, to
+ *      storage/export/<name>/<namespace>.<table>/batch-0.parquet (the engine may write below storage/ only)
+ *   2. files moved to exports/<user>/<name>.part/<namespace>.<table>.parquet, schema.json and manifest.json beside them
+ *   3. the folder renamed to <name>, folder above it synced
+ *
+ * I1. A folder without ".part" is whole.
+ * I2. Only rows of the partition (table, user) are read, from nowhere else.
+ */
+#include "table/export.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cold/cold.h"
+#include "data/json.h"
+#include "data/row.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "table/table_int.h"
+
+enum { ENGINE_WAIT_MS = 60 * 1000, STOP_CHECK_ROWS = 4096 };
+
+typedef struct Export {
+    Database *db;
+    ReadView *view;
+    Arena *arena;
+    BackupStop stop;
+    User user;
+    const char *stage; /* relative to storage/ */
+    const char *part;  /* the folder that is being filled */
+    Buffer tables;     /* JSON of schema.json */
+    Buffer files;      /* JSON of manifest.json */
+    ExportReport report;
+} Export;
+
+/* The rows of one table. */
+typedef struct Rows {
+    Export *x;
+    Table *table;
+    Partition partition;
+    ColdScan *cold; /* NULL once its rows have passed, or without segments */
+    HotIterator *dead;
+    bool has_dead;
+    uint64_t dead_seq;
+    RowWalk *hot;
+    Value *values;
+    uint64_t count;
+    bool was_stopped;
+} Rows;
+
+/* ---- rows ---- */
+
+static Code open_cold(Rows *rows, Error *e)
+{
+    Export *x = rows->x;
+    SegmentEntry *entries;
+    size_t count;
+    SegmentList list;
+    SeqKey from = table__seq_key(rows->partition, 0), to = table__seq_key(rows->partition, UINT64_MAX);
+    TRY(view_segments(x->view, rows->partition, 0, UINT64_MAX, x->arena, &entries, &count, e));
+    if (count == 0)
+        return OK;
+    TRY(view_check_segments(x->view, rows->table, rows->partition, entries, count, e));
+    TRY(view__segment_list(x->view, rows->table, rows->partition, entries, count, x->arena, &list, e));
+    TRY(cold_scan_open(database_flush_engine(x->db), &list, rows->table->schema, ENGINE_WAIT_MS, &rows->cold, e));
+    rows->dead = hot_iterator_open(view_snapshot(x->view), HOT_BLOCKING, HOT_DEAD, table__key_slice(&from),
+                                   table__key_slice(&to), false);
+    rows->has_dead = true;
+    return OK;
+}
+
+static Code rows_open(void *context, void **out_scan, Error *e)
+{
+    (void)e;
+    *out_scan = context;
+    return OK;
+}
+
+static Code is_dead(Rows *rows, uint64_t seq, bool *out, Error *e)
+{
+    Partition partition;
+    while (rows->has_dead && rows->dead_seq < seq) {
+        rows->has_dead = hot_next(rows->dead);
+        if (rows->has_dead && !table__read_seq_key(hot_key(rows->dead), &partition, &rows->dead_seq))
+            return fail(e, E_CORRUPT, "the record of a dead row is damaged");
+    }
+    *out = rows->has_dead && rows->dead_seq == seq;
+    return rows->has_dead ? OK : hot_iterator_end(rows->dead, e);
+}
+
+/* The next cold row; *out_end when there is none left. */
+static Code next_cold(Rows *rows, EngineRow *out_row, bool *out_end, Error *e)
+{
+    for (;;) {
+        bool dead = false;
+        uint64_t seq = 0;
+        const Value *values = NULL;
+        TRY(cold_scan_next(rows->cold, out_end, &seq, &values, e));
+        if (*out_end)
+            return OK;
+        TRY(is_dead(rows, seq, &dead, e));
+        if (dead)
+            continue;
+        *out_row = (EngineRow){.values = values, .seq = seq};
+        return OK;
+    }
+}
+
+static Code next_hot(Rows *rows, EngineRow *out_row, bool *out_end, Error *e)
+{
+    uint64_t seq = 0;
+    Slice row;
+    TRY(row_walk_next(rows->hot, out_end, &seq, &row, e));
+    if (*out_end)
+        return OK;
+    TRY(row_decode(rows->table->schema, row, rows->values, e));
+    *out_row = (EngineRow){.values = rows->values, .seq = seq};
+    return OK;
+}
+
+static Code rows_next(void *context, EngineRow *out_row, bool *out_end, Error *e)
+{
+    Rows *rows = (Rows *)context;
+    const BackupStop *stop = &rows->x->stop;
+    if (rows->count % STOP_CHECK_ROWS == 0 && stop->is_stopped && stop->is_stopped(stop->context)) {
+        rows->was_stopped = true;
+        return fail(e, E_CANCELLED, "the export was stopped");
+    }
+    *out_end = true;
+    if (rows->cold)
+        TRY(next_cold(rows, out_row, out_end, e));
+    if (*out_end && rows->cold) { /* the segments are through */
+        cold_scan_close(rows->cold);
+        rows->cold = NULL;
+    }
+    if (*out_end)
+        TRY(next_hot(rows, out_row, out_end, e));
+    rows->count += !*out_end;
+    return OK;
+}
+
+static Code write_rows(Rows *rows, const char *folder, SegmentEntry **out, Error *e)
+{
+    Export *x = rows->x;
+    EngineSource source = {.schema = rows->table->schema, .context = rows, .open = rows_open, .next = rows_next};
+    SegmentWrite write = {
+        .pool = database_flush_engine(x->db),
+        .storage_root = database_storage_folder(x->db),
+        .folder = folder,
+        .now_ms = clock_wall_ms(),
+        .wait_ms = ENGINE_WAIT_MS,
+        .rows = &source,
+    };
+    TRY(open_cold(rows, e));
+    TRY(row_walk_open(x->view, rows->table, rows->partition, 0, UINT64_MAX, false, &rows->hot, e));
+    Code code = cold_segment_write(&write, x->arena, out, e);
+    if (rows->was_stopped)
+        return fail(e, E_CANCELLED, "the export was stopped");
+    if (code == E_INVALID_OPERATION && rows->count == 0) { /* no row */
+        *out = NULL;
+        return OK;
+    }
+    return code;
+}
+
+/* ---- files ---- */
+
+static void describe_table(const Table *table, const char *file, Buffer *out)
+{
+    buffer_add_text(out, out->size ? ",\n    {" : "\n    {");
+    json_add_name(out, "namespace");
+    json_add_string(out, table->namespace_name);
+    buffer_add_char(out, ',');
+    json_add_name(out, "table");
+    json_add_string(out, table->name);
+    buffer_add_char(out, ',');
+    json_add_name(out, "type");
+    json_add_text(out, table_kind_name(table->kind));
+    buffer_add_char(out, ',');
+    json_add_name(out, "file");
+    json_add_text(out, file);
+    buffer_add_text(out, ",\"columns\":[");
+    for (uint32_t i = 0; i < table->schema->column_count; i++) {
+        const Column *column = &table->schema->columns[i];
+        buffer_add_text(out, i ? ",{" : "{");
+        json_add_name(out, "name");
+        json_add_string(out, column->name);
+        buffer_printf(out, ",\"type\":\"%s\",\"nullable\":%s,\"primary_key\":%s}", type_info(column->type)->name,
+                      column->not_null || column->primary_key ? "false" : "true", column->primary_key ? "true" : "false");
+    }
+    buffer_add_text(out, "]}");
+}
+
+static void describe_file(const char *file, const SegmentEntry *entry, Buffer *out)
+{
+    buffer_add_text(out, out->size ? ",\n    {" : "\n    {");
+    json_add_name(out, "file");
+    json_add_text(out, file);
+    buffer_printf(out, ",\"rows\":%llu,\"bytes\":%llu,\"crc32c\":\"%08x\"}", (unsigned long long)entry->row_count,
+                  (unsigned long long)entry->size_bytes, entry->crc);
+}
+
+static Code file_name(Export *x, const Table *table, const char **out, Error *e)
+{
+    CLEANUP(buffer_done) Buffer name = {0};
+    TRY(cold_encode_name(table->namespace_name, &name, e));
+    buffer_add_char(&name, '.');
+    TRY(cold_encode_name(table->name, &name, e));
+    buffer_add_text(&name, ".parquet");
+    *out = arena_text(x->arena, buffer_slice(&name));
+    return OK;
+}
+
+static Code export_table(Export *x, Table *table, Error *e)
+{
+    const char *file;
+    SegmentEntry *entry = NULL;
+    Rows rows = {.x = x, .table = table, .partition = {table->id, x->user.id}}; /* I2 */
+    TRY(file_name(x, table, &file, e));
+    const char *stage = arena_printf(x->arena, "%s/%s", x->stage, file);
+    rows.values = arena_new_array(x->arena, Value, table->schema->column_count + 1);
+    Code code = write_rows(&rows, stage, &entry, e);
+    row_walk_close(rows.hot);
+    hot_iterator_close(rows.dead);
+    cold_scan_close(rows.cold);
+    if (code != OK)
+        return code;
+    describe_table(table, entry ? file : "", &x->tables);
+    const char *root = database_storage_folder(x->db);
+    if (entry) {
+        TRY(file_rename(arena_printf(x->arena, "%s/%s/batch-0.parquet", root, stage),
+                        arena_printf(x->arena, "%s/%s", x->part, file), e));
+        describe_file(file, entry, &x->files);
+        x->report.tables++;
+        x->report.rows += entry->row_count;
+        x->report.bytes += entry->size_bytes;
+    }
+    return file_remove_empty_folder(arena_printf(x->arena, "%s/%s", root, stage), e);
+}
+
+static Code export_tables(Export *x, Error *e)
+{
+    Table **tables;
+    size_t count;
+    Code code = OK;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    catalog_list_tables(database_catalog(x->db), arena, &tables, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (code == OK && tables[i]->kind != TABLE_SHARED)
+            code = export_table(x, tables[i], e);
+        table_unref(tables[i]);
+    }
+    return code;
+}
+
+/* {"user_id": …, "commit": …, "<list>": […]} */
+static Code write_json(Export *x, const char *file, const char *list, const Buffer *items, Error *e)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    buffer_add_text(&text, "{\n  \"format\": 1,\n  \"user_id\": ");
+    json_add_string(&text, x->user.user_id);
+    buffer_printf(&text, ",\n  \"commit\": \"%llu\",\n  \"created_at_ms\": %lld,\n  \"%s\": [%.*s\n  ]\n}\n",
+                  (unsigned long long)x->report.seq, (long long)clock_wall_ms(), list, SLICE_ARGS(buffer_slice(items)));
+    return file_write(arena_printf(x->arena, "%s/%s", x->part, file), buffer_slice(&text), 0600, e);
+}
+
+/* Removes what a failed export left: files and empty folders of its own names only. */
+static void remove_folder(const char *path, int depth, Arena *arena)
+{
+    FileEntry *entries;
+    size_t count;
+    Error ignored;
+    if (depth == 0 || file_list(path, 100000, arena, &entries, &count, &ignored) != OK)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const char *below = arena_printf(arena, "%s/%s", path, entries[i].name);
+        if (entries[i].is_folder)
+            remove_folder(below, depth - 1, arena);
+        else if (file_remove(below, &ignored) != OK)
+            return;
+    }
+    if (file_remove_empty_folder(path, &ignored) != OK)
+        return;
+}
+
+static Code fill(Export *x, Error *e)
+{
+    TRY(file_make_folders(x->part, 0700, e));
+    TRY(view_open(x->db, HOT_BLOCKING, &x->view, e));
+    x->report.seq = view_seq(x->view);
+    TRY(catalog_get_user_by_id(view_snapshot(x->view), HOT_BLOCKING, x->user.id, x->arena, &x->user, e));
+    TRY(export_tables(x, e));
+    TRY(write_json(x, "schema.json", "tables", &x->tables, e));
+    return write_json(x, "manifest.json", "files", &x->files, e);
+}
+
+static Code find_folder(Export *x, Arena *arena, const char **out, Error *e)
+{
+    CLEANUP(buffer_done) Buffer name = {0};
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(x->db));
+    Code code = catalog_get_user_by_id(snapshot, HOT_BLOCKING, x->user.id, arena, &x->user, e);
+    hot_snapshot_free(snapshot);
+    if (code == E_NOT_FOUND)
+        return fail(e, E_NOT_FOUND, "the user does not exist");
+    if (code != OK)
+        return code;
+    TRY(cold_encode_name(x->user.user_id, &name, e));
+    *out = arena_printf(arena, "%s/exports/%.*s", database_folder(x->db), SLICE_ARGS(buffer_slice(&name)));
+    return OK;
+}
+
+Code database_export_user(Database *db, uint64_t user, const char *name, BackupStop stop, ExportReport *out, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Export x = {.db = db, .arena = arena, .stop = stop, .user = {.id = user}};
+    const char *above = NULL;
+    TRY(find_folder(&x, arena, &above, e));
+    const char *whole = arena_printf(arena, "%s/%s", above, name);
+    if (file_exists(whole))
+        return fail(e, E_ALREADY_EXISTS, "the export %s exists already", name);
+    x.part = arena_printf(arena, "%s.part", whole);
+    x.stage = arena_printf(arena, "export/%s", name);
+    Code code = fill(&x, e);
+    view_close(x.view);
+    remove_folder(arena_printf(arena, "%s/%s", database_storage_folder(db), x.stage), 3, arena);
+    if (code == OK && x.report.tables > 0)
+        code = file_rename(x.part, whole, e); /* I1 */
+    else
+        remove_folder(x.part, 2, arena);
+    buffer_done(&x.tables);
+    buffer_done(&x.files);
+    if (code == OK)
+        *out = x.report;
+    return code;
+}
