@@ -324,7 +324,7 @@ test('from: exclusive, as number, as string, as from_seq_id; stronger than last_
   equal(all.rows, [], 'from the newest: nothing');
 });
 
-test('resume in pages, then the deletes: each key in exactly one of the two', async () => {
+test('resume: pages and the deletes between them, each key in exactly one of the two', async () => {
   const t = await table('resume');
   await fill(t, 1, 600);
   const first = await live.subscribed('r', `SELECT * FROM ${t}`, {});
@@ -334,11 +334,10 @@ test('resume in pages, then the deletes: each key in exactly one of the two', as
   await anna.run(`DELETE FROM ${t} WHERE id > 200 AND id <= 300`);
   await anna.run(`UPDATE ${t} SET v = 'twice' WHERE id <= 10`);
   const again = await live.subscribed('r', `SELECT * FROM ${t}`, { from: cursor, batch_size: 64 });
-  equal(again.pages.map((p) => p.rows.length), [64, 64, 64, 8], 'page sizes');
+  check(again.pages.every((p) => p.rows.length <= 64), 'page sizes');
   equal(again.rows.map((r) => Number(r.id)).sort((a, b) => a - b), Array.from({ length: 200 }, (_, i) => i + 1), 'changed rows');
   check(again.rows.filter((r) => r.v === 'twice').length === 10, 'in their newest state');
-  const deleted = [];
-  for (let i = 0; i < 100; i++) deleted.push(Number((await live.expectChange('delete', 'r')).old_values[0].id));
+  const deleted = again.deletes.map((row) => Number(row.id));
   equal(deleted.sort((a, b) => a - b), Array.from({ length: 100 }, (_, i) => i + 201), 'deleted rows');
   await anna.run(`INSERT INTO ${t} VALUES (9999, 'fence', 0)`);
   equal((await live.expectChange('insert', 'r')).rows[0].id, '9999', 'then live');

@@ -5,9 +5,9 @@
 // exactly once, in order. What breaks it is collected in `violations`:
 //   - a first-rows page out of seq order, or with a row at or below the cursor resumed from;
 //   - a live change whose seq does not rise, an insert of a known row, a change of an unknown one;
-//   - after a resume, a key both in the pages and among the deletes.
-// A resume's deletes follow its pages, so the cursor moves past the one resumed from only when a live
-// change has come: whoever is cut off between the two asks again from the old cursor.
+//   - after a resume, pages and deletes that are not in one seq order, or a row of a page deleted again.
+// Every prefix of what was sent is safe to resume from (docs/decisions/0005), so the cursor is always the
+// highest seq seen: the hardest client there is.
 
 import { maxSeq, seqOf } from './live.mjs';
 
@@ -30,7 +30,7 @@ export class Follower {
     this.live = live;
     this.from = this.cursor;
     this.pageKeys = new Set();
-    this.pageLast = null;
+    this.loadedLast = this.from === null ? null : BigInt(this.from);
     this.deletedKeys = new Set();
     this.caughtUpTo = null;
     this.lastLive = 0n;
@@ -67,10 +67,7 @@ export class Follower {
         this.violate(`page row ${key} has seq ${row._seq}, at or below the cursor ${this.from}`);
       }
       if (this.pageKeys.has(key)) this.violate(`row ${key} is in the pages twice`);
-      if (this.pageLast && BigInt(row._seq) <= this.pageLast) {
-        this.violate(`page row ${key}: seq ${row._seq} after ${this.pageLast}`);
-      }
-      this.pageLast = BigInt(row._seq);
+      this.checkOrder(`page row ${key}`, BigInt(row._seq));
       this.pageKeys.add(key);
       this.onRow?.(row);
       this.rows.set(key, row);
@@ -78,7 +75,7 @@ export class Follower {
     }
     const control = message.batch_control;
     this.seen = maxSeq(this.seen, control.last_seq_id);
-    if (this.from === null) this.cursor = this.seen;
+    this.cursor = this.seen;
     if (!control.has_more) {
       this.caughtUpTo = BigInt(this.seen ?? 0);
       this.ready();
@@ -92,12 +89,12 @@ export class Follower {
     const seq = BigInt(seqOf(message));
     this.events++;
     this.onRow?.(row);
-    if (this.caughtUpTo === null) this.violate(`${kind} of ${key} before the last page`);
-    if (kind === 'delete' && seq <= this.caughtUpTo) {
-      // The deletes of a resume: keys the client may never have seen are allowed.
-      if (this.pageKeys.has(key)) this.violate(`row ${key} is in the pages and deleted`);
+    if (this.caughtUpTo === null) {
+      // The deletes of a resume stand between its pages: keys the client never had are allowed.
+      if (kind !== 'delete' || this.from === null) this.violate(`${kind} of ${key} among the first rows`);
+      if (this.pageKeys.has(key)) this.violate(`row ${key} is in the pages and then deleted`);
       if (this.deletedKeys.has(key)) this.violate(`row ${key} is deleted twice`);
-      if (this.from === null) this.violate(`delete of ${key} at ${seq}, inside the snapshot`);
+      this.checkOrder(`delete of ${key}`, seq);
       this.deletedKeys.add(key);
     } else {
       if (seq <= this.caughtUpTo) this.violate(`${kind} of ${key} at ${seq}, inside the snapshot`);
@@ -105,11 +102,19 @@ export class Follower {
       if (kind === 'insert' && this.rows.has(key)) this.violate(`insert of known row ${key}`);
       if (kind !== 'insert' && !this.rows.has(key)) this.violate(`${kind} of unknown row ${key}`);
       this.lastLive = seq;
-      this.cursor = maxSeq(this.seen, String(seq));
     }
     if (kind === 'delete') this.rows.delete(key);
     else this.rows.set(key, row);
     this.seen = maxSeq(this.seen, String(seq));
+    this.cursor = this.seen;
+  }
+
+  /** Pages and the deletes between them come in one seq order. */
+  checkOrder(what, seq) {
+    if (this.loadedLast !== null && seq <= this.loadedLast) {
+      this.violate(`${what}: seq ${seq} after ${this.loadedLast}`);
+    }
+    this.loadedLast = seq;
   }
 
   violate(text) {

@@ -143,19 +143,28 @@ export class Live {
     this.sendText(text);
   }
 
-  /** Subscribes and takes the ack and all first pages: {ack, rows, pages, cursor}. */
+  /** Subscribes and takes the ack and all first pages, with the deletes that a resume sends between
+   * them: {ack, rows, pages, deletes, cursor}. */
   async subscribed(id, sql, options = {}, fromAsString = false) {
     this.subscribe(id, sql, options, fromAsString);
     const ack = await this.expect('subscription_ack', id);
     const pages = [];
     const rows = [];
-    if (options === null) return { ack, rows, pages, cursor: ack.batch_control.last_seq_id };
+    const deletes = [];
+    if (options === null) return { ack, rows, pages, deletes, cursor: ack.batch_control.last_seq_id };
     for (;;) {
-      const page = await this.expect('initial_data_batch', id);
-      pages.push(page);
-      rows.push(...page.rows);
-      if (!page.batch_control.has_more) {
-        return { ack, rows, pages, cursor: page.batch_control.last_seq_id };
+      const message = await this.next((m) => m.subscription_id === id, `the first rows of ${id}`);
+      if (message.type === 'change' && message.change_type === 'delete' && options.from !== undefined) {
+        deletes.push(message.old_values[0]);
+        continue;
+      }
+      if (message.type !== 'initial_data_batch') {
+        throw new Error(`wanted initial_data_batch of ${id}, got ${JSON.stringify(message).slice(0, 800)}`);
+      }
+      pages.push(message);
+      rows.push(...message.rows);
+      if (!message.batch_control.has_more) {
+        return { ack, rows, pages, deletes, cursor: message.batch_control.last_seq_id };
       }
     }
   }
