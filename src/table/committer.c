@@ -361,7 +361,7 @@ static void refuse(Committer *c, Intent *intent, Code code)
     if (code == E_CONFLICT)
         count(&c->refused, 1);
     else
-        code = fail(&error, code, "the server is read-only since the disk failed; reads go on");
+        code = fail(&error, code, "the server is read-only since a write to the disk failed; reads go on. Restart it when the disk is well");
     answer(intent, code, &error);
 }
 
