@@ -35,7 +35,8 @@ static Code check_user(Check *check, Slice key, Slice value, Error *e)
     TRY(catalog__decode_user(key, value, check->arena, &user, e));
     if (user.id >= check->next_user)
         return catalog__corrupt(key, "its number is not below the counter of users", e);
-    Code code = catalog_get_user_by_id(check->snapshot, HOT_BLOCKING, user.id, check->arena, &again, e);
+    Code code =
+        catalog_get_user_by_id(check->snapshot, HOT_BLOCKING, user.id, check->arena, &again, e);
     if (code == E_NOT_FOUND || (code == OK && !slice_equal(again.user_id, user.user_id)))
         return catalog__corrupt(key, "no link leads from its number to it", e);
     return code;
@@ -63,8 +64,8 @@ static Code check_counter(Check *check, Slice key, Slice value, Error *e)
     return OK;
 }
 
-Code catalog_verify(HotSnapshot *snapshot, void (*on_problem)(void *context, const char *text), void *context,
-                    uint64_t *out_users, Error *e)
+Code catalog_verify(HotSnapshot *snapshot, void (*on_problem)(void *context, const char *text),
+                    void *context, uint64_t *out_users, Error *e)
 {
     static const struct {
         char prefix;
@@ -78,16 +79,19 @@ Code catalog_verify(HotSnapshot *snapshot, void (*on_problem)(void *context, con
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char from = kinds[i].prefix, to = (char)(from + 1);
         CLEANUP(hot_iterator_close_ptr)
-        HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(&from, 1), slice_of(&to, 1),
-                                            false);
+        HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(&from, 1),
+                                            slice_of(&to, 1), false);
         while (hot_next(it)) {
             Error error = {0};
             Slice key = hot_key(it);
-            if (from == KEY_COUNTER && !slice_equal(key, SLICE("ctable")) && !slice_equal(key, SLICE("cuser")))
+            if (from == KEY_COUNTER && !slice_equal(key, SLICE("ctable")) &&
+                !slice_equal(key, SLICE("cuser")))
                 continue; /* "clean_stop" and its like belong to others */
             Code code = kinds[i].check(&check, key, hot_value(it), &error);
             if (code != OK)
-                on_problem(context, error.text[0] ? error.text : "a record of the catalog names one that is missing");
+                on_problem(context, error.text[0]
+                                        ? error.text
+                                        : "a record of the catalog names one that is missing");
             arena_reset(arena);
         }
         TRY(hot_iterator_end(it, e));

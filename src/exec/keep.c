@@ -14,11 +14,16 @@
 /* ---- STORAGE CHECK ---- */
 
 static const ResultColumn check_columns[] = {
-    {.name = {"storage_id", 10}, .type = TYPE_TEXT},   {.name = {"status", 6}, .type = TYPE_TEXT},
-    {.name = {"readable", 8}, .type = TYPE_BOOLEAN},   {.name = {"writable", 8}, .type = TYPE_BOOLEAN},
-    {.name = {"listable", 8}, .type = TYPE_BOOLEAN},   {.name = {"deletable", 9}, .type = TYPE_BOOLEAN},
-    {.name = {"latency_ms", 10}, .type = TYPE_BIGINT}, {.name = {"total_bytes", 11}, .type = TYPE_BIGINT},
-    {.name = {"used_bytes", 10}, .type = TYPE_BIGINT}, {.name = {"error", 5}, .type = TYPE_TEXT},
+    {.name = {"storage_id", 10}, .type = TYPE_TEXT},
+    {.name = {"status", 6}, .type = TYPE_TEXT},
+    {.name = {"readable", 8}, .type = TYPE_BOOLEAN},
+    {.name = {"writable", 8}, .type = TYPE_BOOLEAN},
+    {.name = {"listable", 8}, .type = TYPE_BOOLEAN},
+    {.name = {"deletable", 9}, .type = TYPE_BOOLEAN},
+    {.name = {"latency_ms", 10}, .type = TYPE_BIGINT},
+    {.name = {"total_bytes", 11}, .type = TYPE_BIGINT},
+    {.name = {"used_bytes", 10}, .type = TYPE_BIGINT},
+    {.name = {"error", 5}, .type = TYPE_TEXT},
     {.name = {"tested_at", 9}, .type = TYPE_BIGINT},
 };
 
@@ -28,8 +33,8 @@ typedef struct Check {
     int64_t started_us;
     uint64_t total_bytes;
     VerifyReport report;
-    Error probe;       /* why the folder cannot be used */
-    Slice first;       /* problem */
+    Error probe; /* why the folder cannot be used */
+    Slice first; /* problem */
 } Check;
 
 static void keep_first(void *context, const char *text)
@@ -82,17 +87,22 @@ static Code storage_check(Run *run, Error *e)
     Check check = {.run = run, .started_us = clock_monotonic_us()};
     check.probe.code = probe(&check, &check.probe);
     int64_t latency_ms = (clock_monotonic_us() - check.started_us) / 1000;
-    VerifyOptions options = {
-        .read_segments = extended, .on_problem = keep_first, .is_stopped = is_late, .context = &check};
+    VerifyOptions options = {.read_segments = extended,
+                             .on_problem = keep_first,
+                             .is_stopped = is_late,
+                             .context = &check};
     TRY(database_verify(run->executor->db, &options, &check.report, e));
     CLEANUP(buffer_done) Buffer error = {0};
     if (check.probe.code != OK)
-        buffer_printf(&error, "the storage folder cannot be used: %s", code_info(check.probe.code)->meaning);
+        buffer_printf(&error, "the storage folder cannot be used: %s",
+                      code_info(check.probe.code)->meaning);
     if (check.report.problems)
         buffer_printf(&error, "%s%llu problem(s), the first: %.*s", error.size ? "; " : "",
                       (unsigned long long)check.report.problems, SLICE_ARGS(check.first));
-    Value total = extended ? value_integer(TYPE_BIGINT, (int64_t)check.total_bytes) : value_null(TYPE_BIGINT);
-    Value used = extended ? value_integer(TYPE_BIGINT, (int64_t)check.report.segment_bytes) : value_null(TYPE_BIGINT);
+    Value total =
+        extended ? value_integer(TYPE_BIGINT, (int64_t)check.total_bytes) : value_null(TYPE_BIGINT);
+    Value used = extended ? value_integer(TYPE_BIGINT, (int64_t)check.report.segment_bytes)
+                          : value_null(TYPE_BIGINT);
     Value values[] = {
         value_text(SLICE("local")),
         value_text(slice_of_text(status_of(&check))),
@@ -103,10 +113,12 @@ static Code storage_check(Run *run, Error *e)
         value_integer(TYPE_BIGINT, latency_ms),
         total,
         used,
-        error.size ? value_text(arena_copy(run->arena, buffer_slice(&error))) : value_null(TYPE_TEXT),
+        error.size ? value_text(arena_copy(run->arena, buffer_slice(&error)))
+                   : value_null(TYPE_TEXT),
         value_integer(TYPE_BIGINT, clock_wall_ms()),
     };
-    run->sink->columns(run->sink->context, check_columns, sizeof check_columns / sizeof *check_columns);
+    run->sink->columns(run->sink->context, check_columns,
+                       sizeof check_columns / sizeof *check_columns);
     TRY(run->sink->row(run->sink->context, values, e));
     run->sink->end(run->sink->context, 1, NULL, run->session.user_id);
     return OK;
@@ -122,7 +134,8 @@ static Code backup(Run *run, Error *e)
         return fail(e, E_INVALID_INPUT, "The path must not contain a NUL byte");
     const char *text = arena_text(run->arena, path);
     TRY(jobs_request_backup(run->executor->jobs, text, id, e));
-    exec__end_message(run, 0, arena_printf(run->arena, "Database backup started to '%s'. Job ID: %s", text, id));
+    exec__end_message(
+        run, 0, arena_printf(run->arena, "Database backup started to '%s'. Job ID: %s", text, id));
     return OK;
 }
 
@@ -140,8 +153,10 @@ static Code export_user(Run *run, Error *e)
 }
 
 static const ResultColumn export_columns[] = {
-    {.name = {"job_id", 6}, .type = TYPE_TEXT},          {.name = {"status", 6}, .type = TYPE_TEXT},
-    {.name = {"created_at", 10}, .type = TYPE_TIMESTAMP}, {.name = {"message", 7}, .type = TYPE_TEXT},
+    {.name = {"job_id", 6}, .type = TYPE_TEXT},
+    {.name = {"status", 6}, .type = TYPE_TEXT},
+    {.name = {"created_at", 10}, .type = TYPE_TIMESTAMP},
+    {.name = {"message", 7}, .type = TYPE_TEXT},
     {.name = {"download_url", 12}, .type = TYPE_TEXT},
 };
 
@@ -150,7 +165,8 @@ static Code show_export(Run *run, Error *e)
     JobInfo *jobs = NULL;
     size_t count = 0, shown = 0;
     TRY(jobs_list(run->executor->jobs, run->arena, &jobs, &count, e));
-    run->sink->columns(run->sink->context, export_columns, sizeof export_columns / sizeof *export_columns);
+    run->sink->columns(run->sink->context, export_columns,
+                       sizeof export_columns / sizeof *export_columns);
     for (size_t i = 0; i < count; i++) {
         if (!jobs_is_export_of(&jobs[i], run->session.user_id))
             continue;
@@ -177,7 +193,8 @@ Code exec__run_keep(Run *run, Error *e)
         return backup(run, e);
     case STATEMENT_RESTORE:
         return fail(e, E_UNSUPPORTED,
-                    "A running server cannot be replaced by a backup; stop it and run: kalamdb-server --restore "
+                    "A running server cannot be replaced by a backup; stop it and run: "
+                    "kalamdb-server --restore "
                     "<backup> <new data folder>");
     case STATEMENT_EXPORT_USER:
         return export_user(run, e);

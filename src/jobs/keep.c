@@ -24,8 +24,10 @@ Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_
     BackupReport report;
     must(job->target); /* a backup does not survive a restart */
     TRY(database_backup(jobs->db, job->target, (BackupStop){is_stopped, &run}, &report, e));
-    snprintf(message, message_bytes, "Backed up %llu file(s), %llu bytes, as of commit %llu; verified",
-             (unsigned long long)report.files, (unsigned long long)report.bytes, (unsigned long long)report.seq);
+    snprintf(message, message_bytes,
+             "Backed up %llu file(s), %llu bytes, as of commit %llu; verified",
+             (unsigned long long)report.files, (unsigned long long)report.bytes,
+             (unsigned long long)report.seq);
     return OK;
 }
 
@@ -34,11 +36,13 @@ Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_
     KeepRun run = {jobs, job};
     ExportReport report;
     must(job->user); /* an export does not survive a restart */
-    TRY(database_export_user(jobs->db, job->user, job->id, (BackupStop){is_stopped, &run}, &report, e));
+    TRY(database_export_user(jobs->db, job->user, job->id, (BackupStop){is_stopped, &run}, &report,
+                             e));
     if (report.tables == 0)
         snprintf(message, message_bytes, "No data found for this user in any table");
     else
-        snprintf(message, message_bytes, "Exported %llu row(s) of %llu table(s), %llu bytes, as of commit %llu",
+        snprintf(message, message_bytes,
+                 "Exported %llu row(s) of %llu table(s), %llu bytes, as of commit %llu",
                  (unsigned long long)report.rows, (unsigned long long)report.tables,
                  (unsigned long long)report.bytes, (unsigned long long)report.seq);
     return OK;

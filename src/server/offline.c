@@ -24,13 +24,14 @@ static void print_problem(void *context, const char *text)
 static void print_report(const VerifyReport *r)
 {
     printf("commit      %" PRIu64 "\n", r->seq);
-    printf("catalog     %" PRIu64 " users, %" PRIu64 " tables, %" PRIu64 " partitions\n", r->users, r->tables,
-           r->partitions);
-    printf("hot tier    %" PRIu64 " rows, %" PRIu64 " tombstones, %" PRIu64 " versions of history\n", r->rows,
-           r->tombstones, r->history);
+    printf("catalog     %" PRIu64 " users, %" PRIu64 " tables, %" PRIu64 " partitions\n", r->users,
+           r->tables, r->partitions);
+    printf("hot tier    %" PRIu64 " rows, %" PRIu64 " tombstones, %" PRIu64
+           " versions of history\n",
+           r->rows, r->tombstones, r->history);
     printf("keys        %" PRIu64 " heads, %" PRIu64 " dead records\n", r->heads, r->dead);
-    printf("cold tier   %" PRIu64 " segments, %" PRIu64 " rows, %" PRIu64 " bytes\n", r->segments, r->segment_rows,
-           r->segment_bytes);
+    printf("cold tier   %" PRIu64 " segments, %" PRIu64 " rows, %" PRIu64 " bytes\n", r->segments,
+           r->segment_rows, r->segment_bytes);
     if (r->problems > VERIFY_PROBLEMS_TOLD)
         printf("            (the first %d problems are listed)\n", VERIFY_PROBLEMS_TOLD);
     if (r->problems)
@@ -62,7 +63,7 @@ int offline_restore(const char *backup, const char *folder)
     BackupReport report;
     if (backup_restore(backup, folder, &report, &error) != OK)
         return failed(folder, &error);
-    printf("OK          restored %" PRIu64 " files, %" PRIu64 " bytes, as of commit %" PRIu64 "\n", report.files,
-           report.bytes, report.seq);
+    printf("OK          restored %" PRIu64 " files, %" PRIu64 " bytes, as of commit %" PRIu64 "\n",
+           report.files, report.bytes, report.seq);
     return 0;
 }

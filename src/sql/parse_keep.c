@@ -7,7 +7,8 @@
 static Code whole_database(Parser *p, Keyword direction)
 {
     TRY(sql__expect_word(p, KW_DATABASE));
-    if (!sql__at_word(p, direction) && (p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED))
+    if (!sql__at_word(p, direction) &&
+        (p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED))
         return sql__unsupported(p, p->token.start,
                                 "backups hold the whole server; write BACKUP DATABASE TO '/path'");
     return sql__expect_word(p, direction);
@@ -33,7 +34,8 @@ Code sql__storage_check(Parser *p, Statement *s)
     sql__advance(p);
     if (p->token.kind == TOKEN_STRING)
         TRY(sql__string(p, "a storage id", &s->check.id));
-    else if ((p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED) && !sql__at_text(p, "EXTENDED"))
+    else if ((p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED) &&
+             !sql__at_text(p, "EXTENDED"))
         TRY(sql__name(p, "a storage id", &s->check.id));
     s->check.is_extended = sql__at_text(p, "EXTENDED");
     if (s->check.is_extended)

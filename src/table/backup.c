@@ -38,7 +38,8 @@ static bool lies_in(Slice path, Slice folder)
 {
     while (folder.size > 0 && folder.data[folder.size - 1] == '/')
         folder.size--;
-    return slice_starts_with(path, folder) && (path.size == folder.size || path.data[folder.size] == '/');
+    return slice_starts_with(path, folder) &&
+           (path.size == folder.size || path.data[folder.size] == '/');
 }
 
 /* Links followed, for the part of the path that exists. */
@@ -51,7 +52,8 @@ static Slice real_path(Slice path, Arena *arena)
         if (!real)
             continue;
         const char *slash = strcmp(real, "/") == 0 ? "" : real;
-        Slice found = slice_of_text(arena_printf(arena, "%s%.*s", slash, (int)(path.size - size), path.data + size));
+        Slice found = slice_of_text(
+            arena_printf(arena, "%s%.*s", slash, (int)(path.size - size), path.data + size));
         free(real);
         return found;
     }
@@ -86,7 +88,8 @@ Code backup_check_path(Database *db, Slice path, Error *e)
                 return fail(e, E_INVALID_INPUT, "The path must not lie in %s", refused[k]);
         }
         if (lies_in(forms[i], data) || lies_in(data, forms[i]))
-            return fail(e, E_INVALID_INPUT, "The path must not lie in the data folder, nor hold it");
+            return fail(e, E_INVALID_INPUT,
+                        "The path must not lie in the data folder, nor hold it");
     }
     return OK;
 }
@@ -137,9 +140,11 @@ static Code copy_segments(Backup *b, ReadView *view, Partition partition, Error 
         TRY(check_stop(b, e));
         buffer_clear(&name);
         cold_segment_name(entries[i].batch, &name);
-        const char *from = arena_printf(b->arena, "%s/%.*s/%.*s", database_storage_folder(b->source),
-                                        SLICE_ARGS(folder), SLICE_ARGS(buffer_slice(&name)));
-        TRY(file_copy(from, arena_printf(b->arena, "%s/%.*s", to, SLICE_ARGS(buffer_slice(&name))), 0600, e));
+        const char *from =
+            arena_printf(b->arena, "%s/%.*s/%.*s", database_storage_folder(b->source),
+                         SLICE_ARGS(folder), SLICE_ARGS(buffer_slice(&name)));
+        TRY(file_copy(from, arena_printf(b->arena, "%s/%.*s", to, SLICE_ARGS(buffer_slice(&name))),
+                      0600, e));
     }
     return file_sync_folder(to, e);
 }
@@ -193,11 +198,14 @@ static Code verify(Database *db, BackupStop stop, uint64_t *out_seq, Error *e)
 {
     Found found = {.stop = stop};
     VerifyReport report;
-    VerifyOptions options = {.read_segments = true, .on_problem = keep_first, .is_stopped = is_stopped, .context = &found};
+    VerifyOptions options = {.read_segments = true,
+                             .on_problem = keep_first,
+                             .is_stopped = is_stopped,
+                             .context = &found};
     TRY(database_verify(db, &options, &report, e));
     if (report.problems)
-        return fail(e, E_CORRUPT, "%llu problem(s), the first: %s", (unsigned long long)report.problems,
-                    found.first.text);
+        return fail(e, E_CORRUPT, "%llu problem(s), the first: %s",
+                    (unsigned long long)report.problems, found.first.text);
     *out_seq = report.seq;
     return OK;
 }
@@ -226,7 +234,8 @@ static Code list_folder(Listing *list, const char *relative, int depth, Error *e
             continue;
         }
         BackupFile file = {.path = slice_of_text(below)};
-        TRY(cold_file_checksum(arena_printf(list->arena, "%s/%s", list->root, below), &file.crc, &file.bytes, e));
+        TRY(cold_file_checksum(arena_printf(list->arena, "%s/%s", list->root, below), &file.crc,
+                               &file.bytes, e));
         buffer_add(&list->files, &file, sizeof file);
         list->report->files++;
         list->report->bytes += file.bytes;
@@ -250,7 +259,8 @@ static Code write_list(Backup *b, Error *e)
     };
     if (code == OK) {
         backup_list_print(&list, &text);
-        code = file_write(arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, b->folder), buffer_slice(&text), 0600, e);
+        code = file_write(arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, b->folder),
+                          buffer_slice(&text), 0600, e);
     }
     buffer_done(&listing.files);
     return code;
@@ -260,7 +270,8 @@ static Code copy_and_verify(Backup *b, Error *e)
 {
     const char *storage = arena_printf(b->arena, "%s/storage", b->folder);
     TRY(file_make_folders(storage, 0700, e));
-    TRY(hot_checkpoint(database_hot(b->source), arena_printf(b->arena, "%s/rocksdb", b->folder), e)); /* I1 */
+    TRY(hot_checkpoint(database_hot(b->source), arena_printf(b->arena, "%s/rocksdb", b->folder),
+                       e)); /* I1 */
     TRY(check_stop(b, e));
     DatabaseOptions options = database_inspect_options(b->folder);
     TRY(database_open(&options, &b->copy, e));
@@ -302,7 +313,8 @@ static Code read_list(const char *backup, Arena *arena, Slice *out_bytes, Backup
     const char *path = arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, backup);
     Code code = file_read(path, BACKUP_LIST_BYTES_MAX, arena, out_bytes, e);
     if (code == E_NOT_FOUND)
-        return fail(e, E_NOT_FOUND, "%s is no complete backup: it has no file " BACKUP_MANIFEST_NAME, backup);
+        return fail(e, E_NOT_FOUND,
+                    "%s is no complete backup: it has no file " BACKUP_MANIFEST_NAME, backup);
     if (code != OK)
         return code;
     return backup_list_parse(*out_bytes, arena, out, e);
@@ -312,13 +324,16 @@ static Code check_file(const char *backup, const BackupFile *file, Arena *arena,
 {
     uint32_t crc;
     uint64_t bytes;
-    TRY(cold_file_checksum(arena_printf(arena, "%s/%.*s", backup, SLICE_ARGS(file->path)), &crc, &bytes, e));
+    TRY(cold_file_checksum(arena_printf(arena, "%s/%.*s", backup, SLICE_ARGS(file->path)), &crc,
+                           &bytes, e));
     if (crc != file->crc || bytes != file->bytes)
-        return fail(e, E_CORRUPT, "%.*s of the backup is damaged: its checksum does not match", SLICE_ARGS(file->path));
+        return fail(e, E_CORRUPT, "%.*s of the backup is damaged: its checksum does not match",
+                    SLICE_ARGS(file->path));
     return OK;
 }
 
-static Code restore_file(const char *backup, const char *folder, const BackupFile *file, Arena *arena, Error *e)
+static Code restore_file(const char *backup, const char *folder, const BackupFile *file,
+                         Arena *arena, Error *e)
 {
     const char *to = arena_printf(arena, "%s/%.*s", folder, SLICE_ARGS(file->path));
     char *above = arena_text(arena, slice_of_text(to));
@@ -393,8 +408,8 @@ Code backup_restore(const char *backup, const char *folder, BackupReport *out, E
     TRY(restore_files(backup, folder, &list, e));
     TRY(verify_folder(folder, &report.seq, e));
     if (report.seq != list.seq)
-        return fail(e, E_CORRUPT, "the backup is of commit %llu, its list says %llu", (unsigned long long)report.seq,
-                    (unsigned long long)list.seq);
+        return fail(e, E_CORRUPT, "the backup is of commit %llu, its list says %llu",
+                    (unsigned long long)report.seq, (unsigned long long)list.seq);
     TRY(mark(folder, e));
     TRY(file_remove(guard, e));
     TRY(file_sync_folder(folder, e));

@@ -26,7 +26,8 @@ CHECKED Code backup_check_path(Database *db, Slice path, Error *e);
 /* Copies the database as of one commit, while it is used, into a folder that is made, or is empty; then checks the copy. Blocks
  * for as long as that takes; on a thread that holds no view. After a failure no backup is there; what was copied so far is left for who asked to
  * remove. E_INVALID_OPERATION when the folder is not empty, E_CORRUPT when the copy does not verify, E_CANCELLED. */
-CHECKED Code database_backup(Database *db, const char *folder, BackupStop stop, BackupReport *out, Error *e);
+CHECKED Code database_backup(Database *db, const char *folder, BackupStop stop, BackupReport *out,
+                             Error *e);
 
 /* Makes a data folder out of a backup: every file is compared with the list, copied, and the whole is verified. `folder` is made, or
  * empty. Cursors of clients that come from before are too old afterwards (backup.c, I4). */

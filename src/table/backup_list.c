@@ -20,11 +20,13 @@ static const char first_line[] = "kalamdb backup 1";
 void backup_list_print(const BackupList *list, Buffer *out)
 {
     size_t start = out->size;
-    buffer_printf(out, "%s\nseq %" PRIu64 " created_at_ms %" PRId64 "\n", first_line, list->seq, list->created_at_ms);
+    buffer_printf(out, "%s\nseq %" PRIu64 " created_at_ms %" PRId64 "\n", first_line, list->seq,
+                  list->created_at_ms);
     for (size_t i = 0; i < list->count; i++)
         buffer_printf(out, "%08x %" PRIu64 " %.*s\n", list->files[i].crc, list->files[i].bytes,
                       SLICE_ARGS(list->files[i].path));
-    buffer_printf(out, "end %zu %08x\n", list->count, crc32c(0, slice_of(out->data + start, out->size - start)));
+    buffer_printf(out, "end %zu %08x\n", list->count,
+                  crc32c(0, slice_of(out->data + start, out->size - start)));
 }
 
 /* The next line without its end; false when there is none. */
@@ -55,7 +57,9 @@ static bool read_number(Slice word, unsigned base, uint64_t *out)
         return false;
     for (size_t i = 0; i < word.size; i++) {
         char c = word.data[i];
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 99;
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 99;
         if (digit >= base || value > (UINT64_MAX - digit) / base)
             return false;
         value = value * base + digit;
@@ -98,9 +102,10 @@ static bool read_file_line(Slice crc, Slice line, BackupFile *out)
 static bool read_second_line(Slice line, BackupList *out)
 {
     uint64_t created;
-    if (!slice_equal(take_word(&line), SLICE("seq")) || !read_number(take_word(&line), 10, &out->seq) ||
-        !slice_equal(take_word(&line), SLICE("created_at_ms")) || !read_number(take_word(&line), 10, &created) ||
-        created > INT64_MAX || line.size)
+    if (!slice_equal(take_word(&line), SLICE("seq")) ||
+        !read_number(take_word(&line), 10, &out->seq) ||
+        !slice_equal(take_word(&line), SLICE("created_at_ms")) ||
+        !read_number(take_word(&line), 10, &created) || created > INT64_MAX || line.size)
         return false;
     out->created_at_ms = (int64_t)created;
     return true;
@@ -132,8 +137,8 @@ Code backup_list_parse(Slice bytes, Arena *arena, BackupList *out, Error *e)
         Slice word = take_word(&line);
         if (slice_equal(word, SLICE("end"))) {
             uint64_t count, crc;
-            if (!read_number(take_word(&line), 10, &count) || !read_number(line, 16, &crc) || rest.size ||
-                count != list.count || crc != crc32c(0, slice_of(bytes.data, before)))
+            if (!read_number(take_word(&line), 10, &count) || !read_number(line, 16, &crc) ||
+                rest.size || count != list.count || crc != crc32c(0, slice_of(bytes.data, before)))
                 return fail(e, E_CORRUPT, "the checksum of the file BACKUP does not match");
             *out = list;
             return OK;

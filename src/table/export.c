@@ -60,15 +60,18 @@ static Code open_cold(Rows *rows, Error *e)
     SegmentEntry *entries;
     size_t count;
     SegmentList list;
-    SeqKey from = table__seq_key(rows->partition, 0), to = table__seq_key(rows->partition, UINT64_MAX);
+    SeqKey from = table__seq_key(rows->partition, 0),
+           to = table__seq_key(rows->partition, UINT64_MAX);
     TRY(view_segments(x->view, rows->partition, 0, UINT64_MAX, x->arena, &entries, &count, e));
     if (count == 0)
         return OK;
     TRY(view_check_segments(x->view, rows->table, rows->partition, entries, count, e));
-    TRY(view__segment_list(x->view, rows->table, rows->partition, entries, count, x->arena, &list, e));
-    TRY(cold_scan_open(database_flush_engine(x->db), &list, rows->table->schema, ENGINE_WAIT_MS, &rows->cold, e));
-    rows->dead = hot_iterator_open(view_snapshot(x->view), HOT_BLOCKING, HOT_DEAD, table__key_slice(&from),
-                                   table__key_slice(&to), false);
+    TRY(view__segment_list(x->view, rows->table, rows->partition, entries, count, x->arena, &list,
+                           e));
+    TRY(cold_scan_open(database_flush_engine(x->db), &list, rows->table->schema, ENGINE_WAIT_MS,
+                       &rows->cold, e));
+    rows->dead = hot_iterator_open(view_snapshot(x->view), HOT_BLOCKING, HOT_DEAD,
+                                   table__key_slice(&from), table__key_slice(&to), false);
     rows->has_dead = true;
     return OK;
 }
@@ -85,7 +88,8 @@ static Code is_dead(Rows *rows, uint64_t seq, bool *out, Error *e)
     Partition partition;
     while (rows->has_dead && rows->dead_seq < seq) {
         rows->has_dead = hot_next(rows->dead);
-        if (rows->has_dead && !table__read_seq_key(hot_key(rows->dead), &partition, &rows->dead_seq))
+        if (rows->has_dead &&
+            !table__read_seq_key(hot_key(rows->dead), &partition, &rows->dead_seq))
             return fail(e, E_CORRUPT, "the record of a dead row is damaged");
     }
     *out = rows->has_dead && rows->dead_seq == seq;
@@ -146,7 +150,8 @@ static Code rows_next(void *context, EngineRow *out_row, bool *out_end, Error *e
 static Code write_rows(Rows *rows, const char *folder, SegmentEntry **out, Error *e)
 {
     Export *x = rows->x;
-    EngineSource source = {.schema = rows->table->schema, .context = rows, .open = rows_open, .next = rows_next};
+    EngineSource source = {
+        .schema = rows->table->schema, .context = rows, .open = rows_open, .next = rows_next};
     SegmentWrite write = {
         .pool = database_flush_engine(x->db),
         .storage_root = database_storage_folder(x->db),
@@ -189,8 +194,10 @@ static void describe_table(const Table *table, const char *file, Buffer *out)
         buffer_add_text(out, i ? ",{" : "{");
         json_add_name(out, "name");
         json_add_string(out, column->name);
-        buffer_printf(out, ",\"type\":\"%s\",\"nullable\":%s,\"primary_key\":%s}", type_info(column->type)->name,
-                      column->not_null || column->primary_key ? "false" : "true", column->primary_key ? "true" : "false");
+        buffer_printf(out, ",\"type\":\"%s\",\"nullable\":%s,\"primary_key\":%s}",
+                      type_info(column->type)->name,
+                      column->not_null || column->primary_key ? "false" : "true",
+                      column->primary_key ? "true" : "false");
     }
     buffer_add_text(out, "]}");
 }
@@ -200,8 +207,9 @@ static void describe_file(const char *file, const SegmentEntry *entry, Buffer *o
     buffer_add_text(out, out->size ? ",\n    {" : "\n    {");
     json_add_name(out, "file");
     json_add_text(out, file);
-    buffer_printf(out, ",\"rows\":%llu,\"bytes\":%llu,\"crc32c\":\"%08x\"}", (unsigned long long)entry->row_count,
-                  (unsigned long long)entry->size_bytes, entry->crc);
+    buffer_printf(out, ",\"rows\":%llu,\"bytes\":%llu,\"crc32c\":\"%08x\"}",
+                  (unsigned long long)entry->row_count, (unsigned long long)entry->size_bytes,
+                  entry->crc);
 }
 
 static Code file_name(Export *x, const Table *table, const char **out, Error *e)
@@ -263,8 +271,10 @@ static Code write_json(Export *x, const char *file, const char *list, const Buff
     CLEANUP(buffer_done) Buffer text = {0};
     buffer_add_text(&text, "{\n  \"format\": 1,\n  \"user_id\": ");
     json_add_string(&text, x->user.user_id);
-    buffer_printf(&text, ",\n  \"commit\": \"%llu\",\n  \"created_at_ms\": %lld,\n  \"%s\": [%.*s\n  ]\n}\n",
-                  (unsigned long long)x->report.seq, (long long)clock_wall_ms(), list, SLICE_ARGS(buffer_slice(items)));
+    buffer_printf(
+        &text, ",\n  \"commit\": \"%llu\",\n  \"created_at_ms\": %lld,\n  \"%s\": [%.*s\n  ]\n}\n",
+        (unsigned long long)x->report.seq, (long long)clock_wall_ms(), list,
+        SLICE_ARGS(buffer_slice(items)));
     return file_write(arena_printf(x->arena, "%s/%s", x->part, file), buffer_slice(&text), 0600, e);
 }
 
@@ -292,7 +302,8 @@ static Code fill(Export *x, Error *e)
     TRY(file_make_folders(x->part, 0700, e));
     TRY(view_open(x->db, HOT_BLOCKING, &x->view, e));
     x->report.seq = view_seq(x->view);
-    TRY(catalog_get_user_by_id(view_snapshot(x->view), HOT_BLOCKING, x->user.id, x->arena, &x->user, e));
+    TRY(catalog_get_user_by_id(view_snapshot(x->view), HOT_BLOCKING, x->user.id, x->arena, &x->user,
+                               e));
     TRY(export_tables(x, e));
     TRY(write_json(x, "schema.json", "tables", &x->tables, e));
     return write_json(x, "manifest.json", "files", &x->files, e);
@@ -309,11 +320,13 @@ static Code find_folder(Export *x, Arena *arena, const char **out, Error *e)
     if (code != OK)
         return code;
     TRY(cold_encode_name(x->user.user_id, &name, e));
-    *out = arena_printf(arena, "%s/exports/%.*s", database_folder(x->db), SLICE_ARGS(buffer_slice(&name)));
+    *out = arena_printf(arena, "%s/exports/%.*s", database_folder(x->db),
+                        SLICE_ARGS(buffer_slice(&name)));
     return OK;
 }
 
-Code database_export_user(Database *db, uint64_t user, const char *name, BackupStop stop, ExportReport *out, Error *e)
+Code database_export_user(Database *db, uint64_t user, const char *name, BackupStop stop,
+                          ExportReport *out, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Export x = {.db = db, .arena = arena, .stop = stop, .user = {.id = user}};

@@ -61,7 +61,8 @@ void trust_free(Trust *trust)
 static uint64_t get(Trust *trust, const TrustKey *key)
 {
     MUTEX_SCOPE(&trust->lock);
-    const uint64_t *stamp = (const uint64_t *)map_get(trust->stamps, slice_of(key->bytes, TRUST_KEY_BYTES));
+    const uint64_t *stamp =
+        (const uint64_t *)map_get(trust->stamps, slice_of(key->bytes, TRUST_KEY_BYTES));
     return stamp ? *stamp : 0;
 }
 
@@ -77,8 +78,8 @@ static void put(Trust *trust, const TrustKey *key, uint64_t stamp)
     free(map_put(trust->stamps, slice_of(key->bytes, TRUST_KEY_BYTES), value));
 }
 
-Code view_check_segments(ReadView *view, const Table *table, Partition partition, const SegmentEntry *entries,
-                         size_t count, Error *e)
+Code view_check_segments(ReadView *view, const Table *table, Partition partition,
+                         const SegmentEntry *entries, size_t count, Error *e)
 {
     Database *db = view__database(view);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();

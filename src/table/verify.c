@@ -64,7 +64,8 @@ __attribute__((format(printf, 2, 3))) static void problem(Verify *v, const char 
     char text[PROBLEM_BYTES];
     int start = 0;
     if (v->table)
-        start = snprintf(text, sizeof text, "%.*s.%.*s, user %llu: ", SLICE_ARGS(v->table->namespace_name),
+        start = snprintf(text, sizeof text,
+                         "%.*s.%.*s, user %llu: ", SLICE_ARGS(v->table->namespace_name),
                          SLICE_ARGS(v->table->name), (unsigned long long)v->partition.user);
     if (start < 0 || (size_t)start >= sizeof text)
         start = 0;
@@ -96,7 +97,8 @@ static unsigned long long number(uint64_t v)
 static Code get(Verify *v, HotFamily family, uint64_t seq, bool *out_found, Slice *out, Error *e)
 {
     SeqKey key = table__seq_key(v->partition, seq);
-    Code code = hot_get(view_snapshot(v->view), HOT_BLOCKING, family, table__key_slice(&key), v->row, out, e);
+    Code code = hot_get(view_snapshot(v->view), HOT_BLOCKING, family, table__key_slice(&key),
+                        v->row, out, e);
     *out_found = code == OK;
     return code == E_NOT_FOUND ? OK : code;
 }
@@ -107,12 +109,14 @@ static Code get_head(Verify *v, Slice key, uint64_t *out, Error *e)
     CLEANUP(buffer_done) Buffer bytes = {0};
     Slice value;
     table__add_head_key(&bytes, v->partition, key);
-    Code code = hot_get(view_snapshot(v->view), HOT_BLOCKING, HOT_HEADS, buffer_slice(&bytes), v->row, &value, e);
+    Code code = hot_get(view_snapshot(v->view), HOT_BLOCKING, HOT_HEADS, buffer_slice(&bytes),
+                        v->row, &value, e);
     *out = 0;
     if (code == E_NOT_FOUND)
         return OK;
     if (code == OK)
-        (void)table__decode_u64(value, out); /* a head that does not decode is told by the walk of heads */
+        (void)table__decode_u64(value,
+                                out); /* a head that does not decode is told by the walk of heads */
     return code;
 }
 
@@ -141,8 +145,8 @@ static Code each_record(Verify *v, HotFamily family, CheckRecord *check, Error *
 {
     SeqKey from = table__seq_key(v->partition, 0), to = table__seq_key(v->partition, UINT64_MAX);
     CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, family, table__key_slice(&from),
-                                        table__key_slice(&to), false);
+    HotIterator *it = hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, family,
+                                        table__key_slice(&from), table__key_slice(&to), false);
     while (hot_next(it)) {
         Partition partition;
         uint64_t seq;
@@ -173,7 +177,8 @@ static void check_batches(Verify *v)
         if (i > 0 && batches[i] == batches[i - 1])
             problem(v, "two segments name batch-%llu.parquet", number(batches[i]));
         if (batches[i] >= v->state.next_batch)
-            problem(v, "batch-%llu.parquet has a number that is still to be given out", number(batches[i]));
+            problem(v, "batch-%llu.parquet has a number that is still to be given out",
+                    number(batches[i]));
     }
 }
 
@@ -202,7 +207,8 @@ static Code add_piece(Verify *v, uint64_t seq, Slice key, Slice value, Error *e)
         return OK;
     }
     if (entry->min_seq != seq)
-        problem(v, "the entry of batch-%llu.parquet is filed under a wrong seq", number(entry->batch));
+        problem(v, "the entry of batch-%llu.parquet is filed under a wrong seq",
+                number(entry->batch));
     if ((v->piece_count & (v->piece_count - 1)) == 0) { /* a power of two: full */
         Piece *more = arena_new_array(v->arena, Piece, v->piece_count ? v->piece_count * 2 : 1);
         if (v->piece_count)
@@ -210,7 +216,8 @@ static Code add_piece(Verify *v, uint64_t seq, Slice key, Slice value, Error *e)
         v->pieces = more;
     }
     v->pieces[v->piece_count] = (Piece){.entry = *entry};
-    check_place(v, &v->pieces[v->piece_count], v->piece_count ? &v->pieces[v->piece_count - 1] : NULL);
+    check_place(v, &v->pieces[v->piece_count],
+                v->piece_count ? &v->pieces[v->piece_count - 1] : NULL);
     v->piece_count++;
     v->report.segment_rows += entry->row_count;
     v->report.segment_bytes += entry->size_bytes;
@@ -223,7 +230,8 @@ static Code check_files(Verify *v, Error *e)
     Error error = {0};
     if (v->piece_count == 0)
         return OK;
-    if (table__folder(v->db, view_snapshot(v->view), v->table, v->partition, v->arena, &folder, &error) != OK) {
+    if (table__folder(v->db, view_snapshot(v->view), v->table, v->partition, v->arena, &folder,
+                      &error) != OK) {
         problem(v, "%s", error.text);
         return OK;
     }
@@ -254,7 +262,8 @@ static bool is_dead(Scan *scan, uint64_t seq)
     Partition partition;
     while (scan->has_dead && scan->dead_seq < seq) {
         scan->has_dead = hot_next(scan->dead);
-        if (scan->has_dead && !table__read_seq_key(hot_key(scan->dead), &partition, &scan->dead_seq))
+        if (scan->has_dead &&
+            !table__read_seq_key(hot_key(scan->dead), &partition, &scan->dead_seq))
             scan->dead_seq = 0;
     }
     return scan->has_dead && scan->dead_seq == seq;
@@ -264,7 +273,8 @@ static Code check_cold_row(Verify *v, Scan *scan, uint64_t seq, const Value *val
 {
     const SegmentEntry *entry = &scan->piece->entry;
     if (seq < entry->min_seq || seq > entry->max_seq || (scan->rows > 0 && seq <= scan->last_seq))
-        problem(v, "batch-%llu.parquet: row %llu is out of place", number(entry->batch), number(seq));
+        problem(v, "batch-%llu.parquet: row %llu is out of place", number(entry->batch),
+                number(seq));
     scan->rows++;
     scan->last_seq = seq;
     bool dead = is_dead(scan, seq);
@@ -280,10 +290,11 @@ static Code check_cold_row(Verify *v, Scan *scan, uint64_t seq, const Value *val
     TRY(get_head(v, buffer_slice(&key), &head, e));
     scan->piece->live_rows += !dead;
     if (!dead && head != seq) /* C4 */
-        problem(v, "batch-%llu.parquet: row %llu lives but the head of its key is %llu", number(entry->batch),
-                number(seq), number(head));
+        problem(v, "batch-%llu.parquet: row %llu lives but the head of its key is %llu",
+                number(entry->batch), number(seq), number(head));
     if (dead && head == seq)
-        problem(v, "batch-%llu.parquet: row %llu is dead but a head points at it", number(entry->batch), number(seq));
+        problem(v, "batch-%llu.parquet: row %llu is dead but a head points at it",
+                number(entry->batch), number(seq));
     return OK;
 }
 
@@ -305,11 +316,11 @@ static Code scan_rows(Verify *v, ColdScan *cold, Scan *scan, Error *e)
     }
     const SegmentEntry *entry = &scan->piece->entry;
     if (scan->rows != entry->row_count) /* C3 */
-        problem(v, "batch-%llu.parquet has %llu rows, its entry says %llu", number(entry->batch), number(scan->rows),
-                number(entry->row_count));
+        problem(v, "batch-%llu.parquet has %llu rows, its entry says %llu", number(entry->batch),
+                number(scan->rows), number(entry->row_count));
     if (!is_stream(v) && scan->piece->live_rows != scan->piece->heads) /* C4 */
-        problem(v, "batch-%llu.parquet has %llu live rows, %llu heads point into it", number(entry->batch),
-                number(scan->piece->live_rows), number(scan->piece->heads));
+        problem(v, "batch-%llu.parquet has %llu live rows, %llu heads point into it",
+                number(entry->batch), number(scan->piece->live_rows), number(scan->piece->heads));
     return hot_iterator_end(scan->dead, e);
 }
 
@@ -322,12 +333,13 @@ static Code read_piece(Verify *v, Piece *piece, Error *e)
     SeqKey to = table__seq_key(v->partition, piece->entry.max_seq + 1);
     Scan scan = {.piece = piece, .has_dead = true};
     Error error = {0};
-    if (cold_scan_open(database_flush_engine(v->db), &list, v->table->schema, SCAN_WAIT_MS, &cold, &error) != OK) {
+    if (cold_scan_open(database_flush_engine(v->db), &list, v->table->schema, SCAN_WAIT_MS, &cold,
+                       &error) != OK) {
         problem(v, "batch-%llu.parquet: %s", number(piece->entry.batch), error.text);
         return OK;
     }
-    scan.dead = hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, HOT_DEAD, table__key_slice(&from),
-                                  table__key_slice(&to), false);
+    scan.dead = hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, HOT_DEAD,
+                                  table__key_slice(&from), table__key_slice(&to), false);
     Code code = scan_rows(v, cold, &scan, e);
     hot_iterator_close(scan.dead);
     cold_scan_close(cold);
@@ -348,11 +360,12 @@ static Code check_replaced(Verify *v, uint64_t seq, uint64_t prev_seq, Error *e)
     TRY(get(v, HOT_HISTORY, prev_seq, &found, &value, e));
     SeqKey key = table__seq_key(v->partition, prev_seq);
     if (!found)
-        problem(v, "version %llu replaced %llu, which history lacks", number(seq), number(prev_seq)); /* C5 */
+        problem(v, "version %llu replaced %llu, which history lacks", number(seq),
+                number(prev_seq)); /* C5 */
     else if (table__decode_history(table__key_slice(&key), value, &header, &error) == OK &&
              header.superseded_by != seq)
-        problem(v, "version %llu replaced %llu, which history says %llu did", number(seq), number(prev_seq),
-                number(header.superseded_by));
+        problem(v, "version %llu replaced %llu, which history says %llu did", number(seq),
+                number(prev_seq), number(header.superseded_by));
     return OK;
 }
 
@@ -394,7 +407,8 @@ static Code check_row(Verify *v, uint64_t seq, Slice key, Slice value, Error *e)
     TRY(get_head(v, row_key, &head, e));
     if (header.kind == VERSION_TOMBSTONE) {
         if (head != 0 && head <= seq)
-            problem(v, "the key that %llu deleted still has the head %llu", number(seq), number(head));
+            problem(v, "the key that %llu deleted still has the head %llu", number(seq),
+                    number(head));
         return OK;
     }
     v->hot_rows += is_hot;
@@ -490,8 +504,9 @@ static Code check_heads(Verify *v, Error *e)
     SeqKey from = table__seq_key(v->partition, 0);
     SeqKey to = table__seq_key((Partition){v->partition.table_id, v->partition.user + 1}, 0);
     CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, HOT_HEADS,
-                                        table__partition_slice(&from), table__partition_slice(&to), false);
+    HotIterator *it =
+        hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, HOT_HEADS,
+                          table__partition_slice(&from), table__partition_slice(&to), false);
     while (hot_next(it)) {
         uint64_t seq;
         Slice key = hot_key(it);
@@ -504,7 +519,8 @@ static Code check_heads(Verify *v, Error *e)
         if (seq < v->state.flush_mark)
             TRY(check_cold_head(v, seq, e));
         else
-            TRY(check_hot_head(v, seq, slice_of(key.data + PARTITION_BYTES, key.size - PARTITION_BYTES), e));
+            TRY(check_hot_head(
+                v, seq, slice_of(key.data + PARTITION_BYTES, key.size - PARTITION_BYTES), e));
     }
     return hot_iterator_end(it, e);
 }
@@ -523,7 +539,8 @@ static Code check_parts(Verify *v, Error *e)
     TRY(each_record(v, HOT_DEAD, check_dead, e));
     TRY(check_heads(v, e));
     if (v->hot_heads != v->hot_rows)
-        problem(v, "%llu heads point at hot rows, %llu live", number(v->hot_heads), number(v->hot_rows));
+        problem(v, "%llu heads point at hot rows, %llu live", number(v->hot_heads),
+                number(v->hot_rows));
     for (size_t i = 0; v->options->read_segments && i < v->piece_count; i++) {
         if (v->pieces[i].is_readable)
             TRY(read_piece(v, &v->pieces[i], e));
@@ -540,7 +557,8 @@ static Code check_owner(Verify *v, Error *e)
         return OK;
     }
     Error error = {0};
-    Code code = catalog_get_user_by_id(view_snapshot(v->view), HOT_BLOCKING, v->partition.user, v->arena, &user, &error);
+    Code code = catalog_get_user_by_id(view_snapshot(v->view), HOT_BLOCKING, v->partition.user,
+                                       v->arena, &user, &error);
     if (code == E_IO)
         return fail(e, E_IO, "%s", error.text);
     if (code != OK)
@@ -555,12 +573,14 @@ static Code check_unknown(Verify *v, Error *e)
     SeqKey place = table__seq_key(v->partition, 0);
     Slice value;
     memcpy(key + 1, place.bytes, 4);
-    Code code = hot_get(view_snapshot(v->view), HOT_BLOCKING, HOT_SYSTEM, slice_of(key, 5), v->row, &value, e);
+    Code code = hot_get(view_snapshot(v->view), HOT_BLOCKING, HOT_SYSTEM, slice_of(key, 5), v->row,
+                        &value, e);
     if (code == OK)
         return OK;
     key[0] = 't'; /* a table of this view that was dropped since */
     if (code == E_NOT_FOUND)
-        code = hot_get(view_snapshot(v->view), HOT_BLOCKING, HOT_SYSTEM, slice_of(key, 5), v->row, &value, e);
+        code = hot_get(view_snapshot(v->view), HOT_BLOCKING, HOT_SYSTEM, slice_of(key, 5), v->row,
+                       &value, e);
     if (code == E_NOT_FOUND) {
         problem(v, "there are records of table %u, which does not exist", v->partition.table_id);
         return OK;
@@ -577,7 +597,8 @@ static Code check_partition(Verify *v, Partition partition, Error *e)
     v->pieces = NULL;
     v->piece_count = 0;
     v->hot_heads = v->hot_rows = 0;
-    CLEANUP(table_unref_ptr) Table *table = catalog_find_table_by_id(database_catalog(v->db), partition.table_id);
+    CLEANUP(table_unref_ptr)
+    Table *table = catalog_find_table_by_id(database_catalog(v->db), partition.table_id);
     if (!table)
         return check_unknown(v, e);
     v->table = table;
@@ -623,13 +644,15 @@ static Code each_partition(Verify *v, Error *e)
 {
     static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD, HOT_SEGMENTS};
     enum { COUNT = sizeof families / sizeof *families };
-    SeqKey from = table__seq_key((Partition){0, 0}, 0), to = table__seq_key((Partition){UINT32_MAX, 0}, 0);
+    SeqKey from = table__seq_key((Partition){0, 0}, 0),
+           to = table__seq_key((Partition){UINT32_MAX, 0}, 0);
     HotIterator *iterators[COUNT];
     for (size_t i = 0; i < COUNT; i++)
-        iterators[i] = hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, families[i], table__key_slice(&from),
-                                         table__key_slice(&to), false);
+        iterators[i] = hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, families[i],
+                                         table__key_slice(&from), table__key_slice(&to), false);
     Code code = OK;
-    for (Partition partition = {0, 0}; code == OK && find_partition(iterators, COUNT, &partition);) {
+    for (Partition partition = {0, 0};
+         code == OK && find_partition(iterators, COUNT, &partition);) {
         code = check_partition(v, partition, e);
         if (partition.user++ == UINT64_MAX)
             partition = (Partition){partition.table_id + 1, 0};

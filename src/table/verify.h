@@ -8,9 +8,11 @@
 #include "table/view.h"
 
 typedef struct VerifyOptions {
-    bool read_segments; /* every byte and row of them; else only that they are there with their size */
-    void (*on_problem)(void *context, const char *text); /* called for the first VERIFY_PROBLEMS_TOLD problems */
-    bool (*is_stopped)(void *context);                   /* asked now and then; may be NULL */
+    bool
+        read_segments; /* every byte and row of them; else only that they are there with their size */
+    void (*on_problem)(void *context,
+                       const char *text); /* called for the first VERIFY_PROBLEMS_TOLD problems */
+    bool (*is_stopped)(void *context);    /* asked now and then; may be NULL */
     void *context;
 } VerifyOptions;
 
@@ -27,4 +29,5 @@ typedef struct VerifyReport {
 /* Not on loops. Damage is a problem, told through on_problem, and OK is returned; an error means that the check could not be
  * finished: E_CANCELLED, or the hot store itself cannot be read. Holds a view meanwhile: not on the jobs thread of a
  * database that drops tables from another. */
-CHECKED Code database_verify(Database *db, const VerifyOptions *options, VerifyReport *out, Error *e);
+CHECKED Code database_verify(Database *db, const VerifyOptions *options, VerifyReport *out,
+                             Error *e);

@@ -24,7 +24,8 @@ static Places places(void)
 {
     Arena *arena = arena_new();
     const char *root = test_folder();
-    return (Places){arena, arena_printf(arena, "%s/data", root), arena_printf(arena, "%s/backup", root),
+    return (Places){arena, arena_printf(arena, "%s/data", root),
+                    arena_printf(arena, "%s/backup", root),
                     arena_printf(arena, "%s/restored", root)};
 }
 
@@ -53,7 +54,8 @@ static void backup(Fixture *f, const Places *p, BackupReport *out)
     CHECK_OK(database_backup(f->db, p->backup, (BackupStop){0}, out, e));
 }
 
-TEST("a restored folder holds the rows of both tiers as of the backup, deletes included, and nothing later")
+TEST("a restored folder holds the rows of both tiers as of the backup, deletes included, and "
+     "nothing later")
 {
     Fixture f;
     Places p = places();
@@ -136,7 +138,8 @@ TEST("a folder that is not empty is overwritten, or a backup without its list is
     CHECK_CODE(backup_restore(p.backup, p.data, &report, e), E_INVALID_OPERATION);
     DatabaseOptions options = database_inspect_options(p.backup);
     options.inspect = false;
-    CHECK_CODE(database_open(&options, &db, e), E_INVALID_OPERATION); /* no server runs in a backup */
+    CHECK_CODE(database_open(&options, &db, e),
+               E_INVALID_OPERATION); /* no server runs in a backup */
     options.inspect = true;
     CHECK_OK(database_open(&options, &db, e)); /* but it can be checked */
     database_close(db);
@@ -197,13 +200,16 @@ TEST("a backup lands where it must not")
     Fixture f;
     Places p = places();
     fixture_open(&f, p.data, TABLE_USER);
-    static const char *const refused[] = {"", "relative", "../up", "/tmp/../etc/x", "/etc/x", "/etc", "/root/b",
-                                          "/var/log/b", "/tmp//x", "/"};
+    static const char *const refused[] = {"",        "relative", "../up",   "/tmp/../etc/x",
+                                          "/etc/x",  "/etc",     "/root/b", "/var/log/b",
+                                          "/tmp//x", "/"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         CHECK_CODE(backup_check_path(f.db, slice_of_text(refused[i]), e), E_INVALID_INPUT);
     CHECK_CODE(backup_check_path(f.db, slice_of("/tmp/a\0b", 8), e), E_INVALID_INPUT);
     CHECK_CODE(backup_check_path(f.db, slice_of_text(p.data), e), E_INVALID_INPUT);
-    CHECK_CODE(backup_check_path(f.db, slice_of_text(arena_printf(p.arena, "%s/storage/b", p.data)), e), E_INVALID_INPUT);
+    CHECK_CODE(
+        backup_check_path(f.db, slice_of_text(arena_printf(p.arena, "%s/storage/b", p.data)), e),
+        E_INVALID_INPUT);
     CHECK_CODE(backup_check_path(f.db, slice_of_text(test_folder()), e), E_INVALID_INPUT);
     CHECK_OK(backup_check_path(f.db, slice_of_text(p.backup), e));
     CHECK_OK(backup_check_path(f.db, slice_of_text(arena_printf(p.arena, "%s-2", p.data)), e));
@@ -240,7 +246,8 @@ TEST("writes and flushes during a backup tear it")
     backup(&f, &p, &report);
     atomic_store(&writer.stop, true);
     thread_join(thread);
-    char *then = arena_text(p.arena, slice_of_text(fixture_rows_at(&f, report.seq, 1000, false, p.arena)));
+    char *then =
+        arena_text(p.arena, slice_of_text(fixture_rows_at(&f, report.seq, 1000, false, p.arena)));
     fixture_close(&f);
     CHECK_OK(backup_restore(p.backup, p.restored, &restored, e));
     CHECK(restored.seq == report.seq);
@@ -263,7 +270,8 @@ TEST("a stopped backup looks like one")
     BackupReport report;
     fixture_open(&f, p.data, TABLE_USER);
     fill(&f);
-    CHECK_CODE(database_backup(f.db, p.backup, (BackupStop){always, NULL}, &report, e), E_CANCELLED);
+    CHECK_CODE(database_backup(f.db, p.backup, (BackupStop){always, NULL}, &report, e),
+               E_CANCELLED);
     fixture_close(&f);
     CHECK_CODE(backup_restore(p.backup, p.restored, &report, e), E_NOT_FOUND);
     arena_free(p.arena);
@@ -274,7 +282,8 @@ TEST("a line of the list that leads out of the backup")
     Arena *arena = arena_new();
     Buffer text = {0};
     BackupList list, again;
-    static const char *const refused[] = {"storage/../../x", "/etc/passwd", "rocksdb//x", "storage/.", "other/x", "rocksdb/"};
+    static const char *const refused[] = {"storage/../../x", "/etc/passwd", "rocksdb//x",
+                                          "storage/.",       "other/x",     "rocksdb/"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         BackupFile file = {slice_of_text(refused[i]), 1, 2};
         list = (BackupList){.seq = 7, .created_at_ms = 8, .files = &file, .count = 1};
@@ -282,7 +291,8 @@ TEST("a line of the list that leads out of the backup")
         backup_list_print(&list, &text);
         CHECK_CODE(backup_list_parse(buffer_slice(&text), arena, &again, e), E_CORRUPT);
     }
-    BackupFile files[] = {{SLICE("rocksdb/CURRENT"), 16, 0xFFFFFFFFu}, {SLICE("storage/user/a b/batch-0.parquet"), 0, 0}};
+    BackupFile files[] = {{SLICE("rocksdb/CURRENT"), 16, 0xFFFFFFFFu},
+                          {SLICE("storage/user/a b/batch-0.parquet"), 0, 0}};
     list = (BackupList){.seq = UINT64_MAX, .created_at_ms = 8, .files = files, .count = 2};
     buffer_clear(&text);
     backup_list_print(&list, &text);

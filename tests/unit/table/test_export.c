@@ -45,10 +45,12 @@ TEST("an export lacks a row of a tier, or holds one that was deleted or replaced
     CHECK_OK(file_read(arena_printf(arena, "%s/manifest.json", whole), 1 << 20, arena, &json, e));
     CHECK(strstr(arena_text(arena, json), "\"rows\":24"));
     CHECK_OK(file_read(arena_printf(arena, "%s/schema.json", whole), 1 << 20, arena, &json, e));
-    CHECK(strstr(arena_text(arena, json), "\"name\":\"id\",\"type\":\"BIGINT\",\"nullable\":false,\"primary_key\":true"));
+    CHECK(strstr(arena_text(arena, json),
+                 "\"name\":\"id\",\"type\":\"BIGINT\",\"nullable\":false,\"primary_key\":true"));
     CHECK(!file_exists(arena_printf(arena, "%s/storage/export/UE-1", folder)));
     CHECK(!file_exists(arena_printf(arena, "%s.part", whole)));
-    CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-1", (BackupStop){0}, &report, e), E_ALREADY_EXISTS);
+    CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-1", (BackupStop){0}, &report, e),
+               E_ALREADY_EXISTS);
     fixture_close(&f);
     arena_free(arena);
 }
@@ -87,11 +89,15 @@ TEST("a stopped export, or one of a damaged segment, leaves something behind")
     const char *data = test_folder();
     fixture_open(&f, data, TABLE_USER);
     fixture_put(&f, 1, "x");
-    CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4", (BackupStop){always, NULL}, &report, e), E_CANCELLED);
+    CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4", (BackupStop){always, NULL},
+                                    &report, e),
+               E_CANCELLED);
     flush(&f);
     CHECK_OK(flush_folder(f.db, f.table, f.partition, arena, &folder, e));
-    CHECK_OK(file_remove(arena_printf(arena, "%s/storage/%.*s/batch-0.parquet", data, SLICE_ARGS(folder)), e));
-    CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4", (BackupStop){0}, &report, e), E_CORRUPT);
+    CHECK_OK(file_remove(
+        arena_printf(arena, "%s/storage/%.*s/batch-0.parquet", data, SLICE_ARGS(folder)), e));
+    CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4", (BackupStop){0}, &report, e),
+               E_CORRUPT);
     CHECK(!file_exists(arena_printf(arena, "%s/exports/alice/UE-4.part", data)));
     CHECK(!file_exists(arena_printf(arena, "%s/exports/alice/UE-4", data)));
     CHECK(!file_exists(arena_printf(arena, "%s/storage/export/UE-4", data)));

@@ -91,7 +91,8 @@ static const char *segment_path(Fixture *f, Arena *arena)
 {
     Slice folder;
     CHECK_OK(flush_folder(f->db, f->table, f->partition, arena, &folder, e));
-    return arena_printf(arena, "%s/%.*s/batch-0.parquet", database_storage_folder(f->db), SLICE_ARGS(folder));
+    return arena_printf(arena, "%s/%.*s/batch-0.parquet", database_storage_folder(f->db),
+                        SLICE_ARGS(folder));
 }
 
 /* Ten rows in a segment, of which 3 was updated and 4 deleted since, and one hot row. */
@@ -264,7 +265,8 @@ TEST("a row is read out of a segment whose bytes are not those that were written
     arena_free(arena);
 }
 
-TEST("segments that overlap or reach above the flush mark, records of no table, a damaged catalog record")
+TEST("segments that overlap or reach above the flush mark, records of no table, a damaged catalog "
+     "record")
 {
     Fixture f;
     Arena *arena = arena_new();
@@ -302,10 +304,11 @@ TEST("an inspection changes nothing and refuses a folder in use")
         fixture_put(&f, i, "x");
     flush(&f);
     fixture_put(&f, 11, "hot");
-    DatabaseOptions options = {.folder = folder,
-                               .inspect = true,
-                               .hot = {8 << 20, 8 << 20, 2, 100, false},
-                               .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20}};
+    DatabaseOptions options = {
+        .folder = folder,
+        .inspect = true,
+        .hot = {8 << 20, 8 << 20, 2, 100, false},
+        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20}};
     CHECK_CODE(database_open(&options, &db, e), E_LOCKED);
     fixture_close(&f);
     CHECK_OK(database_open(&options, &db, e));
