@@ -458,3 +458,18 @@ Code database_commit(Database *db, Intent *intent, Error *e)
     mutex_done(&waiter.lock);
     return code;
 }
+
+Code database_give_id(Database *db, uint64_t *out, Error *e)
+{
+    uint64_t id = database_next_id(db);
+    if (id > atomic_load_explicit(&db->generator.ceiling, memory_order_relaxed)) {
+        if (thread_kind() == THREAD_LOOP)
+            return fail(e, E_WOULD_BLOCK, "the ceiling of ids must be raised first");
+        CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(db));
+        intent->durable = true; /* any synced commit raises the ceiling above what was given out */
+        TRY(database_commit(db, intent, e));
+        must(id <= atomic_load_explicit(&db->generator.ceiling, memory_order_relaxed));
+    }
+    *out = id;
+    return OK;
+}

@@ -38,8 +38,11 @@ const char *database_storage_folder(Database *db); /* "<data>/storage" */
 uint32_t database_feed_window_s(Database *db);
 
 /* ---- seqs (table/seq.h has the arithmetic) ---- */
-/* The next number of the one sequence of this server, for SNOWFLAKE_ID(). Any thread. */
+/* The next number of the one sequence of this server, for an id that is part of the commit to come. Any thread. */
 uint64_t database_next_id(Database *db);
+/* The same for an id that is told to somebody without a commit that holds it (SELECT SNOWFLAKE_ID()): not given out before
+ * a synced ceiling covers it, so that no later run repeats it. E_WOULD_BLOCK on loops when that takes a sync. */
+CHECKED Code database_give_id(Database *db, uint64_t *out, Error *e);
 /* The newest committed seq that readers may see. Any thread. */
 uint64_t database_last_seq(Database *db);
 

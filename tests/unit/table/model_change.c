@@ -275,7 +275,13 @@ static void do_compact(Run *run)
 /* An id that was given out is never given out again, nor one below it. */
 static void take_id(Run *run)
 {
-    uint64_t id = database_next_id(run->f.db);
+    uint64_t id = 0;
+    Error error = {0};
+    Code code = database_give_id(run->f.db, &id, &error);
+    if (code != OK) {
+        model__note_failure(code, &error);
+        return;
+    }
     CHECK(id > journal->last_id);
     CHECK(id > model__last_commit());
     journal->last_id = id;
