@@ -45,6 +45,11 @@ void auth_gate_free(AuthGate *gate)
     free(gate);
 }
 
+bool auth_gate_take(AuthGate *gate, Slice key)
+{
+    return limiter_take(gate->limiter, key);
+}
+
 typedef struct AuthCall {
     LoopTask back;
     ApiLoop *api;

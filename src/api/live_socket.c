@@ -8,6 +8,8 @@
  *
  * I1. A session lives until its connection is closed and no worker looks at its token.
  * I2. No subscription exists before OPEN, so live/ never sees a session without a user.
+ * I3. A session never changes its user or role. A new token of the same ones lengthens it; when the last one has
+ *     expired it is closed, and clients come back with a fresh token and their cursors.
  */
 #include "api/live_socket.h"
 
@@ -16,17 +18,23 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+#include "api/auth_route.h"
 #include "api/live_message.h"
 #include "api/reply.h"
 #include "api/session.h"
+#include "auth/limiter.h"
+#include "auth/token.h"
 #include "base/limits.h"
 #include "data/json.h"
 #include "http/ws.h"
+#include "os/clock.h"
 #include "os/log.h"
 
 enum {
     COMPRESS_BYTES_MIN = 512,
     GZIP_WINDOW_BITS = 15 + 16,                /* zlib: + 16 writes a gzip header */
+    TOKEN_WARNING_S = 60,                      /* before its end */
+    RENEWALS_MAX = 10 * 1000,                  /* of one connection: their texts are kept */
     DRAINED_MARK = SOCKET_QUEUE_BYTES_MAX / 4, /* as http/ws.h says */
 };
 
@@ -47,11 +55,17 @@ typedef struct LiveSession {
     uint64_t active_ms, checked_ms; /* last frame from the client; last heartbeat check */
     uint64_t second;                /* the second that `messages` counts */
     uint32_t messages;
-    Slice serialization, compression; /* as announced */
-    ClientMessage hello;              /* texts in arena */
-    Arena *arena;                     /* the session's */
-    Session user;                     /* texts in arena */
-    LoopTask task;                    /* brings the verified token back */
+    Slice serialization, compression;           /* as announced */
+    ClientMessage hello;                        /* texts in arena */
+    Arena *arena;                               /* the session's */
+    Slice token;                                /* the one looked at last; in arena */
+    Session user;                               /* texts in arena */
+    Session found;                              /* whom that token is of */
+    int64_t expires_at_us, found_expires_at_us; /* as the token says */
+    uint32_t renewals;
+    bool is_warned; /* that the token expires */
+    Slice address;  /* key of the limiter; in arena */
+    LoopTask task;  /* brings the verified token back */
     Code code;
     Error error;
 } LiveSession;
@@ -130,9 +144,30 @@ static void session_report(void *socket, const Error *error)
               LOG_ERROR(error));
 }
 
+/* I3 */
+static void check_token(LiveSession *session)
+{
+    int64_t left_us = session->expires_at_us - clock_wall_us();
+    if (left_us <= -TOKEN_LEEWAY_S * INT64_C(1000000)) {
+        session_close(session, WS_CODE_POLICY, "Token expired");
+        return;
+    }
+    if (session->is_warned || left_us > TOKEN_WARNING_S * INT64_C(1000000))
+        return;
+    session->is_warned = true;
+    if (!session->hello.features.token_expiring)
+        return;
+    CLEANUP(buffer_done) Buffer out = {0};
+    buffer_printf(&out, "{\"type\":\"token_expiring\",\"expires_at\":%lld}",
+                  (long long)(session->expires_at_us / 1000));
+    session_send(session, buffer_slice(&out), 0);
+}
+
 static void session_tick(void *socket, uint64_t now_ms)
 {
     LiveSession *session = (LiveSession *)socket;
+    if (session->state == SESSION_OPEN)
+        check_token(session);
     const ApiSettings *settings = &session->api->context->settings;
     if (session->state == SESSION_CLOSING ||
         now_ms - session->checked_ms < settings->ws_heartbeat_ms)
@@ -163,7 +198,7 @@ static void session_free(LiveSession *session) /* I1 */
     free(session);
 }
 
-static void refuse(LiveSession *session, const char *message, const char *reason)
+static void send_auth_error(LiveSession *session, const char *message)
 {
     CLEANUP(buffer_done) Buffer out = {0};
     buffer_add_text(&out, "{\"type\":\"auth_error\",\"message\":");
@@ -171,6 +206,11 @@ static void refuse(LiveSession *session, const char *message, const char *reason
     buffer_add_char(&out, '}');
     if (session->ws)
         ws_send(session->ws, WS_TEXT, buffer_slice(&out));
+}
+
+static void refuse(LiveSession *session, const char *message, const char *reason)
+{
+    send_auth_error(session, message);
     session_close(session, WS_CODE_POLICY, reason);
 }
 
@@ -184,6 +224,29 @@ static void on_auth_timeout(void *context)
     refuse(session, message, "Authentication timeout");
 }
 
+/* Those of the client's that this server knows. */
+static void add_features(Buffer *out, const LiveFeatures *features)
+{
+    const struct {
+        bool is_on;
+        const char *name;
+    } known[] = {
+        {features->replay, "replay"},
+        {features->seq_text, "seq_text"},
+        {features->schema, "schema"},
+        {features->token_expiring, "token_expiring"},
+    };
+    const char *comma = "";
+    buffer_add_text(out, ",\"features\":[");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!known[i].is_on)
+            continue;
+        buffer_printf(out, "%s\"%s\"", comma, known[i].name);
+        comma = ",";
+    }
+    buffer_add_char(out, ']');
+}
+
 static void send_success(LiveSession *session)
 {
     const ClientMessage *hello = &session->hello;
@@ -194,11 +257,8 @@ static void send_success(LiveSession *session)
     json_add_text(&out, role_name(session->user.role));
     buffer_add_text(&out, ",\"protocol\":{\"serialization\":\"json\",\"compression\":");
     json_add_string(&out, hello->compression);
-    if (hello->has_features) { /* those of the client's that this server knows */
-        bool both = hello->features.replay && hello->features.seq_text;
-        buffer_printf(&out, ",\"features\":[%s%s%s]", hello->features.replay ? "\"replay\"" : "",
-                      both ? "," : "", hello->features.seq_text ? "\"seq_text\"" : "");
-    }
+    if (hello->has_features)
+        add_features(&out, &hello->features);
     buffer_add_text(&out, "}}");
     session_send(session, buffer_slice(&out), 0);
 }
@@ -208,20 +268,53 @@ static void open_session(LiveSession *session)
     const ApiSettings *settings = &session->api->context->settings;
     LiveUser user = {session->user.user, session->user.user_id, session->user.role};
     loop_timer_stop(session->auth_timer);
+    if (!live_client_set_user(session->client, &user, &session->hello.features,
+                              settings->subscriptions_per_user_max)) {
+        refuse(session, "Invalid credentials", "Authentication failed");
+        return;
+    }
     session->state = SESSION_OPEN;
-    live_client_set_user(session->client, &user, &session->hello.features,
-                         settings->subscriptions_per_user_max);
+    session->expires_at_us = session->found_expires_at_us;
     send_success(session);
+}
+
+/* Failures are counted by address, with those of the auth routes. */
+static const char *reason_of(LiveSession *session)
+{
+    if (session->code == E_BUSY)
+        return "The server is busy. Please retry shortly.";
+    if (!auth_gate_take(session->api->context->gate, session->address))
+        return "Too many authentication attempts. Please retry shortly.";
+    return "Invalid credentials";
+}
+
+/* I3 */
+static void renewed(LiveSession *session)
+{
+    bool is_same = session->code == OK && session->found.user == session->user.user &&
+                   session->found.role == session->user.role;
+    if (is_same) {
+        session->expires_at_us = session->found_expires_at_us;
+        session->is_warned = false;
+        send_success(session);
+        return;
+    }
+    session->token = (Slice){0}; /* it is to be looked at again */
+    send_auth_error(session, session->code != OK
+                                 ? reason_of(session)
+                                 : "The token is of another user or role; connect again");
 }
 
 static void verified(LiveSession *session)
 {
-    if (session->code == OK)
+    if (session->state == SESSION_OPEN) {
+        renewed(session);
+    } else if (session->code == OK) {
+        session->user = session->found;
         open_session(session);
-    else if (session->code == E_BUSY)
-        refuse(session, "The server is busy. Please retry shortly.", "Authentication failed");
-    else
-        refuse(session, "Invalid credentials", "Authentication failed");
+    } else {
+        refuse(session, reason_of(session), "Authentication failed");
+    }
 }
 
 static void verify_done(LoopTask *task)
@@ -230,15 +323,14 @@ static void verify_done(LoopTask *task)
     session->is_verifying = false;
     if (!session->ws)
         session_free(session);
-    else if (session->state == SESSION_VERIFYING)
+    else if (session->state == SESSION_VERIFYING || session->state == SESSION_OPEN)
         verified(session);
 }
 
 static Code verify(LiveSession *session, HotRead mode)
 {
-    int64_t expires_at_us;
-    return session_of_token(session->api->context, session->hello.token, mode, session->arena,
-                            &session->user, &expires_at_us, &session->error);
+    return session_of_token(session->api->context, session->token, mode, session->arena,
+                            &session->found, &session->found_expires_at_us, &session->error);
 }
 
 static void run_verify(void *argument) /* worker thread */
@@ -248,14 +340,9 @@ static void run_verify(void *argument) /* worker thread */
     loop_post_task(session->api->loop, &session->task);
 }
 
-/* session->hello is set. */
-static void authenticate(LiveSession *session)
+/* session->token is set. */
+static void look_at_token(LiveSession *session)
 {
-    session->state = SESSION_VERIFYING;
-    if (!slice_equal(session->hello.serialization, SLICE("json"))) {
-        refuse(session, "This server speaks serialization 'json' only", "Authentication failed");
-        return;
-    }
     session->code = verify(session, HOT_CACHED_ONLY);
     if (session->code == E_WOULD_BLOCK) {
         session->task.run = verify_done;
@@ -268,12 +355,41 @@ static void authenticate(LiveSession *session)
     verified(session);
 }
 
+/* session->hello is set. */
+static void authenticate(LiveSession *session)
+{
+    session->state = SESSION_VERIFYING;
+    if (!slice_equal(session->hello.serialization, SLICE("json"))) {
+        refuse(session, "This server speaks serialization 'json' only", "Authentication failed");
+        return;
+    }
+    session->token = session->hello.token;
+    look_at_token(session);
+}
+
+/* The token before stays good until its end, and what the client announced stays. */
+static void renew(LiveSession *session, Slice token)
+{
+    if (session->is_verifying)
+        return; /* the answer to the one before comes first; this one may be sent again */
+    if (slice_equal(token, session->token)) {
+        send_success(session);
+        return;
+    }
+    if (++session->renewals > RENEWALS_MAX) {
+        session_close(session, WS_CODE_POLICY, "Too many tokens; connect again");
+        return;
+    }
+    session->token = arena_copy(session->arena, token);
+    look_at_token(session);
+}
+
 /* ---- messages ---- */
 
 static void on_authenticate(LiveSession *session, const ClientMessage *message)
 {
     if (session->state == SESSION_OPEN) {
-        send_success(session);
+        renew(session, message->token);
         return;
     }
     if (session->state != SESSION_WAITING)
@@ -433,6 +549,11 @@ static LiveSession *session_new(ApiLoop *api, const HttpRequest *request)
     session->compress = !query_is(request, "compress", "false");
     session->active_ms = session->checked_ms = loop_now_ms(api->loop);
     session->auth_timer = loop_timer_new(api->loop, on_auth_timeout, session);
+    char buffer[16];
+    ClientAddress client;
+    guard_client(api->context->guard, request, &client);
+    session->address =
+        arena_copy(session->arena, limiter_address_key(slice_of_text(client.text), buffer));
     session->hello.serialization =
         query_is(request, "serialization", "msgpack") ? SLICE("msgpack") : SLICE("json");
     session->hello.compression =

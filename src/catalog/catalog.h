@@ -120,6 +120,8 @@ Table *catalog_change_dropped_table(const CatalogChange *change);
 uint32_t catalog_change_quiet_table(const CatalogChange *change);
 /* The user id whose record this change writes; empty for other changes. Borrowed. */
 Slice catalog_change_user(const CatalogChange *change);
+/* For such a change: what the record then says. */
+void catalog_change_user_state(const CatalogChange *change, Role *out_role, bool *out_is_alive);
 void catalog_change_free(CatalogChange *change); /* accepts NULL */
 
 /* Plans. Errors are those of docs/sql.md: E_ALREADY_EXISTS, E_NAMESPACE_NOT_FOUND,

@@ -44,6 +44,8 @@ struct CatalogChange {
     Table *dropped;                    /* DROP_TABLE; a reference */
     Table *altered;                    /* ALTER_TABLE: what `created` replaces; a reference */
     bool needs_quiet;
+    Role user_role; /* PUT_USER */
+    bool user_is_alive;
 };
 
 static uint64_t schema_guard(void)
@@ -324,6 +326,8 @@ Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out,
     TRY(check_user(io_user, e));
     CatalogChange *change =
         change_new(catalog, PUT_USER, slice_hash(io_user->user_id, GUARD_USER_SEED));
+    change->user_role = io_user->role;
+    change->user_is_alive = io_user->deleted_at_us == 0;
     if (io_user->id == 0) {
         io_user->id = take_id(&catalog->next_user_id);
         change->counter = "user";
@@ -361,6 +365,13 @@ Slice catalog_change_user(const CatalogChange *change)
     /* The key of the last write is the prefix and the user id. */
     Slice key = record_key_slice(&change->writes[change->write_count - 1].key);
     return slice_of(key.data + 1, key.size - 1);
+}
+
+void catalog_change_user_state(const CatalogChange *change, Role *out_role, bool *out_is_alive)
+{
+    must(change->type == PUT_USER);
+    *out_role = change->user_role;
+    *out_is_alive = change->user_is_alive;
 }
 
 static void write_counter(const CatalogChange *change, HotStore *store, HotBatch *batch)

@@ -99,21 +99,39 @@ static Code encode(LiveLoop *loop, const LiveQuery *query, const LiveChange *cha
     return OK;
 }
 
-static void deliver_change(LiveLoop *loop, Entry *entry, const Schema *schema, const RowChange *row)
-{
+/* A change as the last query that asked saw it: by the definition of the table that the query has, which is
+ * not that of the commit while an ALTER is on its way. */
+typedef struct Decoded {
+    const Schema *schema;
     LiveChange change;
-    Error error = {0};
+    Code code;
+    Error error;
+} Decoded;
+
+static void decode_for(LiveLoop *loop, const Schema *schema, const RowChange *row, Decoded *io)
+{
+    if (io->schema == schema)
+        return;
+    io->schema = schema;
+    io->code = live__change_decode(schema, row->kind, row->seq, row->old_seq, row->new_row,
+                                   row->old_row, loop->arena, &io->change, &io->error);
+}
+
+static void deliver_change(LiveLoop *loop, Entry *entry, const RowChange *row)
+{
+    Decoded decoded = {0};
     arena_reset(loop->arena);
     entry->last_change_seq = row->seq;
-    Code decoded = live__change_decode(schema, row->kind, row->seq, row->old_seq, row->new_row,
-                                       row->old_row, loop->arena, &change, &error);
     for (Channel *channel = entry->channels, *next; channel; channel = next) {
         LiveEvent event = LIVE_EVENT_NONE;
+        Error error = {0};
         next = channel->next; /* the entry goes with its last channel */
         if (!has_live(channel, row->seq))
             continue;
-        Code code = decoded != OK ? decoded : encode(loop, channel->query, &change, &event, &error);
-        if (code != OK)
+        decode_for(loop, channel->query->table->schema, row, &decoded);
+        if (decoded.code != OK)
+            end_all(channel, row->seq, &decoded.error);
+        else if (encode(loop, channel->query, &decoded.change, &event, &error) != OK)
             end_all(channel, row->seq, &error);
         else if (event != LIVE_EVENT_NONE)
             send_to_all(loop, channel, row->seq);
@@ -127,26 +145,7 @@ static void deliver_part(LiveLoop *loop, const IntentPart *part)
             live__find_entry(loop, &part->partition); /* each time: an error may have removed it */
         if (!entry)
             return;
-        deliver_change(loop, entry, part->table->schema, &part->changes[i]);
-    }
-}
-
-static void end_outdated(LiveLoop *loop)
-{
-    Slice key;
-    void *value;
-    for (size_t i = 0; map_next(loop->entries, &i, &key, &value);) {
-        Entry *entry = (Entry *)value;
-        for (Channel *channel = entry->channels, *next; channel; channel = next) {
-            next = channel->next;
-            Error error = {0};
-            if (live__query_check(channel->query, loop->hub->db, &error) == OK)
-                continue;
-            for (Subscription *s = channel->subscriptions, *after; s; s = after) {
-                after = s->next;
-                live__end(s, &error);
-            }
-        }
+        deliver_change(loop, entry, &part->changes[i]);
     }
 }
 
@@ -175,12 +174,12 @@ void live__deliver(LiveLoop *loop, const CommitBundle *bundle)
     look_for_missed(loop);
     for (size_t i = 0; i < bundle->count; i++) {
         const Intent *intent = bundle->intents[i];
-        for (size_t k = 0; k < intent->part_count; k++)
+        for (size_t k = 0; k < intent->part_count && !bundle->is_partial; k++)
             deliver_part(loop, &intent->parts[k]);
         if (intent->catalog_change)
-            end_outdated(loop);
+            live__catalog_changed(loop, intent->catalog_change);
     }
-    if (bundle->count)
+    if (bundle->count && !bundle->is_partial)
         loop->processed_seq = bundle->last_seq;
     live__pump(loop);
 }

@@ -87,15 +87,24 @@ static void run_delivery(LoopTask *task)
     live__loop_unref(loop);
 }
 
-/* I3. An empty bundle makes the loop look, should it have begun the last full one already. NULL when one is
- * on its way. */
-static CommitBundle *reminder_of(LiveLoop *loop, uint64_t missed_seq)
+/* I3. Makes the loop look, should it have begun the last full one already. Changes of the catalog are small, rare and
+ * found nowhere else: they come along. NULL when there is none and a reminder is on its way. */
+static CommitBundle *reminder_of(LiveLoop *loop, const CommitBundle *missed)
 {
-    atomic_store_explicit(&loop->missed_seq, missed_seq, memory_order_seq_cst);
-    if (atomic_exchange_explicit(&loop->is_reminded, true, memory_order_seq_cst))
+    size_t count = 0;
+    for (size_t i = 0; i < missed->count; i++)
+        count += missed->intents[i]->catalog_change != NULL;
+    atomic_store_explicit(&loop->missed_seq, missed->last_seq, memory_order_seq_cst);
+    if (atomic_exchange_explicit(&loop->is_reminded, true, memory_order_seq_cst) && count == 0)
         return NULL;
-    CommitBundle *reminder = (CommitBundle *)x_new_bytes(sizeof *reminder);
+    CommitBundle *reminder =
+        (CommitBundle *)x_new_bytes(sizeof *reminder + count * sizeof(Intent *));
     atomic_init(&reminder->refs, 1);
+    reminder->is_partial = true;
+    for (size_t i = 0; i < missed->count; i++) {
+        if (missed->intents[i]->catalog_change)
+            reminder->intents[reminder->count++] = intent_ref(missed->intents[i]);
+    }
     return reminder;
 }
 
@@ -106,7 +115,7 @@ static void post(LiveLoop *loop, CommitBundle *bundle)
     if (waiting <= loop->hub->options.backlog_bytes_max)
         atomic_fetch_add_explicit(&bundle->refs, 1, memory_order_relaxed);
     else
-        bundle = reminder_of(loop, bundle->last_seq);
+        bundle = reminder_of(loop, bundle);
     if (!bundle)
         return;
     atomic_fetch_add_explicit(&loop->backlog_bytes, bundle->bytes, memory_order_relaxed);

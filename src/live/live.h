@@ -67,8 +67,10 @@ typedef struct LiveUser {
 
 /* What a client announced when it authenticated. */
 typedef struct LiveFeatures {
-    bool replay;   /* resume gives every change as a `change` message */
-    bool seq_text; /* batch_control carries `last_seq`, the cursor as a string */
+    bool replay;         /* resume gives every change as a `change` message */
+    bool seq_text;       /* batch_control carries `last_seq`, the cursor as a string */
+    bool schema;         /* new columns of a table come as a `schema` message */
+    bool token_expiring; /* told before its token ends; the socket owner's */
 } LiveFeatures;
 
 enum { LIVE_CONNECTION_ID_BYTES = 32 };
@@ -77,8 +79,9 @@ enum { LIVE_CONNECTION_ID_BYTES = 32 };
  * A new client may not subscribe before live_client_set_user. Borrows `io` and `socket`. */
 LiveClient *live_client_new(LiveLoop *loop, const LiveSocket *io, void *socket,
                             size_t queue_drained_mark, bool compress);
-/* Copies the texts. subscriptions_max: of this user, on all connections together. */
-void live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFeatures *features,
+/* Copies the texts. subscriptions_max: of this user, on all connections together. False when the user was dropped or got
+ * another role since it was looked up: nothing may be asked for then. Later such changes end all and close the socket. */
+bool live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFeatures *features,
                           uint32_t subscriptions_max);
 /* Ends all its subscriptions without a word. Accepts NULL. */
 void live_client_free(LiveClient *client);

@@ -83,6 +83,7 @@ struct LiveClient {
     void *socket;
     size_t drained_mark;
     bool compress, has_user, is_closing;
+    bool is_refused; /* the user changed while it was looked up */
     LiveFeatures features;
     uint64_t user;
     char *user_id;
@@ -103,6 +104,7 @@ typedef struct CommitBundle {
     _Atomic unsigned refs;
     uint64_t last_seq;
     size_t bytes, count;
+    bool is_partial;   /* changes of the catalog only: the loop's backlog is full */
     Intent *intents[]; /* references */
 } CommitBundle;
 
@@ -122,7 +124,7 @@ struct LiveLoop {
     Buffer body, message;
     uint64_t processed_seq; /* of the last bundle handled */
     uint64_t seen_missed_seq;
-    _Atomic size_t interest;      /* subscriptions; see hub.c */
+    _Atomic size_t interest;      /* subscriptions, and clients with a user; see hub.c */
     _Atomic size_t backlog_bytes; /* of bundles posted and not begun */
     _Atomic uint64_t
         missed_seq;           /* newest commit that was not posted because the backlog was full */
@@ -165,5 +167,21 @@ void live__send(LiveClient *client, Slice message, uint64_t cursor);
 
 Entry *live__find_entry(LiveLoop *loop,
                         const Partition *partition); /* NULL when nobody follows it */
+/* The channel of a query, compiled if there is none. It has no subscription yet: add one or drop it. */
+CHECKED Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **out,
+                              Error *e);
+/* The channel goes if it has no subscription. */
+void live__drop_unused(LiveLoop *loop, Channel *channel);
+/* Over to a channel of the same partition, with its query. Not while a worker reads for it. */
+void live__move(Subscription *subscription, Channel *channel);
+
+/* ---- lifecycle.c ---- */
+
+/* The definition of the query's table has changed: goes on under the new one, or fails with the reason. */
+CHECKED Code live__follow(Subscription *subscription, Error *e);
+bool live__user_is_as_told(LiveHub *hub, const LiveUser *user);
+/* A change of the catalog was committed. */
+void live__catalog_changed(LiveLoop *loop, const CatalogChange *change);
+
 /* A bundle arrived on the loop. */
 void live__deliver(LiveLoop *loop, const CommitBundle *bundle);

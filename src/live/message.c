@@ -35,12 +35,9 @@ static void add_field(Buffer *out, Slice name, Type type, uint32_t index, const 
     buffer_add_char(out, '}');
 }
 
-void live__add_ack(Buffer *out, Slice id, const LiveQuery *query, const BatchControl *control)
+/* "schema":[…] */
+static void add_schema(Buffer *out, const LiveQuery *query)
 {
-    buffer_add_text(out, "{\"type\":\"subscription_ack\",\"subscription_id\":");
-    json_add_string(out, id);
-    buffer_add_text(out, ",\"total_rows\":0,");
-    add_control(out, control);
     buffer_add_text(out, ",\"schema\":[");
     const Schema *schema = query->table->schema;
     uint32_t count = query->column_count;
@@ -52,7 +49,25 @@ void live__add_ack(Buffer *out, Slice id, const LiveQuery *query, const BatchCon
         add_field(out, SLICE("_seq"), TYPE_BIGINT, count, NULL);
         add_field(out, SLICE("_deleted"), TYPE_BOOLEAN, count + 1, NULL);
     }
-    buffer_add_text(out, "]}");
+    buffer_add_char(out, ']');
+}
+
+void live__add_ack(Buffer *out, Slice id, const LiveQuery *query, const BatchControl *control)
+{
+    buffer_add_text(out, "{\"type\":\"subscription_ack\",\"subscription_id\":");
+    json_add_string(out, id);
+    buffer_add_text(out, ",\"total_rows\":0,");
+    add_control(out, control);
+    add_schema(out, query);
+    buffer_add_char(out, '}');
+}
+
+void live__add_schema_message(Buffer *out, Slice id, const LiveQuery *query)
+{
+    buffer_add_text(out, "{\"type\":\"schema\",\"subscription_id\":");
+    json_add_string(out, id);
+    add_schema(out, query);
+    buffer_add_char(out, '}');
 }
 
 void live__add_batch(Buffer *out, Slice id, Slice rows, const BatchControl *control)

@@ -167,6 +167,8 @@ static Code compile(Database *db, const LiveUser *user, const LiveRequest *reque
                     LiveQuery *query, Error *e)
 {
     const Select *select = NULL;
+    query->params = copy_parameters(query, request);
+    query->param_count = request->param_count;
     TRY(parse(query, &select, e));
     TRY(find_table(db, user, &select->from->table, query, e));
     BindContext bind = {
@@ -175,8 +177,8 @@ static Code compile(Database *db, const LiveUser *user, const LiveRequest *reque
         .namespace_name = query->table->namespace_name,
         .table = query->table->name,
         .alias = select->from->alias,
-        .parameters = copy_parameters(query, request),
-        .parameter_count = (uint32_t)request->param_count,
+        .parameters = query->params,
+        .parameter_count = (uint32_t)query->param_count,
     };
     TRY(sql_bind_condition(&bind, select->where, query->arena, &query->where, e));
     TRY(select_columns(query, select, &bind, e));

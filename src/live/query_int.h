@@ -23,6 +23,8 @@ typedef struct LiveQuery {
     BoundExpr *where; /* NULL: every row */
     EvalContext eval;
     Slice sql;
+    const Value *params;
+    size_t param_count;
     LiveColumn *columns;
     uint32_t column_count;
     bool is_star;      /* `_deleted` is shown too */
@@ -77,6 +79,8 @@ typedef struct BatchControl {
 void live__add_ack(Buffer *out, Slice id, const LiveQuery *query, const BatchControl *control);
 void live__add_batch(Buffer *out, Slice id, Slice rows, const BatchControl *control);
 void live__add_error(Buffer *out, Slice id, const char *code, const char *message);
+/* For clients that announced `schema`: the columns from here on. */
+void live__add_schema_message(Buffer *out, Slice id, const LiveQuery *query);
 /* {…} of a row. */
 CHECKED Code live__add_row(Buffer *out, const LiveQuery *query, const Value *values, uint64_t seq,
                            Error *e);

@@ -105,6 +105,24 @@ static void release_channel(LiveLoop *loop, Channel *channel)
     free(entry);
 }
 
+void live__drop_unused(LiveLoop *loop, Channel *channel)
+{
+    if (!channel->subscriptions)
+        release_channel(loop, channel);
+}
+
+static void join_channel(Subscription *s, Channel *channel)
+{
+    s->channel = channel;
+    s->prev = NULL;
+    s->next = channel->subscriptions;
+    if (s->next)
+        s->next->prev = s;
+    channel->subscriptions = s;
+    /* hub.c, I1: before the first snapshot. */
+    atomic_fetch_add_explicit(&s->loop->interest, 1, memory_order_acq_rel);
+}
+
 static void leave_channel(Subscription *s)
 {
     Channel *channel = s->channel;
@@ -116,8 +134,7 @@ static void leave_channel(Subscription *s)
         s->next->prev = s->prev;
     s->channel = NULL;
     atomic_fetch_sub_explicit(&s->loop->interest, 1, memory_order_acq_rel);
-    if (!channel->subscriptions)
-        release_channel(s->loop, channel);
+    live__drop_unused(s->loop, channel);
 }
 
 void live__send(LiveClient *client, Slice message, uint64_t cursor)
@@ -231,14 +248,24 @@ static Code read_tail(Subscription *s, Error *e)
     return code == E_WOULD_BLOCK ? OK : code;
 }
 
-/* A read has ended well: live now, or what next. */
+/* A read has ended: live now, or what next. */
 static void go_on(Subscription *s)
 {
     Error error = {0};
+    if (!table_is_current(
+            s->query->table)) { /* the reader may have noticed, or may have been just in time */
+        s->code = live__follow(s, s->error);
+        s->reader->reached = false;
+    }
+    if (s->code != OK) {
+        live__end(s, s->error);
+        return;
+    }
     if (s->state == SUB_LOADING && s->reader->phase == READ_FEED)
         live__set_state(s, SUB_CATCHING_UP);
     if (s->reader->reached && !may_go_live(s) && !is_full(s->client)) {
-        if (read_tail(s, &error) != OK) {
+        bool has_failed = read_tail(s, &error) != OK;
+        if (has_failed && table_is_current(s->query->table)) {
             live__end(s, &error);
             return;
         }
@@ -261,10 +288,7 @@ static void read_done(LoopTask *task)
         LiveClient *client = s->client;
         client->reading--;
         send_out(s);
-        if (s->code == OK)
-            go_on(s);
-        else
-            live__end(s, s->error);
+        go_on(s);
         if (!is_full(client))
             release_stalled(client);
     }
@@ -361,7 +385,7 @@ LiveClient *live_client_new(LiveLoop *loop, const LiveSocket *io, void *socket,
     return client;
 }
 
-void live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFeatures *features,
+bool live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFeatures *features,
                           uint32_t subscriptions_max)
 {
     free(client->user_id);
@@ -370,7 +394,12 @@ void live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFe
     client->role = user->role;
     client->features = *features;
     client->subscriptions_max = subscriptions_max;
+    /* hub.c, I1: from here on the loop is told of changes of the user; those before are looked for. */
+    if (!client->has_user)
+        atomic_fetch_add_explicit(&client->loop->interest, 1, memory_order_acq_rel);
     client->has_user = true;
+    client->is_refused = !live__user_is_as_told(client->loop->hub, user);
+    return !client->is_refused;
 }
 
 void live_client_free(LiveClient *client)
@@ -385,6 +414,8 @@ void live_client_free(LiveClient *client)
     while (client->stalled.first)
         free_if_done(queue_take(&client->stalled));
     must(client->reading == 0);
+    if (client->has_user)
+        atomic_fetch_sub_explicit(&loop->interest, 1, memory_order_acq_rel);
     if (client->prev)
         client->prev->next = client->next;
     else
@@ -445,7 +476,8 @@ static void add_parameter(Buffer *out, const Value *value)
 }
 
 /* The text, and what else the answer depends on. */
-static Slice channel_key(LiveClient *client, const LiveRequest *request, bool is_shareable, Buffer *out)
+static Slice channel_key(LiveClient *client, const LiveRequest *request, bool is_shareable,
+                         Buffer *out)
 {
     buffer_clear(out);
     buffer_add_u8(out, (uint8_t)client->role);
@@ -486,7 +518,7 @@ static Entry *entry_of(LiveLoop *loop, const Partition *partition)
     return entry;
 }
 
-static Code channel_of(LiveClient *client, const LiveRequest *request, Channel **out, Error *e)
+Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **out, Error *e)
 {
     LiveLoop *loop = client->loop;
     Channel *channel = find_channel(client, request);
@@ -507,6 +539,25 @@ static Code channel_of(LiveClient *client, const LiveRequest *request, Channel *
     return OK;
 }
 
+void live__move(Subscription *s, Channel *channel)
+{
+    LiveQuery *query = live__query_ref(channel->query), *old = s->query;
+    must(channel->entry == s->channel->entry);
+    must(!s->is_reading);
+    atomic_fetch_add_explicit(&s->loop->interest, 1, memory_order_acq_rel); /* never 0 in between */
+    leave_channel(s);
+    join_channel(s, channel);
+    atomic_fetch_sub_explicit(&s->loop->interest, 1, memory_order_acq_rel);
+    mutex_lock(&s->loop->hub->lock);
+    s->query = query;
+    mutex_unlock(&s->loop->hub->lock);
+    if (s->reader) {
+        live__query_unref(s->reader->query);
+        s->reader->query = live__query_ref(query);
+    }
+    live__query_unref(old);
+}
+
 static Subscription *subscription_new(LiveClient *client, Channel *channel,
                                       const LiveRequest *request)
 {
@@ -523,14 +574,8 @@ static Subscription *subscription_new(LiveClient *client, Channel *channel,
     s->request.params = NULL;
     s->created_at_us = clock_wall_us();
     atomic_init(&s->last_update_us, s->created_at_us);
-    s->channel = channel;
-    s->next = channel->subscriptions;
-    if (s->next)
-        s->next->prev = s;
-    channel->subscriptions = s;
     map_put(client->subscriptions, s->id, s);
-    /* hub.c, I1: before the first snapshot. */
-    atomic_fetch_add_explicit(&s->loop->interest, 1, memory_order_acq_rel);
+    join_channel(s, channel);
     return s;
 }
 
@@ -557,6 +602,11 @@ static void start_loading(Subscription *s, const LiveRequest *request)
 static bool check_request(LiveClient *client, const LiveRequest *request)
 {
     must(client->has_user);
+    if (client->is_refused) {
+        live_client_error(client, request->id, "UNAUTHORIZED",
+                          "The user has changed; authenticate again");
+        return false;
+    }
     Slice invalid = SLICE("invalid_subscription");
     if (request->id.size == 0) {
         live_client_error(client, invalid, "INVALID_SUBSCRIPTION_ID",
@@ -585,7 +635,7 @@ void live_subscribe(LiveClient *client, const LiveRequest *request)
     Channel *channel;
     if (!check_request(client, request))
         return;
-    if (channel_of(client, request, &channel, &error) != OK) {
+    if (live__channel_of(client, request, &channel, &error) != OK) {
         send_error(client, request->id, &error);
         return;
     }

@@ -4,11 +4,12 @@
 // pushed without being asked for, rows entering and leaving a filter, resume by cursor, nothing lost
 // however slow the client.
 
+import crypto from 'node:crypto';
 import { Live, maxSeq, seqOf } from './lib/live.mjs';
 import { Follower } from './lib/follow.mjs';
 import { loginRoot, newUser } from './lib/client.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
-import { startServer } from './lib/server.mjs';
+import { JWT_SECRET, startServer } from './lib/server.mjs';
 
 let server;
 let root;
@@ -61,6 +62,44 @@ test('a wrong token: auth_error, then close 1008', async () => {
     equal(await socket.expect('auth_error'), { type: 'auth_error', message: 'Invalid credentials' }, 'auth_error');
     equal(await socket.ended, { code: 1008, reason: 'Authentication failed' }, 'close');
   }
+});
+
+/** A token that the server takes for its own. */
+function signToken(user, expiresInS) {
+  const now = Math.floor(Date.now() / 1000);
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: user, iss: 'kalamdb', role: 'user',
+    token_type: 'access', iat: now - 1000, exp: now + expiresInS })}`;
+  return `${body}.${crypto.createHmac('sha256', JWT_SECRET).update(body).digest('base64url')}`;
+}
+
+test('a token that ends: a warning where announced, then close 1008; a new one in band keeps all', async () => {
+  const protocol = { serialization: 'json', compression: 'gzip', features: ['token_expiring', 'unknown'] };
+  const renewing = await Live.open(server);
+  const ending = await Live.open(server);
+  const name = await table('renewed');
+  equal((await renewing.authenticate(signToken('anna', -57), protocol)).protocol.features,
+    ['token_expiring'], 'features');
+  await ending.authenticate(signToken('anna', -57));
+  check((await renewing.expect('token_expiring')).expires_at < Date.now(), 'expires_at');
+  await renewing.subscribed('kept', `SELECT * FROM ${name}`);
+  renewing.send({ type: 'authenticate', method: 'jwt', token: root.token, protocol });
+  matches((await renewing.expect('auth_error')).message, /another user/, 'not for another user');
+  await renewing.authenticate(signToken('anna', 3600), protocol);
+  equal(await ending.ended, { code: 1008, reason: 'Token expired' }, 'close');
+  await anna.run(`INSERT INTO ${name} VALUES (1, 'a', 1)`);
+  equal((await renewing.expect('change', 'kept')).change_type, 'insert', 'still live');
+  await renewing.close();
+});
+
+test('a user who is dropped: error for each subscription, then close 1008', async () => {
+  const ben = await newUser(root, 'ben');
+  const socket = await Live.open(server, { token: ben.token });
+  await anna.run('CREATE USER TABLE ws.dropped (id BIGINT PRIMARY KEY)');
+  await socket.subscribed('d', 'SELECT * FROM ws.dropped');
+  await root.run("DROP USER 'ben'");
+  equal((await socket.expect('error', 'd')).code, 'UNAUTHORIZED', 'error');
+  equal(await socket.ended, { code: 1008, reason: 'The user was dropped' }, 'close');
 });
 
 test('no authenticate within the time: auth_error, then close 1008', async () => {

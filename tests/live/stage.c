@@ -418,6 +418,7 @@ static void apply(Follower *f, const char *text)
         on_batch(f, message);
     if (strcmp(type, "change") == 0)
         on_change(f, message);
+    f->schemas += strcmp(type, "schema") == 0;
     if (strcmp(type, "error") == 0) {
         snprintf(f->error_code, sizeof f->error_code, "%s",
                  json_string_value(json_object_get(message, "code")));

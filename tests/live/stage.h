@@ -71,7 +71,7 @@ typedef struct Follower {
     bool is_acked, is_ready, tolerant; /* tolerant: resumed, so a change may repeat what it has */
     size_t messages_max; /* of one subscription: what comes after them is lost; 0 = nothing is */
     size_t messages, inserts, updates, deletes, unknown_deletes, batches, batch_rows,
-        last_batch_rows;
+        last_batch_rows, schemas;
     char error_code[40], error_text[200], close_reason[80];
     char violation[256]; /* the first breach of the promises */
     char last[2000];     /* newest message */

@@ -17,7 +17,7 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 export const ROOT = path.resolve(HERE, '../../..');
 export const BINARY = process.env.KALAM_SERVER || path.join(ROOT, 'build/bin/kalamdb-server');
 export const ROOT_PASSWORD = 'kalamdb-e2e-root-7';
-const JWT_SECRET = 'e2e-suite-secret-that-is-48-characters-long-0000';
+export const JWT_SECRET = 'e2e-suite-secret-that-is-48-characters-long-0000';
 const START_LIMIT_MS = 20000;
 const OUTPUT_BYTES_MAX = 1 << 20;
 

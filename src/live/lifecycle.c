@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What happens to subscriptions from outside: the definition of their table changes or goes, their user
+ * is dropped or gets another role, somebody kills them. On the loop's thread, in the order of commits.
+ *
+ * A definition changed by ALTER TABLE is followed when each column of the old one is there as it was: same field,
+ * name and type, and the user may still read the table. The query is compiled anew and the subscription goes over
+ * to it. What the client sees differs only when `*` has new columns: a client that announced `schema` is told them, any
+ * other is told to subscribe again. In all other cases the subscription ends.
+ *
+ * I1. A subscription that a worker reads for keeps its query until the read has ended: the reader finds the definition
+ *     outdated by itself (live__query_check) and live__follow runs then.
+ */
+#include <stdio.h>
+
+#include "live/live_int.h"
+
+/* ---- ALTER and DROP ---- */
+
+/* Whether each column of `old` is a column of `now` in the same place. New ones come after them. */
+static bool is_kept(const Schema *old, const Schema *now)
+{
+    if (now->column_count < old->column_count || now->key_index != old->key_index)
+        return false;
+    for (uint32_t i = 0; i < old->column_count; i++) {
+        const Column *a = &old->columns[i], *b = &now->columns[i];
+        if (a->field_id != b->field_id || a->type != b->type || !slice_equal(a->name, b->name))
+            return false;
+    }
+    return true;
+}
+
+static Code refuse(const Subscription *s, Error *e)
+{
+    return live__query_check(s->query, s->loop->hub->db, e);
+}
+
+static bool may_follow(const Subscription *s, const Table *now)
+{
+    const Table *old = s->query->table;
+    if (!now || now->id != old->id || !is_kept(old->schema, now->schema))
+        return false;
+    bool is_wider = s->query->is_star && now->schema->column_count > old->schema->column_count;
+    bool is_told = s->client->features.schema || (s->reader && !s->reader->is_acked);
+    return !is_wider || is_told;
+}
+
+/* The query against the definition of now. */
+static Code find_successor(Subscription *s, Channel **out, Error *e)
+{
+    const LiveQuery *old = s->query;
+    CLEANUP(table_unref_ptr)
+    Table *now = catalog_find_table_by_id(database_catalog(s->loop->hub->db), old->table->id);
+    if (!may_follow(s, now))
+        return refuse(s, e);
+    Channel *channel;
+    LiveRequest request = {.sql = old->sql, .params = old->params, .param_count = old->param_count};
+    TRY(live__channel_of(s->client, &request, &channel, e));
+    if (!may_follow(s, channel->query->table)) { /* altered once more in between */
+        live__drop_unused(s->loop, channel);
+        return refuse(s, e);
+    }
+    *out = channel;
+    return OK;
+}
+
+static void tell_schema(const Subscription *s, uint32_t old_columns)
+{
+    bool is_news = s->query->is_star && s->query->column_count != old_columns;
+    if (!is_news || (s->reader && !s->reader->is_acked))
+        return;
+    CLEANUP(buffer_done) Buffer message = {0};
+    live__add_schema_message(&message, s->id, s->query);
+    live__send(s->client, buffer_slice(&message), 0);
+}
+
+Code live__follow(Subscription *s, Error *e)
+{
+    must(!s->is_reading); /* I1 */
+    Channel *channel = NULL;
+    uint32_t old_columns = s->query->column_count;
+    TRY(find_successor(s, &channel, e));
+    live__move(s, channel);
+    tell_schema(s, old_columns);
+    return OK;
+}
+
+/* Follows, or ends. */
+static void follow_or_end(Subscription *s)
+{
+    Error error = {0};
+    if (!s->is_reading && live__follow(s, &error) != OK)
+        live__end(s, &error);
+}
+
+static void visit_channel(LiveLoop *loop, Channel *channel)
+{
+    Error error = {0};
+    if (live__query_check(channel->query, loop->hub->db, &error) == OK)
+        return;
+    for (Subscription *s = channel->subscriptions, *next; s; s = next) {
+        next = s->next; /* the channel goes with its last subscription */
+        follow_or_end(s);
+    }
+}
+
+static void visit_entries(LiveLoop *loop)
+{
+    Slice key;
+    void *value;
+    for (size_t i = 0; map_next(loop->entries, &i, &key, &value);) {
+        for (Channel *channel = ((Entry *)value)->channels, *next; channel; channel = next) {
+            next = channel->next;
+            visit_channel(loop, channel);
+        }
+    }
+}
+
+/* ---- users ---- */
+
+static void end_all(LiveClient *client, const Error *error)
+{
+    Slice id;
+    void *s;
+    for (size_t i = 0; map_next(client->subscriptions, &i, &id, &s);)
+        live__end((Subscription *)s, error);
+}
+
+/* Its subscriptions end, and nothing more can be asked for with what was proved then. */
+static void revoke(LiveClient *client, const char *what)
+{
+    Error error = {.code = E_PERMISSION_DENIED};
+    snprintf(error.text, sizeof error.text, "%s; authenticate again", what);
+    end_all(client, &error);
+    client->is_closing = true;
+    client->io->close(client->socket, 1008, what);
+}
+
+static void visit_user(LiveLoop *loop, Slice user_id, Role role, bool is_alive)
+{
+    for (LiveClient *client = loop->clients, *next; client; client = next) {
+        next = client->next;
+        if (!client->has_user || client->is_closing ||
+            !slice_equal(slice_of_text(client->user_id), user_id))
+            continue;
+        if (!is_alive)
+            revoke(client, "The user was dropped");
+        else if (role != client->role)
+            revoke(client, "The user has another role now");
+    }
+}
+
+/* What changed a moment ago is in memory; a record that is not there has been as it is for long. */
+bool live__user_is_as_told(LiveHub *hub, const LiveUser *user)
+{
+    User found;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(hub->db));
+    Error error = {0};
+    Code code = catalog_get_user(snapshot, HOT_CACHED_ONLY, user->user_id, arena, &found, &error);
+    hot_snapshot_free(snapshot);
+    if (code != OK || !found.registered)
+        return true;
+    return found.deleted_at_us == 0 && found.role == user->role;
+}
+
+void live__catalog_changed(LiveLoop *loop, const CatalogChange *change)
+{
+    Role role;
+    bool is_alive;
+    Slice user_id = catalog_change_user(change);
+    if (!user_id.size) {
+        visit_entries(loop);
+        return;
+    }
+    catalog_change_user_state(change, &role, &is_alive);
+    visit_user(loop, user_id, role, is_alive);
+}

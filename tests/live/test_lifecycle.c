@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What ends a subscription from outside, or changes it: ALTER, DROP, access levels, users.
+ */
+#include "stage.h"
+
+#define T "SELECT * FROM t.x"
+static const LiveRequest all = {0};
+static const LiveOptions tight = {.socket_queue_bytes_max = 4096, .chunk_bytes_max = 1024};
+
+static void begin(Stage *stage, const LiveOptions *options)
+{
+    stage_open(stage, options, NULL, 3600);
+    stage_sql(stage, "root", ROLE_SYSTEM, "CREATE NAMESPACE t");
+    stage_sql(stage, "anna", ROLE_USER,
+              "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+}
+
+static void follow(Follower *f, Stage *stage, bool schema, const char *sql)
+{
+    follower_init(f, stage, 0, 0, "anna", ROLE_USER);
+    f->features.schema = schema;
+    follower_connect(f);
+    follower_subscribe(f, sql, &all);
+    follower_until(f, f->is_ready);
+}
+
+static void insert(Stage *stage, int from, int to)
+{
+    for (int i = from; i <= to; i++)
+        stage_sql(stage, "anna", ROLE_USER, "INSERT INTO t.x (id, v, n) VALUES (%d, 'v', %d)", i,
+                  i);
+}
+
+TEST("ADD COLUMN: told and followed where announced, unseen where columns are named, else an end")
+{
+    Stage stage;
+    Follower told, named, plain;
+    begin(&stage, NULL);
+    follow(&told, &stage, true, T " WHERE n > 0");
+    follow(&named, &stage, false, "SELECT id, v, n FROM t.x WHERE n > 0");
+    follow(&plain, &stage, false, T " WHERE n > 0");
+    insert(&stage, 1, 1);
+    stage_sql(&stage, "anna", ROLE_USER, "ALTER TABLE t.x ADD COLUMN late TEXT DEFAULT 'old'");
+    stage_sql(&stage, "anna", ROLE_USER, "INSERT INTO t.x VALUES (2, 'b', 2, 'new')");
+    follower_until(&told, follower_has(&told, 2));
+    CHECK_INT(told.schemas, 1);
+    CHECK(strstr(told.last, "\"late\":\"new\""));
+    follower_until(&named, follower_has(&named, 2));
+    CHECK_INT(named.schemas, 0);
+    CHECK(!strstr(named.last, "late"));
+    follower_until(&plain, plain.error_code[0]);
+    CHECK_TEXT(plain.error_code, "NOT_FOUND");
+    CHECK_INT(plain.inserts, 1);
+    stage_sql(&stage, "anna", ROLE_USER, "UPDATE t.x SET v = 'c' WHERE id = 1");
+    follower_until(&told, told.updates == 1);
+    CHECK(strstr(told.last, "\"late\":\"old\"")); /* a row from before, by the new definition */
+    follower_check(&told, T " WHERE n > 0");
+    follower_check(&named, "SELECT id, v, n FROM t.x WHERE n > 0");
+    follower_done(&told);
+    follower_done(&named);
+    follower_done(&plain);
+    stage_close(&stage);
+}
+
+TEST("ADD COLUMN while a client is slow: it follows when it reads again, and misses nothing")
+{
+    Stage stage;
+    Follower f;
+    begin(&stage, &tight);
+    follow(&f, &stage, true, T);
+    follower_stall(&f);
+    insert(&stage, 1, 100);
+    stage_sql(&stage, "anna", ROLE_USER, "ALTER TABLE t.x ADD COLUMN late TEXT DEFAULT 'old'");
+    insert(&stage, 101, 150);
+    stage_sql(&stage, "anna", ROLE_USER, "ALTER TABLE t.x ADD COLUMN later INT");
+    insert(&stage, 151, 200);
+    follower_unstall(&f);
+    follower_until(&f, follower_has(&f, 200) || f.error_code[0]);
+    CHECK_TEXT(f.error_code, "");
+    CHECK_INT(f.inserts, 200);
+    CHECK(f.schemas >= 1);
+    follower_check(&f, "SELECT id, v, n FROM t.x");
+    follower_done(&f);
+    stage_close(&stage);
+}
+
+TEST("a column that goes or changes ends every subscription, announced or not")
+{
+    Stage stage;
+    Follower f;
+    begin(&stage, NULL);
+    follow(&f, &stage, true, T);
+    stage_sql(&stage, "anna", ROLE_USER, "ALTER TABLE t.x RENAME COLUMN v TO w");
+    follower_until(&f, f.error_code[0]);
+    CHECK_TEXT(f.error_code, "NOT_FOUND");
+    follower_done(&f);
+    stage_close(&stage);
+}
+
+TEST(
+    "access to a SHARED table: a level that still lets read is unseen, one that does not is an end")
+{
+    Stage stage;
+    Follower f;
+    begin(&stage, NULL);
+    stage_sql(&stage, "root", ROLE_SYSTEM,
+              "CREATE SHARED TABLE t.s (id BIGINT PRIMARY KEY, v TEXT, n INT) WITH (ACCESS_LEVEL = "
+              "'PUBLIC')");
+    follow(&f, &stage, false, "SELECT * FROM t.s");
+    stage_sql(&stage, "root", ROLE_SYSTEM,
+              "ALTER TABLE t.s SET TBLPROPERTIES (FLUSH_POLICY = 'rows:1000')");
+    stage_sql(&stage, "root", ROLE_SYSTEM, "INSERT INTO t.s VALUES (1, 'a', 1)");
+    follower_until(&f, follower_has(&f, 1) || f.error_code[0]);
+    CHECK_TEXT(f.error_code, "");
+    stage_sql(&stage, "root", ROLE_SYSTEM, "ALTER TABLE t.s SET ACCESS LEVEL PRIVATE");
+    stage_sql(&stage, "root", ROLE_SYSTEM, "INSERT INTO t.s VALUES (2, 'secret', 2)");
+    follower_until(&f, f.error_code[0]);
+    CHECK_TEXT(f.error_code, "UNAUTHORIZED");
+    stage_settle(&stage, 0);
+    CHECK_INT(f.inserts, 1);
+    follower_done(&f);
+    stage_close(&stage);
+}
+
+static void connect_as(Follower *f, Stage *stage, int loop, const char *user)
+{
+    follower_init(f, stage, loop, 0, user, ROLE_USER);
+    follower_connect(f);
+}
+
+TEST("a user who is dropped or gets another role: subscriptions end, the socket is closed, others "
+     "stay")
+{
+    Stage stage;
+    Follower dropped, promoted, idle, other;
+    begin(&stage, NULL);
+    stage_sql(&stage, "root", ROLE_SYSTEM,
+              "CREATE USER 'ben' WITH PASSWORD 'benspassword1' ROLE user");
+    stage_sql(&stage, "root", ROLE_SYSTEM,
+              "CREATE USER 'eve' WITH PASSWORD 'evespassword1' ROLE user");
+    connect_as(&dropped, &stage, 0, "ben");
+    connect_as(&idle, &stage, 1, "ben"); /* no subscription on its loop at all */
+    connect_as(&promoted, &stage, 0, "eve");
+    follower_subscribe(&dropped, T, &all);
+    follower_subscribe(&promoted, T, &all);
+    follow(&other, &stage, false, T);
+    follower_until(&dropped, dropped.is_ready);
+    follower_until(&promoted, promoted.is_ready);
+    stage_sql(&stage, "root", ROLE_SYSTEM, "ALTER USER eve SET PASSWORD 'evespassword2'");
+    stage_sql(&stage, "root", ROLE_SYSTEM, "DROP USER ben");
+    follower_until(&dropped, dropped.is_closed);
+    CHECK_TEXT(dropped.error_code, "UNAUTHORIZED");
+    CHECK_TEXT(dropped.close_reason, "1008 The user was dropped");
+    follower_until(&idle, idle.is_closed);
+    CHECK_INT(promoted.is_closed, 0); /* a password says nothing about what was proved before */
+    stage_sql(&stage, "root", ROLE_SYSTEM, "ALTER USER eve SET ROLE dba");
+    follower_until(&promoted, promoted.is_closed);
+    CHECK_TEXT(promoted.error_code, "UNAUTHORIZED");
+    CHECK_TEXT(promoted.close_reason, "1008 The user has another role now");
+    insert(&stage, 1, 1);
+    follower_until(&other, follower_has(&other, 1));
+    follower_done(&dropped);
+    follower_done(&promoted);
+    follower_done(&idle);
+    follower_done(&other);
+    stage_close(&stage);
+}
+
+TEST("a user who was dropped between its authentication and its session gets nothing")
+{
+    Stage stage;
+    Follower f;
+    begin(&stage, NULL);
+    stage_sql(&stage, "root", ROLE_SYSTEM,
+              "CREATE USER 'ben' WITH PASSWORD 'benspassword1' ROLE user");
+    follower_init(&f, &stage, 0, 0, "ben", ROLE_USER); /* looked up here */
+    stage_sql(&stage, "root", ROLE_SYSTEM, "DROP USER ben");
+    follower_connect(&f);
+    follower_subscribe(&f, T, &all);
+    follower_until(&f, f.error_code[0]);
+    CHECK_TEXT(f.error_code, "UNAUTHORIZED");
+    follower_done(&f);
+    stage_close(&stage);
+}
+
+TEST("a loop whose backlog is full still hears that a table or a user has gone")
+{
+    static const LiveOptions small = {.backlog_bytes_max = 1};
+    Stage stage;
+    Follower f, gone;
+    Gate gate;
+    begin(&stage, &small);
+    stage_sql(&stage, "root", ROLE_SYSTEM,
+              "CREATE USER 'ben' WITH PASSWORD 'benspassword1' ROLE user");
+    connect_as(&gone, &stage, 0, "ben");
+    follow(&f, &stage, false, T);
+    gate_hold_loop(&gate, &stage, 0);
+    insert(&stage, 1, 20);
+    stage_sql(&stage, "root", ROLE_SYSTEM, "DROP USER ben");
+    stage_sql(&stage, "root", ROLE_SYSTEM, "DROP TABLE t.x");
+    gate_open(&gate);
+    follower_until(&gone, gone.is_closed);
+    follower_until(&f, f.error_code[0]);
+    CHECK_TEXT(f.error_code, "NOT_FOUND");
+    follower_done(&f);
+    follower_done(&gone);
+    stage_close(&stage);
+}
