@@ -122,8 +122,8 @@ fuzz: $(O)/.packages-check ## search with each fuzz target for FUZZ_SECONDS (30)
 	$(Q)$(MAKE) SAN=fuzz CC=clang fuzz-search
 crash: $(SERVER) $(TEST_PROGRAMS) ## power cuts and kills, 100 of each (KALAM_CRASH_ROUNDS)
 	$(Q)BUILD=$(ABS_B) KALAM_CRASH_ROUNDS=$${KALAM_CRASH_ROUNDS:-100} tools/run-named crash
-model: $(SERVER) $(TEST_PROGRAMS) ## random runs against a model, longer than in `make test`
-	$(Q)BUILD=$(ABS_B) KALAM_MODEL_SECONDS=$${KALAM_MODEL_SECONDS:-60} tools/run-named model
+model: $(SERVER) $(TEST_PROGRAMS) ## a million random changes against live queries, stops and kills (KALAM_MODEL_EVENTS)
+	$(Q)BUILD=$(ABS_B) KALAM_MODEL_EVENTS=$${KALAM_MODEL_EVENTS:-1000000} tools/run-named model
 bench: $(SERVER) $(BENCHES) ## measure
 	$(Q)BUILD=$(ABS_B) tools/run-named bench
 clean: ## remove everything built (downloads stay in the cache)

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The database of one epoch.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model.h"
+#include "os/log.h"
+
+World world;
+
+void failed(const char *format, ...)
+{
+    if (model->failure[0])
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(model->failure, sizeof model->failure, format, args);
+    va_end(args);
+}
+
+uint64_t random_of(uint64_t *state)
+{
+    *state += 0x9E3779B97F4A7C15u; /* splitmix64 */
+    uint64_t z = *state;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+static void must_be_ok(Code code, const Error *e, const char *what)
+{
+    if (code == OK)
+        return;
+    fprintf(stderr, "%s: %s %s\n", what, code_info(code)->name, e->text);
+    exit(3);
+}
+
+#define MUST_OK(call)                       \
+    do {                                    \
+        Error e_ = {0}, *e = &e_;           \
+        Code code_ = (call);                \
+        must_be_ok(code_, &e_, #call);      \
+    } while (0)
+
+static uint64_t user_of(const char *name)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    User found;
+    MUST_OK(exec_resolve_user(world.executor, slice_of_text(name), arena, &found, e));
+    return found.id;
+}
+
+static void open_database(const char *folder)
+{
+    DatabaseOptions options = {
+        .folder = folder,
+        .hot = {.block_cache_bytes = 8 << 20,
+                .write_buffer_bytes = 4 << 20,
+                .background_jobs = 1,
+                .open_files_max = 256},
+        .node = 1,
+        .feed_window_s = FEED_WINDOW_S,
+        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
+    };
+    JobsOptions jobs = {.flush_rows_default = 2000, .check_interval_s = 1};
+    ExecutorOptions exec = {
+        .flush_wait_ms = 30 * 1000, .result_rows_max = 100000, .bcrypt_cost = 4};
+    MUST_OK(database_open(&options, &world.db, e));
+    MUST_OK(jobs_start(world.db, &jobs, &world.jobs, e));
+    MUST_OK(executor_new(world.db, world.jobs, &exec, &world.executor, e));
+    MUST_OK(exec_ensure_root(world.executor, SLICE("rootpassword"), e));
+}
+
+void world_open(const char *folder)
+{
+    /* Small, so that falling back, catching up and missing commits are ordinary. */
+    static const LiveOptions sizes[] = {
+        {0},
+        {.socket_queue_bytes_max = 6000, .chunk_bytes_max = 1000},
+        {.socket_queue_bytes_max = 20000, .chunk_bytes_max = 4000, .backlog_bytes_max = 20000},
+    };
+    world = (World){0};
+    log_set(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    mutex_init(&world.lock);
+    cond_init(&world.changed);
+    open_database(folder);
+    MUST_OK(workers_start("worker", THREAD_WORKER, WORKERS, 64, &world.workers, e));
+    const LiveOptions *live = &sizes[random_of(&model->random) % 3];
+    MUST_OK(live_hub_new(world.db, world.workers, live, &world.hub, e));
+    for (int i = 0; i < LOOPS; i++) {
+        MUST_OK(loop_new(&world.loops[i], e));
+        MUST_OK(live_loop_new(world.hub, world.loops[i], &world.live[i], e));
+        MUST_OK(loop_thread_start(world.loops[i], "loop", e));
+    }
+    world.anna = user_of("anna");
+    world.bert = user_of("bert");
+    world.root = user_of("root");
+}
+
+void world_close(void)
+{
+    for (int i = 0; i < LOOPS; i++)
+        loop_thread_join(world.loops[i]);
+    workers_stop(world.workers);
+    for (int i = 0; i < LOOPS; i++) {
+        live_loop_free(world.live[i]);
+        loop_free(world.loops[i]);
+    }
+    jobs_stop(world.jobs);
+    database_close(world.db);
+    live_hub_free(world.hub);
+    executor_free(world.executor);
+    jobs_free(world.jobs);
+}
+
+/* ---- SQL ---- */
+
+static void ignore_begin(void *context, size_t index)
+{
+    (void)context, (void)index;
+}
+static void ignore_columns(void *context, const ResultColumn *columns, size_t count)
+{
+    (void)context, (void)columns, (void)count;
+}
+static Code ignore_row(void *context, const Value *values, Error *e)
+{
+    (void)context, (void)values, (void)e;
+    return OK;
+}
+static void ignore_end(void *context, size_t row_count, const char *message, Slice as_user)
+{
+    (void)context, (void)row_count, (void)message, (void)as_user;
+}
+
+static Code run_sql(const Session *session, const char *sql, const ResultSink *sink, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    ExecRequest request = {
+        .session = *session, .sql = slice_of_text(sql), .timeout_ms = 60 * 1000};
+    return exec_run(world.executor, &request, arena, sink, e);
+}
+
+Code sql_run(uint64_t user, const char *name, Role role, const char *sql, Error *e)
+{
+    static const ResultSink sink = {NULL, ignore_begin, ignore_columns, ignore_row, ignore_end};
+    Session session = {user, slice_of_text(name), role, SLICE("default"), true};
+    return run_sql(&session, sql, &sink, e);
+}
+
+void sql_must(const char *format, ...)
+{
+    char sql[300];
+    Error error = {0};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sql, sizeof sql, format, args);
+    va_end(args);
+    if (sql_run(world.root, "root", ROLE_SYSTEM, sql, &error) != OK) {
+        MUTEX_SCOPE(&world.lock);
+        failed("%s: %s", sql, error.text);
+    }
+}
+
+static Code keep_row(void *context, const Value *values, Error *e)
+{
+    State *rows = (State *)context;
+    (void)e;
+    must(values[0].integer >= 0 && values[0].integer < KEYS);
+    must(!rows[values[0].integer].is_there);
+    rows[values[0].integer] = (State){.is_there = true,
+                                      .v = values[1].is_null ? 0 : values[1].bytes.data[0],
+                                      .n = values[2].integer,
+                                      .seq = (uint64_t)values[3].integer};
+    return OK;
+}
+
+void sql_rows(State rows[KEYS])
+{
+    ResultSink sink = {rows, ignore_begin, ignore_columns, keep_row, ignore_end};
+    Session session = {world.anna, SLICE("anna"), ROLE_USER, SLICE("default"), true};
+    Error error = {0};
+    memset(rows, 0, sizeof(State) * KEYS);
+    if (run_sql(&session, "SELECT id, v, n, _seq FROM t.x", &sink, &error) != OK)
+        failed("reading the table: %s", error.text);
+}
+
+/* ---- calls to loops ---- */
+
+typedef struct Call {
+    void (*run)(void *argument);
+    void *argument;
+    bool has_run;
+} Call;
+
+static void run_call(void *argument)
+{
+    Call *call = (Call *)argument;
+    call->run(call->argument);
+    MUTEX_SCOPE(&world.lock);
+    call->has_run = true;
+    cond_broadcast(&world.changed);
+}
+
+void on_loop(int loop, void (*run)(void *argument), void *argument)
+{
+    Call call = {run, argument, false};
+    loop_post(world.loops[loop], run_call, &call);
+    MUTEX_SCOPE(&world.lock);
+    while (!call.has_run)
+        cond_wait(&world.changed, &world.lock);
+}
