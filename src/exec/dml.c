@@ -37,6 +37,7 @@ typedef struct Target { /* of UPDATE and DELETE */
     const Value *extra_values; /* what DuckDB made of the extras for the current row, or NULL */
     struct DuckRow *duck_rows, **duck_tail;
     size_t duck_bytes;
+    size_t duck_column_count; /* `*` is printed from the catalog, which ALTER TABLE may have changed meanwhile */
     size_t visited;
     bool is_partial; /* stop where a commit is full, instead of failing */
     bool is_full;    /* … which is what happened */
@@ -245,6 +246,9 @@ static Code duck_row(void *context, const Value *values, Error *e)
     Dml *dml = t->dml;
     Arena *arena = dml->run->arena;
     const Schema *schema = dml->table->schema;
+    if (t->duck_column_count != schema->column_count + 2 + t->extra_count)
+        return fail(e, E_CONFLICT, "table '%.*s.%.*s' was altered meanwhile",
+                    SLICE_ARGS(dml->table->namespace_name), SLICE_ARGS(dml->table->name));
     for (uint32_t i = 0; i < schema->column_count; i++)
         TRY(value_cast(&values[i], schema->columns[i].type, "column", dml->scratch, &dml->values[i],
                        e));
@@ -289,9 +293,8 @@ static void duck_begin(void *context)
 
 static void duck_columns(void *context, const ResultColumn *columns, size_t count)
 {
-    (void)context;
     (void)columns;
-    (void)count;
+    ((Target *)context)->duck_column_count = count;
 }
 
 /* SELECT *, <SET expressions that are not native> FROM t WHERE … */

@@ -16,13 +16,19 @@ static bool has_fence(int index)
     return f->mode == MODE_EXACT && f->rows[FENCE].n == model->now[FENCE].n;
 }
 
-void check_wait(int index)
+/* With `fence`: until it has seen the newest one; else until every change is due. */
+static bool is_there(int index, bool fence)
+{
+    return fence ? has_fence(index) : model->followers[index].mode == MODE_EXACT;
+}
+
+void check_wait(int index, bool fence)
 {
     int64_t deadline = clock_monotonic_us() + WAIT_S * 1000000LL;
     for (;;) {
         follower_tend(index);
         MUTEX_SCOPE(&world.lock);
-        if (has_fence(index) || model->failure[0])
+        if (is_there(index, fence) || model->failure[0])
             return;
         if (clock_monotonic_us() > deadline) {
             failed("follower %d waits for the fence; mode %d, cursor %llu", index,
@@ -123,7 +129,7 @@ void check_all(void)
         if (!follower_is_connected(i))
             continue;
         follower_unstall(i);
-        check_wait(i);
+        check_wait(i, true);
     }
     writers_settle();
     MUTEX_SCOPE(&world.lock);

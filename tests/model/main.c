@@ -167,8 +167,9 @@ static void run_epoch(void)
         follower_connect(i);
     world.is_paused = true;
     writers_start();
+    check_wait(0, false); /* so that the log begins before the first change */
     writers_fence();
-    check_wait(0);
+    check_wait(0, true);
     writers_settle();
     uint64_t rounds = 1 + random_of(&model->random) % EPOCH_CHECKS;
     bool is_killed = random_of(&model->random) % 2;

@@ -169,5 +169,5 @@ bool follower_matches(int index, uint32_t id, const State *state);
 
 /* With the writers paused: lets connected followers catch up and compares everything (I2). */
 void check_all(void);
-/* Waits until follower `index` has seen the newest fence. */
-void check_wait(int index);
+/* Waits until follower `index` has seen the newest fence, or only until it gets every change. */
+void check_wait(int index, bool fence);
