@@ -123,6 +123,24 @@ static Code kill_job(Run *run, Error *e)
     return OK;
 }
 
+/* ---- KILL LIVE QUERY ---- */
+
+void executor_set_kill_live(Executor *executor, const ExecKillLive *kill)
+{
+    executor->kill_live = *kill;
+}
+
+static Code kill_live(Run *run, Error *e)
+{
+    const ExecKillLive *kill = &run->executor->kill_live;
+    Slice id = run->statement->id;
+    if (!kill->kill)
+        return fail(e, E_UNSUPPORTED, "There are no live queries here");
+    TRY(kill->kill(kill->context, &run->session, id, e));
+    exec__end_message(run, 0, arena_printf(run->arena, "Live query killed: %.*s", SLICE_ARGS(id)));
+    return OK;
+}
+
 /* ---- SUBSCRIBE TO: HTTP can only tell where to go ---- */
 
 static const ResultColumn subscribe_columns[] = {
@@ -175,6 +193,8 @@ Code exec__run_admin(Run *run, Error *e)
         return show_tables(run, e);
     case STATEMENT_DESCRIBE_TABLE:
         return describe_table(run, e);
+    case STATEMENT_KILL_LIVE_QUERY:
+        return kill_live(run, e);
     case STATEMENT_KILL_JOB:
         return kill_job(run, e);
     case STATEMENT_SUBSCRIBE:

@@ -93,6 +93,12 @@ typedef struct ExecView {
     void *context;
 } ExecView;
 void executor_add_view(Executor *executor, const ExecView *view);
+/* What KILL LIVE QUERY 'id' does; E_NOT_FOUND when the session may kill no such query. Without it the statement is refused. */
+typedef struct ExecKillLive {
+    CHECKED Code (*kill)(void *context, const Session *session, Slice live_id, Error *e);
+    void *context;
+} ExecKillLive;
+void executor_set_kill_live(Executor *executor, const ExecKillLive *kill);
 
 /* ---- accounts (used by api/ for the auth routes and WebSocket authentication); workers only where they say so ---- */
 /* Finds or makes the numeric id of a user text id (commits a record when new). Workers only. */

@@ -38,6 +38,7 @@ struct Executor {
     PlanCache *plans;
     ExecView views[EXEC_VIEWS_MAX]; /* the newest first wins; filled before traffic */
     size_t view_count;
+    ExecKillLive kill_live;
     void *builtin_contexts; /* of views.c */
 };
 

@@ -420,6 +420,7 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_SHOW_TABLES:
     case STATEMENT_DESCRIBE_TABLE:
     case STATEMENT_KILL_JOB:
+    case STATEMENT_KILL_LIVE_QUERY:
     case STATEMENT_SUBSCRIBE:
         return exec__run_admin(run, e);
     case STATEMENT_FLUSH_TABLE:
@@ -438,7 +439,6 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_ROLLBACK:
         return exec__run_transaction(run, e);
     case STATEMENT_EXECUTE_AS: /* unwrapped by exec__prepare */
-    case STATEMENT_KILL_LIVE_QUERY:
     case STATEMENT_EXPLAIN:
         break;
     }

@@ -40,6 +40,7 @@ static void send_change(LiveLoop *loop, Subscription *s, uint64_t seq, FrameCach
         *cache = (FrameCache){.io = client->io, .id = s->id, .compress = client->compress};
     }
     atomic_fetch_add_explicit(&s->changes, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->sent_bytes, loop->message.size, memory_order_relaxed);
 }
 
 static bool is_for(const Subscription *s, uint64_t seq)

@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "live/live_int.h"
 #include "os/clock.h"
+#include "table/seq.h"
 
 enum {
     STALL_TIMEOUT_MS = 60 * 1000,
@@ -203,6 +204,8 @@ static void tick(void *context)
     uint64_t now_ms = loop_now_ms(loop->loop);
     for (LiveClient *client = loop->clients, *next; client; client = next) {
         next = client->next;
+        atomic_store_explicit(&client->queued_bytes, client->io->queued_bytes(client->socket),
+                              memory_order_relaxed);
         close_stalled(loop, client, now_ms);
         if (client->io->tick)
             client->io->tick(client->socket, now_ms);
@@ -316,6 +319,27 @@ void live__set_state(Subscription *subscription, SubState state)
     subscription->state = state;
 }
 
+static uint64_t lag_ms_of(const Subscription *s, int64_t now_us)
+{
+    if (s->state == SUB_LIVE)
+        return 0;
+    uint64_t seen = atomic_load_explicit(&s->seen_seq, memory_order_relaxed);
+    int64_t newest_us = seen ? seq_time_us(database_last_seq(s->loop->hub->db)) : now_us;
+    int64_t lag_us = newest_us - (seen ? seq_time_us(seen) : s->created_at_us);
+    return lag_us > 0 ? (uint64_t)lag_us / 1000 : 0;
+}
+
+static void add_figures(const Subscription *s, LiveInfo *info)
+{
+    int64_t now_us = clock_wall_us();
+    int64_t age_s = (now_us - s->created_at_us) / 1000000;
+    info->lag_ms = lag_ms_of(s, now_us);
+    info->queued_bytes = atomic_load_explicit(&s->client->queued_bytes, memory_order_relaxed);
+    info->sent_bytes = atomic_load_explicit(&s->sent_bytes, memory_order_relaxed);
+    info->reads = atomic_load_explicit(&s->read_count, memory_order_relaxed);
+    info->changes_per_s = info->changes / (uint64_t)(age_s > 0 ? age_s : 1);
+}
+
 static LiveInfo info_of(const Subscription *subscription, Arena *arena)
 {
     const Table *table = subscription->query->table;
@@ -334,6 +358,7 @@ static LiveInfo info_of(const Subscription *subscription, Arena *arena)
         .has_options = subscription->request.has_options,
         .options = subscription->request,
     };
+    add_figures(subscription, &info);
     memcpy(info.connection_id, subscription->client->connection_id, sizeof info.connection_id);
     return info;
 }

@@ -12,6 +12,7 @@
  *     outdated by itself (live__query_check) and live__follow runs then.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "live/live_int.h"
 
@@ -175,4 +176,74 @@ void live__catalog_changed(LiveLoop *loop, const CatalogChange *change)
     }
     catalog_change_user_state(change, &role, &is_alive);
     visit_user(loop, user_id, role, is_alive);
+}
+
+/* ---- KILL LIVE QUERY ---- */
+
+typedef struct Kill {
+    LoopTask task;
+    LiveLoop *loop; /* a reference */
+    char connection_id[LIVE_CONNECTION_ID_BYTES + 1];
+    size_t id_size;
+    char id[]; /* of the subscription */
+} Kill;
+
+static void run_kill(LoopTask *task)
+{
+    Kill *kill = (Kill *)task;
+    LiveLoop *loop = kill->loop;
+    for (LiveClient *client = loop->clients; client; client = client->next) {
+        if (strcmp(client->connection_id, kill->connection_id) != 0)
+            continue;
+        Slice id = slice_of(kill->id, kill->id_size);
+        Subscription *s = (Subscription *)map_get(client->subscriptions, id);
+        if (s) {
+            live_client_error(client, id, "KILLED", "The live query was killed");
+            live__end(s, NULL);
+        }
+        break;
+    }
+    free(kill);
+    live__loop_unref(loop);
+}
+
+static bool skip(Slice *io, Slice prefix)
+{
+    if (io->size < prefix.size || memcmp(io->data, prefix.data, prefix.size) != 0)
+        return false;
+    *io = slice_of(io->data + prefix.size, io->size - prefix.size);
+    return true;
+}
+
+/* user-connection-subscription. Any of them may hold '-', so the id is compared and not split. */
+static bool has_live_id(const Subscription *s, Slice live_id)
+{
+    return skip(&live_id, s->user_id) && skip(&live_id, SLICE("-")) &&
+           skip(&live_id, slice_of_text(s->client->connection_id)) && skip(&live_id, SLICE("-")) &&
+           slice_equal(live_id, s->id);
+}
+
+/* hub->lock is held, so that the loop cannot be closed meanwhile. */
+static void post_kill(const Subscription *s)
+{
+    Kill *kill = (Kill *)x_new_bytes(sizeof *kill + s->id.size);
+    kill->task.run = run_kill;
+    kill->loop = s->loop;
+    memcpy(kill->connection_id, s->client->connection_id, sizeof kill->connection_id);
+    kill->id_size = s->id.size;
+    memcpy(kill->id, s->id.data, s->id.size);
+    atomic_fetch_add_explicit(&s->loop->refs, 1, memory_order_relaxed);
+    loop_post_task(s->loop->loop, &kill->task);
+}
+
+Code live_kill(LiveHub *hub, Slice live_id, uint64_t user, Role role, Error *e)
+{
+    MUTEX_SCOPE(&hub->lock);
+    for (const Subscription *s = hub->subscriptions; s; s = s->hub_next) {
+        if ((role_is_admin(role) || s->user == user) && has_live_id(s, live_id)) {
+            post_kill(s);
+            return OK;
+        }
+    }
+    return fail(e, E_NOT_FOUND, "Live query '%.*s' not found", SLICE_ARGS(live_id));
 }

@@ -114,6 +114,10 @@ typedef struct LiveInfo {
     const char *status; /* "loading", "catching_up", "live" */
     int64_t created_at_us, last_update_us, last_ping_us;
     uint64_t changes;
+    uint64_t lag_ms; /* how much older what it has seen is than the newest commit; 0 while live */
+    uint64_t queued_bytes; /* of its connection, at most a second ago */
+    uint64_t sent_bytes, reads;
+    uint64_t changes_per_s; /* since it began */
     bool has_options;
     LiveRequest options;
 } LiveInfo;
@@ -123,6 +127,10 @@ void live_list(LiveHub *hub, Arena *arena, LiveInfo **out, size_t *out_count);
 const char *live_client_connection_id(const LiveClient *client);
 /* Any frame came from the client: what last_ping_at shows. */
 void live_client_touched(LiveClient *client);
+
+/* Ends the subscription that system.live shows as `live_id` with `error` KILLED: any for administrators, others only their
+ * own (E_NOT_FOUND). It ends soon after. Any thread. */
+CHECKED Code live_kill(LiveHub *hub, Slice live_id, uint64_t user, Role role, Error *e);
 
 typedef struct LiveStats {
     uint64_t subscriptions, sent, fallbacks,

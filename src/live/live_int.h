@@ -70,7 +70,8 @@ struct Subscription {
     uint64_t user;
     int64_t created_at_us;
     _Atomic int64_t last_update_us;
-    _Atomic uint64_t changes;
+    _Atomic uint64_t changes, sent_bytes, read_count;
+    _Atomic uint64_t seen_seq; /* while not live: what was read up to here; 0 = nothing yet */
 };
 
 typedef struct WaitQueue {
@@ -97,6 +98,7 @@ struct LiveClient {
     LiveClient *prev, *next; /* of the loop */
     char connection_id[LIVE_CONNECTION_ID_BYTES + 1];
     _Atomic int64_t last_ping_us;
+    _Atomic uint64_t queued_bytes; /* as of the last tick */
 };
 
 /* Commits on their way to loops. */

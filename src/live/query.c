@@ -54,6 +54,18 @@ static Code parse(LiveQuery *query, const Select **out, Error *e)
                     sql_statement_name(statement->kind));
     const Select *select =
         statement->kind == STATEMENT_SELECT ? statement->select : statement->subscribe.select;
+    if (statement->kind == STATEMENT_SUBSCRIBE) {
+        const Subscribe *from = &statement->subscribe;
+        query->options = (LiveRequest){
+            .has_options = from->has_last_rows || from->has_batch_size || from->has_from,
+            .has_last_rows = from->has_last_rows,
+            .has_batch_size = from->has_batch_size,
+            .has_from = from->has_from,
+            .last_rows = from->last_rows,
+            .batch_size = from->batch_size,
+            .from = from->from,
+        };
+    }
     TRY(sql_check_live(select, query->sql, e));
     const Expr *clock = find_clock(select->where);
     if (clock)

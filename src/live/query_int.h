@@ -25,6 +25,7 @@ typedef struct LiveQuery {
     Slice sql;
     const Value *params;
     size_t param_count;
+    LiveRequest options; /* those of SUBSCRIBE TO … OPTIONS (…); no texts */
     LiveColumn *columns;
     uint32_t column_count;
     bool is_star;      /* `_deleted` is shown too */

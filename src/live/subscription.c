@@ -217,10 +217,13 @@ static void send_out(Subscription *s)
         live__send(s->client, slice_of(out->data + at + sizeof head, head.size), head.cursor);
         at += sizeof head + head.size;
     }
+    size_t bytes = out->size - count * sizeof(MessageHead);
+    atomic_store_explicit(&s->seen_seq, s->reader->cursor, memory_order_relaxed);
     buffer_clear(out);
     if (count == 0)
         return;
     atomic_fetch_add_explicit(&s->changes, count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->sent_bytes, bytes, memory_order_relaxed);
     atomic_store_explicit(&s->last_update_us, clock_wall_us(), memory_order_relaxed);
 }
 
@@ -324,6 +327,7 @@ static bool start_read(Subscription *s)
     loop->reads++;
     s->client->reading++;
     atomic_fetch_add_explicit(&loop->hub->reads, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->read_count, 1, memory_order_relaxed);
     return true;
 }
 
@@ -355,6 +359,7 @@ void live__fall_back(Subscription *s, uint64_t cursor)
 {
     live__set_state(s, SUB_CATCHING_UP);
     s->reader = live__reader_feed(s->query, s->id, cursor);
+    atomic_store_explicit(&s->seen_seq, cursor, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->loop->hub->fallbacks, 1, memory_order_relaxed);
     live__want_read(s);
 }
@@ -629,16 +634,37 @@ static bool check_request(LiveClient *client, const LiveRequest *request)
     return true;
 }
 
-void live_subscribe(LiveClient *client, const LiveRequest *request)
+/* Options of the message are stronger than those of the text. */
+static LiveRequest merge_options(const LiveRequest *request, const LiveRequest *text)
+{
+    LiveRequest merged = *request;
+    merged.has_options |= text->has_options;
+    if (!request->has_last_rows) {
+        merged.has_last_rows = text->has_last_rows;
+        merged.last_rows = text->last_rows;
+    }
+    if (!request->has_batch_size) {
+        merged.has_batch_size = text->has_batch_size;
+        merged.batch_size = text->batch_size;
+    }
+    if (!request->has_from) {
+        merged.has_from = text->has_from;
+        merged.from = text->from;
+    }
+    return merged;
+}
+
+void live_subscribe(LiveClient *client, const LiveRequest *asked)
 {
     Error error = {0};
     Channel *channel;
-    if (!check_request(client, request))
+    if (!check_request(client, asked))
         return;
-    if (live__channel_of(client, request, &channel, &error) != OK) {
-        send_error(client, request->id, &error);
+    if (live__channel_of(client, asked, &channel, &error) != OK) {
+        send_error(client, asked->id, &error);
         return;
     }
+    const LiveRequest merged = merge_options(asked, &channel->query->options), *request = &merged;
     Subscription *s = subscription_new(client, channel, request);
     if (!live__hub_add(client->loop->hub, s, client->subscriptions_max)) {
         live_client_error(client, request->id, "SUBSCRIPTION_LIMIT_EXCEEDED",

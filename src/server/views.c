@@ -25,7 +25,7 @@ static Value json(Slice s)
 
 /* ---- system.live ---- */
 
-enum { LIVE_COLUMNS = 14 };
+enum { LIVE_COLUMNS = 19 };
 
 static const ResultColumn live_columns[LIVE_COLUMNS] = {
     {.name = SLICE("live_id"), .type = TYPE_TEXT, .primary_key = true},
@@ -42,6 +42,11 @@ static const ResultColumn live_columns[LIVE_COLUMNS] = {
     {.name = SLICE("changes"), .type = TYPE_BIGINT},
     {.name = SLICE("node_id"), .type = TYPE_BIGINT},
     {.name = SLICE("last_ping_at"), .type = TYPE_TIMESTAMP},
+    {.name = SLICE("lag_ms"), .type = TYPE_BIGINT},
+    {.name = SLICE("queued_bytes"), .type = TYPE_BIGINT},
+    {.name = SLICE("sent_bytes"), .type = TYPE_BIGINT},
+    {.name = SLICE("changes_per_s"), .type = TYPE_BIGINT},
+    {.name = SLICE("reads"), .type = TYPE_BIGINT},
 };
 
 static void add_option(Buffer *out, bool is_set, const char *name, uint64_t value)
@@ -87,6 +92,11 @@ static Code fill_live(void *context, const Session *session, Arena *arena, RowFu
             value_integer(TYPE_BIGINT, (int64_t)info->changes),
             value_integer(TYPE_BIGINT, 0),
             time_or_null(info->last_ping_us),
+            value_integer(TYPE_BIGINT, (int64_t)info->lag_ms),
+            value_integer(TYPE_BIGINT, (int64_t)info->queued_bytes),
+            value_integer(TYPE_BIGINT, (int64_t)info->sent_bytes),
+            value_integer(TYPE_BIGINT, (int64_t)info->changes_per_s),
+            value_integer(TYPE_BIGINT, (int64_t)info->reads),
         };
         TRY(row(row_context, values, e));
     }
@@ -124,6 +134,11 @@ static Code fill_settings(void *context, const Session *session, Arena *arena, R
     return OK;
 }
 
+static Code kill_live(void *context, const Session *session, Slice live_id, Error *e)
+{
+    return live_kill((LiveHub *)context, live_id, session->user, session->role, e);
+}
+
 void server_add_views(Executor *executor, LiveHub *live, const Config *config)
 {
     const ExecView views[] = {
@@ -137,4 +152,5 @@ void server_add_views(Executor *executor, LiveHub *live, const Config *config)
     };
     for (size_t i = 0; i < sizeof views / sizeof *views; i++)
         executor_add_view(executor, &views[i]);
+    executor_set_kill_live(executor, &(ExecKillLive){kill_live, live});
 }

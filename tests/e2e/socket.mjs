@@ -92,6 +92,19 @@ test('a token that ends: a warning where announced, then close 1008; a new one i
   await renewing.close();
 });
 
+test('KILL LIVE QUERY: error KILLED, and only that one', async () => {
+  const socket = await Live.open(server, { token: anna.token });
+  const name = await table('killed');
+  await socket.subscribed('k-1', `SELECT * FROM ${name}`);
+  await socket.subscribed('k-2', `SELECT * FROM ${name}`);
+  const rows = await root.rows("SELECT live_id, sent_bytes FROM system.live WHERE subscription_id = 'k-1'");
+  await anna.run(`KILL LIVE QUERY '${rows[0].live_id ?? rows[0][0]}'`);
+  equal((await socket.expect('error', 'k-1')).code, 'KILLED', 'error');
+  await anna.run(`INSERT INTO ${name} VALUES (1, 'a', 1)`);
+  await socket.expect('change', 'k-2');
+  await socket.close();
+});
+
 test('a user who is dropped: error for each subscription, then close 1008', async () => {
   const ben = await newUser(root, 'ben');
   const socket = await Live.open(server, { token: ben.token });

@@ -184,6 +184,49 @@ TEST("a user who was dropped between its authentication and its session gets not
     stage_close(&stage);
 }
 
+static LiveInfo the_live_query(Stage *stage, Arena *arena)
+{
+    LiveInfo *infos;
+    size_t count;
+    live_list(stage->hub, arena, &infos, &count);
+    CHECK_INT(count, 1);
+    return infos[0];
+}
+
+TEST("KILL LIVE QUERY: by its id even with dashes in every part, for the owner and administrators "
+     "only")
+{
+    Stage stage;
+    Follower f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    begin(&stage, NULL);
+    follower_init(&f, &stage, 0, 0, "an-na", ROLE_USER);
+    follower_connect(&f);
+    for (int round = 0; round < 2; round++) {
+        f.error_code[0] = 0;
+        follower_clear(&f);
+        follower_subscribe(&f, "SUBSCRIBE TO t.x WHERE n > 0 OPTIONS (last_rows=3)", NULL);
+        follower_until(&f, f.batches == 1);
+        stage_settle(&stage, 0);
+        LiveInfo info = the_live_query(&stage, arena);
+        CHECK_INT(info.options.last_rows, 3);
+        CHECK(info.reads >= 1);
+        CHECK(info.sent_bytes > 100); /* the acknowledgement and a page */
+        Slice id =
+            slice_of_text(arena_printf(arena, "%.*s-%s-%.*s", SLICE_ARGS(info.user_id),
+                                       info.connection_id, SLICE_ARGS(info.subscription_id)));
+        CHECK_CODE(live_kill(stage.hub, id, f.user.user + 1, ROLE_SERVICE, e), E_NOT_FOUND);
+        CHECK_CODE(live_kill(stage.hub, slice_of(id.data, id.size - 1), 1, ROLE_DBA, e),
+                   E_NOT_FOUND);
+        CHECK_OK(
+            live_kill(stage.hub, id, round ? f.user.user : 0, round ? ROLE_USER : ROLE_DBA, e));
+        follower_until(&f, f.error_code[0]);
+        CHECK_TEXT(f.error_code, "KILLED");
+    }
+    follower_done(&f);
+    stage_close(&stage);
+}
+
 TEST("a loop whose backlog is full still hears that a table or a user has gone")
 {
     static const LiveOptions small = {.backlog_bytes_max = 1};

@@ -29,7 +29,7 @@ static const struct {
     {STATEMENT_STORAGE_CHECK, "nnnyy"},    {STATEMENT_BACKUP, "nnnyy"},
     {STATEMENT_RESTORE, "nnnyy"},          {STATEMENT_EXPORT_USER, "nyyyy"},
     {STATEMENT_SHOW_EXPORT, "nyyyy"},
-    {STATEMENT_KILL_JOB, "nnnyy"},         {STATEMENT_KILL_LIVE_QUERY, "nnnyy"},
+    {STATEMENT_KILL_JOB, "nnnyy"},         {STATEMENT_KILL_LIVE_QUERY, "nyyyy"},
     {STATEMENT_SUBSCRIBE, "nyyyy"},        {STATEMENT_BEGIN, "nyyyy"},
     {STATEMENT_COMMIT, "nyyyy"},           {STATEMENT_ROLLBACK, "nyyyy"},
     {STATEMENT_EXPLAIN, "nnnyy"},
