@@ -59,6 +59,9 @@ typedef struct Namespace {
     int64_t created_at_us;
 } Namespace;
 
+/* Once begun it cannot be undone; done: nothing but the two ids is left, which are never given out again. */
+typedef enum Erasure { ERASURE_NONE, ERASURE_BEGUN, ERASURE_DONE } Erasure;
+
 typedef struct User {
     uint64_t id;     /* numeric, in keys; never reused; never 0 */
     Slice user_id;   /* the text that people and tokens use */
@@ -69,6 +72,7 @@ typedef struct User {
     uint32_t failed_logins;
     int64_t locked_until_us, last_login_us, created_at_us, updated_at_us;
     int64_t deleted_at_us; /* 0 = alive */
+    Erasure erasure;       /* of what a dropped user had */
 } User;
 
 typedef struct Catalog Catalog;
@@ -122,6 +126,8 @@ uint32_t catalog_change_quiet_table(const CatalogChange *change);
 Slice catalog_change_user(const CatalogChange *change);
 /* For such a change: what the record then says. */
 void catalog_change_user_state(const CatalogChange *change, Role *out_role, bool *out_is_alive);
+/* For such a change: the number of the user. */
+uint64_t catalog_change_user_number(const CatalogChange *change);
 void catalog_change_free(CatalogChange *change); /* accepts NULL */
 
 /* Plans. Errors are those of docs/sql.md: E_ALREADY_EXISTS, E_NAMESPACE_NOT_FOUND,

@@ -46,6 +46,7 @@ struct CatalogChange {
     bool needs_quiet;
     Role user_role; /* PUT_USER */
     bool user_is_alive;
+    uint64_t user_number;
 };
 
 static uint64_t schema_guard(void)
@@ -334,6 +335,7 @@ Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out,
         Write *link = add_write(change, catalog__key_u64(KEY_USER_LINK, io_user->id));
         catalog__encode_user_link(record_key_slice(&link->key), io_user->user_id, &link->value);
     }
+    change->user_number = io_user->id;
     must(io_user->id < atomic_load_explicit(&catalog->next_user_id, memory_order_relaxed));
     Write *write = add_write(change, catalog__key(KEY_USER, io_user->user_id));
     catalog__encode_user(record_key_slice(&write->key), io_user, &write->value);
@@ -372,6 +374,12 @@ void catalog_change_user_state(const CatalogChange *change, Role *out_role, bool
     must(change->type == PUT_USER);
     *out_role = change->user_role;
     *out_is_alive = change->user_is_alive;
+}
+
+uint64_t catalog_change_user_number(const CatalogChange *change)
+{
+    must(change->type == PUT_USER);
+    return change->user_number;
 }
 
 static void write_counter(const CatalogChange *change, HotStore *store, HotBatch *batch)

@@ -6,7 +6,7 @@
  *     namespace = name  created_at(u64)
  *     table     = namespace  name  kind(u8)  access(u8)  durable(u8)  flush_rows(u32)
  *                 flush_interval_s(u32)  ttl_s(u32)  created_at(u64)  updated_at(u64)  schema
- *     user      = id(u64)  user_id  flags(u8: 1 registered)  role(u8)  email  password_hash
+ *     user      = id(u64)  user_id  flags(u8: 1 registered, 2 erasure begun, 4 erased)  role(u8)  email  password_hash
  *                 auth_type  failed_logins(u32)  locked_until(u64)  last_login(u64)
  *                 created_at(u64)  updated_at(u64)  deleted_at(u64)
  *     user link = user_id
@@ -21,7 +21,8 @@
 #include "catalog/catalog_int.h"
 #include "data/row.h"
 
-enum { RECORD_VERSION = 1, CRC_BYTES = 4, FLAG_REGISTERED = 1 };
+enum { RECORD_VERSION = 1, CRC_BYTES = 4, FLAG_REGISTERED = 1, FLAG_ERASING = 2, FLAG_ERASED = 4,
+       FLAGS_ALL = 7 };
 
 /* The numbers of these enums are stored. */
 _Static_assert(ROLE_ANONYMOUS == 0 && ROLE_USER == 1 && ROLE_SERVICE == 2 && ROLE_DBA == 3 &&
@@ -255,7 +256,10 @@ void catalog__encode_user(Slice key, const User *user, Buffer *out)
     size_t start = begin(out);
     buffer_add_u64(out, user->id);
     buffer_add_sized(out, user->user_id);
-    buffer_add_u8(out, user->registered ? FLAG_REGISTERED : 0);
+    static const uint8_t erasure_flags[] = {
+        [ERASURE_NONE] = 0, [ERASURE_BEGUN] = FLAG_ERASING, [ERASURE_DONE] = FLAG_ERASED};
+    buffer_add_u8(out,
+                  (uint8_t)((user->registered ? FLAG_REGISTERED : 0) | erasure_flags[user->erasure]));
     buffer_add_u8(out, (uint8_t)user->role);
     buffer_add_sized(out, user->email);
     buffer_add_sized(out, user->password_hash);
@@ -274,7 +278,7 @@ static bool take_user_fields(Cursor *c, Arena *arena, User *u)
     unsigned flags, role;
     if (!cursor_u64(c, &u->id) || u->id == 0 ||
         !take_text(c, USER_ID_BYTES_MAX, arena, &u->user_id) ||
-        !take_small(c, FLAG_REGISTERED, &flags) || !take_small(c, ROLE_SYSTEM, &role) ||
+        !take_small(c, FLAGS_ALL, &flags) || !take_small(c, ROLE_SYSTEM, &role) ||
         !take_text(c, EMAIL_BYTES_MAX, arena, &u->email) ||
         !take_text(c, PASSWORD_HASH_BYTES_MAX, arena, &u->password_hash) ||
         !take_text(c, AUTH_TYPE_BYTES_MAX, arena, &u->auth_type) ||
@@ -283,6 +287,8 @@ static bool take_user_fields(Cursor *c, Arena *arena, User *u)
         !take_time(c, &u->updated_at_us) || !take_time(c, &u->deleted_at_us))
         return false;
     u->registered = flags & FLAG_REGISTERED;
+    u->erasure = flags & FLAG_ERASED ? ERASURE_DONE
+                 : flags & FLAG_ERASING ? ERASURE_BEGUN : ERASURE_NONE;
     u->role = (Role)role;
     return cursor_left(c) == 0;
 }

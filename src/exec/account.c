@@ -178,6 +178,25 @@ static Code edit_alter(const UserEdit *edit, User *user, bool *out_changed, Erro
     return OK;
 }
 
+static Code edit_restore(const UserEdit *edit, User *user, bool *out_changed, Error *e)
+{
+    if (!user->registered)
+        return fail(e, E_NOT_FOUND, "User '%.*s' not found", SLICE_ARGS(user->user_id));
+    if (user->deleted_at_us == 0)
+        return fail(e, E_INVALID_OPERATION, "User '%.*s' is not dropped",
+                    SLICE_ARGS(user->user_id));
+    if (user->role == ROLE_SYSTEM && edit->run->session.role != ROLE_SYSTEM)
+        return fail(e, E_PERMISSION_DENIED, "Only System may change the System user '%.*s'",
+                    SLICE_ARGS(user->user_id));
+    if (user->erasure != ERASURE_NONE)
+        return fail(e, E_INVALID_OPERATION,
+                    "User '%.*s' cannot be restored: its data is being erased, or was",
+                    SLICE_ARGS(user->user_id));
+    user->deleted_at_us = 0;
+    *out_changed = true;
+    return OK;
+}
+
 static Code edit_drop(const UserEdit *edit, User *user, bool *out_changed, Error *e)
 {
     TRY(check_target(edit->run, user, e));
@@ -188,9 +207,10 @@ static Code edit_drop(const UserEdit *edit, User *user, bool *out_changed, Error
     return OK;
 }
 
-static const char *done_text(StatementKind kind)
+static const char *done_text(StatementKind kind, bool is_restore)
 {
-    return kind == STATEMENT_CREATE_USER  ? "created"
+    return kind == STATEMENT_CREATE_USER ? "created"
+           : is_restore                  ? "restored"
            : kind == STATEMENT_ALTER_USER ? "updated"
                                           : "dropped (soft delete)";
 }
@@ -212,13 +232,16 @@ Code exec__run_account(Run *run, Error *e)
         .arena = run->arena,
         .user_id = statement->name,
         .edit = kind == STATEMENT_CREATE_USER  ? edit_create
+                : statement->is_restore        ? edit_restore
                 : kind == STATEMENT_ALTER_USER ? edit_alter
                                                : edit_drop,
         .run = run,
         .detail = &hash,
     };
     Code code = run_edit(&edit, e);
-    const char *done = done_text(kind);
+    const char *done = done_text(kind, statement->is_restore);
+    if (code == OK && kind == STATEMENT_DROP_USER)
+        jobs_note_dropped_user(run->executor->jobs);
     if (code == E_NOT_FOUND && kind == STATEMENT_DROP_USER && statement->if_exists)
         done = "does not exist (skipped)";
     else

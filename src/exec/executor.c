@@ -287,6 +287,8 @@ static Code impersonate(Run *run, Error *e)
     if (!exec__may_impersonate(run->session.role, user.role, is_self))
         return fail(e, E_PERMISSION_DENIED, "Role '%s' is not allowed to EXECUTE AS USER '%.*s'",
                     role_name(run->session.role), SLICE_ARGS(target));
+    if (user.deleted_at_us)
+        return fail(e, E_NOT_FOUND, "User '%.*s' not found", SLICE_ARGS(target));
     if (code == E_NOT_FOUND && run->mode == HOT_CACHED_ONLY)
         return fail(e, E_WOULD_BLOCK, "the user id has no number yet");
     run->session.user = code == OK ? user.id : 0; /* 0: gets its number when the statement runs */
@@ -450,6 +452,9 @@ static Code run_one(Run *run, Error *e)
     if (run->is_impersonated && run->session.user == 0) {
         User user = {0};
         TRY(exec_resolve_user(run->executor, run->session.user_id, run->arena, &user, e));
+        if (user.deleted_at_us)
+            return fail(e, E_NOT_FOUND, "User '%.*s' not found",
+                        SLICE_ARGS(run->session.user_id));
         run->session.user = user.id;
     }
     TRY(exec__check_time(run, e));

@@ -82,5 +82,11 @@ CHECKED Code hot_iterator_end(HotIterator *iterator, Error *e);
  * hot_open opens. Files are linked where that folder is on the same disk. Synced. E_IO, E_DISK_FULL. */
 CHECKED Code hot_checkpoint(HotStore *store, const char *folder, Error *e);
 
+/* Makes the bytes of deleted and replaced entries with from <= key < to leave the disk, as far as no snapshot needs them: rewrites the
+ * files that hold the range. Call hot_flush before, which takes them out of memory and the log. Blocks; for jobs. */
+void hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to);
+/* Writes what is only in memory to files, so that the log starts anew. Blocks. */
+CHECKED Code hot_flush(HotStore *store, Error *e);
+
 /* A RocksDB property such as "rocksdb.estimate-num-keys", summed over families; 0 when unknown. */
 uint64_t hot_property(HotStore *store, const char *name);

@@ -49,13 +49,17 @@ void jobs__wake(Jobs *jobs)
     cond_signal(&jobs->wake);
 }
 
-/* Backups and exports are not taken up again: a folder is half full, and after a restore nobody asks for them. */
+/* Backups and exports are not taken up again: a folder is half full, and after a restore nobody asks for them. Dropped users are looked
+ * for at every start, and get a new job. */
 static void restart_job(Jobs *jobs, Job *job)
 {
-    if (job->type == JOB_BACKUP || job->type == JOB_USER_EXPORT) {
+    bool is_cleanup = job->type == JOB_USER_CLEANUP;
+    if (job->type == JOB_BACKUP || job->type == JOB_USER_EXPORT || is_cleanup) {
         job->status = JOB_FAILED;
         free(job->message);
-        job->message = x_text(SLICE("the server stopped before it was complete; ask again"));
+        job->message =
+            x_text(is_cleanup ? SLICE("the server stopped before it was complete; a new job goes on")
+                              : SLICE("the server stopped before it was complete; ask again"));
         return;
     }
     job->status = JOB_QUEUED;
@@ -160,7 +164,7 @@ typedef struct Order {
     JobType type;
     const Table *table;
     const char *target; /* of a backup */
-    const User *user;   /* of an export */
+    const User *user;   /* of an export or a user cleanup */
 } Order;
 
 static void add_parameters(const Order *order, Buffer *out)
@@ -189,8 +193,8 @@ static Job *find_active(Jobs *jobs, JobType type, uint32_t table_id)
     return NULL;
 }
 
-/* The export of a user that runs, or that was completed today (UTC): one a day, since each fills the disk. */
-static Job *find_export(Jobs *jobs, const Order *order)
+/* The job of that type and user that is active, or an export that was completed today (UTC): one a day, since each fills the disk. */
+static Job *find_of_user(Jobs *jobs, const Order *order)
 {
     CLEANUP(buffer_done) Buffer wanted = {0};
     int64_t day_us = (int64_t)24 * 3600 * 1000000, today = clock_wall_us() / day_us;
@@ -198,7 +202,8 @@ static Job *find_export(Jobs *jobs, const Order *order)
     for (Job *job = jobs->newest; job; job = job->next) {
         if (job->type != order->type || !slice_equal(slice_of_text(job->parameters), buffer_slice(&wanted)))
             continue;
-        if (job->status <= JOB_RUNNING || (job->status == JOB_COMPLETED && job->created_at_us / day_us == today))
+        bool is_done_today = job->status == JOB_COMPLETED && job->created_at_us / day_us == today;
+        if (job->status <= JOB_RUNNING || (is_done_today && order->type == JOB_USER_EXPORT))
             return job;
     }
     return NULL;
@@ -230,6 +235,7 @@ static Job *new_job(Jobs *jobs, const Order *order)
         [JOB_COMPACT] = "CO",
         [JOB_BACKUP] = "BK",
         [JOB_USER_EXPORT] = "UE",
+        [JOB_USER_CLEANUP] = "UC",
     };
     Job *job = x_new(Job);
     uint64_t random = random_u64();
@@ -286,7 +292,7 @@ static void settle_job(Jobs *jobs, Job *job, bool is_written)
 static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed, char out_id[JOB_ID_BYTES], Error *e)
 {
     mutex_lock(&jobs->lock);
-    Job *active = order->user ? find_export(jobs, order)
+    Job *active = order->user ? find_of_user(jobs, order)
                               : find_active(jobs, order->type, order->table ? order->table->id : 0);
     if (active) {
         memcpy(out_id, active->id, JOB_ID_BYTES);
@@ -381,6 +387,24 @@ Code jobs_request_export(Jobs *jobs, const User *user, char out_id[JOB_ID_BYTES]
     Order order = {.type = JOB_USER_EXPORT, .user = user};
     bool existed;
     return queue_order(jobs, &order, &existed, out_id, e);
+}
+
+Code jobs__request_user_cleanup(Jobs *jobs, const User *user, Error *e)
+{
+    Order order = {.type = JOB_USER_CLEANUP, .user = user};
+    char id[JOB_ID_BYTES];
+    bool existed;
+    return queue_order(jobs, &order, &existed, id, e);
+}
+
+void jobs_note_dropped_user(Jobs *jobs)
+{
+    int64_t due_us = clock_wall_us() + (int64_t)jobs->options.dropped_user_grace_s * 1000000;
+    MUTEX_SCOPE(&jobs->lock);
+    if (due_us < jobs->erase_at_us)
+        jobs->erase_at_us = due_us;
+    if (jobs->options.dropped_user_grace_s == 0)
+        jobs__wake(jobs);
 }
 
 bool jobs_is_export_of(const JobInfo *job, Slice user_id)

@@ -35,6 +35,7 @@ typedef struct Jobs Jobs;
 typedef struct JobsOptions {
     uint32_t flush_rows_default;      /* for tables that name no policy */
     uint32_t check_interval_s;        /* how often due work is looked for */
+    uint32_t dropped_user_grace_s;    /* how long a dropped user can be restored before everything of it is erased */
 } JobsOptions;
 
 CHECKED Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e);
@@ -60,6 +61,8 @@ CHECKED Code jobs_request_backup(Jobs *jobs, const char *path, char out_id[JOB_I
 /* Queues an export of all that a user has (table/export.h); the id is that of the one that runs or was completed today, if there is. */
 CHECKED Code jobs_request_export(Jobs *jobs, const User *user, char out_id[JOB_ID_BYTES], Error *e);
 bool jobs_is_export_of(const JobInfo *job, Slice user_id);
+/* Somebody was dropped: when the grace period is over, a job (user_cleanup, UC-…) erases what they had. */
+void jobs_note_dropped_user(Jobs *jobs);
 /* Asks a queued or running job to stop. E_NOT_FOUND. */
 CHECKED Code jobs_kill(Jobs *jobs, Slice id, Error *e);
 /* All jobs kept, newest first. */

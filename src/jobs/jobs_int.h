@@ -19,7 +19,8 @@ enum {
 };
 
 /* In records: append only. */
-typedef enum JobType { JOB_FLUSH, JOB_CLEANUP, JOB_COMPACT, JOB_BACKUP, JOB_USER_EXPORT, JOB_TYPE_COUNT } JobType;
+typedef enum JobType { JOB_FLUSH, JOB_CLEANUP, JOB_COMPACT, JOB_BACKUP, JOB_USER_EXPORT, JOB_USER_CLEANUP,
+               JOB_TYPE_COUNT } JobType;
 
 typedef struct Job {
     struct Job *next; /* newest first */
@@ -30,7 +31,7 @@ typedef struct Job {
     uint32_t table_id;
     char *parameters; /* JSON text, owned */
     char *target;     /* path of a backup, owned; NULL for others, and after a restart */
-    uint64_t user;    /* of an export; 0 for others, and after a restart */
+    uint64_t user;    /* of an export or a user cleanup; 0 for others, and after a restart */
     char *message;    /* owned, may be NULL */
     bool kill;        /* asked to stop */
     unsigned saves;   /* writes of its record under way: until they are over it is neither taken nor forgotten */
@@ -58,6 +59,7 @@ struct Jobs {
     size_t job_count, queued_count;
     uint64_t next_number;
     bool stopping;
+    int64_t erase_at_us; /* wall clock: when dropped users are looked for */
     bool has_news; /* since the thread last slept: a job to run, or a partition that is due */
 
     Mutex dirt_lock; /* taken by the committer: held for a few lines only; never together with lock */
@@ -85,6 +87,14 @@ void jobs__free_dirt(Map *dirt);
 /* Puts back what is not due yet. */
 void jobs__return_dirt(Jobs *jobs, const Dirt *dirt);
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
+
+/* erase.c, jobs thread only */
+CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
+/* Queues a job for each dropped user whose grace period is over. */
+void jobs__queue_cleanups(Jobs *jobs);
+
+/* jobs.c */
+CHECKED Code jobs__request_user_cleanup(Jobs *jobs, const User *user, Error *e);
 
 /* keep.c, jobs thread only */
 CHECKED Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);

@@ -15,6 +15,7 @@ static const char *const type_names[JOB_TYPE_COUNT] = {
     [JOB_COMPACT] = "compact",
     [JOB_BACKUP] = "backup",
     [JOB_USER_EXPORT] = "user_export",
+    [JOB_USER_CLEANUP] = "user_cleanup",
 };
 static const char *const status_names[] = {"queued", "running", "completed", "failed", "cancelled", "skipped"};
 

@@ -87,6 +87,7 @@ static Code run_type(Jobs *jobs, const Job *job, char *message, size_t message_b
     case JOB_COMPACT: return jobs__run_compact(jobs, job, message, message_bytes, e);
     case JOB_BACKUP: return jobs__run_backup(jobs, job, message, message_bytes, e);
     case JOB_USER_EXPORT: return jobs__run_export(jobs, job, message, message_bytes, e);
+    case JOB_USER_CLEANUP: return jobs__run_user_cleanup(jobs, job, message, message_bytes, e);
     case JOB_TYPE_COUNT: break;
     }
     return fail(e, E_INTERNAL, "a job of an unknown type");
@@ -319,6 +320,7 @@ void jobs__run(void *argument)
     sweep_at_start(jobs);
     each_table(jobs, note_all_partitions);
     while (!jobs__is_killed(jobs, NULL)) {
+        jobs__queue_cleanups(jobs);
         for (Job *job; !jobs__is_killed(jobs, NULL) && (job = take_job(jobs));)
             run_job(jobs, job);
         flush_due(jobs);

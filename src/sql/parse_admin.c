@@ -151,10 +151,13 @@ Code sql__alter_user(Parser *p, Statement *s)
     s->kind = STATEMENT_ALTER_USER;
     UserStatement *user = &s->user;
     TRY(user_name(p, user));
+    user->is_restore = sql__accept_word(p, KW_RESTORE);
+    if (user->is_restore)
+        return OK;
     if (!sql__accept_word(p, KW_SET))
         return sql__expected(
             p, "SET after username. Hint: Syntax: ALTER USER name SET PASSWORD 'pw' | "
-               "SET ROLE role | SET EMAIL 'email'");
+               "SET ROLE role | SET EMAIL 'email' | RESTORE");
     if (sql__accept_word(p, KW_PASSWORD)) {
         user->has_password = true;
         return sql__string(p, "the password in single quotes", &user->password);

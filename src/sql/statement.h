@@ -90,7 +90,7 @@ typedef enum UserAuth {
     USER_AUTH_INTERNAL
 } UserAuth;
 
-/* CREATE USER (auth, role, email), ALTER USER (exactly one of password, role, email), DROP USER
+/* CREATE USER (auth, role, email), ALTER USER (exactly one of password, role, email, restore), DROP USER
  * (if_exists). */
 typedef struct UserStatement {
     Slice name;
@@ -99,7 +99,7 @@ typedef struct UserStatement {
     Slice password; /* the clear text; must not be logged */
     Slice oauth;    /* JSON text */
     SqlRole role;
-    bool has_password, has_email, if_exists;
+    bool has_password, has_email, if_exists, is_restore;
     Slice email;
 } UserStatement;
 

@@ -11,12 +11,14 @@
  *     written, for the outcome of that batch is unknown.
  * I4. An admitted intent saw no key, guard or layout that was committed after its snapshot R, and no row version it
  *     has read died after R.
+ *     Nobody writes to the rows of a dropped user: not what was resolved before, nor what is resolved again after.
  * I5. A group holds at most one catalog change, as its last intent: what follows is judged by the new catalog.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/map.h"
 #include "os/clock.h"
 #include "os/thread.h"
 #include "table/table_int.h"
@@ -49,6 +51,7 @@ struct Committer {
     Conflicts *conflicts;
     /* By table id modulo the slots, at least the seq of the last commit with rows of it. */
     uint64_t row_seqs[TABLE_SLOTS];
+    Map *dropped_users; /* numbers of those dropped since the start; older ones have no session that could write */
     HotBatch *batch;
     Buffer scratch;
     Buffer deaths; /* Death records of the flush being admitted */
@@ -111,10 +114,17 @@ static bool change_is_guarded(const IntentPart *part, const RowChange *change)
     return part->table->kind != TABLE_STREAM || change->kind != CHANGE_INSERT;
 }
 
+static bool is_dropped_user(const Committer *c, uint64_t user)
+{
+    return user && map_count(c->dropped_users) && map_get(c->dropped_users, slice_of(&user, sizeof user));
+}
+
 static Code admit_part(Committer *c, const Intent *intent, const IntentPart *part)
 {
     if (!table_is_current(part->table))
         return E_CONFLICT;
+    if (is_dropped_user(c, part->partition.user))
+        return E_PERMISSION_DENIED;
     if (conflicts_hit(c->conflicts, conflicts_layout_key(part->partition), intent->read_seq))
         return E_CONFLICT;
     for (size_t i = 0; i < part->count; i++) {
@@ -330,11 +340,28 @@ static Code write_group(Committer *c, bool durable, Error *e)
     return OK;
 }
 
+/* From the next group on (I5). */
+static void note_user(Committer *c, const CatalogChange *change)
+{
+    Role role;
+    bool is_alive;
+    if (!catalog_change_user(change).size)
+        return;
+    uint64_t user = catalog_change_user_number(change);
+    catalog_change_user_state(change, &role, &is_alive);
+    if (is_alive)
+        map_remove(c->dropped_users, slice_of(&user, sizeof user));
+    else
+        map_put(c->dropped_users, slice_of(&user, sizeof user), c);
+}
+
 static void publish(Committer *c)
 {
     Intent *last = c->admitted[c->admitted_count - 1];
-    if (last->catalog_change)
+    if (last->catalog_change) {
+        note_user(c, last->catalog_change);
         catalog_change_apply(database_catalog(c->db), last->catalog_change);
+    }
     database__set_last_seq(c->db, last->commit_seq);
     CommitGroup group = {c->admitted, c->admitted_count, last->commit_seq};
     size_t sink_count;
@@ -360,6 +387,8 @@ static void refuse(Committer *c, Intent *intent, Code code)
     Error error = {.code = code};
     if (code == E_CONFLICT)
         count(&c->refused, 1);
+    else if (code == E_PERMISSION_DENIED)
+        code = fail(&error, code, "the user was dropped");
     else
         code = fail(&error, code, "the server is read-only since a write to the disk failed; reads go on. Restart it when the disk is well");
     answer(intent, code, &error);
@@ -414,6 +443,7 @@ Code committer_start(Database *db, uint64_t last_seq, Committer **out, Error *e)
     c->db = db;
     c->hot = database_hot(db);
     c->batch = hot_batch_new();
+    c->dropped_users = map_new();
     c->conflicts = conflicts_new(last_seq);
     mutex_init(&c->lock);
     cond_init(&c->wake);
@@ -443,6 +473,7 @@ void committer_free(Committer *c)
     must(!c->thread);
     must(!c->head);
     conflicts_free(c->conflicts);
+    map_free(c->dropped_users);
     hot_batch_free(c->batch);
     buffer_done(&c->scratch);
     buffer_done(&c->deaths);

@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "os/thread.h"
 
+#include <sched.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -195,6 +196,38 @@ TEST("five wrong passwords lock an account for 15 minutes, and a right one reset
     run(&w, "DROP USER eve");
     CHECK_CODE(exec_login(w.executor, eve, right, arena, &user, e), E_INVALID_CREDENTIALS);
     clock_replace(NULL, NULL);
+    arena_free(arena);
+    close_world(&w);
+}
+
+static bool is_erased(World *w, Arena *arena)
+{
+    JobInfo *jobs;
+    size_t count;
+    CHECK_OK(jobs_list(w->jobs, arena, &jobs, &count, e));
+    return count > 0 && strcmp(jobs[0].type, "user_cleanup") == 0 &&
+           strncmp(jobs[0].id, "UC-", 3) == 0 && jobs[0].status == JOB_COMPLETED;
+}
+
+TEST("a dropped user is not erased once the grace period is over, or comes back afterwards")
+{
+    World w = open_world(); /* whose grace period is 0 */
+    Arena *arena = arena_new();
+    Error error = {0};
+    Kept kept = {0};
+    User user = {0};
+    run(&w, "CREATE USER eve WITH PASSWORD 'evespassword' ROLE user EMAIL 'eve@example.org'");
+    run(&w, "DROP USER eve");
+    while (!is_erased(&w, arena))
+        sched_yield();
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(w.db));
+    CHECK_OK(catalog_get_user(snapshot, HOT_BLOCKING, SLICE("eve"), arena, &user, e));
+    hot_snapshot_free(snapshot);
+    CHECK(user.erasure == ERASURE_DONE);
+    CHECK_INT(user.email.size + user.password_hash.size, 0);
+    CHECK_CODE(run_as(&w, ROLE_DBA, "ALTER USER eve RESTORE", &kept, &error), E_INVALID_OPERATION);
+    CHECK_CODE(run_as(&w, ROLE_DBA, "CREATE USER eve WITH PASSWORD 'x' ROLE user", &kept, &error),
+               E_ALREADY_EXISTS);
     arena_free(arena);
     close_world(&w);
 }

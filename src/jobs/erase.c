@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * When dropped users are erased. The records of users tell who is due, so nothing is lost with a job: they are read at start, when the
+ * grace period of a drop is over, and a while after jobs were queued, in case one failed or was killed.
+ */
+#include <stdio.h>
+
+#include "jobs/jobs_int.h"
+#include "os/clock.h"
+#include "os/log.h"
+#include "table/erase.h"
+
+enum { USERS_MAX = 500, LOOK_AGAIN_S = 600 };
+static const int64_t second_us = 1000000;
+
+static int64_t grace_us(const Jobs *jobs)
+{
+    return (int64_t)jobs->options.dropped_user_grace_s * second_us;
+}
+
+static Code find_user(Jobs *jobs, uint64_t id, Arena *arena, User *out, Error *e)
+{
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(jobs->db));
+    Code code = catalog_get_user_by_id(snapshot, HOT_BLOCKING, id, arena, out, e);
+    hot_snapshot_free(snapshot);
+    return code;
+}
+
+Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
+                            Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    User user;
+    EraseReport report;
+    must(job->user); /* such a job does not survive a restart */
+    TRY(find_user(jobs, job->user, arena, &user, e));
+    TRY(database_erase_user(jobs->db, user.user_id, clock_wall_us() - grace_us(jobs), &report, e));
+    snprintf(message, message_bytes,
+             "Erased what the user had in %llu table(s), with %llu segment(s)",
+             (unsigned long long)report.tables, (unsigned long long)report.segments);
+    return OK;
+}
+
+static bool take_look(Jobs *jobs)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    if (clock_wall_us() < jobs->erase_at_us)
+        return false;
+    jobs->erase_at_us = INT64_MAX;
+    return true;
+}
+
+static void look_at(Jobs *jobs, int64_t at_us)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    if (at_us < jobs->erase_at_us)
+        jobs->erase_at_us = at_us;
+}
+
+static Code queue_due(Jobs *jobs, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    User *users;
+    size_t count;
+    int64_t next_us, now_us = clock_wall_us();
+    TRY(database_list_erasable(jobs->db, now_us - grace_us(jobs), USERS_MAX, arena, &users, &count,
+                               &next_us, e));
+    if (next_us)
+        look_at(jobs, next_us + grace_us(jobs) > now_us ? next_us + grace_us(jobs)
+                                                        : now_us + LOOK_AGAIN_S * second_us);
+    if (count)
+        look_at(jobs, now_us + LOOK_AGAIN_S * second_us);
+    for (size_t i = 0; i < count; i++)
+        TRY(jobs__request_user_cleanup(jobs, &users[i], e));
+    return OK;
+}
+
+void jobs__queue_cleanups(Jobs *jobs)
+{
+    Error error = {0};
+    if (!take_look(jobs) || queue_due(jobs, &error) == OK)
+        return;
+    look_at(jobs, clock_wall_us() + LOOK_AGAIN_S * second_us);
+    if (error.code != E_SHUTTING_DOWN)
+        log_event(LOG_LEVEL_WARN, "dropped users could not be looked for", LOG_ERROR(&error));
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Erasing a dropped user.
+ *
+ *   1. the record: "erasure begun", credentials gone        from here on there is no way back
+ *   2. for each table one commit: all keys of the partition, segment entries and partition state included
+ *   3. no view is left that could read the files: storage/user/<user>/, exports/<user>/ go
+ *   4. the hot store rewrites the ranges, so that deleted bytes leave its files and its log
+ *   5. the record: "erased"
+ *
+ * I1. A crash anywhere repeats all steps; each finds what is left. 5 comes last and only after all others.
+ * I2. Nothing is written to the partitions meanwhile: the committer refuses intents with rows of dropped users, and
+ *     everything else that touches a partition runs on the caller's thread.
+ * I3. Folders go whole, whatever lies in them: the names are made of the user's id alone, which nobody else ever gets.
+ */
+#include "table/erase.h"
+
+#include "cold/cold.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "table/flush.h"
+#include "table/table_int.h"
+
+enum {
+    USERS_PAGE = 1000,
+    COMMIT_TRIES_MAX = 100,
+    FOLDER_DEPTH_MAX = 6,
+    FOLDER_ENTRIES_MAX = 10 * 1000 * 1000
+};
+
+static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD, HOT_SEGMENTS};
+enum { FAMILY_COUNT = sizeof families / sizeof *families };
+
+typedef struct Erase {
+    Database *db;
+    Arena *arena;
+    User user;
+    int64_t dropped_until_us;
+    EraseReport report;
+} Erase;
+
+/* ---- the record ---- */
+
+static void forget_credentials(User *user)
+{
+    *user = (User){
+        .id = user->id,
+        .user_id = user->user_id,
+        .registered = user->registered,
+        .role = user->role,
+        .auth_type = user->auth_type,
+        .created_at_us = user->created_at_us,
+        .deleted_at_us = user->deleted_at_us,
+        .updated_at_us = clock_wall_us(),
+    };
+}
+
+static Code set_once(Erase *erase, Erasure erasure, Error *e)
+{
+    uint64_t read_seq = database_last_seq(erase->db);
+    CatalogChange *change = NULL;
+    User user = {0};
+    Slice user_id = erase->user.user_id;
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(erase->db));
+    Code code = catalog_get_user(snapshot, HOT_BLOCKING, user_id, erase->arena, &user, e);
+    hot_snapshot_free(snapshot);
+    if (code == E_NOT_FOUND)
+        return fail(e, E_NOT_FOUND, "User '%.*s' not found", SLICE_ARGS(user_id));
+    if (code != OK)
+        return code;
+    erase->user = user;
+    if (user.erasure == ERASURE_DONE || user.erasure == erasure)
+        return OK; /* I1 */
+    if (user.deleted_at_us == 0 ||
+        (user.erasure == ERASURE_NONE && user.deleted_at_us > erase->dropped_until_us))
+        return fail(e, E_INVALID_OPERATION, "User '%.*s' was restored", SLICE_ARGS(user_id));
+    forget_credentials(&user);
+    user.erasure = erasure;
+    TRY(catalog_plan_put_user(database_catalog(erase->db), &user, &change, e));
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(read_seq);
+    intent_set_catalog_change(intent, change);
+    intent->durable = true;
+    erase->user.erasure = erasure;
+    return database_commit(erase->db, intent, e);
+}
+
+static Code set_erasure(Erase *erase, Erasure erasure, Error *e)
+{
+    Code code = E_CONFLICT;
+    for (int i = 0; i < COMMIT_TRIES_MAX && code == E_CONFLICT; i++)
+        code = set_once(erase, erasure, e);
+    return code;
+}
+
+/* ---- keys ---- */
+
+typedef struct PartitionRange {
+    SeqKey from, to;
+    Slice from_key, to_key; /* into the two above */
+} PartitionRange;
+
+static void range_of(Partition partition, PartitionRange *out)
+{
+    must(partition.user > 0 && partition.user < UINT64_MAX);
+    out->from = table__seq_key(partition, 0);
+    out->to = table__seq_key((Partition){partition.table_id, partition.user + 1}, 0);
+    out->from_key = table__partition_slice(&out->from);
+    out->to_key = table__partition_slice(&out->to);
+}
+
+static Code count_keys(HotSnapshot *snapshot, HotFamily family, const PartitionRange *range,
+                       uint64_t limit, uint64_t *out, Error *e)
+{
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it =
+        hot_iterator_open(snapshot, HOT_BLOCKING, family, range->from_key, range->to_key, false);
+    uint64_t count = 0;
+    while (count < limit && hot_next(it))
+        count++;
+    TRY(hot_iterator_end(it, e));
+    *out = count;
+    return OK;
+}
+
+/* Adds the deletions of a partition to the intent, where there is anything. */
+static Code plan_partition(Erase *erase, HotSnapshot *snapshot, Partition partition, Intent *intent,
+                           Error *e)
+{
+    PartitionRange range;
+    range_of(partition, &range);
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        uint64_t count = 0;
+        uint64_t limit = families[i] == HOT_SEGMENTS ? UINT64_MAX : 1;
+        TRY(count_keys(snapshot, families[i], &range, limit, &count, e));
+        if (count == 0)
+            continue;
+        if (families[i] == HOT_SEGMENTS)
+            erase->report.segments += count;
+        intent_add_raw(intent, RAW_DELETE_RANGE, families[i], range.from_key, range.to_key);
+    }
+    Slice state_key = table__state_key(erase->arena, partition), state;
+    Code code = hot_get(snapshot, HOT_BLOCKING, HOT_SYSTEM, state_key, erase->arena, &state, e);
+    if (code == OK)
+        intent_add_raw(intent, RAW_DELETE, HOT_SYSTEM, state_key, (Slice){0});
+    return code == E_NOT_FOUND ? OK : code;
+}
+
+static Code erase_partition(Erase *erase, Partition partition, Error *e)
+{
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(erase->db));
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(erase->db));
+    Code code = plan_partition(erase, snapshot, partition, intent, e);
+    hot_snapshot_free(snapshot);
+    if (code != OK || intent->raw_count == 0)
+        return code;
+    intent->durable = true;
+    erase->report.tables++;
+    return database_commit(erase->db, intent, e); /* I2 */
+}
+
+static void scrub_partition(Erase *erase, Partition partition)
+{
+    PartitionRange range;
+    range_of(partition, &range);
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
+        hot_scrub(database_hot(erase->db), families[i], range.from_key, range.to_key);
+}
+
+/* ---- files ---- */
+
+static Code remove_folder(Erase *erase, const char *path, int depth, Error *e)
+{
+    FileEntry *entries;
+    size_t count;
+    if (!file_exists(path))
+        return OK;
+    if (depth == 0)
+        return fail(e, E_INVALID_OPERATION, "%s lies deeper than anything that is written there",
+                    path);
+    TRY(file_list(path, FOLDER_ENTRIES_MAX, erase->arena, &entries, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        const char *below = arena_printf(erase->arena, "%s/%s", path, entries[i].name);
+        if (entries[i].is_folder)
+            TRY(remove_folder(erase, below, depth - 1, e));
+        else
+            TRY(file_remove(below, e));
+    }
+    TRY(file_sync_folder(path, e));
+    return file_remove_empty_folder(path, e);
+}
+
+static Code remove_files(Erase *erase, Error *e)
+{
+    CLEANUP(buffer_done) Buffer name = {0};
+    const char *storage = database_storage_folder(erase->db);
+    must(erase->user.user_id.size > 0); /* I3 */
+    TRY(cold_encode_name(erase->user.user_id, &name, e));
+    Slice folder = buffer_slice(&name);
+    TRY(remove_folder(erase,
+                      arena_printf(erase->arena, "%s/user/%.*s", storage, SLICE_ARGS(folder)),
+                      FOLDER_DEPTH_MAX, e));
+    TRY(remove_folder(erase,
+                      arena_printf(erase->arena, "%s/exports/%.*s", database_folder(erase->db),
+                                   SLICE_ARGS(folder)),
+                      FOLDER_DEPTH_MAX, e));
+    /* What a crash left of somebody's export: none runs now (I2). */
+    return remove_folder(erase, arena_printf(erase->arena, "%s/export", storage), FOLDER_DEPTH_MAX,
+                         e);
+}
+
+/* ---- all of it ---- */
+
+static Code scrub(Erase *erase, Table **tables, size_t count, Error *e)
+{
+    TRY(hot_flush(database_hot(erase->db), e));
+    for (size_t i = 0; i < count; i++) {
+        if (tables[i]->kind != TABLE_SHARED)
+            scrub_partition(erase, (Partition){tables[i]->id, erase->user.id});
+    }
+    /* Records of users and of jobs lie here; the family is small. */
+    static const char from[] = {0}, to[] = {(char)0xFF};
+    hot_scrub(database_hot(erase->db), HOT_SYSTEM, slice_of(from, 1), slice_of(to, 1));
+    return OK;
+}
+
+static Code erase_tables(Erase *erase, Table **tables, size_t count, Error *e)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (tables[i]->kind != TABLE_SHARED)
+            TRY(erase_partition(erase, (Partition){tables[i]->id, erase->user.id}, e));
+    }
+    TRY(flush_purge_dropped(erase->db, e)); /* tables that went before the list was made */
+    pins_wait(database__pins(erase->db));
+    TRY(remove_files(erase, e));
+    TRY(scrub(erase, tables, count, e));
+    return set_erasure(erase, ERASURE_DONE, e);
+}
+
+Code database_erase_user(Database *db, Slice user_id, int64_t dropped_until_us, EraseReport *out,
+                         Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Erase erase = {.db = db,
+                   .arena = arena,
+                   .user = {.user_id = user_id},
+                   .dropped_until_us = dropped_until_us};
+    TRY(set_erasure(&erase, ERASURE_BEGUN, e));
+    Table **tables;
+    size_t count;
+    catalog_list_tables(database_catalog(db), arena, &tables, &count);
+    Code code = erase.user.erasure == ERASURE_DONE ? OK : erase_tables(&erase, tables, count, e);
+    for (size_t i = 0; i < count; i++)
+        table_unref(tables[i]);
+    if (code == OK)
+        *out = erase.report;
+    return code;
+}
+
+/* ---- who is due ---- */
+
+typedef struct DueList {
+    int64_t until_us, next_us;
+    User *users;
+    size_t count, limit;
+} DueList;
+
+static void add_due(DueList *list, const User *user, Arena *arena)
+{
+    if (user->deleted_at_us == 0 || user->erasure == ERASURE_DONE)
+        return;
+    bool is_due = user->erasure == ERASURE_BEGUN || user->deleted_at_us <= list->until_us;
+    if (is_due && list->count < list->limit) {
+        list->users[list->count] = *user;
+        list->users[list->count++].user_id = arena_copy(arena, user->user_id);
+        return;
+    }
+    if (list->next_us == 0 || user->deleted_at_us < list->next_us)
+        list->next_us = user->deleted_at_us;
+}
+
+Code database_list_erasable(Database *db, int64_t dropped_until_us, size_t limit, Arena *arena,
+                            User **out, size_t *out_count, int64_t *out_next_us, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *page = arena_new();
+    CLEANUP(buffer_done) Buffer after = {0};
+    DueList list = {
+        .until_us = dropped_until_us, .users = arena_new_array(arena, User, limit), .limit = limit};
+    for (size_t count = USERS_PAGE; count == USERS_PAGE;) {
+        User *users = NULL;
+        arena_reset(page);
+        HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
+        Code code =
+            catalog_list_users(snapshot, buffer_slice(&after), USERS_PAGE, page, &users, &count, e);
+        hot_snapshot_free(snapshot);
+        if (code != OK)
+            return code;
+        for (size_t i = 0; i < count; i++)
+            add_due(&list, &users[i], arena);
+        buffer_clear(&after);
+        if (count)
+            buffer_add_slice(&after, users[count - 1].user_id);
+    }
+    *out = list.users;
+    *out_count = list.count;
+    *out_next_us = list.next_us;
+    return OK;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Erasing a dropped user: nothing stays on the disk, nobody else loses anything, a crash goes on.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../test.h"
+#include "fixture.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "table/erase.h"
+#include "table/export.h"
+#include "table/verify.h"
+
+#define CANARY "canary-5f1c0e7a"
+
+static void flush(Fixture *f)
+{
+    uint64_t rows;
+    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
+}
+
+static void set_deleted(Fixture *f, const char *user_id, int64_t at_us)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(f->db));
+    CatalogChange *change = NULL;
+    User user;
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(f->db));
+    CHECK_OK(catalog_get_user(snapshot, HOT_BLOCKING, slice_of_text(user_id), arena, &user, e));
+    hot_snapshot_free(snapshot);
+    user.deleted_at_us = at_us;
+    user.email = SLICE(CANARY "@example.org");
+    CHECK_OK(catalog_plan_put_user(database_catalog(f->db), &user, &change, e));
+    intent_set_catalog_change(intent, change);
+    CHECK_OK(database_commit(f->db, intent, e));
+}
+
+/* How many files below the folder hold the text. */
+static int count_files(const char *folder, const char *text, Arena *arena)
+{
+    FileEntry *entries;
+    size_t count;
+    int found = 0;
+    CHECK_OK(file_list(folder, 100000, arena, &entries, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        const char *path = arena_printf(arena, "%s/%s", folder, entries[i].name);
+        if (entries[i].is_folder) {
+            found += count_files(path, text, arena);
+            continue;
+        }
+        Slice bytes;
+        CHECK_OK(file_read(path, 1 << 28, arena, &bytes, e));
+        if (bytes.size && memmem(bytes.data, bytes.size, text, strlen(text))) {
+            found++;
+            fprintf(stderr, "    %s holds it\n", path);
+        }
+    }
+    return found;
+}
+
+/* Rows in both tiers, replaced, deleted, exported, with an incompressible canary in each. */
+static void fill(Fixture *f)
+{
+    ExportReport report;
+    for (int i = 1; i <= 20; i++)
+        fixture_put(f, i, CANARY);
+    flush(f);
+    for (int i = 21; i <= 30; i++)
+        fixture_put(f, i, CANARY);
+    fixture_put(f, 3, CANARY " changed");
+    fixture_delete(f, 4);
+    fixture_delete(f, 25);
+    CHECK_OK(hot_flush(database_hot(f->db), e));
+    fixture_put(f, 31, CANARY " in the log");
+    CHECK_OK(database_export_user(f->db, f->partition.user, "UE-1", (BackupStop){0}, &report, e));
+}
+
+static uint64_t count_problems(Fixture *f)
+{
+    VerifyReport report = {0};
+    VerifyOptions options = {.read_segments = true};
+    CHECK_OK(database_verify(f->db, &options, &report, e));
+    return report.problems;
+}
+
+TEST("a text of an erased user is still in some file, or somebody else's rows are not")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    EraseReport report;
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    Partition alice = f.partition;
+    fill(&f);
+    f.partition = fixture_partition(&f, "bob");
+    for (int i = 1; i <= 20; i++)
+        fixture_put(&f, i, "bob's");
+    flush(&f);
+    fixture_put(&f, 21, "bob's");
+    const char *bobs = fixture_rows(&f, arena);
+    f.partition = alice;
+    set_deleted(&f, "alice", clock_wall_us());
+    CHECK(count_files(folder, CANARY, arena) > 2);
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &report, e));
+    CHECK_INT(report.tables, 1);
+    CHECK_INT(report.segments, 1);
+    CHECK_INT(count_files(folder, CANARY, arena), 0);
+    CHECK(!file_exists(arena_printf(arena, "%s/storage/user/alice", folder)));
+    CHECK(!file_exists(arena_printf(arena, "%s/exports/alice", folder)));
+    CHECK_TEXT(fixture_rows(&f, arena), "");
+    f.partition = fixture_partition(&f, "bob");
+    CHECK_TEXT(fixture_rows(&f, arena), bobs);
+    CHECK_INT(count_problems(&f), 0);
+    fixture_close(&f);
+    fixture_open(&f, folder, TABLE_USER);
+    CHECK_INT(f.partition.user, alice.user); /* the tombstone: neither id is given out again */
+    CHECK_TEXT(fixture_rows(&f, arena), "");
+    CHECK_INT(count_problems(&f), 0);
+    fixture_close(&f);
+    arena_free(arena);
+}
+
+TEST("a write resolved before the drop, or after it, lands in the partition of a dropped user")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    EraseReport report;
+    ReadView *view = NULL;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fixture_put(&f, 1, "x");
+    CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
+    Intent *before = fixture_resolve(&f, view, 2, "late");
+    Intent *again = fixture_resolve(&f, view, 2, "late");
+    view_close(view);
+    set_deleted(&f, "alice", clock_wall_us());
+    CHECK_CODE(database_commit(f.db, before, e), E_PERMISSION_DENIED);
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &report, e));
+    CHECK_CODE(database_commit(f.db, again, e), E_PERMISSION_DENIED);
+    CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
+    Intent *after = fixture_resolve(&f, view, 3, "later");
+    view_close(view);
+    CHECK_CODE(database_commit(f.db, after, e), E_PERMISSION_DENIED);
+    CHECK_TEXT(fixture_rows(&f, arena), "");
+    intent_unref(before);
+    intent_unref(again);
+    intent_unref(after);
+    fixture_close(&f);
+    arena_free(arena);
+}
+
+TEST("a user within the grace period is erased, or a restored one is, or cannot write again")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    EraseReport report;
+    User *due;
+    size_t count;
+    int64_t next_us, now_us = clock_wall_us(), hour_us = (int64_t)3600 * 1000000;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fixture_put(&f, 1, "x");
+    set_deleted(&f, "alice", now_us);
+    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), now_us - hour_us, &report, e),
+               E_INVALID_OPERATION);
+    CHECK_OK(database_list_erasable(f.db, now_us - hour_us, 10, arena, &due, &count, &next_us, e));
+    CHECK_INT(count, 0);
+    CHECK(next_us == now_us);
+    CHECK_OK(database_list_erasable(f.db, now_us, 10, arena, &due, &count, &next_us, e));
+    CHECK_INT(count, 1);
+    CHECK(next_us == 0);
+    set_deleted(&f, "alice", 0);
+    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), now_us + hour_us, &report, e),
+               E_INVALID_OPERATION);
+    fixture_put(&f, 2, "y");
+    CHECK_TEXT(fixture_rows(&f, arena), "1=x 2=y ");
+    fixture_close(&f);
+    arena_free(arena);
+}
+
+static int fail_unlink(const char *operation, const char *path)
+{
+    return strcmp(operation, "unlink") == 0 && strstr(path, "alice") ? EIO : 0;
+}
+
+TEST("an erasure that was cut is taken for done, or is not taken up after a restart")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    EraseReport report;
+    User *due;
+    size_t count;
+    int64_t next_us;
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fill(&f);
+    set_deleted(&f, "alice", clock_wall_us());
+    file_set_fault(fail_unlink);
+    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &report, e), E_IO);
+    file_set_fault(NULL);
+    fixture_close(&f);
+    fixture_open(&f, folder, TABLE_USER);
+    CHECK_OK(database_list_erasable(f.db, 0, 10, arena, &due, &count, &next_us,
+                                    e)); /* begun: due whatever the time */
+    CHECK_INT(count, 1);
+    CHECK(due[0].erasure == ERASURE_BEGUN);
+    CHECK_INT(due[0].email.size, 0);
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), 0, &report, e));
+    CHECK_INT(count_files(folder, CANARY, arena), 0);
+    CHECK_OK(database_list_erasable(f.db, INT64_MAX, 10, arena, &due, &count, &next_us, e));
+    CHECK_INT(count, 0);
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), 0, &report, e)); /* once more is fine */
+    fixture_close(&f);
+    arena_free(arena);
+}
