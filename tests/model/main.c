@@ -14,7 +14,7 @@
 
 #include "model.h"
 
-enum { EVENTS_DEFAULT = 1000 * 1000, CHECK_EVENTS = 8000, EPOCH_CHECKS = 5 };
+enum { EVENTS_DEFAULT = 1000 * 1000, CHECK_EVENTS_MAX = 8000, EPOCH_CHECKS = 5 };
 
 Model *model;
 static char folder[256];
@@ -139,7 +139,8 @@ static bool has_room(void)
 
 static void run_until_check(void)
 {
-    uint64_t until = model->changes + CHECK_EVENTS;
+    uint64_t each = 500 + model->wanted / 20; /* a short run has checks and kills too */
+    uint64_t until = model->changes + (each < CHECK_EVENTS_MAX ? each : CHECK_EVENTS_MAX);
     writers_resume();
     while (model->changes < until && has_room() && !model->failure[0])
         disturb();
@@ -236,8 +237,13 @@ int main(void)
     snprintf(folder, sizeof folder, "%s/kalam-model-XXXXXX", base ? base : "/tmp");
     must(mkdtemp(folder) != NULL);
     make_model();
-    while (run_child() && model->changes < model->wanted)
-        continue;
+    for (uint64_t tenths = 1; run_child() && model->changes < model->wanted;) {
+        if (model->changes * 10 < model->wanted * tenths)
+            continue;
+        printf("%llu of %llu changes\n", (unsigned long long)model->changes, (unsigned long long)model->wanted);
+        fflush(stdout);
+        tenths = model->changes * 10 / model->wanted + 1;
+    }
     nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     print_figures();
     if (model->failure[0])

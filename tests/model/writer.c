@@ -149,6 +149,18 @@ static void add_insert(Text *t, uint32_t from, uint32_t to)
         buffer_printf(&t->sql, "DELETE FROM t.x WHERE id = %d", KEYS + 7);
 }
 
+/* By a list of keys, which needs no scan of segments, or by a range, which does. */
+static void add_where(Text *t, uint32_t from, uint32_t to)
+{
+    if (to - from > 12 || random_of(&t->writer->random) % 3 == 0) {
+        buffer_printf(&t->sql, " WHERE id >= %u AND id < %u", from, to);
+        return;
+    }
+    for (uint32_t id = from; id < to; id++)
+        buffer_printf(&t->sql, "%s%u", id == from ? " WHERE id IN (" : ", ", id);
+    buffer_add_char(&t->sql, ')');
+}
+
 static void add_update(Text *t, uint32_t from, uint32_t to)
 {
     int64_t base = next_base();
@@ -158,7 +170,7 @@ static void add_update(Text *t, uint32_t from, uint32_t to)
         buffer_printf(&t->sql, "'%c'", v);
     else
         buffer_add_text(&t->sql, "NULL");
-    buffer_printf(&t->sql, " WHERE id >= %u AND id < %u", from, to);
+    add_where(t, from, to);
     for (uint32_t id = from; id < to; id++) {
         if (model->now[id].is_there)
             plan_add(t->writer, id, EVENT_UPDATE, v, base + id);
@@ -167,7 +179,8 @@ static void add_update(Text *t, uint32_t from, uint32_t to)
 
 static void add_delete(Text *t, uint32_t from, uint32_t to)
 {
-    buffer_printf(&t->sql, "DELETE FROM t.x WHERE id >= %u AND id < %u", from, to);
+    buffer_add_text(&t->sql, "DELETE FROM t.x");
+    add_where(t, from, to);
     for (uint32_t id = from; id < to; id++) {
         if (model->now[id].is_there)
             plan_add(t->writer, id, EVENT_DELETE, 0, 0);
