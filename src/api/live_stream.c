@@ -30,7 +30,8 @@ enum {
 
 /* The id of the only subscription of a stream, and how its errors begin. */
 #define STREAM_ID "live"
-static const Slice error_start = SLICE("{\"type\":\"error\",\"subscription_id\":\"" STREAM_ID "\",");
+static const Slice error_start =
+    SLICE("{\"type\":\"error\",\"subscription_id\":\"" STREAM_ID "\",");
 
 typedef struct LiveStream {
     ApiLoop *api;
@@ -59,9 +60,12 @@ static int status_of(Slice rest)
         const char *start;
         int status;
     } statuses[] = {
-        {"\"code\":\"INVALID_SQL\"", 400},    {"\"code\":\"UNSUPPORTED\"", 400},
-        {"\"code\":\"UNAUTHORIZED\"", 403},   {"\"code\":\"NOT_FOUND\"", 404},
-        {"\"code\":\"CURSOR_TOO_OLD\"", 410}, {"\"code\":\"CURSOR_TOO_NEW\"", 400},
+        {"\"code\":\"INVALID_SQL\"", 400},
+        {"\"code\":\"UNSUPPORTED\"", 400},
+        {"\"code\":\"UNAUTHORIZED\"", 403},
+        {"\"code\":\"NOT_FOUND\"", 404},
+        {"\"code\":\"CURSOR_TOO_OLD\"", 410},
+        {"\"code\":\"CURSOR_TOO_NEW\"", 400},
         {"\"code\":\"SUBSCRIPTION_LIMIT_EXCEEDED\"", 429},
     };
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
@@ -232,8 +236,7 @@ static void events_report(void *socket, const Error *error)
 static void events_tick(void *socket, uint64_t now_ms)
 {
     LiveStream *stream = (LiveStream *)socket;
-    if (stream->is_ending || now_ms - stream->moved_ms < PING_MS ||
-        events_queued_bytes(stream) > 0)
+    if (stream->is_ending || now_ms - stream->moved_ms < PING_MS || events_queued_bytes(stream) > 0)
         return;
     if (!stream->is_begun)
         begin(stream);
@@ -308,7 +311,8 @@ static CHECKED Code read_query(LiveStream *stream, Error *e)
     TRY(read_cursor(request, ask, e));
     if (!http_query(request, "params", &params))
         return OK;
-    return parameters_parse(buffer_slice(&params), stream->arena, &ask->params, &ask->param_count, e);
+    return parameters_parse(buffer_slice(&params), stream->arena, &ask->params, &ask->param_count,
+                            e);
 }
 
 static void subscribe(LiveStream *stream)

@@ -69,8 +69,8 @@ Code parameters_parse(Slice text, Arena *arena, const Value **out, size_t *out_c
     json_error_t where;
     json_t *list = json_loadb(text.data ? text.data : "", text.size, 0, &where);
     if (!list)
-        return fail(e, E_INVALID_INPUT, "Invalid JSON in params: %s (line %d, column %d)", where.text,
-                    where.line, where.column);
+        return fail(e, E_INVALID_INPUT, "Invalid JSON in params: %s (line %d, column %d)",
+                    where.text, where.line, where.column);
     Code code = parameters_read(list, arena, out, out_count, e);
     json_decref(list);
     return code;

@@ -14,4 +14,5 @@
 CHECKED Code parameters_read(const json_t *list, Arena *arena, const Value **out, size_t *out_count,
                              Error *e);
 /* The same from a text. */
-CHECKED Code parameters_parse(Slice text, Arena *arena, const Value **out, size_t *out_count, Error *e);
+CHECKED Code parameters_parse(Slice text, Arena *arena, const Value **out, size_t *out_count,
+                              Error *e);

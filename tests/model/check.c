@@ -32,7 +32,8 @@ void check_wait(int index, bool fence)
             return;
         if (clock_monotonic_us() > deadline) {
             failed("follower %d waits for the fence; mode %d, cursor %llu", index,
-                   model->followers[index].mode, (unsigned long long)model->followers[index].cursor);
+                   model->followers[index].mode,
+                   (unsigned long long)model->followers[index].cursor);
             return;
         }
         cond_wait_until(&world.changed, &world.lock, clock_monotonic_us() + 20 * 1000);
@@ -57,8 +58,8 @@ static void check_event(int index, const Event *due, EventKind kind, size_t at)
 {
     const Follower *f = &model->followers[index];
     if (at >= f->event_count) {
-        failed("follower %d (%s) never got change %llu of row %u, kind %d; it stands at %llu", index,
-               follower_query(index), (unsigned long long)due->seq, due->id, kind,
+        failed("follower %d (%s) never got change %llu of row %u, kind %d; it stands at %llu",
+               index, follower_query(index), (unsigned long long)due->seq, due->id, kind,
                (unsigned long long)f->cursor);
         return;
     }
@@ -97,10 +98,11 @@ static void check_follower(int index, uint64_t limit)
                f->event_count - at, (unsigned long long)f->events[at].seq);
     for (uint32_t id = 0; id < KEYS; id++) {
         if (!same_state(&rows[id], &f->rows[id]))
-            failed("follower %d at %llu: row %u is there %d n %lld seq %llu; the log has %d %lld %llu",
-                   index, (unsigned long long)limit, id, f->rows[id].is_there,
-                   (long long)f->rows[id].n, (unsigned long long)f->rows[id].seq, rows[id].is_there,
-                   (long long)rows[id].n, (unsigned long long)rows[id].seq);
+            failed(
+                "follower %d at %llu: row %u is there %d n %lld seq %llu; the log has %d %lld %llu",
+                index, (unsigned long long)limit, id, f->rows[id].is_there,
+                (long long)f->rows[id].n, (unsigned long long)f->rows[id].seq, rows[id].is_there,
+                (long long)rows[id].n, (unsigned long long)rows[id].seq);
     }
     f->base = limit;
     f->event_count = 0;

@@ -112,7 +112,8 @@ static void touch(int index, const Event *event)
     uint32_t id = event->id;
     bool comes_back = f->touched_as[id].kind == EVENT_DELETE && event->kind == EVENT_INSERT;
     if (f->touched[id] == f->resumes && !comes_back)
-        failed("follower %d (mode %d, from %llu) was told of row %u as kind %d at %llu, then as kind %d at %llu",
+        failed("follower %d (mode %d, from %llu) was told of row %u as kind %d at %llu, then as "
+               "kind %d at %llu",
                index, f->mode, (unsigned long long)f->from, id, f->touched_as[id].kind,
                (unsigned long long)f->touched_as[id].seq, event->kind,
                (unsigned long long)event->seq);

@@ -21,7 +21,8 @@ static char folder[256];
 
 static void *shared(size_t bytes)
 {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     must(memory != MAP_FAILED);
     return memory;
 }
@@ -201,11 +202,13 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
 static void print_figures(void)
 {
     const Model *m = model;
-    printf("seed %llu: %llu changes in %llu statements (%llu refused during ALTER), %llu delivered\n",
-           (unsigned long long)m->seed, (unsigned long long)m->changes,
-           (unsigned long long)m->statements, (unsigned long long)m->refused,
-           (unsigned long long)m->delivered);
-    printf("  %llu kills, %llu stops, %llu checks; %llu resumes in pages, %llu replays, %llu fresh starts, "
+    printf(
+        "seed %llu: %llu changes in %llu statements (%llu refused during ALTER), %llu delivered\n",
+        (unsigned long long)m->seed, (unsigned long long)m->changes,
+        (unsigned long long)m->statements, (unsigned long long)m->refused,
+        (unsigned long long)m->delivered);
+    printf("  %llu kills, %llu stops, %llu checks; %llu resumes in pages, %llu replays, %llu fresh "
+           "starts, "
            "%llu cursors too old, %llu stalls\n",
            (unsigned long long)m->kills, (unsigned long long)m->stops,
            (unsigned long long)m->checks, (unsigned long long)m->resumes,
@@ -240,14 +243,16 @@ int main(void)
     for (uint64_t tenths = 1; run_child() && model->changes < model->wanted;) {
         if (model->changes * 10 < model->wanted * tenths)
             continue;
-        printf("%llu of %llu changes\n", (unsigned long long)model->changes, (unsigned long long)model->wanted);
+        printf("%llu of %llu changes\n", (unsigned long long)model->changes,
+               (unsigned long long)model->wanted);
         fflush(stdout);
         tenths = model->changes * 10 / model->wanted + 1;
     }
     nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     print_figures();
     if (model->failure[0])
-        printf("FAILED (KALAM_TEST_SEED=%llu): %s\n", (unsigned long long)model->seed, model->failure);
+        printf("FAILED (KALAM_TEST_SEED=%llu): %s\n", (unsigned long long)model->seed,
+               model->failure);
     printf("%d passed, %d failed\n", !model->failure[0], model->failure[0] != 0);
     return model->failure[0] != 0;
 }

@@ -73,8 +73,8 @@ typedef enum Mode {
 typedef struct Follower {
     Mode mode;
     bool is_acked;
-    uint64_t base;   /* MODE_EXACT: `events` are those after it */
-    uint64_t cursor; /* what it would resume from */
+    uint64_t base;                     /* MODE_EXACT: `events` are those after it */
+    uint64_t cursor;                   /* what it would resume from */
     uint64_t from, last_seq, page_seq; /* from: of the last resume */
     State rows[KEYS];
     uint32_t touched[KEYS]; /* the resume in which the row was told, and as what */
@@ -90,9 +90,10 @@ typedef struct Model {
     char failure[1000];
     int64_t counter; /* makes each n unique */
     uint64_t changes, statements, refused, delivered;
-    uint64_t kills, stops, checks, resumes, replays, anew, too_old, truncates, alters, flushes, compactions, stalls;
-    uint32_t columns; /* added by ALTER */
-    State now[KEYS];  /* by the statements that have ended */
+    uint64_t kills, stops, checks, resumes, replays, anew, too_old, truncates, alters, flushes,
+        compactions, stalls;
+    uint32_t columns;                           /* added by ALTER */
+    State now[KEYS];                            /* by the statements that have ended */
     uint32_t plan_first[KEYS], plan_last[KEYS]; /* what the witness has not seen */
     Writer writers[WRITERS + 1];                /* the last is the main thread's */
     Follower followers[FOLLOWERS];

@@ -38,11 +38,11 @@ static void must_be_ok(Code code, const Error *e, const char *what)
     exit(3);
 }
 
-#define MUST_OK(call)                       \
-    do {                                    \
-        Error e_ = {0}, *e = &e_;           \
-        Code code_ = (call);                \
-        must_be_ok(code_, &e_, #call);      \
+#define MUST_OK(call)                  \
+    do {                               \
+        Error e_ = {0}, *e = &e_;      \
+        Code code_ = (call);           \
+        must_be_ok(code_, &e_, #call); \
     } while (0)
 
 static uint64_t user_of(const char *name)
@@ -139,8 +139,7 @@ static void ignore_end(void *context, size_t row_count, const char *message, Sli
 static Code run_sql(const Session *session, const char *sql, const ResultSink *sink, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    ExecRequest request = {
-        .session = *session, .sql = slice_of_text(sql), .timeout_ms = 60 * 1000};
+    ExecRequest request = {.session = *session, .sql = slice_of_text(sql), .timeout_ms = 60 * 1000};
     return exec_run(world.executor, &request, arena, sink, e);
 }
 

@@ -44,13 +44,14 @@ void plan_seen(const Event *event)
                (unsigned long long)event->seq, event->id);
         return;
     }
-    bool same = planned->kind == event->kind &&
-                (event->kind == EVENT_DELETE ||
-                 (planned->v == event->new.v && planned->n == event->new.n));
+    bool same =
+        planned->kind == event->kind &&
+        (event->kind == EVENT_DELETE || (planned->v == event->new.v && planned->n == event->new.n));
     if (!same)
-        failed("the witness got kind %d n %lld v %d of row %u at %llu; kind %d n %lld v %d was next",
-               event->kind, (long long)event->new.n, event->new.v, event->id,
-               (unsigned long long)event->seq, planned->kind, (long long)planned->n, planned->v);
+        failed(
+            "the witness got kind %d n %lld v %d of row %u at %llu; kind %d n %lld v %d was next",
+            event->kind, (long long)event->new.n, event->new.v, event->id,
+            (unsigned long long)event->seq, planned->kind, (long long)planned->n, planned->v);
     planned->is_seen = true;
     plan_trim(event->id);
 }
@@ -211,7 +212,8 @@ static void add_transaction(Text *t)
     uint32_t count = 2 + (uint32_t)(random_of(&t->writer->random) % 3), planned = model->plan_count;
     buffer_add_text(&t->sql, "BEGIN; ");
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t from = t->first + i * (WRITER_KEYS / 5) + (uint32_t)(random_of(&t->writer->random) % 30);
+        uint32_t from =
+            t->first + i * (WRITER_KEYS / 5) + (uint32_t)(random_of(&t->writer->random) % 30);
         add_statement(t, from, from + 1 + (uint32_t)(random_of(&t->writer->random) % 15));
         buffer_add_text(&t->sql, "; ");
     }
@@ -317,7 +319,8 @@ void writers_start(void)
     for (int i = 0; i <= WRITERS; i++) {
         Error error = {0};
         numbers[i] = i;
-        must(thread_start("writer", THREAD_ANY, run_writer, &numbers[i], &threads[i], &error) == OK);
+        must(thread_start("writer", THREAD_ANY, run_writer, &numbers[i], &threads[i], &error) ==
+             OK);
     }
 }
 
