@@ -55,6 +55,7 @@ TEST("ADD COLUMN: told and followed where announced, unseen where columns are na
     stage_sql(&stage, "anna", ROLE_USER, "UPDATE t.x SET v = 'c' WHERE id = 1");
     follower_until(&told, told.updates == 1);
     CHECK(strstr(told.last, "\"late\":\"old\"")); /* a row from before, by the new definition */
+    follower_until(&named, named.updates == 1);
     follower_check(&told, T " WHERE n > 0");
     follower_check(&named, "SELECT id, v, n FROM t.x WHERE n > 0");
     follower_done(&told);
