@@ -30,6 +30,7 @@ enum {
     POINTS_DEFAULT = 60,
     STATUS_CUT = 137,
     STATUS_NOT_OPENED = 3,
+    STATUS_MANIFEST = 4, /* refused: the tail of RocksDB's MANIFEST is garbage */
     SETTINGS_MAX = 6
 };
 
@@ -121,6 +122,8 @@ static int live(ModelLife life)
     model_map(in_top("model"));
     bool opened = model_live(in_top("disk"), life);
     model_unmap();
+    if (model_manifest_refused)
+        return STATUS_MANIFEST;
     return opened ? 0 : STATUS_NOT_OPENED;
 }
 
@@ -185,19 +188,27 @@ static unsigned long count_calls(void)
     return lines;
 }
 
+static unsigned long refused; /* starts */
+
 static bool run_trial(unsigned long at, const Variant *variant)
 {
     char number[24];
     snprintf(number, sizeof number, "%lu", at);
     start_over();
     int status = start_life(MODEL_FAULTY, variant, number);
+    /* A block of garbage where a record of the MANIFEST was being written: RocksDB refuses to start, loudly and with
+     * everything still there (docs/operations.md). Nothing else may refuse. */
+    static const char torn[] = "torn";
+    bool may_refuse = variant->settings[3] && strcmp(variant->settings[3], torn) == 0;
     bool is_fair = status == 0 || status == STATUS_CUT || status == STATUS_NOT_OPENED;
     if (status == STATUS_CUT) {
         remove_all(in_top("disk"));
         CHECK(rename(in_top("after"), in_top("disk")) == 0);
     }
     int check = is_fair ? start_life(MODEL_CHECK, NULL, "0") : -1;
-    if (is_fair && check == 0)
+    if (check == STATUS_MANIFEST && may_refuse)
+        refused++;
+    if (is_fair && (check == 0 || (check == STATUS_MANIFEST && may_refuse)))
         return true;
     fprintf(stderr,
             "FAILED call %lu, %s: the life under fault ended with %d, the check with %d "
@@ -218,8 +229,8 @@ static int run_trials(unsigned long calls, uint64_t seed)
         unsigned long at = 1 + (i * calls / points + moved) % calls;
         passed += run_trial(at, &variants[(i + seed) % VARIANT_COUNT]);
     }
-    printf("%lu calls of %lu were hit\n%lu passed, %lu failed\n", points, calls, passed,
-           points - passed);
+    printf("%lu calls of %lu were hit, %lu starts refused over a torn MANIFEST\n", points, calls, refused);
+    printf("%lu passed, %lu failed\n", passed, points - passed);
     return passed < points;
 }
 

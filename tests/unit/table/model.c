@@ -23,6 +23,7 @@ static const char *const user_ids[USERS] = {"alice", "bob", "carol"};
 Journal *journal;
 Model *model;
 bool may_fail; /* the disk may */
+bool model_manifest_refused;
 
 static int64_t model_clock(void)
 {
@@ -309,8 +310,10 @@ bool model_live(const char *folder, ModelLife life)
     Code code = open_life(&run, folder, &error);
     if (code == OK)
         code = flush_sweep(run.f.db, &removed, &error);
+    model_manifest_refused = code == E_CORRUPT && strstr(error.text, "MANIFEST-");
     if (code != OK) {
-        model__note_failure(code, &error);
+        if (!model_manifest_refused)
+            model__note_failure(code, &error);
     } else {
         replay();
         model__settle(&run);

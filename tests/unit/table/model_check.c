@@ -50,7 +50,14 @@ static void check_versions(Run *run, ReadView *view, unsigned user, HotFamily fa
                                               : event->is_cold && event->superseded_by;
         if (event->user != user || !wanted)
             continue;
-        CHECK(hot_next(it));
+        if (!hot_next(it)) { /* lost, unless the failing disk ended the walk */
+            Error error = {0};
+            Code code = hot_iterator_end(it, &error);
+            CHECK(code != OK);
+            model__note_failure(code, &error);
+            hot_iterator_close(it);
+            return;
+        }
         SeqKey key = table__seq_key(run->partitions[user], event->seq);
         CHECK_SLICE(hot_key(it), table__key_slice(&key));
         if (family == HOT_DEAD) {
