@@ -47,12 +47,15 @@ static void health(ApiLoop *api, HttpRequest *request)
     ClientAddress client;
     guard_client(api->context->guard, request, &client);
     if (!client.is_loopback) {
-        http_respond_json(request, 403, SLICE("{\"error\":\"Access denied. Health endpoint is localhost-only.\"}"));
+        http_respond_json(
+            request, 403,
+            SLICE("{\"error\":\"Access denied. Health endpoint is localhost-only.\"}"));
         return;
     }
     Buffer body = {0};
     bool read_only = database_is_read_only(api->context->db);
-    buffer_add_text(&body, read_only ? "{\"status\":\"degraded\",\"version\":" : "{\"status\":\"healthy\",\"version\":");
+    buffer_add_text(&body, read_only ? "{\"status\":\"degraded\",\"version\":"
+                                     : "{\"status\":\"healthy\",\"version\":");
     json_add_text(&body, api->context->settings.version);
     buffer_add_text(&body, ",\"api_version\":\"v1\",\"build_date\":");
     json_add_text(&body, api->context->settings.build_date);
@@ -71,8 +74,10 @@ static void refuse_request(ApiLoop *api, HttpRequest *request)
 {
     static const HttpHeader reset = {{"X-RateLimit-Reset", 17}, {"1", 1}};
     Buffer body = {0};
-    buffer_add_text(&body, "{\"error\":\"RATE_LIMIT_EXCEEDED\",\"message\":\"Too many requests from your IP address\","
-                           "\"retry_after_seconds\":1}");
+    buffer_add_text(
+        &body,
+        "{\"error\":\"RATE_LIMIT_EXCEEDED\",\"message\":\"Too many requests from your IP address\","
+        "\"retry_after_seconds\":1}");
     reply_json_with(api, request, 429, &reset, 1, &body);
 }
 
@@ -108,10 +113,12 @@ static void on_request(void *context, HttpRequest *request)
     if (request->method == METHOD_OPTIONS)
         reply_preflight(api, request);
     else if (path_known)
-        reply_flat_error(api, request, 405, "METHOD_NOT_ALLOWED", "This route exists, but not with this method");
+        reply_flat_error(api, request, 405, "METHOD_NOT_ALLOWED",
+                         "This route exists, but not with this method");
     else
         reply_flat_error(api, request, 404, "NOT_FOUND",
-                         "There is no such route; SQL goes to POST /v1/api/sql, live queries to GET /v1/ws or /v1/api/live");
+                         "There is no such route; SQL goes to POST /v1/api/sql, live queries to "
+                         "GET /v1/ws or /v1/api/live");
 }
 
 /* ---- life ---- */
@@ -128,8 +135,8 @@ static void on_commit(void *context, const CommitGroup *group)
     }
 }
 
-Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *workers, const ApiSettings *settings,
-                     ApiContext **out, Error *e)
+Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *workers,
+                     const ApiSettings *settings, ApiContext **out, Error *e)
 {
     Guard *guard;
     TRY(guard_new(&settings->guard, &guard, e));
@@ -158,7 +165,8 @@ void api_context_free(ApiContext *context)
     free(context);
 }
 
-Code api_loop_new(ApiContext *context, Loop *loop, const HttpOptions *options, ApiLoop **out, Error *e)
+Code api_loop_new(ApiContext *context, Loop *loop, const HttpOptions *options, ApiLoop **out,
+                  Error *e)
 {
     static const HttpHandlers handlers = {
         .on_request = on_request, .on_connect = on_connect, .on_disconnect = on_disconnect};

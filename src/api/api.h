@@ -16,12 +16,12 @@
 #include "os/thread.h"
 
 typedef struct ApiSettings {
-    const char *version;          /* "0.1.0" */
+    const char *version; /* "0.1.0" */
     const char *build_date;
     const char *jwt_secret;
-    const char *setup_token;      /* one-time token that allows setup from elsewhere; NULL = none */
+    const char *setup_token; /* one-time token that allows setup from elsewhere; NULL = none */
     const char *const *allowed_origins; /* ends with NULL; empty or "*" = any */
-    const char *public_origin;    /* always allowed beside them; "" = none */
+    const char *public_origin;          /* always allowed beside them; "" = none */
     uint32_t statement_timeout_ms;
     uint32_t access_hours;        /* life of an access token; refresh tokens live 7 times as long */
     uint32_t auth_requests_per_s; /* per address */
@@ -31,7 +31,7 @@ typedef struct ApiSettings {
     bool allow_remote_setup;
     bool cookie_secure;
     bool strict_ws_origin;
-    uint32_t slow_statement_ms;   /* statements slower than this are logged; 0 = none */
+    uint32_t slow_statement_ms; /* statements slower than this are logged; 0 = none */
     GuardSettings guard;
 } ApiSettings;
 
@@ -42,7 +42,7 @@ typedef struct ApiContext {
     Database *db;
     Executor *executor;
     LiveHub *live;
-    Workers *workers; /* statements that may block */
+    Workers *workers;     /* statements that may block */
     ApiSettings settings; /* texts borrowed, live as long as the process */
     SessionCache *sessions;
     AuthGate *gate; /* the limiter of the auth routes */
@@ -66,7 +66,8 @@ typedef struct ApiLoop {
 } ApiLoop;
 
 /* Serves one loop; owns the HttpServer and the LiveLoop. On the loop's thread, or before it runs. */
-CHECKED Code api_loop_new(ApiContext *context, Loop *loop, const HttpOptions *options, ApiLoop **out, Error *e);
+CHECKED Code api_loop_new(ApiContext *context, Loop *loop, const HttpOptions *options,
+                          ApiLoop **out, Error *e);
 void api_loop_free(ApiLoop *api); /* accepts NULL */
 /* Stops listening, ends WebSockets with 1001, answers what runs; `done` is called once nothing is left. Loop thread. */
 void api_loop_drain(ApiLoop *api, void (*done)(void *context), void *context);

@@ -56,7 +56,7 @@ typedef struct AuthCall {
     HttpRequest *request;
     Arena *arena;
     Slice user_id, password, root_password, email, token;
-    void (*work)(struct AuthCall *call); /* worker thread */
+    void (*work)(struct AuthCall *call);  /* worker thread */
     void (*reply)(struct AuthCall *call); /* loop thread, when code is OK */
     User user;
     Code code;
@@ -89,7 +89,8 @@ static void reply_error(AuthCall *call)
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (names[i].code == call->code) {
-            reply_flat_error(call->api, call->request, names[i].status, names[i].name, call->error.text);
+            reply_flat_error(call->api, call->request, names[i].status, names[i].name,
+                             call->error.text);
             return;
         }
     }
@@ -156,7 +157,8 @@ static bool pass_gate(AuthCall *call)
     Slice key = limiter_address_key(slice_of_text(client.text), buffer);
     if (limiter_take(call->api->context->gate->limiter, key))
         return true;
-    call->code = fail(&call->error, E_RATE_LIMITED, "Too many authentication requests. Please retry shortly.");
+    call->code = fail(&call->error, E_RATE_LIMITED,
+                      "Too many authentication requests. Please retry shortly.");
     finish(call);
     return false;
 }
@@ -185,7 +187,8 @@ static Code read_object(AuthCall *call, json_t *root, const Field *fields, size_
     json_t *value;
     if (!json_is_object(root))
         return fail(e, E_INVALID_INPUT, "an object is expected");
-    json_object_foreach(root, name, value) {
+    json_object_foreach(root, name, value)
+    {
         const Field *field = find_field(fields, count, name);
         if (!field)
             return fail(e, E_INVALID_INPUT, "unknown field `%.64s`", name);
@@ -194,8 +197,10 @@ static Code read_object(AuthCall *call, json_t *root, const Field *fields, size_
         if (!json_is_string(value))
             return fail(e, E_INVALID_INPUT, "field `%s` must be a string", name);
         if (json_string_length(value) > field->bytes_max)
-            return fail(e, E_INVALID_INPUT, "field `%s` is longer than %zu bytes", name, field->bytes_max);
-        *field->out = arena_copy(call->arena, slice_of(json_string_value(value), json_string_length(value)));
+            return fail(e, E_INVALID_INPUT, "field `%s` is longer than %zu bytes", name,
+                        field->bytes_max);
+        *field->out =
+            arena_copy(call->arena, slice_of(json_string_value(value), json_string_length(value)));
     }
     for (size_t i = 0; i < count; i++) {
         if (fields[i].is_required && !fields[i].out->data)
@@ -210,8 +215,8 @@ static Code read_body(AuthCall *call, const Field *fields, size_t count, Error *
     Slice body = call->request->body;
     json_t *root = json_loadb(body.data ? body.data : "", body.size, 0, &where);
     if (!root)
-        return fail(e, E_INVALID_INPUT, "Invalid JSON: %s (line %d, column %d)", where.text, where.line,
-                    where.column);
+        return fail(e, E_INVALID_INPUT, "Invalid JSON: %s (line %d, column %d)", where.text,
+                    where.line, where.column);
     Code code = read_object(call, root, fields, count, e);
     json_decref(root);
     return code;
@@ -250,16 +255,20 @@ static void add_user(Buffer *out, const User *user)
 static Slice cookie(AuthCall *call, const char *name, Slice token, int64_t life_s)
 {
     bool secure = call->api->context->settings.cookie_secure && !call->request->peer.is_loopback;
-    return slice_of_text(arena_printf(call->arena, "%s=%.*s; HttpOnly; SameSite=Strict; Path=/; Max-Age=%" PRId64 "%s",
-                                      name, SLICE_ARGS(token), life_s, secure ? "; Secure" : ""));
+    return slice_of_text(arena_printf(
+        call->arena, "%s=%.*s; HttpOnly; SameSite=Strict; Path=/; Max-Age=%" PRId64 "%s", name,
+        SLICE_ARGS(token), life_s, secure ? "; Secure" : ""));
 }
 
-static Code issue(AuthCall *call, TokenType type, uint32_t life_s, Slice *out_token, int64_t *out_expires_s)
+static Code issue(AuthCall *call, TokenType type, uint32_t life_s, Slice *out_token,
+                  int64_t *out_expires_s)
 {
-    TokenClaims claims = {
-        .user_id = call->user.user_id, .email = call->user.email, .role = call->user.role, .type = type};
-    TRY(token_issue(session_key(call->api->context->sessions), &claims, life_s, call->arena, out_token,
-                    &call->error));
+    TokenClaims claims = {.user_id = call->user.user_id,
+                          .email = call->user.email,
+                          .role = call->user.role,
+                          .type = type};
+    TRY(token_issue(session_key(call->api->context->sessions), &claims, life_s, call->arena,
+                    out_token, &call->error));
     *out_expires_s = claims.expires_at_s;
     return OK;
 }
@@ -271,7 +280,8 @@ static void reply_tokens(AuthCall *call)
     uint32_t life_s = call->api->context->settings.access_hours * 3600;
     call->code = issue(call, TOKEN_ACCESS, life_s, &access, &access_until_s);
     if (call->code == OK)
-        call->code = issue(call, TOKEN_REFRESH, life_s * REFRESH_FACTOR, &refresh, &refresh_until_s);
+        call->code =
+            issue(call, TOKEN_REFRESH, life_s * REFRESH_FACTOR, &refresh, &refresh_until_s);
     if (call->code != OK) {
         reply_error(call);
         return;
@@ -279,8 +289,9 @@ static void reply_tokens(AuthCall *call)
     Buffer body = {0};
     buffer_add_char(&body, '{');
     add_user(&body, &call->user);
-    buffer_add_text(&body, role_is_admin(call->user.role) ? ",\"admin_ui_access\":true,\"expires_at\":"
-                                                          : ",\"admin_ui_access\":false,\"expires_at\":");
+    buffer_add_text(&body, role_is_admin(call->user.role)
+                               ? ",\"admin_ui_access\":true,\"expires_at\":"
+                               : ",\"admin_ui_access\":false,\"expires_at\":");
     add_time(&body, access_until_s * 1000000);
     buffer_add_text(&body, ",\"access_token\":");
     json_add_string(&body, access);
@@ -291,7 +302,8 @@ static void reply_tokens(AuthCall *call)
     buffer_add_char(&body, '}');
     HttpHeader headers[] = {
         {SLICE("Set-Cookie"), cookie(call, "kalamdb_auth", access, life_s)},
-        {SLICE("Set-Cookie"), cookie(call, "kalamdb_refresh", refresh, (int64_t)life_s * REFRESH_FACTOR)},
+        {SLICE("Set-Cookie"),
+         cookie(call, "kalamdb_refresh", refresh, (int64_t)life_s * REFRESH_FACTOR)},
         {SLICE("Cache-Control"), SLICE("no-store")},
     };
     reply_json_with(call->api, call->request, 200, headers, 3, &body);
@@ -301,8 +313,8 @@ static void reply_tokens(AuthCall *call)
 
 static void work_login(AuthCall *call)
 {
-    call->code = exec_login(call->api->context->executor, call->user_id, call->password, call->arena, &call->user,
-                            &call->error);
+    call->code = exec_login(call->api->context->executor, call->user_id, call->password,
+                            call->arena, &call->user, &call->error);
 }
 
 void auth_login_route(ApiLoop *api, HttpRequest *request)
@@ -330,10 +342,11 @@ static void work_token(AuthCall *call, TokenType type)
 {
     TokenClaims claims;
     ApiContext *context = call->api->context;
-    call->code = token_verify(session_key(context->sessions), call->token, type, call->arena, &claims,
-                              &call->error);
+    call->code = token_verify(session_key(context->sessions), call->token, type, call->arena,
+                              &claims, &call->error);
     if (call->code == OK)
-        call->code = session_user_of_claims(context, &claims, HOT_BLOCKING, call->arena, &call->user, &call->error);
+        call->code = session_user_of_claims(context, &claims, HOT_BLOCKING, call->arena,
+                                            &call->user, &call->error);
 }
 
 static void work_refresh(AuthCall *call)
@@ -399,7 +412,8 @@ void auth_logout_route(ApiLoop *api, HttpRequest *request)
 {
     static const HttpHeader headers[] = {
         {{"Set-Cookie", 10}, SLICE("kalamdb_auth=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0")},
-        {{"Set-Cookie", 10}, SLICE("kalamdb_refresh=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0")},
+        {{"Set-Cookie", 10},
+         SLICE("kalamdb_refresh=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0")},
     };
     Buffer body = {0};
     buffer_add_text(&body, "{\"message\":\"Logged out successfully\"}");
@@ -424,15 +438,17 @@ static bool may_set_up(const ApiLoop *api, const HttpRequest *request)
 static void refuse_setup(AuthCall *call)
 {
     call->code = fail(&call->error, E_PERMISSION_DENIED,
-                      "Setup is allowed from the server's own machine, or with the header X-Setup-Token and the token "
+                      "Setup is allowed from the server's own machine, or with the header "
+                      "X-Setup-Token and the token "
                       "printed at its start");
     finish(call);
 }
 
 static void work_setup(AuthCall *call)
 {
-    call->code = exec_setup(call->api->context->executor, call->user_id, call->password, call->root_password,
-                            call->email, call->arena, &call->user, &call->error);
+    call->code =
+        exec_setup(call->api->context->executor, call->user_id, call->password, call->root_password,
+                   call->email, call->arena, &call->user, &call->error);
 }
 
 static void reply_setup(AuthCall *call)
@@ -441,8 +457,10 @@ static void reply_setup(AuthCall *call)
     buffer_add_char(&body, '{');
     add_user(&body, &call->user);
     buffer_add_text(&body, ",\"message\":");
-    json_add_text(&body, arena_printf(call->arena, "Server setup complete. User '%.*s' is an administrator; log in next.",
-                                      SLICE_ARGS(call->user.user_id)));
+    json_add_text(
+        &body, arena_printf(call->arena,
+                            "Server setup complete. User '%.*s' is an administrator; log in next.",
+                            SLICE_ARGS(call->user.user_id)));
     buffer_add_char(&body, '}');
     reply_json(call->api, call->request, 200, &body);
 }
@@ -481,9 +499,10 @@ static void work_status(AuthCall *call)
 static void reply_status(AuthCall *call)
 {
     Buffer body = {0};
-    buffer_add_text(&body, call->user.registered
-                               ? "{\"needs_setup\":true,\"message\":\"Server requires initial setup\"}"
-                               : "{\"needs_setup\":false,\"message\":\"Server is configured and ready\"}");
+    buffer_add_text(&body,
+                    call->user.registered
+                        ? "{\"needs_setup\":true,\"message\":\"Server requires initial setup\"}"
+                        : "{\"needs_setup\":false,\"message\":\"Server is configured and ready\"}");
     reply_json(call->api, call->request, 200, &body);
 }
 

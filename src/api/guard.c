@@ -56,12 +56,15 @@ static Code parse_range(const char *text, Range *out, Error *e)
         bool is_v4 = !memchr(address, ':', size);
         unsigned width = is_v4 ? 32 : 128;
         unsigned long bits = slash ? strtoul(slash + 1, &end, 10) : width;
-        if (parse_address(address, out->bytes) && bits <= width && (!slash || (end != slash + 1 && !*end))) {
+        if (parse_address(address, out->bytes) && bits <= width &&
+            (!slash || (end != slash + 1 && !*end))) {
             out->bits = (unsigned)bits + (is_v4 ? 96 : 0);
             return OK;
         }
     }
-    return fail(e, E_CONFIG, "security.trusted_proxy_ranges: '%.80s' is no address and no range like 10.0.0.0/8", text);
+    return fail(e, E_CONFIG,
+                "security.trusted_proxy_ranges: '%.80s' is no address and no range like 10.0.0.0/8",
+                text);
 }
 
 static bool in_range(const uint8_t address[ADDRESS_BYTES], const Range *range)
@@ -113,7 +116,8 @@ void guard_client(const Guard *guard, const HttpRequest *request, ClientAddress 
     uint8_t address[ADDRESS_BYTES];
     memcpy(out->text, request->peer.address, sizeof out->text);
     out->is_loopback = request->peer.is_loopback;
-    bool has = http_header(request, "x-forwarded-for", &forwarded) || http_header(request, "x-real-ip", &forwarded);
+    bool has = http_header(request, "x-forwarded-for", &forwarded) ||
+               http_header(request, "x-real-ip", &forwarded);
     if (!has || !is_trusted(guard, &request->peer))
         return;
     out->is_loopback = false; /* I1 */
@@ -150,7 +154,8 @@ int guard_connected(Guard *guard, const Peer *peer, Buffer *body)
     uintptr_t count = (uintptr_t)map_get(guard->connections, key);
     if (count >= guard->connections_max) {
         buffer_printf(body,
-                      "{\"error\":\"TOO_MANY_CONNECTIONS\",\"message\":\"Too many connections from your IP address\","
+                      "{\"error\":\"TOO_MANY_CONNECTIONS\",\"message\":\"Too many connections from "
+                      "your IP address\","
                       "\"current\":%llu,\"max\":%u}",
                       (unsigned long long)count, guard->connections_max);
         return 503;
@@ -182,12 +187,16 @@ Code guard_new(const GuardSettings *settings, Guard **out, Error *e)
     guard->connections = map_new();
     guard->is_enabled = settings->is_enabled;
     guard->connections_max = settings->connections_per_address;
-    guard->requests = limiter_new(settings->requests_per_address_per_s, settings->requests_per_address_per_s, KEYS_MAX);
-    guard->statements = limiter_new(settings->statements_per_user_per_s, settings->statements_per_user_per_s, KEYS_MAX);
+    guard->requests = limiter_new(settings->requests_per_address_per_s,
+                                  settings->requests_per_address_per_s, KEYS_MAX);
+    guard->statements = limiter_new(settings->statements_per_user_per_s,
+                                    settings->statements_per_user_per_s, KEYS_MAX);
     Code code = OK;
-    for (const char *const *range = settings->trusted_proxies; code == OK && range && *range; range++) {
+    for (const char *const *range = settings->trusted_proxies; code == OK && range && *range;
+         range++) {
         if (guard->range_count == RANGES_MAX)
-            code = fail(e, E_CONFIG, "security.trusted_proxy_ranges holds more than %d ranges", RANGES_MAX);
+            code = fail(e, E_CONFIG, "security.trusted_proxy_ranges holds more than %d ranges",
+                        RANGES_MAX);
         else
             code = parse_range(*range, &guard->ranges[guard->range_count++], e);
     }

@@ -14,7 +14,8 @@ typedef struct GuardSettings {
     uint32_t connections_per_address;
     uint32_t requests_per_address_per_s;
     uint32_t statements_per_user_per_s;
-    const char *const *trusted_proxies; /* addresses or ranges, "10.0.0.0/8"; ends with NULL; may be NULL */
+    const char *const
+        *trusted_proxies; /* addresses or ranges, "10.0.0.0/8"; ends with NULL; may be NULL */
 } GuardSettings;
 
 typedef struct Guard Guard;

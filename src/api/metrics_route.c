@@ -22,8 +22,8 @@ typedef struct MetricsCall {
 
 static void add(Buffer *out, const char *name, const char *type, const char *help, uint64_t value)
 {
-    buffer_printf(out, "# HELP kalamdb_%s %s\n# TYPE kalamdb_%s %s\nkalamdb_%s %" PRIu64 "\n", name, help, name, type,
-                  name, value);
+    buffer_printf(out, "# HELP kalamdb_%s %s\n# TYPE kalamdb_%s %s\nkalamdb_%s %" PRIu64 "\n", name,
+                  help, name, type, name, value);
 }
 
 static void add_commits(Buffer *out, Database *db)
@@ -31,15 +31,19 @@ static void add_commits(Buffer *out, Database *db)
     DatabaseStats stats;
     database_stats(db, &stats);
     add(out, "commits_total", "counter", "Commits acknowledged.", stats.commits);
-    add(out, "commit_groups_total", "counter", "Batches written; one sync serves all commits of a group.", stats.groups);
+    add(out, "commit_groups_total", "counter",
+        "Batches written; one sync serves all commits of a group.", stats.groups);
     add(out, "commit_rows_total", "counter", "Row changes committed.", stats.rows);
-    add(out, "commit_conflicts_total", "counter", "Statements resolved again because another commit was faster.",
-        stats.conflicts);
+    add(out, "commit_conflicts_total", "counter",
+        "Statements resolved again because another commit was faster.", stats.conflicts);
     add(out, "syncs_total", "counter", "Synced batches.", stats.syncs);
-    add(out, "sync_microseconds_total", "counter", "Time spent writing and syncing them.", stats.sync_us);
-    add(out, "commit_queue_depth", "gauge", "Commits that wait for the committer.", stats.queue_depth);
+    add(out, "sync_microseconds_total", "counter", "Time spent writing and syncing them.",
+        stats.sync_us);
+    add(out, "commit_queue_depth", "gauge", "Commits that wait for the committer.",
+        stats.queue_depth);
     add(out, "last_seq", "gauge", "Newest committed seq.", database_last_seq(db));
-    add(out, "read_only", "gauge", "1 after a failed sync: writes are refused.", database_is_read_only(db));
+    add(out, "read_only", "gauge", "1 after a failed sync: writes are refused.",
+        database_is_read_only(db));
 }
 
 static void add_hot(Buffer *out, HotStore *hot)
@@ -47,13 +51,16 @@ static void add_hot(Buffer *out, HotStore *hot)
     static const struct {
         const char *name, *property, *help;
     } figures[] = {
-        {"hot_bytes", "rocksdb.estimate-live-data-size", "Live bytes of the hot tier on disk, estimated."},
+        {"hot_bytes", "rocksdb.estimate-live-data-size",
+         "Live bytes of the hot tier on disk, estimated."},
         {"hot_keys", "rocksdb.estimate-num-keys", "Keys of the hot tier, estimated."},
         {"hot_memtable_bytes", "rocksdb.cur-size-all-mem-tables", "New rows in memory."},
-        {"hot_pending_compaction_bytes", "rocksdb.estimate-pending-compaction-bytes", "Bytes that wait to be merged."},
+        {"hot_pending_compaction_bytes", "rocksdb.estimate-pending-compaction-bytes",
+         "Bytes that wait to be merged."},
         {"hot_write_stopped", "rocksdb.is-write-stopped", "Above 0 while RocksDB stalls writes."},
         {"hot_running_compactions", "rocksdb.num-running-compactions", "Merges that run."},
-        {"hot_running_flushes", "rocksdb.num-running-flushes", "Writes of memory to disk that run."},
+        {"hot_running_flushes", "rocksdb.num-running-flushes",
+         "Writes of memory to disk that run."},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         add(out, figures[i].name, "gauge", figures[i].help, hot_property(hot, figures[i].property));
@@ -65,7 +72,8 @@ static void add_live(Buffer *out, LiveHub *hub)
     live_stats(hub, &stats);
     add(out, "subscriptions", "gauge", "Live queries subscribed now.", stats.subscriptions);
     add(out, "live_messages_total", "counter", "Changes delivered to subscribers.", stats.sent);
-    add(out, "live_fallbacks_total", "counter", "Times a slow subscriber fell back to catch-up.", stats.fallbacks);
+    add(out, "live_fallbacks_total", "counter", "Times a slow subscriber fell back to catch-up.",
+        stats.fallbacks);
     add(out, "live_reads_total", "counter", "Catch-up reads.", stats.reads);
 }
 
@@ -87,7 +95,8 @@ static void collect(void *argument)
     add_live(out, context->live);
     add(out, "http_requests_total", "counter", "HTTP requests received.",
         atomic_load_explicit(&context->requests, memory_order_relaxed));
-    add(out, "worker_queue_depth", "gauge", "Statements that wait for a worker.", workers_waiting(context->workers));
+    add(out, "worker_queue_depth", "gauge", "Statements that wait for a worker.",
+        workers_waiting(context->workers));
     add(out, "resident_bytes", "gauge", "Memory of the process.", os_resident_bytes());
     add(out, "uptime_seconds", "gauge", "Since the start.",
         (uint64_t)((clock_wall_us() - context->started_at_us) / 1000000));
@@ -108,14 +117,16 @@ static bool may_read(ApiLoop *api, HttpRequest *request)
     if (client.is_loopback)
         return true;
     return session_bearer(request, &token, &ignored) == OK &&
-           session_of_token(api->context, token, HOT_CACHED_ONLY, arena, &session, &expires_at_us, &ignored) == OK &&
+           session_of_token(api->context, token, HOT_CACHED_ONLY, arena, &session, &expires_at_us,
+                            &ignored) == OK &&
            role_is_admin(session.role);
 }
 
 void metrics_route(ApiLoop *api, HttpRequest *request)
 {
     if (!may_read(api, request)) {
-        reply_flat_error(api, request, 403, "FORBIDDEN", "Metrics are for this machine and for administrators");
+        reply_flat_error(api, request, 403, "FORBIDDEN",
+                         "Metrics are for this machine and for administrators");
         return;
     }
     MetricsCall *call = x_new(MetricsCall);
@@ -124,5 +135,6 @@ void metrics_route(ApiLoop *api, HttpRequest *request)
     if (workers_push(api->context->workers, (Task){collect, call}))
         return;
     free(call);
-    reply_flat_error(api, request, 503, "SERVER_BUSY", "Too many statements are waiting; retry in a moment");
+    reply_flat_error(api, request, 503, "SERVER_BUSY",
+                     "Too many statements are waiting; retry in a moment");
 }

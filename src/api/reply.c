@@ -23,7 +23,8 @@ static const char *outer_text(Code code)
     case E_DISK_FULL:
         return "The server has no disk space left; reads go on, writes are refused";
     case E_OUTCOME_UNKNOWN:
-        return "The disk failed during this commit; it may or may not be stored. Read before you retry";
+        return "The disk failed during this commit; it may or may not be stored. Read before you "
+               "retry";
     case E_CORRUPT:
         return "Stored data is damaged; an administrator must look at the log";
     default:
@@ -39,7 +40,8 @@ bool reply_origin_allowed(const ApiContext *context, Slice origin)
     if (origin.size && slice_equal(origin, slice_of_text(context->settings.public_origin)))
         return true;
     for (; *allowed; allowed++) {
-        if (slice_equal(origin, slice_of_text(*allowed)) || slice_equal(SLICE("*"), slice_of_text(*allowed)))
+        if (slice_equal(origin, slice_of_text(*allowed)) ||
+            slice_equal(SLICE("*"), slice_of_text(*allowed)))
             return true;
     }
     return false;
@@ -59,8 +61,8 @@ size_t reply_add_cors(ApiLoop *api, HttpRequest *request, HttpHeader *headers, s
     return count;
 }
 
-void reply_json_with(ApiLoop *api, HttpRequest *request, int status, const HttpHeader *headers, size_t count,
-                     Buffer *body)
+void reply_json_with(ApiLoop *api, HttpRequest *request, int status, const HttpHeader *headers,
+                     size_t count, Buffer *body)
 {
     HttpHeader all[HEADERS_MAX] = {{SLICE("Content-Type"), SLICE("application/json")}};
     size_t used = 1;
@@ -82,9 +84,10 @@ void reply_preflight(ApiLoop *api, HttpRequest *request)
 {
     HttpHeader headers[HEADERS_MAX];
     size_t count = reply_add_cors(api, request, headers, 0);
-    headers[count++] = (HttpHeader){SLICE("Access-Control-Allow-Methods"), SLICE("GET, POST, OPTIONS")};
     headers[count++] =
-        (HttpHeader){SLICE("Access-Control-Allow-Headers"), SLICE("Authorization, Content-Type, Last-Event-ID")};
+        (HttpHeader){SLICE("Access-Control-Allow-Methods"), SLICE("GET, POST, OPTIONS")};
+    headers[count++] = (HttpHeader){SLICE("Access-Control-Allow-Headers"),
+                                    SLICE("Authorization, Content-Type, Last-Event-ID")};
     headers[count++] = (HttpHeader){SLICE("Access-Control-Max-Age"), SLICE("3600")};
     http_respond(request, 204, headers, count, (Slice){0});
 }
@@ -104,7 +107,8 @@ static void add_error_object(Buffer *out, const Error *error, bool is_admin, Sli
     buffer_add_char(out, '}');
 }
 
-void reply_add_sql_error(Buffer *out, const Error *error, double took_ms, bool is_admin, Slice details)
+void reply_add_sql_error(Buffer *out, const Error *error, double took_ms, bool is_admin,
+                         Slice details)
 {
     /* Clients have always seen the error of a refused token before the empty results, any other after them. */
     if (code_info(error->code)->http_status == 401) {
@@ -118,8 +122,8 @@ void reply_add_sql_error(Buffer *out, const Error *error, double took_ms, bool i
     buffer_add_char(out, '}');
 }
 
-void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, double took_ms, bool is_admin,
-                     Slice details)
+void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, double took_ms,
+                     bool is_admin, Slice details)
 {
     Buffer body = {0};
     if (is_inner(error->code))
@@ -128,7 +132,8 @@ void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, dou
     reply_json(api, request, code_info(error->code)->http_status, &body);
 }
 
-void reply_flat_error(ApiLoop *api, HttpRequest *request, int status, const char *name, const char *text)
+void reply_flat_error(ApiLoop *api, HttpRequest *request, int status, const char *name,
+                      const char *text)
 {
     Buffer body = {0};
     buffer_add_text(&body, "{\"error\":");

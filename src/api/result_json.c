@@ -91,7 +91,8 @@ static Code row(void *context, const Value *values, Error *e)
     ResultJson *json = (ResultJson *)context;
     Buffer *out = &json->out;
     if (out->size > RESULT_JSON_BYTES_MAX)
-        return fail(e, E_TOO_LARGE, "the result is larger than %d bytes; add a LIMIT or select fewer columns",
+        return fail(e, E_TOO_LARGE,
+                    "the result is larger than %d bytes; add a LIMIT or select fewer columns",
                     RESULT_JSON_BYTES_MAX);
     buffer_add_text(out, json->row_count++ ? ",[" : "[");
     for (size_t i = 0; i < json->column_count; i++) {
@@ -122,7 +123,8 @@ static void end(void *context, size_t row_count, const char *message, Slice as_u
 
 ResultSink result_json_sink(ResultJson *json)
 {
-    return (ResultSink){.context = json, .begin = begin, .columns = columns, .row = row, .end = end};
+    return (ResultSink){
+        .context = json, .begin = begin, .columns = columns, .row = row, .end = end};
 }
 
 void result_json_finish(ResultJson *json, double took_ms)

@@ -10,12 +10,12 @@
 enum { RESULT_JSON_BYTES_MAX = 256 * 1024 * 1024 };
 
 typedef struct ResultJson {
-    Buffer out;          /* {"status":"success","results":[ … */
-    size_t *starts;      /* where each statement's result begins; arena */
+    Buffer out;     /* {"status":"success","results":[ … */
+    size_t *starts; /* where each statement's result begins; arena */
     size_t statement_count, statement_capacity;
     size_t row_count, column_count; /* of the current statement so far */
-    bool has_columns;    /* the current statement returns rows */
-    bool has_rows_only;  /* exactly one statement ended, and it returned rows */
+    bool has_columns;               /* the current statement returns rows */
+    bool has_rows_only;             /* exactly one statement ended, and it returned rows */
     Arena *arena;
 } ResultJson;
 

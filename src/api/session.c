@@ -52,14 +52,15 @@ Code session_bearer(const HttpRequest *request, Slice *out_token, Error *e)
     if (!http_header(request, "authorization", &header))
         return fail(e, E_MISSING_AUTHORIZATION, "Authentication required");
     static const Slice scheme = {"bearer ", 7};
-    if (header.size <= scheme.size || !slice_equal_ignoring_case(slice_of(header.data, scheme.size), scheme))
+    if (header.size <= scheme.size ||
+        !slice_equal_ignoring_case(slice_of(header.data, scheme.size), scheme))
         return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
     *out_token = slice_of(header.data + scheme.size, header.size - scheme.size);
     return OK;
 }
 
-Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotRead mode, Arena *arena, User *out,
-                            Error *e)
+Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotRead mode,
+                            Arena *arena, User *out, Error *e)
 {
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(context->db));
     Code code = catalog_get_user(snapshot, mode, claims->user_id, arena, out, e);
@@ -73,15 +74,19 @@ Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotR
     return OK;
 }
 
-static Code verify(ApiContext *context, Slice token, HotRead mode, Arena *arena, CachedToken *out, Error *e)
+static Code verify(ApiContext *context, Slice token, HotRead mode, Arena *arena, CachedToken *out,
+                   Error *e)
 {
     TokenClaims claims;
     User user;
     TRY(token_verify(context->sessions->key, token, TOKEN_ACCESS, arena, &claims, e));
-    uint64_t generation = token_cache_generation(context->sessions->tokens, claims.user_id); /* I1 */
+    uint64_t generation =
+        token_cache_generation(context->sessions->tokens, claims.user_id); /* I1 */
     TRY(session_user_of_claims(context, &claims, mode, arena, &user, e));
-    *out = (CachedToken){
-        .user = user.id, .user_id = user.user_id, .role = user.role, .expires_at_s = claims.expires_at_s};
+    *out = (CachedToken){.user = user.id,
+                         .user_id = user.user_id,
+                         .role = user.role,
+                         .expires_at_s = claims.expires_at_s};
     token_cache_put(context->sessions->tokens, token, out, generation);
     return OK;
 }

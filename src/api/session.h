@@ -17,11 +17,11 @@ const TokenKey *session_key(const SessionCache *cache);
 
 /* The session of an access token; its texts live in the arena. E_INVALID_CREDENTIALS, E_TOKEN_EXPIRED; with
  * HOT_CACHED_ONLY also E_WOULD_BLOCK: ask again on a worker. Any thread. */
-CHECKED Code session_of_token(ApiContext *context, Slice token, HotRead mode, Arena *arena, Session *out,
-                              int64_t *out_expires_at_us, Error *e);
+CHECKED Code session_of_token(ApiContext *context, Slice token, HotRead mode, Arena *arena,
+                              Session *out, int64_t *out_expires_at_us, Error *e);
 /* The user that verified claims speak of: alive and of that role, else E_INVALID_CREDENTIALS. */
-CHECKED Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotRead mode, Arena *arena,
-                                    User *out, Error *e);
+CHECKED Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotRead mode,
+                                    Arena *arena, User *out, Error *e);
 /* The token of an Authorization header, borrowed from the request. E_MISSING_AUTHORIZATION without one,
  * E_INVALID_CREDENTIALS for another scheme. */
 CHECKED Code session_bearer(const HttpRequest *request, Slice *out_token, Error *e);

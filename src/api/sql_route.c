@@ -56,14 +56,16 @@ static Slice without_literals(SqlCall *call)
     size_t used = 0;
     for (size_t i = 0; i < sql.size && used < SHOWN_BYTES_MAX; i++) {
         char c = sql.data[i];
-        bool in_word = used > 0 && (isalnum((unsigned char)text[used - 1]) || text[used - 1] == '_' ||
-                                    text[used - 1] == '$');
+        bool in_word = used > 0 && (isalnum((unsigned char)text[used - 1]) ||
+                                    text[used - 1] == '_' || text[used - 1] == '$');
         if (c == '\'') {
-            while (++i < sql.size && (sql.data[i] != '\'' || (i + 1 < sql.size && sql.data[i + 1] == '\'' && i++)))
+            while (++i < sql.size &&
+                   (sql.data[i] != '\'' || (i + 1 < sql.size && sql.data[i + 1] == '\'' && i++)))
                 continue;
             c = '?';
         } else if (isdigit((unsigned char)c) && !in_word) {
-            while (i + 1 < sql.size && (isalnum((unsigned char)sql.data[i + 1]) || sql.data[i + 1] == '.'))
+            while (i + 1 < sql.size &&
+                   (isalnum((unsigned char)sql.data[i + 1]) || sql.data[i + 1] == '.'))
                 i++;
             c = '?';
         }
@@ -77,7 +79,8 @@ static void log_if_slow(SqlCall *call, double took_ms)
     uint32_t threshold_ms = call->api->context->settings.slow_statement_ms;
     if (threshold_ms && took_ms >= threshold_ms && call->has_session)
         log_event(LOG_LEVEL_WARN, "slow statement", LOG_INT("took_ms", took_ms),
-                  LOG_SLICE("user", call->exec.session.user_id), LOG_SLICE("sql", without_literals(call)));
+                  LOG_SLICE("user", call->exec.session.user_id),
+                  LOG_SLICE("sql", without_literals(call)));
 }
 
 static void answer(SqlCall *call)
@@ -119,8 +122,8 @@ static Code read_fields(SqlCall *call, json_t *root, Error *e)
     if (name && !json_is_null(name) && !json_is_string(name))
         return fail(e, E_INVALID_INPUT, "Invalid JSON payload: namespace_id must be a string");
     if (json_string_length(sql) > SQL_BYTES_MAX)
-        return fail(e, E_INVALID_SQL, "SQL query too long: %zu bytes (maximum %d bytes)", json_string_length(sql),
-                    SQL_BYTES_MAX);
+        return fail(e, E_INVALID_SQL, "SQL query too long: %zu bytes (maximum %d bytes)",
+                    json_string_length(sql), SQL_BYTES_MAX);
     if (json_is_string(name) && json_string_length(name) > NAME_BYTES_MAX)
         return fail(e, E_INVALID_INPUT, "namespace_id is longer than %d bytes", NAME_BYTES_MAX);
     call->exec.sql = copy_string(call, sql);
@@ -138,8 +141,8 @@ static Code read_body(SqlCall *call, Error *e)
         return fail(e, E_INVALID_INPUT, "Invalid JSON payload: the body is not UTF-8");
     json_t *root = json_loadb(body.data ? body.data : "", body.size, 0, &where);
     if (!root)
-        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: %s (line %d, column %d)", where.text, where.line,
-                    where.column);
+        return fail(e, E_INVALID_INPUT, "Invalid JSON payload: %s (line %d, column %d)", where.text,
+                    where.line, where.column);
     Code code = read_fields(call, root, e);
     json_decref(root);
     return code;
@@ -151,8 +154,8 @@ static Code find_session(SqlCall *call, HotRead mode, Error *e)
 {
     int64_t expires_at_us;
     Slice name = call->exec.session.namespace_name;
-    TRY(session_of_token(call->api->context, call->token, mode, call->arena, &call->exec.session, &expires_at_us,
-                         e));
+    TRY(session_of_token(call->api->context, call->token, mode, call->arena, &call->exec.session,
+                         &expires_at_us, e));
     call->exec.session.namespace_name = name.size ? name : SLICE("default");
     call->exec.session.is_loopback = call->request->peer.is_loopback;
     call->has_session = true;
@@ -171,8 +174,8 @@ static void run_on_worker(void *argument)
     SqlCall *call = (SqlCall *)argument;
     call->code = call->has_session ? OK : find_session(call, HOT_BLOCKING, &call->error);
     if (call->code == OK)
-        call->code =
-            exec_run(call->api->context->executor, &call->exec, call->arena, &call->sink, &call->error);
+        call->code = exec_run(call->api->context->executor, &call->exec, call->arena, &call->sink,
+                              &call->error);
     call->back.run = come_back;
     loop_post_task(call->api->loop, &call->back);
 }
@@ -181,13 +184,15 @@ static void move_to_worker(SqlCall *call)
 {
     if (workers_push(call->api->context->workers, (Task){run_on_worker, call}))
         return;
-    fail_call(call, fail(&call->error, E_BUSY, "Too many statements are waiting; retry in a moment"));
+    fail_call(call,
+              fail(&call->error, E_BUSY, "Too many statements are waiting; retry in a moment"));
 }
 
 static void finish_pending(LoopTask *task)
 {
     SqlCall *call = (SqlCall *)task;
-    call->code = exec_finish(call->api->context->executor, call->pending, &call->sink, &call->error);
+    call->code =
+        exec_finish(call->api->context->executor, call->pending, &call->sink, &call->error);
     if (call->code == E_CONFLICT)
         move_to_worker(call); /* somebody was faster: resolve it again */
     else
@@ -214,8 +219,8 @@ static void run(SqlCall *call)
         fail_call(call, code);
         return;
     }
-    switch (exec_try(call->api->context->executor, &call->exec, call->arena, &call->sink, commit_done, call,
-                     &call->code, &call->error)) {
+    switch (exec_try(call->api->context->executor, &call->exec, call->arena, &call->sink,
+                     commit_done, call, &call->code, &call->error)) {
     case EXEC_ENDED:
         answer(call);
         break;

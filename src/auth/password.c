@@ -19,19 +19,19 @@ enum { HASH_BYTES = 60, SALT_BYTES = 16 };
 
 /* What leaked lists start with, of those that are long enough to get this far. Lower case. */
 static const char *const common_passwords[] = {
-    "11111111",     "12341234",  "123123123", "123321123",  "12345678",   "123456789",
-    "1234567890",   "1234qwer",  "12qwaszx",  "1q2w3e4r",   "1q2w3e4r5t", "1qaz2wsx",
-    "1qazxsw2",     "87654321",  "88888888",  "987654321",  "00000000",   "aa123456",
-    "abc12345",     "abcd1234",  "abcdefgh",  "admin123",   "admin1234",  "administrator",
-    "asdfasdf",     "asdfghjk",  "asdfghjkl", "baseball",   "changeme",   "computer",
-    "corvette",     "dragon123", "football",  "football1",  "iloveyou",   "iloveyou1",
-    "internet",     "jennifer",  "kalamdb1",  "letmein1",   "letmein123",
-    "liverpool",    "master123", "michelle",  "monkey123",  "p@ssw0rd",   "p@ssword",
-    "passw0rd",     "password",  "password!", "password1",  "password12", "password123",
-    "password1234", "princess",  "princess1", "q1w2e3r4",   "qazwsxedc",  "qwer1234",
-    "qwerasdf",     "qwerty12",  "qwerty123", "qwertyui",   "qwertyuiop", "root1234",
-    "samantha",     "secret123", "starwars",  "sunshine",   "sunshine1",  "superman",
-    "test1234",     "trustno1",  "welcome1",  "welcome123", "whatever",   "zaq12wsx",
+    "11111111",   "12341234",  "123123123",  "123321123",  "12345678",    "123456789",
+    "1234567890", "1234qwer",  "12qwaszx",   "1q2w3e4r",   "1q2w3e4r5t",  "1qaz2wsx",
+    "1qazxsw2",   "87654321",  "88888888",   "987654321",  "00000000",    "aa123456",
+    "abc12345",   "abcd1234",  "abcdefgh",   "admin123",   "admin1234",   "administrator",
+    "asdfasdf",   "asdfghjk",  "asdfghjkl",  "baseball",   "changeme",    "computer",
+    "corvette",   "dragon123", "football",   "football1",  "iloveyou",    "iloveyou1",
+    "internet",   "jennifer",  "kalamdb1",   "letmein1",   "letmein123",  "liverpool",
+    "master123",  "michelle",  "monkey123",  "p@ssw0rd",   "p@ssword",    "passw0rd",
+    "password",   "password!", "password1",  "password12", "password123", "password1234",
+    "princess",   "princess1", "q1w2e3r4",   "qazwsxedc",  "qwer1234",    "qwerasdf",
+    "qwerty12",   "qwerty123", "qwertyui",   "qwertyuiop", "root1234",    "samantha",
+    "secret123",  "starwars",  "sunshine",   "sunshine1",  "superman",    "test1234",
+    "trustno1",   "welcome1",  "welcome123", "whatever",   "zaq12wsx",
 };
 
 static bool is_common(Slice password)

@@ -16,7 +16,7 @@
 typedef struct Arena Arena;
 
 Arena *arena_new(void);
-void arena_free(Arena *arena); /* accepts NULL */
+void arena_free(Arena *arena);      /* accepts NULL */
 void arena_free_ptr(Arena **arena); /* for CLEANUP */
 /* Forgets all allocations, keeps one block. */
 void arena_reset(Arena *arena);

@@ -27,8 +27,8 @@ enum { ERROR_TEXT_BYTES_MAX = 1024 };
 
 typedef struct Error {
     Code code;
-    uint32_t line;   /* 1-based place in the SQL text or file; 0 = no place */
-    uint32_t column; /* 1-based, in characters */
+    uint32_t line;                   /* 1-based place in the SQL text or file; 0 = no place */
+    uint32_t column;                 /* 1-based, in characters */
     char text[ERROR_TEXT_BYTES_MAX]; /* one sentence for a person, always valid UTF-8 */
 } Error;
 
@@ -54,8 +54,7 @@ typedef struct CodeInfo {
 const CodeInfo *code_info(Code code);
 
 _Noreturn void must_failed(const char *condition, const char *file, int line);
-#define must(condition) \
-    ((condition) ? (void)0 : must_failed(#condition, __FILE__, __LINE__))
+#define must(condition) ((condition) ? (void)0 : must_failed(#condition, __FILE__, __LINE__))
 #ifdef KALAM_DEBUG
 #define debug_must(condition) must(condition)
 #else
@@ -63,15 +62,19 @@ _Noreturn void must_failed(const char *condition, const char *file, int line);
 #endif
 
 /* `TRY(f(...))` leaves the function with the code of the first call that fails. */
-#define TRY(call)                     \
-    do {                              \
-        Code try_code_ = (call);      \
-        if (try_code_ != OK)          \
-            return try_code_;         \
+#define TRY(call)                \
+    do {                         \
+        Code try_code_ = (call); \
+        if (try_code_ != OK)     \
+            return try_code_;    \
     } while (0)
 
 /* Cleanup by scope: CLEANUP(buffer_done) Buffer b = {0}; — the function takes a pointer to the variable. */
 #define CLEANUP(function) __attribute__((cleanup(function)))
 /* Moves a pointer out of its variable, which becomes NULL. */
-#define TAKE(pointer) \
-    __extension__({ __typeof__(pointer) taken_ = (pointer); (pointer) = NULL; taken_; })
+#define TAKE(pointer)                           \
+    __extension__({                             \
+        __typeof__(pointer) taken_ = (pointer); \
+        (pointer) = NULL;                       \
+        taken_;                                 \
+    })

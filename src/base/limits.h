@@ -9,19 +9,19 @@
 enum {
     /* SQL */
     SQL_BYTES_MAX = 1024 * 1024,
-    SQL_STATEMENTS_MAX = 1000,  /* in one request */
-    SQL_NESTING_MAX = 128,      /* parentheses, operators, sub-expressions */
+    SQL_STATEMENTS_MAX = 1000, /* in one request */
+    SQL_NESTING_MAX = 128,     /* parentheses, operators, sub-expressions */
     SQL_TOKENS_MAX = 1000 * 1000,
     SQL_PARAMETERS_MAX = 50,
     SQL_PARAMETER_BYTES_MAX = 512 * 1024,
-    SQL_EVAL_BYTES_MAX = 256 * 1024 * 1024, /* texts made by one statement's expressions */
+    SQL_EVAL_BYTES_MAX = 256 * 1024 * 1024,   /* texts made by one statement's expressions */
     SQL_PRINTED_BYTES_MAX = 16 * 1024 * 1024, /* of one statement as printed for DuckDB */
-    NAME_BYTES_MAX = 64,        /* namespace, table, column */
+    NAME_BYTES_MAX = 64,                      /* namespace, table, column */
     USER_ID_BYTES_MAX = 128,
     COLUMNS_MAX = 1000,
     INSERT_ROWS_MAX = 50 * 1000, /* in one statement */
     ROW_BYTES_MAX = 8 * 1024 * 1024,
-    KEY_BYTES_MAX = 4096,       /* an encoded primary key */
+    KEY_BYTES_MAX = 4096, /* an encoded primary key */
     NAMESPACES_MAX = 10 * 1000,
     TABLES_MAX = 10 * 1000,
 
@@ -30,19 +30,22 @@ enum {
     HTTP_HEADERS_MAX = 100,
     HTTP_TARGET_BYTES_MAX = 8 * 1024,
     HTTP_BODY_BYTES_MAX = 10 * 1024 * 1024,
-    HTTP_PIPELINE_MAX = 64,     /* requests of one connection that wait for their answer */
+    HTTP_PIPELINE_MAX = 64, /* requests of one connection that wait for their answer */
     WS_MESSAGE_BYTES_MAX = 1024 * 1024,
-    WS_SKIPPED_BYTES_MAX = 64 * 1024 * 1024, /* a frame over WS_MESSAGE_BYTES_MAX is skipped, above this the connection ends */
+    WS_SKIPPED_BYTES_MAX =
+        64 * 1024 *
+        1024, /* a frame over WS_MESSAGE_BYTES_MAX is skipped, above this the connection ends */
     WS_CONTROL_BYTES_MAX = 125, /* RFC 6455 5.5 */
     JSON_DEPTH_MAX = 64,
 
     /* Commits and queues */
     COMMIT_ROWS_MAX = 50 * 1000,
     COMMIT_BYTES_MAX = 32 * 1024 * 1024,
-    COMMIT_QUEUE_MAX = 8192,    /* intents that wait for the committer */
+    COMMIT_QUEUE_MAX = 8192, /* intents that wait for the committer */
     WORKER_QUEUE_MAX = 4096,
     CONFLICT_KEYS_MAX = 128 * 1024,
-    TRANSACTION_READS_MAX = 50 * 1000, /* rows listed; above it every change of the partition counts */
+    TRANSACTION_READS_MAX =
+        50 * 1000, /* rows listed; above it every change of the partition counts */
 
     /* Live */
     SUBSCRIPTIONS_PER_CONNECTION_MAX = 10 * 1000,
@@ -53,17 +56,17 @@ enum {
     /* Engine */
     ENGINE_INSTANCES_MAX = 64,
     ENGINE_THREADS_MAX = 64,
-    ENGINE_SOURCES_MAX = 256,   /* table references of one statement */
+    ENGINE_SOURCES_MAX = 256, /* table references of one statement */
     ENGINE_ROW_GROUP_ROWS = 16 * 1024,
     SEGMENT_ENTRY_BYTES_MAX = 4 * 1024 * 1024,
     SEGMENT_STATS_BYTES_MAX = 64, /* a text or bytes bound; longer ones are cut or left out */
 
     /* Accounts */
-    EMAIL_BYTES_MAX = 254,      /* RFC 5321 */
+    EMAIL_BYTES_MAX = 254, /* RFC 5321 */
     PASSWORD_HASH_BYTES_MAX = 128,
     AUTH_TYPE_BYTES_MAX = 32,
     LOGIN_PASSWORD_BYTES_MAX = 256, /* what a login may send; bcrypt itself takes 72 */
-    TOKEN_BYTES_MAX = 4096,     /* a bearer token */
+    TOKEN_BYTES_MAX = 4096,         /* a bearer token */
     TOKEN_CACHE_ENTRIES_MAX = 1024 * 1024,
     LIMITER_KEYS_MAX = 1024 * 1024,
 

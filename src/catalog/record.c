@@ -21,8 +21,14 @@
 #include "catalog/catalog_int.h"
 #include "data/row.h"
 
-enum { RECORD_VERSION = 1, CRC_BYTES = 4, FLAG_REGISTERED = 1, FLAG_ERASING = 2, FLAG_ERASED = 4,
-       FLAGS_ALL = 7 };
+enum {
+    RECORD_VERSION = 1,
+    CRC_BYTES = 4,
+    FLAG_REGISTERED = 1,
+    FLAG_ERASING = 2,
+    FLAG_ERASED = 4,
+    FLAGS_ALL = 7
+};
 
 /* The numbers of these enums are stored. */
 _Static_assert(ROLE_ANONYMOUS == 0 && ROLE_USER == 1 && ROLE_SERVICE == 2 && ROLE_DBA == 3 &&
@@ -258,8 +264,8 @@ void catalog__encode_user(Slice key, const User *user, Buffer *out)
     buffer_add_sized(out, user->user_id);
     static const uint8_t erasure_flags[] = {
         [ERASURE_NONE] = 0, [ERASURE_BEGUN] = FLAG_ERASING, [ERASURE_DONE] = FLAG_ERASED};
-    buffer_add_u8(out,
-                  (uint8_t)((user->registered ? FLAG_REGISTERED : 0) | erasure_flags[user->erasure]));
+    buffer_add_u8(
+        out, (uint8_t)((user->registered ? FLAG_REGISTERED : 0) | erasure_flags[user->erasure]));
     buffer_add_u8(out, (uint8_t)user->role);
     buffer_add_sized(out, user->email);
     buffer_add_sized(out, user->password_hash);
@@ -277,9 +283,8 @@ static bool take_user_fields(Cursor *c, Arena *arena, User *u)
 {
     unsigned flags, role;
     if (!cursor_u64(c, &u->id) || u->id == 0 ||
-        !take_text(c, USER_ID_BYTES_MAX, arena, &u->user_id) ||
-        !take_small(c, FLAGS_ALL, &flags) || !take_small(c, ROLE_SYSTEM, &role) ||
-        !take_text(c, EMAIL_BYTES_MAX, arena, &u->email) ||
+        !take_text(c, USER_ID_BYTES_MAX, arena, &u->user_id) || !take_small(c, FLAGS_ALL, &flags) ||
+        !take_small(c, ROLE_SYSTEM, &role) || !take_text(c, EMAIL_BYTES_MAX, arena, &u->email) ||
         !take_text(c, PASSWORD_HASH_BYTES_MAX, arena, &u->password_hash) ||
         !take_text(c, AUTH_TYPE_BYTES_MAX, arena, &u->auth_type) ||
         !cursor_u32(c, &u->failed_logins) || !take_time(c, &u->locked_until_us) ||
@@ -287,8 +292,9 @@ static bool take_user_fields(Cursor *c, Arena *arena, User *u)
         !take_time(c, &u->updated_at_us) || !take_time(c, &u->deleted_at_us))
         return false;
     u->registered = flags & FLAG_REGISTERED;
-    u->erasure = flags & FLAG_ERASED ? ERASURE_DONE
-                 : flags & FLAG_ERASING ? ERASURE_BEGUN : ERASURE_NONE;
+    u->erasure = flags & FLAG_ERASED    ? ERASURE_DONE
+                 : flags & FLAG_ERASING ? ERASURE_BEGUN
+                                        : ERASURE_NONE;
     u->role = (Role)role;
     return cursor_left(c) == 0;
 }

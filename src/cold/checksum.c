@@ -114,7 +114,9 @@ Code cold_segment_trust(const char *storage_root, Slice folder, const SegmentEnt
     if (code == OK)
         return OK;
     /* Who asked is a user: the name, not where it lies. */
-    const char *what = code == E_NOT_FOUND ? "is missing" : code == E_CORRUPT ? "is damaged" : "cannot be read";
-    return fail(e, code == E_NOT_FOUND ? E_CORRUPT : code, "segment %.*s/batch-%llu.parquet %s", SLICE_ARGS(folder),
-                (unsigned long long)entry->batch, what);
+    const char *what = code == E_NOT_FOUND ? "is missing"
+                       : code == E_CORRUPT ? "is damaged"
+                                           : "cannot be read";
+    return fail(e, code == E_NOT_FOUND ? E_CORRUPT : code, "segment %.*s/batch-%llu.parquet %s",
+                SLICE_ARGS(folder), (unsigned long long)entry->batch, what);
 }

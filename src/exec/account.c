@@ -209,8 +209,8 @@ static Code edit_drop(const UserEdit *edit, User *user, bool *out_changed, Error
 
 static const char *done_text(StatementKind kind, bool is_restore)
 {
-    return kind == STATEMENT_CREATE_USER ? "created"
-           : is_restore                  ? "restored"
+    return kind == STATEMENT_CREATE_USER  ? "created"
+           : is_restore                   ? "restored"
            : kind == STATEMENT_ALTER_USER ? "updated"
                                           : "dropped (soft delete)";
 }

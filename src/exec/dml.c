@@ -37,7 +37,8 @@ typedef struct Target { /* of UPDATE and DELETE */
     const Value *extra_values; /* what DuckDB made of the extras for the current row, or NULL */
     struct DuckRow *duck_rows, **duck_tail;
     size_t duck_bytes;
-    size_t duck_column_count; /* `*` is printed from the catalog, which ALTER TABLE may have changed meanwhile */
+    size_t
+        duck_column_count; /* `*` is printed from the catalog, which ALTER TABLE may have changed meanwhile */
     size_t visited;
     bool is_partial; /* stop where a commit is full, instead of failing */
     bool is_full;    /* … which is what happened */

@@ -49,9 +49,9 @@ typedef struct ExecutorOptions {
     uint32_t flush_wait_ms; /* STORAGE FLUSH answers after the job ended or this long */
     size_t result_rows_max; /* hard cap; more is an error, never a silent cut */
     uint32_t bcrypt_cost;
-    size_t plans_max;            /* parsed statements kept; 0 = EXEC_PLANS_MAX */
-    bool complex_passwords;      /* new passwords need a character of each kind */
-    bool duckdb_only; /* for tests: no SELECT of a table runs natively */
+    size_t plans_max;       /* parsed statements kept; 0 = EXEC_PLANS_MAX */
+    bool complex_passwords; /* new passwords need a character of each kind */
+    bool duckdb_only;       /* for tests: no SELECT of a table runs natively */
 } ExecutorOptions;
 
 typedef struct Executor Executor;

@@ -47,8 +47,8 @@ HotSnapshot *hot_snapshot_new(HotStore *store);
 void hot_snapshot_free(HotSnapshot *snapshot); /* accepts NULL */
 
 /* The value of a key as of the snapshot, copied to the arena. E_NOT_FOUND (without text), E_WOULD_BLOCK, E_CORRUPT, E_IO. */
-CHECKED Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key,
-                     Arena *arena, Slice *out_value, Error *e);
+CHECKED Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key, Arena *arena,
+                     Slice *out_value, Error *e);
 
 HotBatch *hot_batch_new(void);
 void hot_batch_free(HotBatch *batch); /* accepts NULL */

@@ -36,9 +36,8 @@ Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key, A
 {
     char *error_text = NULL;
     HotStore *store = snapshot->store;
-    rocksdb_pinnableslice_t *pinned =
-        rocksdb_get_pinned_cf(store->db, snapshot->read[mode], store->families[family], key.data,
-                              key.size, &error_text);
+    rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned_cf(
+        store->db, snapshot->read[mode], store->families[family], key.data, key.size, &error_text);
     if (error_text)
         return hot__fail(e, error_text, "read from the hot store");
     if (!pinned)

@@ -17,7 +17,7 @@
 
 static const char *const family_names[HOT_FAMILY_COUNT] = {
     [HOT_ROWS] = "default", /* RocksDB insists on a family of this name; rows are the default */
-    [HOT_HISTORY] = "history", [HOT_HEADS] = "heads",   [HOT_DEAD] = "dead",
+    [HOT_HISTORY] = "history",   [HOT_HEADS] = "heads", [HOT_DEAD] = "dead",
     [HOT_SEGMENTS] = "segments", [HOT_DUE] = "due",     [HOT_SYSTEM] = "system",
 };
 
@@ -27,9 +27,9 @@ Code hot__fail(Error *e, char *error_text, const char *doing)
         const char *words;
         Code code;
     } meanings[] = {
-        {"No space left", E_DISK_FULL}, {"Corruption", E_CORRUPT},
+        {"No space left", E_DISK_FULL},       {"Corruption", E_CORRUPT},
         {"Result incomplete", E_WOULD_BLOCK}, {"lock hold by", E_LOCKED},
-        {"While lock file", E_LOCKED},  {"IO error", E_IO},
+        {"While lock file", E_LOCKED},        {"IO error", E_IO},
     };
     Code code = E_IO;
     for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
@@ -48,7 +48,8 @@ static rocksdb_block_based_table_options_t *table_options(rocksdb_cache_t *cache
 {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_size(table, 16 * 1024);
-    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_block_based_options_set_block_cache(table, cache);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
     rocksdb_block_based_options_set_format_version(table, 5);
@@ -77,15 +78,16 @@ static rocksdb_options_t *store_options_new(const HotOptions *options)
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(o, 1);
     rocksdb_options_set_create_missing_column_families(o, 1);
-    rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery); /* I2 */
-    rocksdb_options_set_recycle_log_file_num(o, 0);                                             /* I3 */
-    hot__tame(o);                                                                               /* I4 */
+    rocksdb_options_set_wal_recovery_mode(
+        o, rocksdb_tolerate_corrupted_tail_records_recovery); /* I2 */
+    rocksdb_options_set_recycle_log_file_num(o, 0);           /* I3 */
+    hot__tame(o);                                             /* I4 */
     rocksdb_options_set_db_write_buffer_size(o, options->write_buffer_bytes);
     rocksdb_options_set_max_background_jobs(o, options->background_jobs);
     rocksdb_options_set_max_open_files(o, options->open_files_max);
     rocksdb_options_set_max_file_opening_threads(o, 1);
     rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
-    rocksdb_options_set_stats_dump_period_sec(o, 0);    /* no CPU when idle */
+    rocksdb_options_set_stats_dump_period_sec(o, 0); /* no CPU when idle */
     rocksdb_options_set_stats_persist_period_sec(o, 0);
     rocksdb_options_set_max_total_wal_size(o, options->write_buffer_bytes * 4);
     return o;
@@ -102,13 +104,15 @@ Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Err
     rocksdb_writeoptions_set_sync(store->synced, 1);
     store->unsynced = rocksdb_writeoptions_create();
     char *error_text = NULL;
-    const rocksdb_options_t *const *family_options = (const rocksdb_options_t *const *)store->family_options;
-    store->db = options->read_only
-                    ? rocksdb_open_for_read_only_column_families(store->options, folder, HOT_FAMILY_COUNT,
-                                                                 family_names, family_options,
-                                                                 store->families, 0, &error_text)
-                    : rocksdb_open_column_families(store->options, folder, HOT_FAMILY_COUNT, family_names,
-                                                   family_options, store->families, &error_text);
+    const rocksdb_options_t *const *family_options =
+        (const rocksdb_options_t *const *)store->family_options;
+    store->db =
+        options->read_only
+            ? rocksdb_open_for_read_only_column_families(store->options, folder, HOT_FAMILY_COUNT,
+                                                         family_names, family_options,
+                                                         store->families, 0, &error_text)
+            : rocksdb_open_column_families(store->options, folder, HOT_FAMILY_COUNT, family_names,
+                                           family_options, store->families, &error_text);
     if (error_text) {
         store->db = NULL;
         hot_close(store);

@@ -235,7 +235,8 @@ static void close_now(HttpConnection *c)
 static void tell_drained(HttpConnection *c)
 {
     HttpExchange *x = c->first;
-    if (x->is_streaming && x->drained && stream_queued_bytes(c->stream) <= SOCKET_QUEUE_BYTES_MAX / 4)
+    if (x->is_streaming && x->drained &&
+        stream_queued_bytes(c->stream) <= SOCKET_QUEUE_BYTES_MAX / 4)
         x->drained(x->drained_argument);
 }
 

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "jobs/jobs_int.h"
 #include "data/json.h"
+#include "jobs/jobs_int.h"
 #include "os/clock.h"
 #include "os/log.h"
 #include "os/random.h"
@@ -37,7 +37,8 @@ void jobs__save(Jobs *jobs, Job *job)
     intent_add_raw(intent, RAW_PUT, HOT_SYSTEM, key_of(job->number, key), buffer_slice(&bytes));
     Code code = database_commit(jobs->db, intent, &error);
     if (code != OK && code != E_SHUTTING_DOWN)
-        log_event(LOG_LEVEL_WARN, "the record of a job was not written", LOG_TEXT("job", job->id), LOG_ERROR(&error));
+        log_event(LOG_LEVEL_WARN, "the record of a job was not written", LOG_TEXT("job", job->id),
+                  LOG_ERROR(&error));
     mutex_lock(&jobs->lock);
     job->saves--;
     mutex_unlock(&jobs->lock);
@@ -57,9 +58,9 @@ static void restart_job(Jobs *jobs, Job *job)
     if (job->type == JOB_BACKUP || job->type == JOB_USER_EXPORT || is_cleanup) {
         job->status = JOB_FAILED;
         free(job->message);
-        job->message =
-            x_text(is_cleanup ? SLICE("the server stopped before it was complete; a new job goes on")
-                              : SLICE("the server stopped before it was complete; ask again"));
+        job->message = x_text(
+            is_cleanup ? SLICE("the server stopped before it was complete; a new job goes on")
+                       : SLICE("the server stopped before it was complete; ask again"));
         return;
     }
     job->status = JOB_QUEUED;
@@ -71,8 +72,8 @@ static Code load(Jobs *jobs, Error *e)
 {
     static const char from[] = {SYSTEM_PREFIX_JOB}, to[] = {SYSTEM_PREFIX_JOB + 1};
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(jobs->db));
-    HotIterator *it =
-        hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1), slice_of(to, 1), false);
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1),
+                                        slice_of(to, 1), false);
     Code code = OK;
     while (code == OK && hot_next(it)) {
         Job *job;
@@ -200,7 +201,8 @@ static Job *find_of_user(Jobs *jobs, const Order *order)
     int64_t day_us = (int64_t)24 * 3600 * 1000000, today = clock_wall_us() / day_us;
     add_parameters(order, &wanted);
     for (Job *job = jobs->newest; job; job = job->next) {
-        if (job->type != order->type || !slice_equal(slice_of_text(job->parameters), buffer_slice(&wanted)))
+        if (job->type != order->type ||
+            !slice_equal(slice_of_text(job->parameters), buffer_slice(&wanted)))
             continue;
         bool is_done_today = job->status == JOB_COMPLETED && job->created_at_us / day_us == today;
         if (job->status <= JOB_RUNNING || (is_done_today && order->type == JOB_USER_EXPORT))
@@ -230,12 +232,8 @@ static Job *forget_oldest(Jobs *jobs)
 static Job *new_job(Jobs *jobs, const Order *order)
 {
     static const char *const prefixes[JOB_TYPE_COUNT] = {
-        [JOB_FLUSH] = "FL",
-        [JOB_CLEANUP] = "CL",
-        [JOB_COMPACT] = "CO",
-        [JOB_BACKUP] = "BK",
-        [JOB_USER_EXPORT] = "UE",
-        [JOB_USER_CLEANUP] = "UC",
+        [JOB_FLUSH] = "FL",  [JOB_CLEANUP] = "CL",     [JOB_COMPACT] = "CO",
+        [JOB_BACKUP] = "BK", [JOB_USER_EXPORT] = "UE", [JOB_USER_CLEANUP] = "UC",
     };
     Job *job = x_new(Job);
     uint64_t random = random_u64();
@@ -289,7 +287,8 @@ static void settle_job(Jobs *jobs, Job *job, bool is_written)
 }
 
 /* Makes the job and its record durable before the thread takes it. */
-static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed, char out_id[JOB_ID_BYTES], Error *e)
+static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed,
+                        char out_id[JOB_ID_BYTES], Error *e)
 {
     mutex_lock(&jobs->lock);
     Job *active = order->user ? find_of_user(jobs, order)
@@ -322,8 +321,8 @@ static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed, char 
     return code;
 }
 
-static Code queue(Jobs *jobs, JobType type, const Table *table, bool *out_existed, char out_id[JOB_ID_BYTES],
-                  Error *e)
+static Code queue(Jobs *jobs, JobType type, const Table *table, bool *out_existed,
+                  char out_id[JOB_ID_BYTES], Error *e)
 {
     Order order = {.type = type, .table = table};
     return queue_order(jobs, &order, out_existed, out_id, e);
@@ -343,7 +342,8 @@ static Code search_pending(void *context, Partition partition, Error *e)
     return flush_is_pending(search->db, search->table, partition, &search->found, e);
 }
 
-Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, char out_id[JOB_ID_BYTES], Error *e)
+Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, char out_id[JOB_ID_BYTES],
+                        Error *e)
 {
     PendingSearch search = {jobs->db, table, false};
     TRY(flush_each_partition(jobs->db, table, search_pending, &search, e));
@@ -357,7 +357,8 @@ Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, char out_id
     return OK;
 }
 
-Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started, char out_id[JOB_ID_BYTES], Error *e)
+Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started, char out_id[JOB_ID_BYTES],
+                          Error *e)
 {
     bool existed;
     TRY(queue(jobs, JOB_COMPACT, table, &existed, out_id, e));
@@ -441,12 +442,14 @@ static Job *find(Jobs *jobs, Slice id)
     return job;
 }
 
-Code jobs_wait(Jobs *jobs, const char *id, uint32_t timeout_ms, Arena *arena, JobInfo *out, Error *e)
+Code jobs_wait(Jobs *jobs, const char *id, uint32_t timeout_ms, Arena *arena, JobInfo *out,
+               Error *e)
 {
     int64_t deadline_us = clock_monotonic_us() + (int64_t)timeout_ms * 1000;
     MUTEX_SCOPE(&jobs->lock);
     for (;;) {
-        Job *job = find(jobs, slice_of_text(id)); /* again each time: it may be forgotten meanwhile */
+        Job *job =
+            find(jobs, slice_of_text(id)); /* again each time: it may be forgotten meanwhile */
         if (!job)
             return fail(e, E_NOT_FOUND, "Job '%s' not found", id);
         bool ended = job->status > JOB_RUNNING;

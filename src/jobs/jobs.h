@@ -24,35 +24,42 @@ const char *job_status_name(JobStatus status); /* "queued" */
 
 typedef struct JobInfo {
     char id[JOB_ID_BYTES];
-    const char *type;   /* "flush", "cleanup", "compact": static text */
+    const char *type; /* "flush", "cleanup", "compact": static text */
     JobStatus status;
-    Slice parameters;   /* JSON text */
-    Slice message;      /* for a person; why it failed */
+    Slice parameters;                                     /* JSON text */
+    Slice message;                                        /* for a person; why it failed */
     int64_t created_at_us, started_at_us, finished_at_us; /* 0 = not yet */
 } JobInfo;
 
 typedef struct Jobs Jobs;
 typedef struct JobsOptions {
-    uint32_t flush_rows_default;      /* for tables that name no policy */
-    uint32_t check_interval_s;        /* how often due work is looked for */
-    uint32_t dropped_user_grace_s;    /* how long a dropped user can be restored before everything of it is erased */
+    uint32_t flush_rows_default; /* for tables that name no policy */
+    uint32_t check_interval_s;   /* how often due work is looked for */
+    uint32_t
+        dropped_user_grace_s; /* how long a dropped user can be restored before everything of it is erased */
 } JobsOptions;
 
 CHECKED Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e);
 /* Lets the running job end and joins the thread; the other functions still answer. Before database_close. Accepts NULL. */
 void jobs_stop(Jobs *jobs);
-void jobs_free(Jobs *jobs); /* after database_close: the committer notes dirt until then; accepts NULL */
+void jobs_free(
+    Jobs *jobs); /* after database_close: the committer notes dirt until then; accepts NULL */
 
-typedef enum FlushRequest { FLUSH_STARTED, FLUSH_NOTHING_PENDING, FLUSH_ALREADY_QUEUED } FlushRequest;
+typedef enum FlushRequest {
+    FLUSH_STARTED,
+    FLUSH_NOTHING_PENDING,
+    FLUSH_ALREADY_QUEUED
+} FlushRequest;
 /* Queues a flush of all partitions of a table. out_id is set for FLUSH_STARTED and FLUSH_ALREADY_QUEUED. */
-CHECKED Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, char out_id[JOB_ID_BYTES],
-                                Error *e);
+CHECKED Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out,
+                                char out_id[JOB_ID_BYTES], Error *e);
 /* Waits until the job has ended or the time is over; E_NOT_FOUND for an unknown id. Workers only. */
-CHECKED Code jobs_wait(Jobs *jobs, const char *id, uint32_t timeout_ms, Arena *arena, JobInfo *out, Error *e);
+CHECKED Code jobs_wait(Jobs *jobs, const char *id, uint32_t timeout_ms, Arena *arena, JobInfo *out,
+                       Error *e);
 /* Queues a compaction of all partitions of a table: whatever can be merged, and every dead row. *out_started is false when
  * one was queued or running already, whose id out_id then is. */
-CHECKED Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started, char out_id[JOB_ID_BYTES],
-                                  Error *e);
+CHECKED Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started,
+                                  char out_id[JOB_ID_BYTES], Error *e);
 /* Queues the removal of the files of a dropped table. */
 CHECKED Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES], Error *e);
 /* Queues a backup of the whole database into that folder (table/backup.h). E_INVALID_INPUT for a path that may not be used,

@@ -11,16 +11,23 @@
 #include "table/flush.h"
 
 enum {
-    JOBS_KEPT_MAX = 1000,      /* ended jobs that system.jobs remembers */
+    JOBS_KEPT_MAX = 1000, /* ended jobs that system.jobs remembers */
     JOBS_QUEUED_MAX = 1000,
-    JOBS_ALTER_TRIES_MAX = 10, /* of work that an ALTER TABLE came in between of */
+    JOBS_ALTER_TRIES_MAX = 10,         /* of work that an ALTER TABLE came in between of */
     DIRTY_PARTITIONS_MAX = 100 * 1000, /* above it the next check looks at every partition */
     SYSTEM_PREFIX_JOB = 'j',
 };
 
 /* In records: append only. */
-typedef enum JobType { JOB_FLUSH, JOB_CLEANUP, JOB_COMPACT, JOB_BACKUP, JOB_USER_EXPORT, JOB_USER_CLEANUP,
-               JOB_TYPE_COUNT } JobType;
+typedef enum JobType {
+    JOB_FLUSH,
+    JOB_CLEANUP,
+    JOB_COMPACT,
+    JOB_BACKUP,
+    JOB_USER_EXPORT,
+    JOB_USER_CLEANUP,
+    JOB_TYPE_COUNT
+} JobType;
 
 typedef struct Job {
     struct Job *next; /* newest first */
@@ -34,7 +41,8 @@ typedef struct Job {
     uint64_t user;    /* of an export or a user cleanup; 0 for others, and after a restart */
     char *message;    /* owned, may be NULL */
     bool kill;        /* asked to stop */
-    unsigned saves;   /* writes of its record under way: until they are over it is neither taken nor forgotten */
+    unsigned
+        saves; /* writes of its record under way: until they are over it is neither taken nor forgotten */
     int64_t created_at_us, started_at_us, finished_at_us;
 } Job;
 
@@ -60,16 +68,18 @@ struct Jobs {
     uint64_t next_number;
     bool stopping;
     int64_t erase_at_us; /* wall clock: when dropped users are looked for */
-    bool has_news; /* since the thread last slept: a job to run, or a partition that is due */
+    bool has_news;       /* since the thread last slept: a job to run, or a partition that is due */
 
-    Mutex dirt_lock; /* taken by the committer: held for a few lines only; never together with lock */
+    Mutex
+        dirt_lock; /* taken by the committer: held for a few lines only; never together with lock */
     /* guarded by dirt_lock */
     Map *dirt; /* partition bytes -> Dirt, owned */
     bool dirt_overflowed;
     bool is_due; /* a partition reached its policy's rows */
 
     /* the jobs thread's own */
-    Map *compactable; /* partition bytes -> Dirt, owned: flushed since they were last looked at, or with old dead rows */
+    Map *
+        compactable; /* partition bytes -> Dirt, owned: flushed since they were last looked at, or with old dead rows */
     Obsolete *obsolete;
 };
 
@@ -89,7 +99,8 @@ void jobs__return_dirt(Jobs *jobs, const Dirt *dirt);
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
 
 /* erase.c, jobs thread only */
-CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
+CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
+                                    Error *e);
 /* Queues a job for each dropped user whose grace period is over. */
 void jobs__queue_cleanups(Jobs *jobs);
 
@@ -97,11 +108,14 @@ void jobs__queue_cleanups(Jobs *jobs);
 CHECKED Code jobs__request_user_cleanup(Jobs *jobs, const User *user, Error *e);
 
 /* keep.c, jobs thread only */
-CHECKED Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
-CHECKED Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
+CHECKED Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
+                              Error *e);
+CHECKED Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
+                              Error *e);
 
 /* compact.c, jobs thread only */
-CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e);
+CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
+                               Error *e);
 /* Notes that a partition may have something to merge. */
 void jobs__note_compactable(Jobs *jobs, Partition partition);
 /* Notes the partitions of a table that have rows which died before the feed window. */

@@ -10,14 +10,11 @@
 enum { RECORD_FORMAT = 1, TEXT_BYTES_MAX = 64 * 1024 };
 
 static const char *const type_names[JOB_TYPE_COUNT] = {
-    [JOB_FLUSH] = "flush",
-    [JOB_CLEANUP] = "cleanup",
-    [JOB_COMPACT] = "compact",
-    [JOB_BACKUP] = "backup",
-    [JOB_USER_EXPORT] = "user_export",
-    [JOB_USER_CLEANUP] = "user_cleanup",
+    [JOB_FLUSH] = "flush",   [JOB_CLEANUP] = "cleanup",         [JOB_COMPACT] = "compact",
+    [JOB_BACKUP] = "backup", [JOB_USER_EXPORT] = "user_export", [JOB_USER_CLEANUP] = "user_cleanup",
 };
-static const char *const status_names[] = {"queued", "running", "completed", "failed", "cancelled", "skipped"};
+static const char *const status_names[] = {"queued", "running",   "completed",
+                                           "failed", "cancelled", "skipped"};
 
 const char *jobs__type_name(JobType type)
 {
@@ -69,9 +66,10 @@ static bool decode(Slice bytes, Job *job)
         type >= JOB_TYPE_COUNT || !cursor_u8(&c, &status) || status > JOB_SKIPPED ||
         !cursor_u64(&c, &job->number) || !cursor_sized(&c, &id) || id.size >= JOB_ID_BYTES ||
         !cursor_u32(&c, &job->table_id) || !cursor_sized(&c, &parameters) ||
-        parameters.size > TEXT_BYTES_MAX || !cursor_sized(&c, &message) || message.size > TEXT_BYTES_MAX ||
-        !cursor_u64(&c, &created) || !cursor_u64(&c, &started) || !cursor_u64(&c, &finished) ||
-        !cursor_u32(&c, &crc) || cursor_left(&c) || crc != crc32c(0, slice_of(bytes.data, bytes.size - 4)))
+        parameters.size > TEXT_BYTES_MAX || !cursor_sized(&c, &message) ||
+        message.size > TEXT_BYTES_MAX || !cursor_u64(&c, &created) || !cursor_u64(&c, &started) ||
+        !cursor_u64(&c, &finished) || !cursor_u32(&c, &crc) || cursor_left(&c) ||
+        crc != crc32c(0, slice_of(bytes.data, bytes.size - 4)))
         return false;
     job->type = (JobType)type;
     job->status = (JobStatus)status;

@@ -37,7 +37,8 @@ static Code flush_current(FlushRun *run, Partition partition, uint64_t *out_rows
 {
     for (int tries = 1;; tries++) {
         CLEANUP(table_unref_ptr)
-        Table *table = catalog_find_table_by_id(database_catalog(run->jobs->db), partition.table_id);
+        Table *table =
+            catalog_find_table_by_id(database_catalog(run->jobs->db), partition.table_id);
         if (!table)
             return fail(e, E_CANCELLED, "the table was dropped");
         Code code = flush_partition(run->jobs->db, table, partition, out_rows, e);
@@ -62,13 +63,14 @@ static Code flush_one(void *context, Partition partition, Error *e)
 
 static Code run_flush(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
 {
-    CLEANUP(table_unref_ptr) Table *table = catalog_find_table_by_id(database_catalog(jobs->db), job->table_id);
+    CLEANUP(table_unref_ptr)
+    Table *table = catalog_find_table_by_id(database_catalog(jobs->db), job->table_id);
     if (!table)
         return fail(e, E_CANCELLED, "the table was dropped");
     FlushRun run = {.jobs = jobs, .job = job, .table = table};
     TRY(flush_each_partition(jobs->db, table, flush_one, &run, e));
-    snprintf(message, message_bytes, "Flushed %llu row(s) of %zu partition(s)", (unsigned long long)run.rows,
-             run.partitions);
+    snprintf(message, message_bytes, "Flushed %llu row(s) of %zu partition(s)",
+             (unsigned long long)run.rows, run.partitions);
     return OK;
 }
 
@@ -82,13 +84,20 @@ static Code run_cleanup(Jobs *jobs, char *message, size_t message_bytes, Error *
 static Code run_type(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
 {
     switch (job->type) {
-    case JOB_FLUSH: return run_flush(jobs, job, message, message_bytes, e);
-    case JOB_CLEANUP: return run_cleanup(jobs, message, message_bytes, e);
-    case JOB_COMPACT: return jobs__run_compact(jobs, job, message, message_bytes, e);
-    case JOB_BACKUP: return jobs__run_backup(jobs, job, message, message_bytes, e);
-    case JOB_USER_EXPORT: return jobs__run_export(jobs, job, message, message_bytes, e);
-    case JOB_USER_CLEANUP: return jobs__run_user_cleanup(jobs, job, message, message_bytes, e);
-    case JOB_TYPE_COUNT: break;
+    case JOB_FLUSH:
+        return run_flush(jobs, job, message, message_bytes, e);
+    case JOB_CLEANUP:
+        return run_cleanup(jobs, message, message_bytes, e);
+    case JOB_COMPACT:
+        return jobs__run_compact(jobs, job, message, message_bytes, e);
+    case JOB_BACKUP:
+        return jobs__run_backup(jobs, job, message, message_bytes, e);
+    case JOB_USER_EXPORT:
+        return jobs__run_export(jobs, job, message, message_bytes, e);
+    case JOB_USER_CLEANUP:
+        return jobs__run_user_cleanup(jobs, job, message, message_bytes, e);
+    case JOB_TYPE_COUNT:
+        break;
     }
     return fail(e, E_INTERNAL, "a job of an unknown type");
 }
@@ -164,7 +173,8 @@ static void return_dirt(Jobs *jobs, const Dirt *dirt, uint64_t rows)
 
 static void flush_if_due(Jobs *jobs, const Dirt *dirt)
 {
-    CLEANUP(table_unref_ptr) Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->table_id);
+    CLEANUP(table_unref_ptr)
+    Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->table_id);
     if (!table || table->kind == TABLE_STREAM)
         return;
     Error error = {0};
@@ -173,13 +183,15 @@ static void flush_if_due(Jobs *jobs, const Dirt *dirt)
     size_t pending = 0;
     Code code = flush_count_pending(jobs->db, table, partition, rows_policy, &pending, &error);
     bool by_rows = pending >= rows_policy;
-    bool by_time = pending > 0 && table->flush_interval_s &&
-                   clock_wall_us() - dirt->first_at_us >= (int64_t)table->flush_interval_s * 1000000;
+    bool by_time =
+        pending > 0 && table->flush_interval_s &&
+        clock_wall_us() - dirt->first_at_us >= (int64_t)table->flush_interval_s * 1000000;
     if (code == OK && (by_rows || by_time)) {
         FlushRun run = {.jobs = jobs, .table = table};
         code = flush_one(&run, partition, &error);
         if (code == OK)
-            log_event(LOG_LEVEL_INFO, "flushed by policy", LOG_SLICE("namespace", table->namespace_name),
+            log_event(LOG_LEVEL_INFO, "flushed by policy",
+                      LOG_SLICE("namespace", table->namespace_name),
                       LOG_SLICE("table", table->name), LOG_INT("rows", run.rows));
     } else if (code == OK && pending > 0) {
         return_dirt(jobs, dirt, pending);
@@ -259,7 +271,8 @@ static void trim_table(Jobs *jobs, Table *table)
 static void wait_for_work(Jobs *jobs, int64_t until_us)
 {
     MUTEX_SCOPE(&jobs->lock);
-    while (!jobs->stopping && !jobs->has_news && cond_wait_until(&jobs->wake, &jobs->lock, until_us))
+    while (!jobs->stopping && !jobs->has_news &&
+           cond_wait_until(&jobs->wake, &jobs->lock, until_us))
         ;
     jobs->has_news = false;
 }
@@ -274,7 +287,8 @@ static void sweep_at_start(Jobs *jobs)
     if (code != OK)
         log_event(LOG_LEVEL_WARN, "left-over files were not removed", LOG_ERROR(&error));
     else if (removed)
-        log_event(LOG_LEVEL_INFO, "removed files that no manifest names", LOG_INT("files", removed));
+        log_event(LOG_LEVEL_INFO, "removed files that no manifest names",
+                  LOG_INT("files", removed));
 }
 
 /* ---- the feed window ---- */
@@ -282,15 +296,17 @@ static void sweep_at_start(Jobs *jobs)
 typedef struct Upkeep {
     int64_t interval_us, every_us, next_at_us;
     uint64_t trimmed_seq; /* last_seq after the last trim */
-    bool is_settled;      /* that trim came after the window of trimmed_seq had passed: nothing is left */
+    bool
+        is_settled; /* that trim came after the window of trimmed_seq had passed: nothing is left */
 } Upkeep;
 
 static Upkeep upkeep_start(const Jobs *jobs)
 {
     int64_t interval_us = (int64_t)jobs->options.check_interval_s * 1000000;
     int64_t window_us = (int64_t)database_feed_window_s(jobs->db) * 1000000 / 8;
-    int64_t every_us = window_us < (int64_t)TRIM_INTERVAL_S_MAX * 1000000 ? window_us
-                                                                         : (int64_t)TRIM_INTERVAL_S_MAX * 1000000;
+    int64_t every_us = window_us < (int64_t)TRIM_INTERVAL_S_MAX * 1000000
+                           ? window_us
+                           : (int64_t)TRIM_INTERVAL_S_MAX * 1000000;
     return (Upkeep){.interval_us = interval_us,
                     .every_us = every_us > interval_us ? every_us : interval_us,
                     .next_at_us = clock_monotonic_us() + interval_us};
@@ -327,6 +343,7 @@ void jobs__run(void *argument)
         upkeep_run(jobs, &upkeep);
         int64_t wait_us = jobs__compact_due(jobs);
         if (wait_us > 0)
-            wait_for_work(jobs, clock_monotonic_us() + (wait_us < upkeep.interval_us ? wait_us : upkeep.interval_us));
+            wait_for_work(jobs, clock_monotonic_us() +
+                                    (wait_us < upkeep.interval_us ? wait_us : upkeep.interval_us));
     }
 }

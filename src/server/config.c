@@ -35,8 +35,8 @@ typedef struct Setting {
 
 static const Setting settings[] = {
 #define SETTING(type, field, path, value, min, max, environment, visibility, meaning) \
-    {SETTING_##type, path, value, environment, meaning, offsetof(Config, field), min, max,  \
-     visibility == SECRET},
+    {SETTING_##type,          path, value, environment,         meaning,              \
+     offsetof(Config, field), min,  max,   visibility == SECRET},
 #define SETTING_ALIAS(name, path)
 #define ENV_ALIAS(name, variable)
 #define KNOWN_FOREIGN(path, instead)
@@ -483,12 +483,14 @@ static Slice print_setting(const Config *config, const Setting *setting, Arena *
     return (Slice){0};
 }
 
-void config_describe(const Config *config, Arena *arena, const ConfigSetting **out, size_t *out_count)
+void config_describe(const Config *config, Arena *arena, const ConfigSetting **out,
+                     size_t *out_count)
 {
     size_t count = sizeof settings / sizeof *settings;
     ConfigSetting *list = arena_new_array(arena, ConfigSetting, count);
     for (size_t i = 0; i < count; i++)
-        list[i] = (ConfigSetting){settings[i].path, settings[i].meaning, print_setting(config, &settings[i], arena)};
+        list[i] = (ConfigSetting){settings[i].path, settings[i].meaning,
+                                  print_setting(config, &settings[i], arena)};
     *out = list;
     *out_count = count;
 }

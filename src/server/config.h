@@ -54,7 +54,8 @@ typedef struct ConfigSetting {
     Slice value;                /* as text; secrets as *** */
 } ConfigSetting;
 /* All settings as they are in force, in the order of spec/config.def; memory in the arena. */
-void config_describe(const Config *config, Arena *arena, const ConfigSetting **out, size_t *out_count);
+void config_describe(const Config *config, Arena *arena, const ConfigSetting **out,
+                     size_t *out_count);
 
 /* Sees to it that config->auth_jwt_secret holds a secret: the configured one, if it is fit, or the one
  * kept in <data>/jwt_secret (mode 0600), which is made on the first start. E_CONFIG when the

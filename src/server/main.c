@@ -20,12 +20,14 @@ static const char usage[] =
     "kalamdb-server " KALAMDB_VERSION "\n"
     "\n"
     "  kalamdb-server [settings.toml]   start; without a file ./server.toml is read if it exists\n"
-    "  kalamdb-server --verify <data folder>   check a stopped server's folder, or a backup; changes nothing\n"
+    "  kalamdb-server --verify <data folder>   check a stopped server's folder, or a backup; "
+    "changes nothing\n"
     "  kalamdb-server --restore <backup> <data folder>   make a new data folder out of a backup\n"
     "  kalamdb-server --version\n"
     "  kalamdb-server --help\n"
     "\n"
-    "Every setting can also be given as an environment variable, for example KALAMDB_SERVER_PORT=9000\n"
+    "Every setting can also be given as an environment variable, for example "
+    "KALAMDB_SERVER_PORT=9000\n"
     "or KALAMDB_DATA_DIR=/var/lib/kalamdb. docs/configuration.md lists them all.\n";
 
 static void warn(void *context, const char *text)
@@ -53,16 +55,19 @@ static void raise_descriptors(void)
 
 static void print_welcome(const Config *config, const Server *server)
 {
-    const char *host = strcmp(config->server_host, "0.0.0.0") == 0 ? "127.0.0.1" : config->server_host;
+    const char *host =
+        strcmp(config->server_host, "0.0.0.0") == 0 ? "127.0.0.1" : config->server_host;
     printf("KalamDB %s listens on http://%s:%u\n", KALAMDB_VERSION, host, server_port(server));
     printf("data folder: %s\n", config->storage_data_path);
     const char *token = server_setup_token(server);
     if (token) {
-        printf("\nFirst-time setup, from this machine:\n"
-               "  curl -X POST http://%s:%u/v1/api/auth/setup -H 'Content-Type: application/json' \\\n"
-               "       -d '{\"user\":\"admin\",\"password\":\"<yours>\",\"root_password\":\"<another>\"}'\n"
-               "From another machine add the header  X-Setup-Token: %s\n",
-               host, server_port(server), token);
+        printf(
+            "\nFirst-time setup, from this machine:\n"
+            "  curl -X POST http://%s:%u/v1/api/auth/setup -H 'Content-Type: application/json' \\\n"
+            "       -d "
+            "'{\"user\":\"admin\",\"password\":\"<yours>\",\"root_password\":\"<another>\"}'\n"
+            "From another machine add the header  X-Setup-Token: %s\n",
+            host, server_port(server), token);
     }
     printf("\nThe quick start is in README.md; Ctrl-C stops the server.\n");
     fflush(stdout);
@@ -72,7 +77,8 @@ static void print_failure(const Error *error)
 {
     fprintf(stderr, "kalamdb-server: %s\n", error->text);
     if (error->code == E_ADDRESS_IN_USE)
-        fprintf(stderr, "Choose another port: KALAMDB_SERVER_PORT=<port> kalamdb-server, or server.port in server.toml;\n"
+        fprintf(stderr, "Choose another port: KALAMDB_SERVER_PORT=<port> kalamdb-server, or "
+                        "server.port in server.toml;\n"
                         "with make: KALAMDB_SERVER_PORT=<port> make run\n");
 }
 
@@ -87,7 +93,8 @@ static int serve(const char *file)
     if (code == OK) {
         LogLevel level = LOG_LEVEL_INFO;
         if (!log_level_of(slice_of_text(config.logging_level), &level))
-            code = fail(&error, E_CONFIG, "logging.level is '%s'; it must be error, warn, info or debug",
+            code = fail(&error, E_CONFIG,
+                        "logging.level is '%s'; it must be error, warn, info or debug",
                         config.logging_level);
         log_set(level, log_format_of(config.logging_format));
     }

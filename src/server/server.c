@@ -66,8 +66,7 @@ static Code open_core(Server *server, Error *e)
     JobsOptions jobs = {
         .flush_rows_default = (uint32_t)c->flush_default_row_limit,
         .check_interval_s = (uint32_t)c->flush_check_interval_seconds,
-        .dropped_user_grace_s =
-            (uint32_t)c->user_management_deletion_grace_period_days * 24 * 3600,
+        .dropped_user_grace_s = (uint32_t)c->user_management_deletion_grace_period_days * 24 * 3600,
     };
     ExecutorOptions executor = {
         .flush_wait_ms = (uint32_t)c->flush_wait_ms,
@@ -80,8 +79,8 @@ static Code open_core(Server *server, Error *e)
     TRY(jobs_start(server->db, &jobs, &server->jobs, e));
     TRY(executor_new(server->db, server->jobs, &executor, &server->executor, e));
     TRY(exec_ensure_root(server->executor, slice_of_text(c->auth_root_password), e));
-    return workers_start("worker", THREAD_WORKER, (int)c->performance_worker_threads, WORKER_QUEUE_MAX,
-                         &server->workers, e);
+    return workers_start("worker", THREAD_WORKER, (int)c->performance_worker_threads,
+                         WORKER_QUEUE_MAX, &server->workers, e);
 }
 
 /* Setup from another machine needs the token that only who started the server can read. */
@@ -143,7 +142,8 @@ static Code open_network(Server *server, Error *e)
     server_add_views(server->executor, server->live, c);
     make_setup_token(server);
     ApiSettings settings = api_settings(server);
-    TRY(api_context_new(server->db, server->executor, server->live, server->workers, &settings, &server->context, e));
+    TRY(api_context_new(server->db, server->executor, server->live, server->workers, &settings,
+                        &server->context, e));
     size_t count = c->server_workers ? (size_t)c->server_workers : (size_t)os_cpu_count();
     if (count > LOOPS_MAX)
         count = LOOPS_MAX;

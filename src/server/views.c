@@ -52,7 +52,8 @@ static const ResultColumn live_columns[LIVE_COLUMNS] = {
 static void add_option(Buffer *out, bool is_set, const char *name, uint64_t value)
 {
     if (is_set)
-        buffer_printf(out, "%s\"%s\":%llu", out->size > 1 ? "," : "", name, (unsigned long long)value);
+        buffer_printf(out, "%s\"%s\":%llu", out->size > 1 ? "," : "", name,
+                      (unsigned long long)value);
 }
 
 static Slice print_options(const LiveInfo *info, Arena *arena)
@@ -66,8 +67,8 @@ static Slice print_options(const LiveInfo *info, Arena *arena)
     return arena_copy(arena, buffer_slice(&out));
 }
 
-static Code fill_live(void *context, const Session *session, Arena *arena, RowFunction *row, void *row_context,
-                      Error *e)
+static Code fill_live(void *context, const Session *session, Arena *arena, RowFunction *row,
+                      void *row_context, Error *e)
 {
     (void)session;
     LiveInfo *infos;
@@ -75,8 +76,8 @@ static Code fill_live(void *context, const Session *session, Arena *arena, RowFu
     live_list((LiveHub *)context, arena, &infos, &count);
     for (size_t i = 0; i < count; i++) {
         const LiveInfo *info = &infos[i];
-        char *id = arena_printf(arena, "%.*s-%s-%.*s", SLICE_ARGS(info->user_id), info->connection_id,
-                                SLICE_ARGS(info->subscription_id));
+        char *id = arena_printf(arena, "%.*s-%s-%.*s", SLICE_ARGS(info->user_id),
+                                info->connection_id, SLICE_ARGS(info->subscription_id));
         const Value values[LIVE_COLUMNS] = {
             text(slice_of_text(id)),
             text(arena_copy(arena, slice_of_text(info->connection_id))),
@@ -112,8 +113,8 @@ static const ResultColumn setting_columns[4] = {
     {.name = SLICE("category"), .type = TYPE_TEXT},
 };
 
-static Code fill_settings(void *context, const Session *session, Arena *arena, RowFunction *row, void *row_context,
-                          Error *e)
+static Code fill_settings(void *context, const Session *session, Arena *arena, RowFunction *row,
+                          void *row_context, Error *e)
 {
     (void)session;
     const ConfigSetting *settings;
@@ -142,13 +143,28 @@ static Code kill_live(void *context, const Session *session, Slice live_id, Erro
 void server_add_views(Executor *executor, LiveHub *live, const Config *config)
 {
     const ExecView views[] = {
-        {.namespace_name = "system", .name = "live", .columns = live_columns, .column_count = LIVE_COLUMNS,
-         .admin_only = true, .fill = fill_live, .context = live},
+        {.namespace_name = "system",
+         .name = "live",
+         .columns = live_columns,
+         .column_count = LIVE_COLUMNS,
+         .admin_only = true,
+         .fill = fill_live,
+         .context = live},
         /* The name of older documentation. */
-        {.namespace_name = "system", .name = "live_queries", .columns = live_columns, .column_count = LIVE_COLUMNS,
-         .admin_only = true, .fill = fill_live, .context = live},
-        {.namespace_name = "system", .name = "settings", .columns = setting_columns, .column_count = 4,
-         .admin_only = true, .fill = fill_settings, .context = (void *)config},
+        {.namespace_name = "system",
+         .name = "live_queries",
+         .columns = live_columns,
+         .column_count = LIVE_COLUMNS,
+         .admin_only = true,
+         .fill = fill_live,
+         .context = live},
+        {.namespace_name = "system",
+         .name = "settings",
+         .columns = setting_columns,
+         .column_count = 4,
+         .admin_only = true,
+         .fill = fill_settings,
+         .context = (void *)config},
     };
     for (size_t i = 0; i < sizeof views / sizeof *views; i++)
         executor_add_view(executor, &views[i]);

@@ -96,19 +96,22 @@ static uint16_t header_check(Slice key, Slice header)
     return (uint16_t)crc32c(crc32c(0, key), header);
 }
 
-static void encode_version(const SeqKey *key, const VersionHeader *header, bool is_history, Buffer *out)
+static void encode_version(const SeqKey *key, const VersionHeader *header, bool is_history,
+                           Buffer *out)
 {
     uint64_t seq;
     must(table__decode_u64(slice_of(key->bytes + PARTITION_BYTES, 8), &seq));
     must(header->prev_seq < seq);
     size_t start = out->size;
-    buffer_add_u8(out, (uint8_t)(VERSION_FORMAT << 4 | (is_history ? HISTORY_BIT : 0) | header->kind));
+    buffer_add_u8(out,
+                  (uint8_t)(VERSION_FORMAT << 4 | (is_history ? HISTORY_BIT : 0) | header->kind));
     if (is_history) {
         must(header->superseded_by > seq);
         buffer_add_varint(out, header->superseded_by - seq);
     }
     buffer_add_varint(out, header->prev_seq ? seq - header->prev_seq : 0);
-    uint16_t check = header_check(table__key_slice(key), slice_of(out->data + start, out->size - start));
+    uint16_t check =
+        header_check(table__key_slice(key), slice_of(out->data + start, out->size - start));
     buffer_add_u8(out, (uint8_t)(check >> 8));
     buffer_add_u8(out, (uint8_t)check);
     buffer_add_slice(out, header->row);
@@ -133,7 +136,8 @@ static Code decode_version(Slice key, Slice value, bool is_history, VersionHeade
     VersionHeader header = {0};
     if (!table__read_seq_key(key, &partition, &seq) || !cursor_u8(&c, &head) ||
         head >> 4 != VERSION_FORMAT || !!(head & HISTORY_BIT) != is_history ||
-        (is_history && !cursor_varint(&c, &superseded)) || !cursor_varint(&c, &delta) || delta > seq)
+        (is_history && !cursor_varint(&c, &superseded)) || !cursor_varint(&c, &delta) ||
+        delta > seq)
         return fail(e, E_CORRUPT, "a row version has a damaged header");
     size_t header_bytes = (size_t)((const char *)c.at - value.data);
     if (!cursor_u8(&c, &high) || !cursor_u8(&c, &low) ||
@@ -145,7 +149,8 @@ static Code decode_version(Slice key, Slice value, bool is_history, VersionHeade
     header.superseded_by = is_history ? seq + superseded : 0;
     header.row = slice_of(c.at, cursor_left(&c));
     if (header.kind != VERSION_LIVE && header.kind != VERSION_TOMBSTONE)
-        return fail(e, E_CORRUPT, "row version %llu is of an unknown kind", (unsigned long long)seq);
+        return fail(e, E_CORRUPT, "row version %llu is of an unknown kind",
+                    (unsigned long long)seq);
     *out = header;
     return OK;
 }
@@ -190,7 +195,8 @@ Code table__decode_dropped(Slice key, Slice value, Table *out, Error *e)
     if (!cursor_u8(&k, &prefix) || !cursor_u32(&k, &table.id) || !cursor_u8(&c, &format) ||
         format != STATE_FORMAT || !cursor_u8(&c, &kind) || kind > TABLE_STREAM ||
         !cursor_sized(&c, &table.namespace_name) || !cursor_sized(&c, &table.name) ||
-        !cursor_u32(&c, &crc) || cursor_left(&c) || crc != crc32c(0, slice_of(value.data, value.size - 4)))
+        !cursor_u32(&c, &crc) || cursor_left(&c) ||
+        crc != crc32c(0, slice_of(value.data, value.size - 4)))
         return fail(e, E_CORRUPT, "the record of a dropped table is damaged");
     table.kind = (TableKind)kind;
     *out = table;

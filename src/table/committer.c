@@ -51,7 +51,8 @@ struct Committer {
     Conflicts *conflicts;
     /* By table id modulo the slots, at least the seq of the last commit with rows of it. */
     uint64_t row_seqs[TABLE_SLOTS];
-    Map *dropped_users; /* numbers of those dropped since the start; older ones have no session that could write */
+    Map *
+        dropped_users; /* numbers of those dropped since the start; older ones have no session that could write */
     HotBatch *batch;
     Buffer scratch;
     Buffer deaths; /* Death records of the flush being admitted */
@@ -116,7 +117,8 @@ static bool change_is_guarded(const IntentPart *part, const RowChange *change)
 
 static bool is_dropped_user(const Committer *c, uint64_t user)
 {
-    return user && map_count(c->dropped_users) && map_get(c->dropped_users, slice_of(&user, sizeof user));
+    return user && map_count(c->dropped_users) &&
+           map_get(c->dropped_users, slice_of(&user, sizeof user));
 }
 
 static Code admit_part(Committer *c, const Intent *intent, const IntentPart *part)
@@ -172,8 +174,8 @@ static Code admit(Committer *c, const Intent *intent)
             return code;
     }
     buffer_clear(&c->deaths);
-    if (intent->flush && !conflicts_deaths(c->conflicts, intent->flush, intent->read_seq,
-                                           collect_death, &c->deaths))
+    if (intent->flush &&
+        !conflicts_deaths(c->conflicts, intent->flush, intent->read_seq, collect_death, &c->deaths))
         return E_CONFLICT;
     return OK;
 }
@@ -390,7 +392,9 @@ static void refuse(Committer *c, Intent *intent, Code code)
     else if (code == E_PERMISSION_DENIED)
         code = fail(&error, code, "the user was dropped");
     else
-        code = fail(&error, code, "the server is read-only since a write to the disk failed; reads go on. Restart it when the disk is well");
+        code = fail(&error, code,
+                    "the server is read-only since a write to the disk failed; reads go on. "
+                    "Restart it when the disk is well");
     answer(intent, code, &error);
 }
 
@@ -488,7 +492,8 @@ Code committer_submit(Committer *c, Intent *intent, Error *e)
     if (c->stopping)
         return fail(e, E_SHUTTING_DOWN, "the server is stopping");
     if (c->depth >= COMMIT_QUEUE_MAX)
-        return fail(e, E_BUSY, "%d commits are waiting already; retry in a moment", COMMIT_QUEUE_MAX);
+        return fail(e, E_BUSY, "%d commits are waiting already; retry in a moment",
+                    COMMIT_QUEUE_MAX);
     if (c->tail)
         c->tail->next = intent;
     else

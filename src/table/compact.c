@@ -275,7 +275,8 @@ static Code write_merged(Compaction *c, Merge *merge, Error *e)
     }
     if (c->was_stopped) /* the engine gives its own code for a cancelled source */
         return fail(e, E_CANCELLED, "the compaction was cancelled");
-    bool is_empty = code == E_INVALID_OPERATION && c->rows_kept == 0 && c->rows_read == c->rows_expected;
+    bool is_empty =
+        code == E_INVALID_OPERATION && c->rows_kept == 0 && c->rows_read == c->rows_expected;
     return is_empty ? OK : code; /* only then may the old segments go without a new one */
 }
 

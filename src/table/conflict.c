@@ -117,7 +117,8 @@ bool conflicts_hit_reads(const Conflicts *c, const ReadSet *reads, size_t count,
     return false;
 }
 
-void conflicts_note(Conflicts *c, uint64_t key, uint64_t seq, Partition partition, uint64_t died_seq)
+void conflicts_note(Conflicts *c, uint64_t key, uint64_t seq, Partition partition,
+                    uint64_t died_seq)
 {
     uint32_t index = (uint32_t)(c->noted % RING_SIZE);
     Entry *entry = &c->ring[index];

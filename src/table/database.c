@@ -124,7 +124,8 @@ uint64_t database_next_id(Database *db)
 
 void database_add_sink(Database *db, ChangeSink sink)
 {
-    size_t count = atomic_load_explicit(&db->sink_count, memory_order_relaxed); /* one thread adds */
+    size_t count =
+        atomic_load_explicit(&db->sink_count, memory_order_relaxed); /* one thread adds */
     must(count < SINKS_MAX);
     db->sinks[count] = sink;
     /* Release: whoever counts the sink sees its functions. */
@@ -159,8 +160,10 @@ static Code refuse_backup(const char *folder, Error *e)
     TRY(join_path(folder, BACKUP_MANIFEST_NAME, path, e));
     if (!file_exists(path))
         return OK;
-    return fail(e, E_INVALID_OPERATION, "%s is a backup; restore it into an empty folder with "
-                                        "kalamdb-server --restore %s <data folder>", folder, folder);
+    return fail(e, E_INVALID_OPERATION,
+                "%s is a backup; restore it into an empty folder with "
+                "kalamdb-server --restore %s <data folder>",
+                folder, folder);
 }
 
 static Code lock_folder(Database *db, const char *folder, Error *e)
@@ -169,8 +172,10 @@ static Code lock_folder(Database *db, const char *folder, Error *e)
     TRY(join_path(folder, "LOCK", path, e));
     Code code = file_lock(path, &db->lock, e);
     if (code == E_LOCKED)
-        return fail(e, E_LOCKED, "another server is using the data folder %s; stop it or choose another "
-                                 "folder with KALAMDB_DATA_DIR", folder);
+        return fail(e, E_LOCKED,
+                    "another server is using the data folder %s; stop it or choose another "
+                    "folder with KALAMDB_DATA_DIR",
+                    folder);
     return code;
 }
 
@@ -190,7 +195,8 @@ static Code open_folders(Database *db, const char *folder, Error *e)
     if (db->inspect) {
         TRY(join_path(folder, "rocksdb/CURRENT", path, e));
         if (!file_exists(path))
-            return fail(e, E_NOT_FOUND, "%s is no data folder: it holds no rocksdb/CURRENT", folder);
+            return fail(e, E_NOT_FOUND, "%s is no data folder: it holds no rocksdb/CURRENT",
+                        folder);
     } else {
         TRY(refuse_backup(folder, e));
         TRY(file_make_folders(folder, 0700, e));
@@ -244,8 +250,8 @@ static Code open_engines(Database *db, const DatabaseOptions *options, Error *e)
     return engine_pool_new(&config, &db->flush_engine, e);
 }
 
-static Code read_u64(HotSnapshot *snapshot, Arena *arena, Slice key, uint64_t fallback, uint64_t *out,
-                     Error *e)
+static Code read_u64(HotSnapshot *snapshot, Arena *arena, Slice key, uint64_t fallback,
+                     uint64_t *out, Error *e)
 {
     Slice value;
     Code code = hot_get(snapshot, HOT_BLOCKING, HOT_SYSTEM, key, arena, &value, e);
@@ -297,7 +303,8 @@ static Code start_run(Database *db, uint32_t node, Error *e)
     TRY(read_state(db, &state, e));
     if (state.format != 0 && state.format != FORMAT_VERSION)
         return fail(e, E_FORMAT_VERSION,
-                    "the data folder has format version %llu and this server reads version %d; start the server "
+                    "the data folder has format version %llu and this server reads version %d; "
+                    "start the server "
                     "version that wrote it, or choose another folder",
                     (unsigned long long)state.format, FORMAT_VERSION);
     db->feed_floor = state.feed_floor;
@@ -379,7 +386,8 @@ static void mark_clean(Database *db)
 {
     HotBatch *batch = hot_batch_new();
     put_u64(db, batch, SYSTEM_KEY_CLEAN, 1);
-    put_u64(db, batch, SYSTEM_KEY_CEILING, atomic_load(&db->generator.last)); /* nothing above was given out */
+    put_u64(db, batch, SYSTEM_KEY_CEILING,
+            atomic_load(&db->generator.last)); /* nothing above was given out */
     Error ignored;
     if (hot_write(db->hot, batch, true, &ignored) != OK)
         database__set_read_only(db); /* the next start treats the stop as unclean, which is safe */

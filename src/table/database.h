@@ -13,12 +13,12 @@
 typedef struct Database Database;
 
 typedef struct DatabaseOptions {
-    const char *folder;         /* data folder; created when missing */
+    const char *folder; /* data folder; created when missing */
     HotOptions hot;
-    uint32_t node;              /* 0..1023, in every seq */
-    uint32_t feed_window_s;     /* how long the feed keeps changes */
-    EngineConfig engine;        /* folders are filled in by database_open */
-    bool inspect;               /* nothing in the folder changes: only views may be used; no commits, no sinks */
+    uint32_t node;          /* 0..1023, in every seq */
+    uint32_t feed_window_s; /* how long the feed keeps changes */
+    EngineConfig engine;    /* folders are filled in by database_open */
+    bool inspect; /* nothing in the folder changes: only views may be used; no commits, no sinks */
 } DatabaseOptions;
 
 /* Options that open a folder to inspect it, with modest memory. */
@@ -31,8 +31,8 @@ void database_close(Database *db);
 
 Catalog *database_catalog(Database *db);
 HotStore *database_hot(Database *db);
-EnginePool *database_engine(Database *db);       /* statements */
-EnginePool *database_flush_engine(Database *db); /* flush and compaction */
+EnginePool *database_engine(Database *db);         /* statements */
+EnginePool *database_flush_engine(Database *db);   /* flush and compaction */
 const char *database_folder(Database *db);         /* the data folder */
 const char *database_storage_folder(Database *db); /* "<data>/storage" */
 uint32_t database_feed_window_s(Database *db);
@@ -64,7 +64,8 @@ typedef struct CommitGroup {
     uint64_t last_seq; /* of the last intent */
 } CommitGroup;
 typedef struct ChangeSink {
-    void (*on_commit)(void *context, const CommitGroup *group); /* committer thread: hand over, do not work */
+    void (*on_commit)(void *context,
+                      const CommitGroup *group); /* committer thread: hand over, do not work */
     void *context;
 } ChangeSink;
 /* At most 64 sinks; register before traffic. */

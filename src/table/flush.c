@@ -25,12 +25,14 @@ enum { COMMIT_TRIES_MAX = 100, BATCH_TRIES_MAX = 1000 };
 /* ---- finding partitions ---- */
 
 Code flush_each_partition(Database *db, const Table *table,
-                          Code (*visit)(void *context, Partition partition, Error *e), void *context, Error *e)
+                          Code (*visit)(void *context, Partition partition, Error *e),
+                          void *context, Error *e)
 {
     return table__each_partition(db, HOT_ROWS, table, visit, context, e);
 }
 
-Code flush_count_pending(Database *db, const Table *table, Partition partition, size_t limit, size_t *out, Error *e)
+Code flush_count_pending(Database *db, const Table *table, Partition partition, size_t limit,
+                         size_t *out, Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     CLEANUP(row_walk_close_ptr) RowWalk *walk = NULL;
@@ -79,8 +81,8 @@ static Code scan_open(void *context, void **out_scan, Error *e)
     FlushScan *scan = x_new(FlushScan);
     scan->schema = rows->table->schema;
     scan->values = x_new_array(Value, rows->table->schema->column_count);
-    Code code = row_walk_open(rows->view, rows->table, rows->partition, rows->from_seq, UINT64_MAX, false,
-                              &scan->walk, e);
+    Code code = row_walk_open(rows->view, rows->table, rows->partition, rows->from_seq, UINT64_MAX,
+                              false, &scan->walk, e);
     if (code != OK) {
         free(scan->values);
         free(scan);
@@ -210,7 +212,8 @@ static Code commit_flush(Flush *flush, Error *e)
         code = commit_once(flush, e);
     }
     if (code == E_CONFLICT)
-        return fail(e, E_CONFLICT, "the commit of the flush met newer commits %d times", COMMIT_TRIES_MAX);
+        return fail(e, E_CONFLICT, "the commit of the flush met newer commits %d times",
+                    COMMIT_TRIES_MAX);
     return code;
 }
 
@@ -236,8 +239,8 @@ static Code run_flush(Flush *flush, uint64_t *out_rows, Error *e)
     code = commit_flush(flush, e);
     if (code != OK && code != E_OUTCOME_UNKNOWN) { /* I1 */
         Error ignored;
-        if (cold_segment_remove(database_storage_folder(flush->db), flush->folder, flush->entry->batch,
-                                &ignored) != OK)
+        if (cold_segment_remove(database_storage_folder(flush->db), flush->folder,
+                                flush->entry->batch, &ignored) != OK)
             return code; /* the sweep of the next start removes it */
     }
     if (code != OK)

@@ -14,13 +14,15 @@ CHECKED Code flush_each_partition(Database *db, const Table *table,
                                   Code (*visit)(void *context, Partition partition, Error *e),
                                   void *context, Error *e);
 /* True when live rows at or above the flush mark exist. */
-CHECKED Code flush_is_pending(Database *db, const Table *table, Partition partition, bool *out, Error *e);
+CHECKED Code flush_is_pending(Database *db, const Table *table, Partition partition, bool *out,
+                              Error *e);
 /* Live rows at or above the flush mark, counted up to `limit`. */
-CHECKED Code flush_count_pending(Database *db, const Table *table, Partition partition, size_t limit,
-                                 size_t *out, Error *e);
+CHECKED Code flush_count_pending(Database *db, const Table *table, Partition partition,
+                                 size_t limit, size_t *out, Error *e);
 /* Writes one segment of everything live from the flush mark to the newest commit, and commits it; rewrites manifest.json.
  * *out_rows = 0: nothing to do. */
-CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows, Error *e);
+CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows,
+                             Error *e);
 /* Raises feed low to the start of the window (for a STREAM also drops what has expired) and removes what lies below it. */
 CHECKED Code flush_trim(Database *db, Table *table, Partition partition, Error *e);
 /* Where the segments of a partition lie, relative to the storage folder. */

@@ -7,8 +7,8 @@
 #include "os/clock.h"
 #include "table/table_int.h"
 
-Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Partition partition, Arena *arena,
-                   Slice *out, Error *e)
+Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Partition partition,
+                   Arena *arena, Slice *out, Error *e)
 {
     (void)db;
     ColdPlace place = {
@@ -32,8 +32,8 @@ Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Part
     return OK;
 }
 
-Code flush_folder(Database *db, const Table *table, Partition partition, Arena *arena, Slice *out_folder,
-                  Error *e)
+Code flush_folder(Database *db, const Table *table, Partition partition, Arena *arena,
+                  Slice *out_folder, Error *e)
 {
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
     Code code = table__folder(db, snapshot, table, partition, arena, out_folder, e);
@@ -43,7 +43,8 @@ Code flush_folder(Database *db, const Table *table, Partition partition, Arena *
 
 /* The keys of these families start with the partition and a seq. */
 Code table__each_partition(Database *db, HotFamily family, const Table *table,
-                           Code (*visit)(void *context, Partition partition, Error *e), void *context, Error *e)
+                           Code (*visit)(void *context, Partition partition, Error *e),
+                           void *context, Error *e)
 {
     must(family == HOT_ROWS || family == HOT_SEGMENTS || family == HOT_DEAD);
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
@@ -77,7 +78,8 @@ static Code describe_place(ReadView *view, const Table *table, Partition partiti
 {
     User user = {0};
     if (table->kind != TABLE_SHARED)
-        TRY(catalog_get_user_by_id(view_snapshot(view), HOT_BLOCKING, partition.user, arena, &user, e));
+        TRY(catalog_get_user_by_id(view_snapshot(view), HOT_BLOCKING, partition.user, arena, &user,
+                                   e));
     *out = (ColdPlace){.namespace_name = table->namespace_name,
                        .table_name = table->name,
                        .is_shared = table->kind == TABLE_SHARED,
@@ -108,5 +110,6 @@ Code table__write_manifest(Database *db, const Table *table, Partition partition
         .schema = table->schema,
     };
     TRY(describe_place(view, table, partition, arena, &info.place, e));
-    return cold_manifest_write(database_storage_folder(db), folder, &info, list, (uint32_t)count, e);
+    return cold_manifest_write(database_storage_folder(db), folder, &info, list, (uint32_t)count,
+                               e);
 }

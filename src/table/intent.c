@@ -64,7 +64,8 @@ IntentPart *intent_part(Intent *intent, Table *table, Partition partition)
         if (partition_equal(intent->parts[i].partition, partition))
             return &intent->parts[i];
     }
-    size_t capacity = intent->part_count; /* parts are few: grow one by one, links stay short-lived */
+    size_t capacity =
+        intent->part_count; /* parts are few: grow one by one, links stay short-lived */
     intent->parts = (IntentPart *)grow(intent->arena, intent->parts, intent->part_count, &capacity,
                                        sizeof(IntentPart));
     IntentPart *part = &intent->parts[intent->part_count++];

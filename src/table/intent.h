@@ -25,13 +25,13 @@ typedef enum ChangeKind { CHANGE_INSERT = 1, CHANGE_UPDATE = 2, CHANGE_DELETE = 
 
 typedef struct RowChange {
     ChangeKind kind;
-    Slice key;         /* encoded primary key; empty in a STREAM without one */
-    Slice new_row;     /* row codec; for DELETE the last row */
-    Slice old_row;     /* row codec of the version replaced; empty for INSERT */
-    uint64_t old_seq;  /* version replaced; 0 for INSERT */
+    Slice key;             /* encoded primary key; empty in a STREAM without one */
+    Slice new_row;         /* row codec; for DELETE the last row */
+    Slice old_row;         /* row codec of the version replaced; empty for INSERT */
+    uint64_t old_seq;      /* version replaced; 0 for INSERT */
     uint64_t old_prev_seq; /* the version that one replaced (Version.prev_seq); 0 = none */
-    bool old_is_cold;  /* old_seq lies below the flush mark of the snapshot */
-    uint64_t seq;      /* given by the committer */
+    bool old_is_cold;      /* old_seq lies below the flush mark of the snapshot */
+    uint64_t seq;          /* given by the committer */
 } RowChange;
 
 /* A write beside the rows: partition state, segment entries, jobs, trims. */
@@ -74,19 +74,19 @@ typedef struct Intent Intent;
 typedef void IntentDone(void *context, Intent *intent, Code code, const Error *error);
 
 struct Intent {
-    Arena *arena;       /* owns everything below; lives as long as the intent */
-    uint64_t read_seq;  /* R: last_seq through the snapshot it was resolved at */
+    Arena *arena;      /* owns everything below; lives as long as the intent */
+    uint64_t read_seq; /* R: last_seq through the snapshot it was resolved at */
     IntentPart *parts;
     size_t part_count;
     size_t row_count, bytes; /* for the caps of a commit */
-    bool durable;       /* acknowledge only after a sync */
-    uint64_t *guards;   /* conflict keys beside those of the rows */
+    bool durable;            /* acknowledge only after a sync */
+    uint64_t *guards;        /* conflict keys beside those of the rows */
     size_t guard_count;
     ReadSet *reads;
     size_t read_count;
     RawWrite *raw;
     size_t raw_count, raw_capacity;
-    FlushRange *flush; /* NULL unless this is the commit of a flush */
+    FlushRange *flush;             /* NULL unless this is the commit of a flush */
     CatalogChange *catalog_change; /* owned; NULL for none */
     IntentDone *done;
     void *context;

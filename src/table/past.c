@@ -37,7 +37,8 @@ typedef struct PastPage {
     Arena *arena;
     PastSource sources[3];
     size_t source_count;
-    uint64_t cold_limit_seq; /* the cold source is complete only up to here (inclusive, in walk direction) */
+    uint64_t
+        cold_limit_seq; /* the cold source is complete only up to here (inclusive, in walk direction) */
     bool cold_is_cut;
 } PastPage;
 
@@ -51,7 +52,8 @@ static Code advance_hot(PastSource *source, uint64_t at_seq, Error *e)
         Slice key = hot_key(source->iterator), value = hot_value(source->iterator);
         TRY(source->is_history ? table__decode_history(key, value, &header, e)
                                : table__decode_row(key, value, &header, e));
-        if (header.kind == VERSION_TOMBSTONE || (source->is_history && header.superseded_by <= at_seq))
+        if (header.kind == VERSION_TOMBSTONE ||
+            (source->is_history && header.superseded_by <= at_seq))
             continue;
         must(table__read_seq_key(key, &partition, &source->seq));
         source->row = header.row;
@@ -88,9 +90,9 @@ static void add_hot_source(PastPage *page, HotFamily family, uint64_t from, uint
     SeqKey upper = table__seq_key(page->partition, to == UINT64_MAX ? to : to + 1);
     PastSource *source = &page->sources[page->source_count++];
     *source = (PastSource){.is_history = family == HOT_HISTORY};
-    source->iterator =
-        hot_iterator_open(view_snapshot(page->view), view_mode(page->view), family,
-                          table__key_slice(&lower), table__key_slice(&upper), page->range->descending);
+    source->iterator = hot_iterator_open(view_snapshot(page->view), view_mode(page->view), family,
+                                         table__key_slice(&lower), table__key_slice(&upper),
+                                         page->range->descending);
 }
 
 /* Reads one page of segment rows in the range and keeps those that lived at the commit. */
@@ -105,7 +107,8 @@ static Code read_cold(PastPage *page, uint64_t from, uint64_t to, Error *e)
         return fail(e, E_WOULD_BLOCK, "segments are read by workers");
     SegmentList list;
     TRY(view_check_segments(page->view, page->table, page->partition, entries, count, e));
-    TRY(view__segment_list(page->view, page->table, page->partition, entries, count, page->arena, &list, e));
+    TRY(view__segment_list(page->view, page->table, page->partition, entries, count, page->arena,
+                           &list, e));
     ColdRange range = {
         .min_seq = from,
         .max_seq = to,
@@ -117,8 +120,8 @@ static Code read_cold(PastPage *page, uint64_t from, uint64_t to, Error *e)
     ColdRow *rows = NULL;
     uint32_t row_count = 0;
     uint64_t pin = view_pin_files(page->view);
-    Code code = cold_read_range(database_engine(view__database(page->view)), &list, page->table->schema,
-                                &range, page->arena, &rows, &row_count, e);
+    Code code = cold_read_range(database_engine(view__database(page->view)), &list,
+                                page->table->schema, &range, page->arena, &rows, &row_count, e);
     view_unpin_files(view__database(page->view), pin);
     if (code != OK)
         return code;
@@ -142,7 +145,8 @@ static Code open_sources(PastPage *page, Error *e)
     PartitionState state;
     TRY(view_partition(page->view, page->table, page->partition, &state, e));
     if (range->at_seq < state.feed_low) /* I1 */
-        return fail(e, E_CURSOR_TOO_OLD, "the snapshot is older than the feed window; subscribe again");
+        return fail(e, E_CURSOR_TOO_OLD,
+                    "the snapshot is older than the feed window; subscribe again");
     uint64_t floor = table__ttl_floor(page->table);
     uint64_t from = range->min_seq > floor ? range->min_seq : floor;
     uint64_t to = range->max_seq < range->at_seq ? range->max_seq : range->at_seq;
@@ -207,7 +211,8 @@ Code view_past_page(ReadView *view, const Table *table, Partition partition, con
                     Arena *arena, PastResult *out, Error *e)
 {
     must(range->limit > 0);
-    PastPage page = {.view = view, .table = table, .partition = partition, .range = range, .arena = arena};
+    PastPage page = {
+        .view = view, .table = table, .partition = partition, .range = range, .arena = arena};
     PastResult result = {.rows = arena_new_array(arena, PastRow, range->limit)};
     Code code = open_sources(&page, e);
     if (code == OK)

@@ -42,7 +42,8 @@ void pins_free(Pins *pins)
 uint64_t pins_add(Pins *pins)
 {
     MUTEX_SCOPE(&pins->lock);
-    if (pins->count == pins->capacity) { /* as many as there are views at once: threads, and what they nest */
+    if (pins->count ==
+        pins->capacity) { /* as many as there are views at once: threads, and what they nest */
         pins->capacity = pins->capacity ? pins->capacity * 2 : 64;
         pins->active = x_grow(pins->active, pins->capacity * sizeof *pins->active);
     }

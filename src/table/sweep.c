@@ -35,10 +35,13 @@ static Code purge_segment(Purge *purge, const Table *table, Slice key, Slice val
     Error mismatch;
     if (cold_segment_verify(root, folder, entry, &mismatch) == OK) /* I1 */
         TRY(cold_segment_remove(root, folder, entry->batch, e));
-    Table *namesake = catalog_find_table(database_catalog(purge->db), table->namespace_name, table->name);
+    Table *namesake =
+        catalog_find_table(database_catalog(purge->db), table->namespace_name, table->name);
     if (!namesake) {
-        TRY(file_remove(arena_printf(purge->arena, "%s/%.*s/manifest.json", root, SLICE_ARGS(folder)), e));
-        TRY(file_remove_empty_folder(arena_printf(purge->arena, "%s/%.*s", root, SLICE_ARGS(folder)), e));
+        TRY(file_remove(
+            arena_printf(purge->arena, "%s/%.*s/manifest.json", root, SLICE_ARGS(folder)), e));
+        TRY(file_remove_empty_folder(
+            arena_printf(purge->arena, "%s/%.*s", root, SLICE_ARGS(folder)), e));
     }
     table_unref(namesake);
     intent_add_raw(purge->intent, RAW_DELETE, HOT_SEGMENTS, key, (Slice){0});
@@ -52,8 +55,8 @@ static Code purge_table(Purge *purge, Slice key, Slice value, Error *e)
     SeqKey from = table__seq_key((Partition){table.id, 0}, 0);
     SeqKey to = table__seq_key((Partition){table.id + 1, 0}, 0);
     CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(purge->snapshot, HOT_BLOCKING, HOT_SEGMENTS, table__key_slice(&from),
-                                        table__key_slice(&to), false);
+    HotIterator *it = hot_iterator_open(purge->snapshot, HOT_BLOCKING, HOT_SEGMENTS,
+                                        table__key_slice(&from), table__key_slice(&to), false);
     while (hot_next(it))
         TRY(purge_segment(purge, &table, hot_key(it), hot_value(it), e));
     TRY(hot_iterator_end(it, e));
@@ -65,8 +68,8 @@ static Code purge_all(Purge *purge, Error *e)
 {
     static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
     CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(purge->snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1),
-                                        slice_of(to, 1), false);
+    HotIterator *it = hot_iterator_open(purge->snapshot, HOT_BLOCKING, HOT_SYSTEM,
+                                        slice_of(from, 1), slice_of(to, 1), false);
     while (hot_next(it)) {
         if (hot_key(it).size == 5)
             TRY(purge_table(purge, hot_key(it), hot_value(it), e));
@@ -132,8 +135,8 @@ static Code add_listed(Sweep *sweep, Partition partition, Listed *listed, Error 
 {
     SeqKey from = table__seq_key(partition, 0), to = table__seq_key(partition, UINT64_MAX);
     CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(sweep->snapshot, HOT_BLOCKING, HOT_SEGMENTS, table__key_slice(&from),
-                                        table__key_slice(&to), false);
+    HotIterator *it = hot_iterator_open(sweep->snapshot, HOT_BLOCKING, HOT_SEGMENTS,
+                                        table__key_slice(&from), table__key_slice(&to), false);
     while (hot_next(it)) {
         SegmentEntry *entry;
         TRY(segment_decode(hot_value(it), sweep->arena, &entry, e));
@@ -181,10 +184,11 @@ static bool parse_folder(Sweep *sweep, Slice folder, ColdPlace *out)
 }
 
 /* The segments of every table, living or dropped, that keeps its files in this folder. */
-static Code list_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Listed *listed, bool *out_known,
-                        Error *e)
+static Code list_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Listed *listed,
+                        bool *out_known, Error *e)
 {
-    Table *table = catalog_find_table(database_catalog(sweep->db), place->namespace_name, place->table_name);
+    Table *table =
+        catalog_find_table(database_catalog(sweep->db), place->namespace_name, place->table_name);
     if (table) {
         Partition partition = {table->id, user};
         *out_known = true;
@@ -193,8 +197,8 @@ static Code list_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Lis
     }
     static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
     CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(sweep->snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1),
-                                        slice_of(to, 1), false);
+    HotIterator *it = hot_iterator_open(sweep->snapshot, HOT_BLOCKING, HOT_SYSTEM,
+                                        slice_of(from, 1), slice_of(to, 1), false);
     while (hot_next(it)) {
         Table dropped;
         TRY(table__decode_dropped(hot_key(it), hot_value(it), &dropped, e));
@@ -216,7 +220,8 @@ static Code sweep_folder(void *context, Slice folder, Error *e)
         return OK; /* I2 */
     User user = {0};
     if (!place.is_shared) {
-        Code code = catalog_get_user(sweep->snapshot, HOT_BLOCKING, place.user_id, sweep->arena, &user, e);
+        Code code =
+            catalog_get_user(sweep->snapshot, HOT_BLOCKING, place.user_id, sweep->arena, &user, e);
         if (code == E_NOT_FOUND)
             return OK; /* I2 */
         if (code != OK)

@@ -57,7 +57,8 @@ CHECKED Code table__decode_row(Slice key, Slice value, VersionHeader *out, Error
 CHECKED Code table__decode_history(Slice key, Slice value, VersionHeader *out, Error *e);
 
 /* Encoded primary key of an encoded row. E_CORRUPT when it does not decode. */
-CHECKED Code table__key_of_row(const Schema *schema, Slice row, Arena *arena, Slice *out_key, Error *e);
+CHECKED Code table__key_of_row(const Schema *schema, Slice row, Arena *arena, Slice *out_key,
+                               Error *e);
 
 /* What is kept of a dropped table until its files are gone: kind, namespace and name. Texts borrow from the bytes. */
 void table__encode_dropped(const Table *table, Buffer *out);
@@ -76,9 +77,11 @@ uint64_t conflicts_layout_key(Partition partition);
 /* True when `key` was committed after read_seq, or when that can no longer be told. */
 bool conflicts_hit(const Conflicts *conflicts, uint64_t key, uint64_t read_seq);
 /* Notes that `key` was committed at seq; a version of a partition that died then is noted with it (0 = none). */
-void conflicts_note(Conflicts *conflicts, uint64_t key, uint64_t seq, Partition partition, uint64_t died_seq);
+void conflicts_note(Conflicts *conflicts, uint64_t key, uint64_t seq, Partition partition,
+                    uint64_t died_seq);
 /* True when one of the read versions died after read_seq, or when that can no longer be told. */
-bool conflicts_hit_reads(const Conflicts *conflicts, const ReadSet *reads, size_t count, uint64_t read_seq);
+bool conflicts_hit_reads(const Conflicts *conflicts, const ReadSet *reads, size_t count,
+                         uint64_t read_seq);
 /* Calls back for every noted death after read_seq of a version in [from, to]; false when too old to tell. */
 bool conflicts_deaths(const Conflicts *conflicts, const FlushRange *range, uint64_t read_seq,
                       void (*visit)(void *context, uint64_t died_seq, uint64_t at), void *context);
@@ -117,19 +120,20 @@ CHECKED Code view__segment_list(ReadView *view, const Table *table, Partition pa
                                 const struct SegmentEntry *entries, size_t count, Arena *arena,
                                 struct SegmentList *out, Error *e);
 /* The folder of a partition's segments, relative to the storage folder. */
-CHECKED Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Partition partition,
-                           Arena *arena, Slice *out, Error *e);
+CHECKED Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table,
+                           Partition partition, Arena *arena, Slice *out, Error *e);
 
 /* Visits every partition of a table that has a key in the family, in key order. */
 CHECKED Code table__each_partition(Database *db, HotFamily family, const Table *table,
-                                   Code (*visit)(void *context, Partition partition, Error *e), void *context,
-                                   Error *e);
+                                   Code (*visit)(void *context, Partition partition, Error *e),
+                                   void *context, Error *e);
 /* Rewrites manifest.json from the newest commit. */
 CHECKED Code table__write_manifest(Database *db, const Table *table, Partition partition, Error *e);
 
 /* ---- obsolete.c ---- */
 /* Lists a segment file for removal in the commit that stops naming it. */
-void obsolete__add(Intent *intent, Partition partition, Slice folder, const struct SegmentEntry *entry);
+void obsolete__add(Intent *intent, Partition partition, Slice folder,
+                   const struct SegmentEntry *entry);
 
 Pins *database__pins(Database *db);
 SeqGenerator *database__generator(Database *db);
@@ -148,5 +152,9 @@ void database__set_read_only(Database *db);
 #define SYSTEM_KEY_ASYNC_FLOOR SLICE("async_floor")
 #define SYSTEM_KEY_FEED_FLOOR SLICE("feed_floor")
 #define BACKUP_MANIFEST_NAME "BACKUP"
-enum { SYSTEM_PREFIX_PARTITION = 'p', SYSTEM_PREFIX_DROPPED = 'x', SYSTEM_PREFIX_OBSOLETE = 'o',
-       FORMAT_VERSION = 1 };
+enum {
+    SYSTEM_PREFIX_PARTITION = 'p',
+    SYSTEM_PREFIX_DROPPED = 'x',
+    SYSTEM_PREFIX_OBSOLETE = 'o',
+    FORMAT_VERSION = 1
+};

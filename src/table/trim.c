@@ -25,13 +25,15 @@ typedef struct Trim {
     Partition partition;
     Intent *intent;
     uint64_t low; /* the new feed low */
-    bool is_cut;  /* TRIM_KEYS_MAX was reached: the rows wait for the next run, which finds the partition by them */
+    bool
+        is_cut; /* TRIM_KEYS_MAX was reached: the rows wait for the next run, which finds the partition by them */
 } Trim;
 
 /* Superseded versions that died at or below the new low. */
 static Code trim_history(Trim *trim, Error *e)
 {
-    SeqKey from = table__seq_key(trim->partition, 0), to = table__seq_key(trim->partition, trim->low + 1);
+    SeqKey from = table__seq_key(trim->partition, 0),
+           to = table__seq_key(trim->partition, trim->low + 1);
     CLEANUP(hot_iterator_close_ptr)
     HotIterator *it = hot_iterator_open(view_snapshot(trim->view), HOT_BLOCKING, HOT_HISTORY,
                                         table__key_slice(&from), table__key_slice(&to), false);
@@ -86,7 +88,9 @@ static Code plan_trim(Trim *trim, PartitionState *state, Error *e)
     if (trim->table->kind == TABLE_STREAM) { /* what expired goes whole, by range */
         uint64_t floor = table__ttl_floor(trim->table);
         TRY(trim_range(trim, HOT_ROWS, floor, e));
-        return trim_range(trim, HOT_HISTORY, floor, e); /* a cursor of a STREAM never gets too old by expiry: what it missed has expired */
+        return trim_range(
+            trim, HOT_HISTORY, floor,
+            e); /* a cursor of a STREAM never gets too old by expiry: what it missed has expired */
     }
     TRY(trim_history(trim, e));
     state->feed_low = trim->low;
@@ -101,8 +105,8 @@ static Code commit_trim(Database *db, Trim *trim, const PartitionState *state, E
 {
     CLEANUP(buffer_done) Buffer bytes = {0};
     table__encode_state(state, &bytes);
-    intent_add_raw(trim->intent, RAW_PUT, HOT_SYSTEM, table__state_key(trim->intent->arena, trim->partition),
-                   buffer_slice(&bytes));
+    intent_add_raw(trim->intent, RAW_PUT, HOT_SYSTEM,
+                   table__state_key(trim->intent->arena, trim->partition), buffer_slice(&bytes));
     return database_commit(db, trim->intent, e);
 }
 

@@ -82,8 +82,8 @@ static Code read_state(ReadView *view, Partition partition, PartitionState *out,
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Slice value;
-    Code code = hot_get(view->snapshot, view->mode, HOT_SYSTEM, table__state_key(arena, partition), arena,
-                        &value, e);
+    Code code = hot_get(view->snapshot, view->mode, HOT_SYSTEM, table__state_key(arena, partition),
+                        arena, &value, e);
     if (code == E_NOT_FOUND) {
         *out = (PartitionState){0};
         return OK;
@@ -118,7 +118,8 @@ Code view_find(ReadView *view, const Table *table, Partition partition, Slice ke
     table__add_head_key(&head, partition, key);
     Slice value;
     uint64_t seq;
-    Code code = hot_get(view->snapshot, view->mode, HOT_HEADS, buffer_slice(&head), arena, &value, e);
+    Code code =
+        hot_get(view->snapshot, view->mode, HOT_HEADS, buffer_slice(&head), arena, &value, e);
     if (code != OK)
         return code;
     if (!table__decode_u64(value, &seq))
@@ -127,9 +128,11 @@ Code view_find(ReadView *view, const Table *table, Partition partition, Slice ke
     TRY(view_partition(view, table, partition, &state, e));
     Version version = {.seq = seq, .is_cold = seq < state.flush_mark};
     SeqKey row_key = table__seq_key(partition, seq);
-    code = hot_get(view->snapshot, view->mode, HOT_ROWS, table__key_slice(&row_key), arena, &value, e);
+    code =
+        hot_get(view->snapshot, view->mode, HOT_ROWS, table__key_slice(&row_key), arena, &value, e);
     if (code == E_NOT_FOUND && !version.is_cold)
-        return fail(e, E_CORRUPT, "the row of a key of table %.*s is missing", SLICE_ARGS(table->name));
+        return fail(e, E_CORRUPT, "the row of a key of table %.*s is missing",
+                    SLICE_ARGS(table->name));
     if (code == OK) {
         VersionHeader header;
         TRY(table__decode_row(table__key_slice(&row_key), value, &header, e));
@@ -147,8 +150,8 @@ Code view_find(ReadView *view, const Table *table, Partition partition, Slice ke
 }
 
 /* The segments whose seq range meets [from, to]. They are disjoint and keyed by their first seq. */
-Code view_segments(ReadView *view, Partition partition, uint64_t from_seq, uint64_t to_seq, Arena *arena,
-                   SegmentEntry **out, size_t *out_count, Error *e)
+Code view_segments(ReadView *view, Partition partition, uint64_t from_seq, uint64_t to_seq,
+                   Arena *arena, SegmentEntry **out, size_t *out_count, Error *e)
 {
     SeqKey from = table__seq_key(partition, 0), to = table__seq_key(partition, UINT64_MAX);
     SegmentEntry *entries = NULL;
@@ -183,7 +186,8 @@ Code view_dead_at(ReadView *view, Partition partition, uint64_t seq, uint64_t *o
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     SeqKey key = table__seq_key(partition, seq);
     Slice value;
-    Code code = hot_get(view->snapshot, view->mode, HOT_DEAD, table__key_slice(&key), arena, &value, e);
+    Code code =
+        hot_get(view->snapshot, view->mode, HOT_DEAD, table__key_slice(&key), arena, &value, e);
     if (code == E_NOT_FOUND) {
         *out = 0;
         return OK;
@@ -199,8 +203,8 @@ Code view_has_dead(ReadView *view, Partition partition, bool *out, Error *e)
 {
     SeqKey from = table__seq_key(partition, 0), to = table__seq_key(partition, UINT64_MAX);
     CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(view->snapshot, view->mode, HOT_DEAD, table__key_slice(&from),
-                                        table__key_slice(&to), false);
+    HotIterator *it = hot_iterator_open(view->snapshot, view->mode, HOT_DEAD,
+                                        table__key_slice(&from), table__key_slice(&to), false);
     bool found = hot_next(it);
     TRY(hot_iterator_end(it, e));
     *out = found;
@@ -236,20 +240,22 @@ Code view_load_cold(ReadView *view, const Table *table, Partition partition, Are
     uint64_t seq = io_version->seq;
     TRY(view_segments(view, partition, seq, seq, arena, &entries, &count, e));
     if (count == 0)
-        return fail(e, E_CORRUPT, "no segment of table %.*s holds the row of a key", SLICE_ARGS(table->name));
+        return fail(e, E_CORRUPT, "no segment of table %.*s holds the row of a key",
+                    SLICE_ARGS(table->name));
     SegmentList list;
     TRY(view_check_segments(view, table, partition, entries, count, e));
     TRY(view__segment_list(view, table, partition, entries, count, arena, &list, e));
     uint64_t pin = view_pin_files(view);
     ColdRow *rows = NULL;
     uint32_t row_count = 0;
-    Code code = cold_read_rows(database_engine(view->db), &list, table->schema, &seq, 1, arena, &rows,
-                               &row_count, e);
+    Code code = cold_read_rows(database_engine(view->db), &list, table->schema, &seq, 1, arena,
+                               &rows, &row_count, e);
     view_unpin_files(view->db, pin);
     if (code != OK)
         return code;
     if (row_count != 1)
-        return fail(e, E_CORRUPT, "a segment of table %.*s lacks the row of a key", SLICE_ARGS(table->name));
+        return fail(e, E_CORRUPT, "a segment of table %.*s lacks the row of a key",
+                    SLICE_ARGS(table->name));
     CLEANUP(buffer_done) Buffer row = {0};
     row_encode(table->schema, rows[0].values, &row);
     io_version->row = arena_copy(arena, buffer_slice(&row));

@@ -33,15 +33,15 @@ CHECKED Code view_partition(ReadView *view, const Table *table, Partition partit
 typedef struct Version {
     uint64_t seq;
     uint64_t prev_seq; /* the version this one replaced; 0 = none or no longer known */
-    bool is_cold;  /* its home is a segment (seq below the flush mark); a hot copy may still exist */
-    bool has_row;  /* `row` is loaded; false when only a segment has it */
-    Slice row;     /* row codec */
+    bool is_cold; /* its home is a segment (seq below the flush mark); a hot copy may still exist */
+    bool has_row; /* `row` is loaded; false when only a segment has it */
+    Slice row;    /* row codec */
 } Version;
 
 /* The newest live version of a primary key, over both tiers. E_NOT_FOUND without text. Not for STREAM tables. When the row
  * lies only in a segment, has_row is false and view_load_cold reads it. */
-CHECKED Code view_find(ReadView *view, const Table *table, Partition partition, Slice key, Arena *arena,
-                       Version *out, Error *e);
+CHECKED Code view_find(ReadView *view, const Table *table, Partition partition, Slice key,
+                       Arena *arena, Version *out, Error *e);
 /* Reads a row that lies only in a segment; on workers only. Fills out->row (encoded with the current schema). */
 CHECKED Code view_load_cold(ReadView *view, const Table *table, Partition partition, Arena *arena,
                             Version *io_version, Error *e);
@@ -49,12 +49,14 @@ CHECKED Code view_load_cold(ReadView *view, const Table *table, Partition partit
 /* Live rows of the hot tier at S with from <= seq <= to, tombstones skipped; the walk never goes below the flush mark (nor, in
  * a STREAM, below what the TTL lets live). */
 typedef struct RowWalk RowWalk;
-CHECKED Code row_walk_open(ReadView *view, const Table *table, Partition partition, uint64_t from_seq,
-                           uint64_t to_seq, bool descending, RowWalk **out, Error *e);
+CHECKED Code row_walk_open(ReadView *view, const Table *table, Partition partition,
+                           uint64_t from_seq, uint64_t to_seq, bool descending, RowWalk **out,
+                           Error *e);
 void row_walk_close(RowWalk *walk); /* accepts NULL */
 void row_walk_close_ptr(RowWalk **walk);
 /* out_row points into the walk until the next call. */
-CHECKED Code row_walk_next(RowWalk *walk, bool *out_end, uint64_t *out_seq, Slice *out_row, Error *e);
+CHECKED Code row_walk_next(RowWalk *walk, bool *out_end, uint64_t *out_seq, Slice *out_row,
+                           Error *e);
 
 /* The segments of a partition at S whose seq range meets [from, to], ascending. */
 struct SegmentEntry;
@@ -65,7 +67,8 @@ CHECKED Code view_segments(ReadView *view, Partition partition, uint64_t from_se
 CHECKED Code view_check_segments(ReadView *view, const Table *table, Partition partition,
                                  const struct SegmentEntry *entries, size_t count, Error *e);
 /* The seq at which a row that lives in a segment died, 0 while it lives. */
-CHECKED Code view_dead_at(ReadView *view, Partition partition, uint64_t seq, uint64_t *out, Error *e);
+CHECKED Code view_dead_at(ReadView *view, Partition partition, uint64_t seq, uint64_t *out,
+                          Error *e);
 /* True when no row of any segment of the partition is dead at S (the check can then be left out). */
 CHECKED Code view_has_dead(ReadView *view, Partition partition, bool *out, Error *e);
 
@@ -84,19 +87,20 @@ typedef struct PastRange {
 } PastRange;
 typedef struct PastResult {
     PastRow *rows;
-    size_t count;      /* may be 0 although there is more */
-    bool more;         /* the range may hold more beyond this page … */
+    size_t count;        /* may be 0 although there is more */
+    bool more;           /* the range may hold more beyond this page … */
     uint64_t resume_seq; /* … continue with this as min_seq (descending: as max_seq) */
 } PastResult;
-CHECKED Code view_past_page(ReadView *view, const Table *table, Partition partition, const PastRange *range,
-                            Arena *arena, PastResult *out, Error *e);
+CHECKED Code view_past_page(ReadView *view, const Table *table, Partition partition,
+                            const PastRange *range, Arena *arena, PastResult *out, Error *e);
 
 /* The feed: every change with after < seq <= S, in seq order, with before-images. */
 typedef struct FeedChange {
     ChangeKind kind;
     uint64_t seq, old_seq;
-    Slice new_row, old_row; /* new_row of a DELETE is the last row; valid until the next feed_next */
-    bool superseded;        /* a later change within the view replaced this version */
+    Slice new_row,
+        old_row;     /* new_row of a DELETE is the last row; valid until the next feed_next */
+    bool superseded; /* a later change within the view replaced this version */
 } FeedChange;
 typedef struct Feed Feed;
 /* E_CURSOR_TOO_OLD below feed low, E_CURSOR_TOO_NEW above S. */

@@ -32,8 +32,8 @@ struct RowWalk {
     HotIterator *iterator;
 };
 
-Code row_walk_open(ReadView *view, const Table *table, Partition partition, uint64_t from_seq, uint64_t to_seq,
-                   bool descending, RowWalk **out, Error *e)
+Code row_walk_open(ReadView *view, const Table *table, Partition partition, uint64_t from_seq,
+                   uint64_t to_seq, bool descending, RowWalk **out, Error *e)
 {
     PartitionState state;
     TRY(view_partition(view, table, partition, &state, e));
@@ -93,8 +93,8 @@ struct Feed {
     Partition partition;
     bool is_stream;
     Side rows, history;
-    Side *current;  /* whose entry the last feed_next gave; NULL at the start */
-    Arena *arena;   /* the before-image of the current change */
+    Side *current; /* whose entry the last feed_next gave; NULL at the start */
+    Arena *arena;  /* the before-image of the current change */
 };
 
 static Code advance(Side *side, Error *e)
@@ -108,7 +108,8 @@ static Code advance(Side *side, Error *e)
     return OK;
 }
 
-Code feed_open(ReadView *view, const Table *table, Partition partition, uint64_t after_seq, Feed **out, Error *e)
+Code feed_open(ReadView *view, const Table *table, Partition partition, uint64_t after_seq,
+               Feed **out, Error *e)
 {
     PartitionState state;
     TRY(view_partition(view, table, partition, &state, e));

@@ -229,7 +229,8 @@ static int run_trials(unsigned long calls, uint64_t seed)
         unsigned long at = 1 + (i * calls / points + moved) % calls;
         passed += run_trial(at, &variants[(i + seed) % VARIANT_COUNT]);
     }
-    printf("%lu calls of %lu were hit, %lu starts refused over a torn MANIFEST\n", points, calls, refused);
+    printf("%lu calls of %lu were hit, %lu starts refused over a torn MANIFEST\n", points, calls,
+           refused);
     printf("%lu passed, %lu failed\n", passed, points - passed);
     return passed < points;
 }

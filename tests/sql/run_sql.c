@@ -36,7 +36,7 @@ typedef struct Player {
     Mode mode;
     const File *file;
     const char *folder; /* of the database */
-    size_t line; /* of the current command, from 0 */
+    size_t line;        /* of the current command, from 0 */
     Caller caller;
     bool failed;
 } Player;

@@ -34,9 +34,8 @@ void world_open(World *world, const char *folder)
         .engine = {.instances = 2, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
     };
     need(database_open(&options, &world->db, &e), &e, "open the database");
-    JobsOptions jobs = {.flush_rows_default = 1000 * 1000,
-                        .check_interval_s = 3600,
-                        .dropped_user_grace_s = 3600};
+    JobsOptions jobs = {
+        .flush_rows_default = 1000 * 1000, .check_interval_s = 3600, .dropped_user_grace_s = 3600};
     need(jobs_start(world->db, &jobs, &world->jobs, &e), &e, "start the jobs");
     ExecutorOptions exec = {.flush_wait_ms = 30 * 1000, .result_rows_max = 5000, .bcrypt_cost = 4};
     need(executor_new(world->db, world->jobs, &exec, &world->executor, &e), &e,

@@ -27,21 +27,21 @@ uint64_t test_random(void);
 
 #define TEST_NAME_2(a, b) a##b
 #define TEST_NAME(a, b) TEST_NAME_2(a, b)
-#define TEST(name)                                                                     \
-    static void TEST_NAME(test_body_, __LINE__)(void);                                 \
-    __attribute__((constructor)) static void TEST_NAME(test_add_, __LINE__)(void)      \
-    {                                                                                  \
-        test_register(__FILE__, name, TEST_NAME(test_body_, __LINE__));                \
-    }                                                                                  \
+#define TEST(name)                                                                \
+    static void TEST_NAME(test_body_, __LINE__)(void);                            \
+    __attribute__((constructor)) static void TEST_NAME(test_add_, __LINE__)(void) \
+    {                                                                             \
+        test_register(__FILE__, name, TEST_NAME(test_body_, __LINE__));           \
+    }                                                                             \
     static void TEST_NAME(test_body_, __LINE__)(void)
 
 #define CHECK(condition) \
     ((condition) ? (void)0 : test_failed(__FILE__, __LINE__, "not true: %s", #condition))
-#define CHECK_INT(got, want)                                                                   \
-    do {                                                                                       \
-        long long got_ = (long long)(got), want_ = (long long)(want);                          \
-        if (got_ != want_)                                                                     \
-            test_failed(__FILE__, __LINE__, "%s is %lld, want %lld", #got, got_, want_);       \
+#define CHECK_INT(got, want)                                                             \
+    do {                                                                                 \
+        long long got_ = (long long)(got), want_ = (long long)(want);                    \
+        if (got_ != want_)                                                               \
+            test_failed(__FILE__, __LINE__, "%s is %lld, want %lld", #got, got_, want_); \
     } while (0)
 void test_check_slice(const char *file, int line, const char *what, Slice got, Slice want);
 #define CHECK_SLICE(got, want) test_check_slice(__FILE__, __LINE__, #got, (got), (want))
@@ -58,12 +58,12 @@ void test_check_slice(const char *file, int line, const char *what, Slice got, S
                         e_.text);                                                              \
     } while (0)
 /* The call must fail with `want`; inside, `e` is the Error to pass. */
-#define CHECK_CODE(call, want)                                                                 \
-    do {                                                                                       \
-        Error e_ = {0}, *e = &e_;                                                              \
-        (void)e;                                                                               \
-        Code code_ = (call);                                                                   \
-        if (code_ != (want))                                                                   \
-            test_failed(__FILE__, __LINE__, "%s gave %s (%s), want %s", #call,                 \
-                        code_ ? code_info(code_)->name : "OK", e_.text, #want);                \
+#define CHECK_CODE(call, want)                                                  \
+    do {                                                                        \
+        Error e_ = {0}, *e = &e_;                                               \
+        (void)e;                                                                \
+        Code code_ = (call);                                                    \
+        if (code_ != (want))                                                    \
+            test_failed(__FILE__, __LINE__, "%s gave %s (%s), want %s", #call,  \
+                        code_ ? code_info(code_)->name : "OK", e_.text, #want); \
     } while (0)

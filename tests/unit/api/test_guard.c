@@ -19,7 +19,8 @@ static Guard *guard_of(const char *const *proxies)
     return guard;
 }
 
-static void ask(const Guard *guard, const char *peer, bool is_loopback, const char *forwarded, ClientAddress *out)
+static void ask(const Guard *guard, const char *peer, bool is_loopback, const char *forwarded,
+                ClientAddress *out)
 {
     HttpHeader header = {SLICE("x-forwarded-for"), slice_of_text(forwarded ? forwarded : "")};
     HttpRequest request = {.headers = &header, .header_count = forwarded ? 1 : 0};
@@ -40,12 +41,12 @@ TEST("a client behind a proxy that passes for this machine, or a forged address 
     } rows[] = {
         {"127.0.0.1", true, NULL, "127.0.0.1", true},
         {"127.0.0.1", true, "198.51.100.4", "198.51.100.4", false},
-        {"127.0.0.1", true, "127.0.0.1", "127.0.0.1", false},       /* a proxy's client is never local */
+        {"127.0.0.1", true, "127.0.0.1", "127.0.0.1", false}, /* a proxy's client is never local */
         {"127.0.0.1", true, "::1", "127.0.0.1", false},
         {"127.0.0.1", true, "::ffff:127.0.0.1", "127.0.0.1", false},
         {"127.0.0.1", true, "nonsense", "127.0.0.1", false},
         {"10.200.3.4", false, "198.51.100.4 , 10.1.1.1", "198.51.100.4", false},
-        {"11.0.0.1", false, "198.51.100.4", "11.0.0.1", false},      /* not trusted */
+        {"11.0.0.1", false, "198.51.100.4", "11.0.0.1", false}, /* not trusted */
         {"192.0.2.7", false, "2001:db8::1", "2001:db8::1", false},
         {"192.0.2.8", false, "198.51.100.4", "192.0.2.8", false},
         {"2001:db8:1::5", false, "198.51.100.4", "198.51.100.4", false},
@@ -63,7 +64,8 @@ TEST("a client behind a proxy that passes for this machine, or a forged address 
 
 TEST("a range that is none and is taken for one")
 {
-    static const char *const bad[] = {"10.0.0.0/33", "10.0.0", "x", "10.0.0.0/", "::/129", "10.0.0.0/8x", ""};
+    static const char *const bad[] = {"10.0.0.0/33", "10.0.0",      "x", "10.0.0.0/",
+                                      "::/129",      "10.0.0.0/8x", ""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const char *const proxies[] = {bad[i], NULL};
         GuardSettings settings = {.connections_per_address = 1, .trusted_proxies = proxies};

@@ -18,8 +18,9 @@ static void add_rows(const ResultSink *sink, size_t index, size_t rows)
     }
 }
 
-#define SCHEMA \
-    "\"schema\":[{\"name\":\"id\",\"data_type\":\"BigInt\",\"index\":0,\"flags\":[\"pk\",\"nn\",\"uq\"]}," \
+#define SCHEMA                                                                                    \
+    "\"schema\":[{\"name\":\"id\",\"data_type\":\"BigInt\",\"index\":0,\"flags\":[\"pk\",\"nn\"," \
+    "\"uq\"]},"                                                                                   \
     "{\"name\":\"v\",\"data_type\":\"Text\",\"index\":1,\"flags\":[\"nn\"]}]"
 
 TEST("an envelope whose keys or key order differ from what clients have always seen")
@@ -33,7 +34,8 @@ TEST("an envelope whose keys or key order differ from what clients have always s
     result_json_finish(&json, 1.2345);
     CHECK_SLICE(buffer_slice(&json.out),
                 SLICE("{\"status\":\"success\",\"results\":[{" SCHEMA
-                      ",\"rows\":[[\"0\",\"x\\\"y\"]],\"row_count\":1,\"as_user\":\"alice\"}],\"took\":1.234,\"error\":null}"));
+                      ",\"rows\":[[\"0\",\"x\\\"y\"]],\"row_count\":1,\"as_user\":\"alice\"}],"
+                      "\"took\":1.234,\"error\":null}"));
     result_json_done(&json);
 }
 
@@ -50,7 +52,8 @@ TEST("a statement started again on a worker whose first attempt stays in the ans
     sink.end(sink.context, 0, NULL, SLICE("a"));
     result_json_finish(&json, 0);
     CHECK_SLICE(buffer_slice(&json.out),
-                SLICE("{\"status\":\"success\",\"results\":[{\"row_count\":2,\"message\":\"Inserted 2 row(s)\",\"as_user\":\"a\"},{" SCHEMA
+                SLICE("{\"status\":\"success\",\"results\":[{\"row_count\":2,\"message\":"
+                      "\"Inserted 2 row(s)\",\"as_user\":\"a\"},{" SCHEMA
                       ",\"rows\":[],\"row_count\":0,\"as_user\":\"a\"}],\"took\":0.000}"));
     result_json_done(&json);
 }

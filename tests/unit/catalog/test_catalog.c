@@ -216,7 +216,8 @@ static Table with_column(const Table *table, Schema *schema, Column columns[3], 
     return changed;
 }
 
-TEST("an altered table is found in its old form, keeps texts of the plan, or is another table after a reopen")
+TEST("an altered table is found in its old form, keeps texts of the plan, or is another table "
+     "after a reopen")
 {
     open_all();
     create_namespace(SLICE("chat"));
@@ -258,7 +259,8 @@ TEST("an altered table is found in its old form, keeps texts of the plan, or is 
     close_all();
 }
 
-TEST("a plan to alter an outdated definition passes, or a table altered meanwhile cannot be dropped")
+TEST(
+    "a plan to alter an outdated definition passes, or a table altered meanwhile cannot be dropped")
 {
     open_all();
     create_table(SLICE("default"), SLICE("t"));

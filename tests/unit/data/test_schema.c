@@ -40,7 +40,8 @@ TEST("the bytes of a stored schema have changed: old catalogs become unreadable"
     arena_free(arena);
 }
 
-TEST("the bytes of a stored schema with a fill have changed, or a schema without one is not of format 1")
+TEST("the bytes of a stored schema with a fill have changed, or a schema without one is not of "
+     "format 1")
 {
     Arena *arena = arena_new();
     Column columns[SAMPLE_COLUMNS_MAX];

@@ -16,7 +16,8 @@ static const struct {
 } statements[] = {
     {STATEMENT_CREATE_NAMESPACE, "nnnyy"}, {STATEMENT_DROP_NAMESPACE, "nnnyy"},
     {STATEMENT_USE_NAMESPACE, "nyyyy"},    {STATEMENT_SHOW_NAMESPACES, "nyyyy"},
-    {STATEMENT_SHOW_TABLES, "nyyyy"},      {STATEMENT_CREATE_TABLE, "nnyyy"}, /* a SHARED one */
+    {STATEMENT_SHOW_TABLES, "nyyyy"},      {STATEMENT_SHOW_MANIFEST, "nyyyy"},
+    {STATEMENT_SHOW_STATS, "nyyyy"},       {STATEMENT_CREATE_TABLE, "nnyyy"}, /* a SHARED one */
     {STATEMENT_DROP_TABLE, "nnnyy"},       {STATEMENT_ALTER_TABLE, "nyyyy"}, /* by kind, below */
     {STATEMENT_DESCRIBE_TABLE, "nyyyy"},
     {STATEMENT_INSERT, "nyyyy"},           {STATEMENT_UPDATE, "nyyyy"},

@@ -20,10 +20,15 @@ static void make_table(Fixture *f, TableKind kind)
 {
     CatalogChange *change = NULL;
     Column columns[] = {
-        {.field_id = 1, .name = SLICE("id"), .type = TYPE_BIGINT, .not_null = true, .primary_key = true},
+        {.field_id = 1,
+         .name = SLICE("id"),
+         .type = TYPE_BIGINT,
+         .not_null = true,
+         .primary_key = true},
         {.field_id = 2, .name = SLICE("v"), .type = TYPE_TEXT},
     };
-    Schema schema = {.version = 1, .column_count = 2, .key_index = 0, .next_field_id = 3, .columns = columns};
+    Schema schema = {
+        .version = 1, .column_count = 2, .key_index = 0, .next_field_id = 3, .columns = columns};
     Table definition = {
         .namespace_name = SLICE("app"),
         .name = SLICE("t"),
@@ -43,12 +48,17 @@ Partition fixture_partition(Fixture *f, const char *user_id)
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     User user;
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(f->db));
-    Code code = catalog_get_user(snapshot, HOT_BLOCKING, slice_of_text(user_id), arena, &user, NULL);
+    Code code =
+        catalog_get_user(snapshot, HOT_BLOCKING, slice_of_text(user_id), arena, &user, NULL);
     hot_snapshot_free(snapshot);
     if (code == E_NOT_FOUND) {
         CatalogChange *change = NULL;
-        user = (User){.user_id = slice_of_text(user_id), .registered = true, .role = ROLE_USER,
-                      .auth_type = SLICE("Password"), .created_at_us = 1, .updated_at_us = 1};
+        user = (User){.user_id = slice_of_text(user_id),
+                      .registered = true,
+                      .role = ROLE_USER,
+                      .auth_type = SLICE("Password"),
+                      .created_at_us = 1,
+                      .updated_at_us = 1};
         CHECK_OK(catalog_plan_put_user(database_catalog(f->db), &user, &change, e));
         commit_change(f, change);
     }
@@ -64,7 +74,10 @@ void fixture_open_window(Fixture *f, const char *folder, TableKind kind, uint32_
 {
     DatabaseOptions options = {
         .folder = folder,
-        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1, .open_files_max = 64},
+        .hot = {.block_cache_bytes = 8 << 20,
+                .write_buffer_bytes = 8 << 20,
+                .background_jobs = 1,
+                .open_files_max = 64},
         .feed_window_s = feed_window_s,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
     };
@@ -109,7 +122,9 @@ Intent *fixture_resolve(Fixture *f, ReadView *view, int64_t id, const char *v)
         return NULL;
     Intent *intent = intent_new(view_seq(view));
     RowChange change = {
-        .kind = !v ? CHANGE_DELETE : code == OK ? CHANGE_UPDATE : CHANGE_INSERT,
+        .kind = !v           ? CHANGE_DELETE
+                : code == OK ? CHANGE_UPDATE
+                             : CHANGE_INSERT,
         .key = buffer_slice(&key),
         .new_row = v ? buffer_slice(&row) : old.row,
         .old_row = old.row,
@@ -155,13 +170,16 @@ static void add_row(const Fixture *f, Slice row, const char *before, const char 
 {
     Value values[2];
     CHECK_OK(row_decode(f->table->schema, row, values, e));
-    buffer_printf(out, "%s%lld=%.*s%s", before, (long long)values[0].integer, SLICE_ARGS(values[1].bytes), after);
+    buffer_printf(out, "%s%lld=%.*s%s", before, (long long)values[0].integer,
+                  SLICE_ARGS(values[1].bytes), after);
 }
 
-const char *fixture_rows_at(Fixture *f, uint64_t at_seq, size_t limit, bool descending, Arena *arena)
+const char *fixture_rows_at(Fixture *f, uint64_t at_seq, size_t limit, bool descending,
+                            Arena *arena)
 {
     CLEANUP(buffer_done) Buffer out = {0};
-    PastRange range = {.at_seq = at_seq, .max_seq = UINT64_MAX, .limit = limit, .descending = descending};
+    PastRange range = {
+        .at_seq = at_seq, .max_seq = UINT64_MAX, .limit = limit, .descending = descending};
     PastResult page = {.more = true};
     while (page.more) {
         ReadView *view = NULL;

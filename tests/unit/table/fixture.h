@@ -30,6 +30,7 @@ Intent *fixture_resolve(Fixture *f, ReadView *view, int64_t id, const char *v);
 /* "1=a 2=b " in order of seq: the live rows over both tiers at the newest commit. */
 const char *fixture_rows(Fixture *f, Arena *arena);
 /* The same as of an earlier commit, in pages of `limit`. */
-const char *fixture_rows_at(Fixture *f, uint64_t at_seq, size_t limit, bool descending, Arena *arena);
+const char *fixture_rows_at(Fixture *f, uint64_t at_seq, size_t limit, bool descending,
+                            Arena *arena);
 /* "+1=a ~1=a>b -1=b " : the feed after a cursor. */
 const char *fixture_feed(Fixture *f, uint64_t after_seq, Arena *arena);

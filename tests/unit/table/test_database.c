@@ -151,7 +151,8 @@ TEST("one user's rows in another user's walk, feed or past state")
     fixture_close(&f);
 }
 
-TEST("a flushed row that is shown twice, lost, or comes back after UPDATE, DELETE, flush and restart")
+TEST("a flushed row that is shown twice, lost, or comes back after UPDATE, DELETE, flush and "
+     "restart")
 {
     Fixture f;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -179,7 +180,8 @@ TEST("a flushed row that is shown twice, lost, or comes back after UPDATE, DELET
     CHECK_TEXT(fixture_rows(&f, arena), want);
     fixture_put(&f, 4, "again");
     fixture_delete(&f, 2);
-    CHECK_TEXT(fixture_rows_at(&f, database_last_seq(f.db), 1, true, arena), "4=again 6=hot 5=old 3=old 1=old ");
+    CHECK_TEXT(fixture_rows_at(&f, database_last_seq(f.db), 1, true, arena),
+               "4=again 6=hot 5=old 3=old 1=old ");
     fixture_close(&f);
 }
 
@@ -286,7 +288,10 @@ TEST("a trim of the feed window that takes a live row, or lets an old cursor pas
     fixture_close(&f);
     DatabaseOptions options = {
         .folder = folder,
-        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1, .open_files_max = 64},
+        .hot = {.block_cache_bytes = 8 << 20,
+                .write_buffer_bytes = 8 << 20,
+                .background_jobs = 1,
+                .open_files_max = 64},
         .feed_window_s = 0,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
     };
