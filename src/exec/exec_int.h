@@ -171,6 +171,8 @@ CHECKED Code exec__run_admin(Run *run, Error *e);
 CHECKED Code exec__run_storage(Run *run, Error *e);
 /* STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT */
 CHECKED Code exec__run_keep(Run *run, Error *e);
+/* SHOW MANIFEST, SHOW STATS */
+CHECKED Code exec__run_figures(Run *run, Error *e);
 /* CREATE, ALTER, DROP USER */
 CHECKED Code exec__run_account(Run *run, Error *e);
 /* A user record, deleted ones too; E_NOT_FOUND without text. */

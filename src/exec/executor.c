@@ -425,6 +425,9 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_KILL_LIVE_QUERY:
     case STATEMENT_SUBSCRIBE:
         return exec__run_admin(run, e);
+    case STATEMENT_SHOW_MANIFEST:
+    case STATEMENT_SHOW_STATS:
+        return exec__run_figures(run, e);
     case STATEMENT_FLUSH_TABLE:
     case STATEMENT_FLUSH_ALL:
     case STATEMENT_COMPACT_TABLE:

@@ -331,6 +331,17 @@ static Code parse_set(Parser *p, Statement *s)
                      "SET is supported as SET NAMESPACE name only; settings are the server's");
 }
 
+static Code show_stats(Parser *p, Statement *s)
+{
+    s->kind = STATEMENT_SHOW_STATS;
+    sql__advance(p);
+    if (!sql__at_text(p, "FOR"))
+        return sql__expected(p, "FOR TABLE");
+    sql__advance(p);
+    TRY(sql__expect_word(p, KW_TABLE));
+    return sql__table_name(p, &s->table.name);
+}
+
 static Code parse_show(Parser *p, Statement *s)
 {
     if (sql__accept_word(p, KW_NAMESPACES)) {
@@ -341,6 +352,13 @@ static Code parse_show(Parser *p, Statement *s)
         s->kind = STATEMENT_SHOW_EXPORT;
         return OK;
     }
+    if (sql__at_text(p, "MANIFEST")) {
+        s->kind = STATEMENT_SHOW_MANIFEST;
+        sql__advance(p);
+        return OK;
+    }
+    if (sql__at_text(p, "STATS"))
+        return show_stats(p, s);
     if (!sql__accept_word(p, KW_TABLES)) {
         if (p->token.kind != TOKEN_WORD)
             return sql__expected(p, "NAMESPACES or TABLES");
@@ -539,6 +557,8 @@ const char *sql_statement_name(StatementKind kind)
         [STATEMENT_USE_NAMESPACE] = "USE NAMESPACE",
         [STATEMENT_SHOW_NAMESPACES] = "SHOW NAMESPACES",
         [STATEMENT_SHOW_TABLES] = "SHOW TABLES",
+        [STATEMENT_SHOW_MANIFEST] = "SHOW MANIFEST",
+        [STATEMENT_SHOW_STATS] = "SHOW STATS",
         [STATEMENT_CREATE_TABLE] = "CREATE TABLE",
         [STATEMENT_DROP_TABLE] = "DROP TABLE",
         [STATEMENT_ALTER_TABLE] = "ALTER TABLE",

@@ -12,6 +12,8 @@ typedef enum StatementKind {
     STATEMENT_USE_NAMESPACE,    /* namespace_ */
     STATEMENT_SHOW_NAMESPACES,
     STATEMENT_SHOW_TABLES,     /* namespace_; the name is empty without IN */
+    STATEMENT_SHOW_MANIFEST,
+    STATEMENT_SHOW_STATS,      /* table */
     STATEMENT_CREATE_TABLE,    /* create_table */
     STATEMENT_DROP_TABLE,      /* table */
     STATEMENT_ALTER_TABLE,     /* alter_table */

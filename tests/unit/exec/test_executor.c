@@ -232,6 +232,20 @@ TEST("a dropped user is not erased once the grace period is over, or comes back 
     close_world(&w);
 }
 
+TEST("SHOW MANIFEST shows somebody the partition of another")
+{
+    World w = open_world();
+    Kept kept = {0};
+    run(&w, "CREATE NAMESPACE figures; CREATE USER TABLE figures.t (id BIGINT PRIMARY KEY)");
+    run(&w, "INSERT INTO figures.t VALUES (1)");
+    run(&w, "EXECUTE AS USER 'zoe' (INSERT INTO figures.t VALUES (1))");
+    CHECK_OK(run_as(&w, ROLE_USER, "SHOW MANIFEST", &kept, e));
+    CHECK_INT(kept.rows, 1);
+    CHECK_OK(run_as(&w, ROLE_DBA, "SHOW MANIFEST", &kept, e));
+    CHECK_INT(kept.rows, 2);
+    close_world(&w);
+}
+
 TEST("a user id gets one number for ever, also when it is registered later")
 {
     World w = open_world();

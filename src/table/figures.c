@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counting a partition: what its segment entries say, less the dead, and what lives at or above the flush mark.
+ */
+#include "table/figures.h"
+
+#include "cold/cold.h"
+#include "table/table_int.h"
+
+static Code count_dead(ReadView *view, Partition partition, uint64_t *out, Error *e)
+{
+    SeqKey from = table__seq_key(partition, 0), to = table__seq_key(partition, UINT64_MAX);
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it = hot_iterator_open(view_snapshot(view), view_mode(view), HOT_DEAD,
+                                        table__key_slice(&from), table__key_slice(&to), false);
+    uint64_t count = 0;
+    while (hot_next(it))
+        count++;
+    TRY(hot_iterator_end(it, e));
+    *out = count;
+    return OK;
+}
+
+static Code count_hot(ReadView *view, const Table *table, Partition partition,
+                      PartitionFigures *out, Error *e)
+{
+    CLEANUP(row_walk_close_ptr) RowWalk *walk = NULL;
+    TRY(row_walk_open(view, table, partition, 0, UINT64_MAX, false, &walk, e));
+    bool is_end = false;
+    uint64_t seq;
+    Slice row;
+    for (;;) {
+        TRY(row_walk_next(walk, &is_end, &seq, &row, e));
+        if (is_end)
+            break;
+        out->hot_rows++;
+        out->hot_bytes += row.size;
+    }
+    return OK;
+}
+
+Code view_figures(ReadView *view, const Table *table, Partition partition, PartitionFigures *out,
+                  Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    PartitionFigures figures = {0};
+    SegmentEntry *entries;
+    size_t count;
+    uint64_t dead = 0;
+    TRY(view_partition(view, table, partition, &figures.state, e));
+    TRY(view_segments(view, partition, 0, UINT64_MAX, arena, &entries, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        figures.segment_rows += entries[i].row_count;
+        figures.segment_bytes += entries[i].size_bytes;
+    }
+    if (count > 0) {
+        figures.min_seq = entries[0].min_seq;
+        figures.max_seq = entries[count - 1].max_seq;
+    }
+    figures.segments = count;
+    TRY(count_dead(view, partition, &dead, e));
+    TRY(count_hot(view, table, partition, &figures, e));
+    if (dead > figures.segment_rows)
+        return fail(e, E_CORRUPT, "more rows of segments are dead than there are");
+    figures.live_rows = figures.segment_rows - dead + figures.hot_rows;
+    *out = figures;
+    return OK;
+}
+
+/* The first partition of the table at or after *io_user with a key in the family. */
+static Code find_from(ReadView *view, HotFamily family, uint32_t table_id, uint64_t *io_user,
+                      bool *out_found, Error *e)
+{
+    SeqKey from = table__seq_key((Partition){table_id, *io_user}, 0);
+    SeqKey to = table__seq_key((Partition){table_id + 1, 0}, 0);
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it = hot_iterator_open(view_snapshot(view), view_mode(view), family,
+                                        table__key_slice(&from), table__key_slice(&to), false);
+    Partition partition;
+    uint64_t seq;
+    *out_found = hot_next(it);
+    if (!*out_found)
+        return hot_iterator_end(it, e);
+    if (!table__read_seq_key(hot_key(it), &partition, &seq))
+        return fail(e, E_CORRUPT, "the key of a row version is damaged");
+    *io_user = partition.user;
+    return OK;
+}
+
+Code view_each_partition(ReadView *view, const Table *table,
+                         Code (*visit)(void *context, Partition partition, Error *e), void *context,
+                         Error *e)
+{
+    for (uint64_t user = 0; user < UINT64_MAX; user++) {
+        uint64_t hot = user, cold = user;
+        bool has_hot, has_cold;
+        TRY(find_from(view, HOT_ROWS, table->id, &hot, &has_hot, e));
+        TRY(find_from(view, HOT_SEGMENTS, table->id, &cold, &has_cold, e));
+        if (!has_hot && !has_cold)
+            return OK;
+        user = has_hot && (!has_cold || hot < cold) ? hot : cold;
+        TRY(visit(context, (Partition){table->id, user}, e));
+    }
+    return OK;
+}
