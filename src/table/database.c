@@ -201,6 +201,10 @@ static Code open_folders(Database *db, const char *folder, Error *e)
         TRY(refuse_backup(folder, e));
         TRY(file_make_folders(folder, 0700, e));
     }
+    /* DuckDB compares the texts of paths with that of the folder it may use, which is resolved. */
+    if (!realpath(folder, db->folder))
+        return fail(e, E_IO, "the data folder %s cannot be resolved", folder);
+    folder = db->folder;
     if (db->inspect)
         return open_to_inspect(db, folder, e);
     TRY(lock_folder(db, folder, e));

@@ -35,6 +35,23 @@ async function refused(options) {
   return { code: end.code, output: server.output };
 }
 
+test('the default data folder ./data, and one behind a symbolic link, flush and read back like any other', async () => {
+  const home = temporaryFolder('linked');
+  fs.mkdirSync(path.join(home, 'real'));
+  fs.symlinkSync(path.join(home, 'real'), path.join(home, 'link'));
+  for (const folder of [undefined, path.join(home, 'link')]) {
+    const server = await startServer({ env: { KALAMDB_DATA_DIR: folder, KALAMDB_ROOT_PASSWORD: ROOT_PASSWORD } });
+    const root = await loginRoot(server);
+    await root.run('CREATE NAMESPACE rel');
+    await root.run('CREATE USER TABLE rel.t (id BIGINT PRIMARY KEY, v TEXT)');
+    await root.run("INSERT INTO rel.t VALUES (1, 'a')");
+    matches((await root.run('STORAGE FLUSH TABLE rel.t')).message, /^Storage flush started/, 'flush');
+    equal((await root.rows("SELECT status FROM system.jobs WHERE job_type = 'flush'")), [{ status: 'completed' }], 'job');
+    equal((await root.rows('SELECT id, v FROM rel.t WHERE v = \'a\'')), [{ id: '1', v: 'a' }], 'from the cold tier');
+    await server.stop();
+  }
+});
+
 test('ready on an empty folder; an idle server is small and does nothing', async () => {
   const server = await startServer({ args: [], env: { KALAMDB_ROOT_PASSWORD: undefined } });
   const ticks = Number(process.env.CLK_TCK || 100);
