@@ -171,6 +171,10 @@ $(foreach f,$(LIB_FOLDERS),$(eval $(call library,$(f))))
 $(B)/lib/libkalamdb.a: $(call object,$(foreach f,$(EMBEDDED),$(filter src/$(f)/%,$(SOURCES))))
 	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) qcs $@ $^
 
+# Target variables, so that a new commit rebuilds two files and not all of them.
+BUILD_DATE := $(shell git log -1 --format=%cs 2>/dev/null || date -u +%F)
+$(call object,src/server/main.c src/server/server.c): DEFINES += -DKALAMDB_BUILD_DATE='"$(BUILD_DATE)"'
+
 # Somebody else's code, compiled as it stands: none of our warnings.
 LLHTTP := llhttp api http
 $(LLHTTP:%=$(B)/obj/llhttp/%.o): $(B)/obj/llhttp/%.o: | $(O)/.packages
