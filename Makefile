@@ -173,7 +173,7 @@ $(B)/lib/libkalamdb.a: $(call object,$(foreach f,$(EMBEDDED),$(filter src/$(f)/%
 
 # Target variables, so that a new commit rebuilds two files and not all of them.
 BUILD_DATE := $(shell git log -1 --format=%cs 2>/dev/null || date -u +%F)
-$(call object,src/server/main.c src/server/server.c): DEFINES += -DKALAMDB_BUILD_DATE='"$(BUILD_DATE)"'
+$(call object,src/server/main.c src/server/server.c): CFLAGS_ALL += -DKALAMDB_BUILD_DATE='"$(BUILD_DATE)"'
 
 # Somebody else's code, compiled as it stands: none of our warnings.
 LLHTTP := llhttp api http

@@ -456,8 +456,7 @@ static Code run_one(Run *run, Error *e)
         User user = {0};
         TRY(exec_resolve_user(run->executor, run->session.user_id, run->arena, &user, e));
         if (user.deleted_at_us)
-            return fail(e, E_NOT_FOUND, "User '%.*s' not found",
-                        SLICE_ARGS(run->session.user_id));
+            return fail(e, E_NOT_FOUND, "User '%.*s' not found", SLICE_ARGS(run->session.user_id));
         run->session.user = user.id;
     }
     TRY(exec__check_time(run, e));

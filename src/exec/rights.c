@@ -24,7 +24,7 @@ static const Rule rules[] = {
     {STATEMENT_SHOW_TABLES, ROLE_USER, NULL},
     {STATEMENT_SHOW_MANIFEST, ROLE_USER, NULL}, /* what the session may read */
     {STATEMENT_SHOW_STATS, ROLE_USER, NULL},    /* the same */
-    {STATEMENT_CREATE_TABLE, ROLE_USER, NULL}, /* and exec__may_create_table */
+    {STATEMENT_CREATE_TABLE, ROLE_USER, NULL},  /* and exec__may_create_table */
     {STATEMENT_DROP_TABLE, ROLE_DBA, "Insufficient privileges to drop this table"},
     {STATEMENT_ALTER_TABLE, ROLE_USER, NULL}, /* and exec__may_alter_table */
     {STATEMENT_DESCRIBE_TABLE, ROLE_USER, NULL},

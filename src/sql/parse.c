@@ -454,11 +454,12 @@ static const struct {
 static Code unknown_statement(Parser *p)
 {
     static const char *const known[] = {
-        "GRANT",      "REVOKE",     "COPY",    "VACUUM",  "ANALYZE", "ATTACH",  "DETACH",
-        "PRAGMA",     "LOAD",       "INSTALL", "IMPORT",  "CALL",    "PREPARE",
-        "DEALLOCATE", "CHECKPOINT", "REPLACE", "MERGE",   "VALUES",  "DECLARE", "LOCK",
-        "SAVEPOINT",  "RELEASE",    "CLUSTER", "CONSUME", "ACK",     "CLEAR",   "COMMENT",    "RESET",   "PIVOT",   "FROM",    "END",     "ABORT",
-        "REINDEX",    "DO",         "LISTEN",  "NOTIFY",  "FETCH",   "TABLE",
+        "GRANT",      "REVOKE",  "COPY",    "VACUUM", "ANALYZE", "ATTACH",  "DETACH",
+        "PRAGMA",     "LOAD",    "INSTALL", "IMPORT", "CALL",    "PREPARE", "DEALLOCATE",
+        "CHECKPOINT", "REPLACE", "MERGE",   "VALUES", "DECLARE", "LOCK",    "SAVEPOINT",
+        "RELEASE",    "CLUSTER", "CONSUME", "ACK",    "CLEAR",   "COMMENT", "RESET",
+        "PIVOT",      "FROM",    "END",     "ABORT",  "REINDEX", "DO",      "LISTEN",
+        "NOTIFY",     "FETCH",   "TABLE",
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
         if (sql__at_text(p, known[i]))

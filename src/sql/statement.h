@@ -11,29 +11,29 @@ typedef enum StatementKind {
     STATEMENT_DROP_NAMESPACE,   /* namespace_ */
     STATEMENT_USE_NAMESPACE,    /* namespace_ */
     STATEMENT_SHOW_NAMESPACES,
-    STATEMENT_SHOW_TABLES,     /* namespace_; the name is empty without IN */
+    STATEMENT_SHOW_TABLES, /* namespace_; the name is empty without IN */
     STATEMENT_SHOW_MANIFEST,
-    STATEMENT_SHOW_STATS,      /* table */
-    STATEMENT_CREATE_TABLE,    /* create_table */
-    STATEMENT_DROP_TABLE,      /* table */
-    STATEMENT_ALTER_TABLE,     /* alter_table */
-    STATEMENT_DESCRIBE_TABLE,  /* table */
-    STATEMENT_INSERT,          /* insert */
-    STATEMENT_UPDATE,          /* update */
-    STATEMENT_DELETE,          /* delete_ */
-    STATEMENT_TRUNCATE,        /* delete_, without a WHERE */
-    STATEMENT_SELECT,          /* select */
-    STATEMENT_EXECUTE_AS,      /* execute_as */
-    STATEMENT_CREATE_USER,     /* user */
-    STATEMENT_ALTER_USER,      /* user */
-    STATEMENT_DROP_USER,       /* user */
-    STATEMENT_FLUSH_TABLE,     /* table */
-    STATEMENT_FLUSH_ALL,       /* namespace_; the name is empty without IN */
-    STATEMENT_COMPACT_TABLE,   /* table */
-    STATEMENT_COMPACT_ALL,     /* namespace_ */
-    STATEMENT_STORAGE_CHECK,   /* check */
-    STATEMENT_BACKUP,          /* id: the path */
-    STATEMENT_RESTORE,         /* id: the path */
+    STATEMENT_SHOW_STATS,     /* table */
+    STATEMENT_CREATE_TABLE,   /* create_table */
+    STATEMENT_DROP_TABLE,     /* table */
+    STATEMENT_ALTER_TABLE,    /* alter_table */
+    STATEMENT_DESCRIBE_TABLE, /* table */
+    STATEMENT_INSERT,         /* insert */
+    STATEMENT_UPDATE,         /* update */
+    STATEMENT_DELETE,         /* delete_ */
+    STATEMENT_TRUNCATE,       /* delete_, without a WHERE */
+    STATEMENT_SELECT,         /* select */
+    STATEMENT_EXECUTE_AS,     /* execute_as */
+    STATEMENT_CREATE_USER,    /* user */
+    STATEMENT_ALTER_USER,     /* user */
+    STATEMENT_DROP_USER,      /* user */
+    STATEMENT_FLUSH_TABLE,    /* table */
+    STATEMENT_FLUSH_ALL,      /* namespace_; the name is empty without IN */
+    STATEMENT_COMPACT_TABLE,  /* table */
+    STATEMENT_COMPACT_ALL,    /* namespace_ */
+    STATEMENT_STORAGE_CHECK,  /* check */
+    STATEMENT_BACKUP,         /* id: the path */
+    STATEMENT_RESTORE,        /* id: the path */
     STATEMENT_EXPORT_USER,
     STATEMENT_SHOW_EXPORT,
     STATEMENT_KILL_JOB,        /* id */

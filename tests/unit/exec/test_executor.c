@@ -9,8 +9,8 @@
 #include "os/clock.h"
 #include "os/thread.h"
 
-#include <sched.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -14,25 +14,41 @@ static const struct {
     StatementKind kind;
     const char *may;
 } statements[] = {
-    {STATEMENT_CREATE_NAMESPACE, "nnnyy"}, {STATEMENT_DROP_NAMESPACE, "nnnyy"},
-    {STATEMENT_USE_NAMESPACE, "nyyyy"},    {STATEMENT_SHOW_NAMESPACES, "nyyyy"},
-    {STATEMENT_SHOW_TABLES, "nyyyy"},      {STATEMENT_SHOW_MANIFEST, "nyyyy"},
-    {STATEMENT_SHOW_STATS, "nyyyy"},       {STATEMENT_CREATE_TABLE, "nnyyy"}, /* a SHARED one */
-    {STATEMENT_DROP_TABLE, "nnnyy"},       {STATEMENT_ALTER_TABLE, "nyyyy"}, /* by kind, below */
+    {STATEMENT_CREATE_NAMESPACE, "nnnyy"},
+    {STATEMENT_DROP_NAMESPACE, "nnnyy"},
+    {STATEMENT_USE_NAMESPACE, "nyyyy"},
+    {STATEMENT_SHOW_NAMESPACES, "nyyyy"},
+    {STATEMENT_SHOW_TABLES, "nyyyy"},
+    {STATEMENT_SHOW_MANIFEST, "nyyyy"},
+    {STATEMENT_SHOW_STATS, "nyyyy"},
+    {STATEMENT_CREATE_TABLE, "nnyyy"}, /* a SHARED one */
+    {STATEMENT_DROP_TABLE, "nnnyy"},
+    {STATEMENT_ALTER_TABLE, "nyyyy"}, /* by kind, below */
     {STATEMENT_DESCRIBE_TABLE, "nyyyy"},
-    {STATEMENT_INSERT, "nyyyy"},           {STATEMENT_UPDATE, "nyyyy"},
-    {STATEMENT_DELETE, "nyyyy"},           {STATEMENT_TRUNCATE, "nyyyy"},
+    {STATEMENT_INSERT, "nyyyy"},
+    {STATEMENT_UPDATE, "nyyyy"},
+    {STATEMENT_DELETE, "nyyyy"},
+    {STATEMENT_TRUNCATE, "nyyyy"},
     {STATEMENT_SELECT, "nyyyy"},
-    {STATEMENT_EXECUTE_AS, "nyyyy"},       {STATEMENT_CREATE_USER, "nnnyy"},
-    {STATEMENT_ALTER_USER, "nnnyy"},       {STATEMENT_DROP_USER, "nnnyy"},
-    {STATEMENT_FLUSH_TABLE, "nnyyy"},      {STATEMENT_FLUSH_ALL, "nnyyy"},
-    {STATEMENT_COMPACT_TABLE, "nnyyy"},    {STATEMENT_COMPACT_ALL, "nnyyy"},
-    {STATEMENT_STORAGE_CHECK, "nnnyy"},    {STATEMENT_BACKUP, "nnnyy"},
-    {STATEMENT_RESTORE, "nnnyy"},          {STATEMENT_EXPORT_USER, "nyyyy"},
+    {STATEMENT_EXECUTE_AS, "nyyyy"},
+    {STATEMENT_CREATE_USER, "nnnyy"},
+    {STATEMENT_ALTER_USER, "nnnyy"},
+    {STATEMENT_DROP_USER, "nnnyy"},
+    {STATEMENT_FLUSH_TABLE, "nnyyy"},
+    {STATEMENT_FLUSH_ALL, "nnyyy"},
+    {STATEMENT_COMPACT_TABLE, "nnyyy"},
+    {STATEMENT_COMPACT_ALL, "nnyyy"},
+    {STATEMENT_STORAGE_CHECK, "nnnyy"},
+    {STATEMENT_BACKUP, "nnnyy"},
+    {STATEMENT_RESTORE, "nnnyy"},
+    {STATEMENT_EXPORT_USER, "nyyyy"},
     {STATEMENT_SHOW_EXPORT, "nyyyy"},
-    {STATEMENT_KILL_JOB, "nnnyy"},         {STATEMENT_KILL_LIVE_QUERY, "nyyyy"},
-    {STATEMENT_SUBSCRIBE, "nyyyy"},        {STATEMENT_BEGIN, "nyyyy"},
-    {STATEMENT_COMMIT, "nyyyy"},           {STATEMENT_ROLLBACK, "nyyyy"},
+    {STATEMENT_KILL_JOB, "nnnyy"},
+    {STATEMENT_KILL_LIVE_QUERY, "nyyyy"},
+    {STATEMENT_SUBSCRIBE, "nyyyy"},
+    {STATEMENT_BEGIN, "nyyyy"},
+    {STATEMENT_COMMIT, "nyyyy"},
+    {STATEMENT_ROLLBACK, "nyyyy"},
     {STATEMENT_EXPLAIN, "nnnyy"},
 };
 
@@ -56,8 +72,10 @@ TEST("a role alters a table of a kind or access level that is not its own")
 {
     for (int role = ROLE_ANONYMOUS; role <= ROLE_SYSTEM; role++) {
         CHECK_INT(exec__may_alter_table((Role)role, TABLE_USER, ACCESS_PRIVATE), role >= ROLE_USER);
-        CHECK_INT(exec__may_alter_table((Role)role, TABLE_STREAM, ACCESS_PRIVATE), role >= ROLE_USER);
-        CHECK_INT(exec__may_alter_table((Role)role, TABLE_SHARED, ACCESS_PUBLIC), role >= ROLE_SERVICE);
+        CHECK_INT(exec__may_alter_table((Role)role, TABLE_STREAM, ACCESS_PRIVATE),
+                  role >= ROLE_USER);
+        CHECK_INT(exec__may_alter_table((Role)role, TABLE_SHARED, ACCESS_PUBLIC),
+                  role >= ROLE_SERVICE);
         CHECK_INT(exec__may_alter_table((Role)role, TABLE_SHARED, ACCESS_DBA), role >= ROLE_DBA);
     }
 }
