@@ -24,7 +24,7 @@ const char *job_status_name(JobStatus status); /* "queued" */
 
 typedef struct JobInfo {
     char id[JOB_ID_BYTES];
-    const char *type; /* "flush", "cleanup", "compact": static text */
+    const char *type; /* "flush", "compact", "backup" … (record.c has them all): static text */
     JobStatus status;
     Slice parameters;                                     /* JSON text */
     Slice message;                                        /* for a person; why it failed */
