@@ -258,8 +258,7 @@ static void take_steps(Run *run, uint64_t steps)
 {
     for (; steps > 0 && journal->steps_left > 0; steps--, journal->steps_left--) {
         if (!model__change(run)) {
-            if (journal->entries[journal->count - 1].kind != A_COMPACTION)
-                model__check_stored(run); /* reads go on */
+            model__check_stored(run); /* reads go on */
             return;
         }
         if (model__chance(15))

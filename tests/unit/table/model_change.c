@@ -387,7 +387,7 @@ void model__settle(Run *run)
 /* False when nothing can be written any more. */
 bool model__change(Run *run)
 {
-    if (database_is_read_only(run->f.db))
+    if (run->is_over || database_is_read_only(run->f.db))
         return false;
     int64_t step_us = model__chance(5) ? -(int64_t)model__random(3000000)
                                        : (int64_t)model__random(may_fail ? 2500000 : 400000);
@@ -404,12 +404,12 @@ bool model__change(Run *run)
     else
         do_compact(run);
     Entry *entry = &journal->entries[journal->count - 1];
-    bool goes_on = !database_is_read_only(run->f.db);
-    if (journal->failures == failures || !goes_on)
-        model__learn(entry);
-    else if (entry->kind == A_COMPACTION)
-        return false; /* some steps of it may be done: the next life ends it */
-    else
+    bool goes_on = !database_is_read_only(run->f.db), has_failed = journal->failures != failures;
+    if (has_failed && entry->kind == A_COMPACTION)
+        run->is_over = true; /* some steps of it may be done: the next life ends it */
+    else if (has_failed && goes_on)
         model__settle(run);
-    return goes_on;
+    else
+        model__learn(entry);
+    return goes_on && !run->is_over;
 }

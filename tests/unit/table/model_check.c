@@ -138,6 +138,8 @@ static void check_segments(Run *run, ReadView *view, unsigned user)
 void model__check_stored(Run *run)
 {
     ReadView *view = NULL;
+    if (run->is_over)
+        return;
     CHECK_OK(view_open(run->f.db, HOT_BLOCKING, &view, e));
     for (unsigned user = 0; user < USERS; user++) {
         check_state(run, view, user);

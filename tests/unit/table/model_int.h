@@ -93,6 +93,7 @@ typedef struct Run {
     Fixture f;
     Obsolete *obsolete;
     Partition partitions[USERS];
+    bool is_over; /* a compaction failed half-way: nothing more is done or compared in this life */
 } Run;
 
 extern Journal *journal;
