@@ -44,6 +44,9 @@ typedef struct Table {
     uint32_t flush_rows;       /* 0 = the server's default */
     uint32_t flush_interval_s; /* 0 = the server's default */
     uint32_t ttl_s;            /* STREAM only */
+    uint32_t feed_window_s;    /* how long changes are kept; 0 = the server's default */
+    uint64_t
+        feed_window_bytes; /* how many bytes of changes a partition keeps; 0 = the server's default */
     int64_t created_at_us, updated_at_us;
     const Schema *schema;
 } Table;

@@ -5,7 +5,7 @@
  *     record    = version(u8 = 1)  body  crc(u32)
  *     namespace = name  created_at(u64)
  *     table     = namespace  name  kind(u8)  access(u8)  durable(u8)  flush_rows(u32)
- *                 flush_interval_s(u32)  ttl_s(u32)  created_at(u64)  updated_at(u64)  schema
+ *                 flush_interval_s(u32)  ttl_s(u32)  feed_window_s(u32)  feed_window_bytes(u64)  created_at(u64)  updated_at(u64)  schema
  *     user      = id(u64)  user_id  flags(u8: 1 registered, 2 erasure begun, 4 erased)  role(u8)  email  password_hash
  *                 auth_type  failed_logins(u32)  locked_until(u64)  last_login(u64)
  *                 created_at(u64)  updated_at(u64)  deleted_at(u64)
@@ -210,6 +210,8 @@ void catalog__encode_table(Slice key, const Table *table, Buffer *out)
     buffer_add_u32(out, table->flush_rows);
     buffer_add_u32(out, table->flush_interval_s);
     buffer_add_u32(out, table->ttl_s);
+    buffer_add_u32(out, table->feed_window_s);
+    buffer_add_u64(out, table->feed_window_bytes);
     buffer_add_u64(out, (uint64_t)table->created_at_us);
     buffer_add_u64(out, (uint64_t)table->updated_at_us);
     CLEANUP(buffer_done) Buffer schema = {0};
@@ -225,6 +227,7 @@ static bool take_table_fields(Cursor *c, Arena *arena, Table *t, Slice *out_sche
         !take_small(c, TABLE_STREAM, &kind) || !take_small(c, ACCESS_DBA, &access) ||
         !take_small(c, 1, &durable) || !cursor_u32(c, &t->flush_rows) ||
         !cursor_u32(c, &t->flush_interval_s) || !cursor_u32(c, &t->ttl_s) ||
+        !cursor_u32(c, &t->feed_window_s) || !cursor_u64(c, &t->feed_window_bytes) ||
         !take_time(c, &t->created_at_us) || !take_time(c, &t->updated_at_us) ||
         !cursor_sized(c, out_schema) || cursor_left(c) > 0)
         return false;

@@ -239,9 +239,19 @@ static Code set_options(Alteration *a, Error *e)
             return fail(e, E_INVALID_OPERATION, "TTL_SECONDS is only supported for STREAM tables");
         table->ttl_s = (uint32_t)options->ttl_s;
     }
+    if (options->has_feed_window || options->has_feed_bytes) {
+        if (table->kind == TABLE_STREAM)
+            return fail(e, E_INVALID_OPERATION, SQL_STREAM_FEED_WINDOW);
+        if (options->has_feed_window)
+            table->feed_window_s = options->feed_window_s;
+        if (options->has_feed_bytes)
+            table->feed_window_bytes = options->feed_window_bytes;
+    }
     a->changed = table->access != a->table->access || table->flush_rows != a->table->flush_rows ||
                  table->flush_interval_s != a->table->flush_interval_s ||
-                 table->ttl_s != a->table->ttl_s;
+                 table->ttl_s != a->table->ttl_s ||
+                 table->feed_window_s != a->table->feed_window_s ||
+                 table->feed_window_bytes != a->table->feed_window_bytes;
     return OK;
 }
 
@@ -349,6 +359,8 @@ static const char *describe_options(const Alteration *a)
         buffer_printf(&out, "%sSET FLUSH_POLICY", out.size ? ", " : "");
     if (options->has_ttl)
         buffer_printf(&out, "%sSET TTL_SECONDS", out.size ? ", " : "");
+    if (options->has_feed_window || options->has_feed_bytes)
+        buffer_printf(&out, "%sSET FEED_WINDOW", out.size ? ", " : "");
     return arena_text(a->run->arena, buffer_slice(&out));
 }
 

@@ -133,6 +133,8 @@ static Code check_options(const CreateTable *create, TableKind kind, Error *e)
     if (options->has_ttl && (options->ttl_s == 0 || options->ttl_s > UINT32_MAX))
         return fail(e, E_INVALID_OPERATION, "TTL_SECONDS must be between 1 and %" PRIu32,
                     UINT32_MAX);
+    if (kind == TABLE_STREAM && (options->has_feed_window || options->has_feed_bytes))
+        return fail(e, E_INVALID_OPERATION, SQL_STREAM_FEED_WINDOW);
     if (kind != TABLE_STREAM && create->key_index < 0)
         return fail(e, E_INVALID_OPERATION, "%s tables require a PRIMARY KEY column",
                     kind_title(kind));
@@ -216,6 +218,8 @@ Code exec__create_table(Run *run, Error *e)
             .flush_rows = options->flush_rows,
             .flush_interval_s = options->flush_interval_s,
             .ttl_s = (uint32_t)options->ttl_s,
+            .feed_window_s = options->feed_window_s,
+            .feed_window_bytes = options->feed_window_bytes,
             .created_at_us = run->eval.now_us,
             .updated_at_us = run->eval.now_us,
             .schema = schema_of(create, run->arena),

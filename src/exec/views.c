@@ -118,6 +118,10 @@ static Slice options_json(const Table *table, Arena *arena)
         buffer_printf(&out, ",\"flush_rows\":%" PRIu32, table->flush_rows);
     if (table->flush_interval_s)
         buffer_printf(&out, ",\"flush_interval_seconds\":%" PRIu32, table->flush_interval_s);
+    if (table->feed_window_s)
+        buffer_printf(&out, ",\"feed_window_seconds\":%" PRIu32, table->feed_window_s);
+    if (table->feed_window_bytes)
+        buffer_printf(&out, ",\"feed_window_bytes\":%" PRIu64, table->feed_window_bytes);
     buffer_add_char(&out, '}');
     return arena_copy(arena, buffer_slice(&out));
 }
@@ -456,7 +460,9 @@ static Code fill_settings(const Filler *filler, Error *e)
          x->options.flush_wait_ms},
         {"bcrypt_cost", "Cost of password hashes", "auth", x->options.bcrypt_cost},
         {"feed_window_seconds", "How long changes can be resumed", "live",
-         database_feed_window_s(x->db)},
+         database_feed_window_s(x->db, NULL)},
+        {"feed_window_bytes", "How many bytes of changes a partition keeps; 0 is no limit", "live",
+         database_feed_window_bytes(x->db, NULL)},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         Value values[] = {

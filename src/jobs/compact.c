@@ -109,7 +109,7 @@ static Code note_if_due(void *context, Partition partition, Error *e)
     bool due = false;
     if (is_stopped(run))
         return fail(e, E_CANCELLED, "the server stops");
-    TRY(compact_is_due(run->jobs->db, partition, &due, e));
+    TRY(compact_is_due(run->jobs->db, run->table, partition, &due, e));
     if (due)
         jobs__note_compactable(run->jobs, partition);
     return OK;

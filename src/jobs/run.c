@@ -303,7 +303,7 @@ typedef struct Upkeep {
 static Upkeep upkeep_start(const Jobs *jobs)
 {
     int64_t interval_us = (int64_t)jobs->options.check_interval_s * 1000000;
-    int64_t window_us = (int64_t)database_feed_window_s(jobs->db) * 1000000 / 8;
+    int64_t window_us = (int64_t)database_feed_window_s(jobs->db, NULL) * 1000000 / 8;
     int64_t every_us = window_us < (int64_t)TRIM_INTERVAL_S_MAX * 1000000
                            ? window_us
                            : (int64_t)TRIM_INTERVAL_S_MAX * 1000000;
@@ -318,7 +318,7 @@ static void upkeep_run(Jobs *jobs, Upkeep *upkeep)
     if (clock_monotonic_us() < upkeep->next_at_us)
         return;
     uint64_t last_seq = database_last_seq(jobs->db);
-    uint64_t low = seq_at(clock_wall_us() - (int64_t)database_feed_window_s(jobs->db) * 1000000);
+    uint64_t low = seq_at(clock_wall_us() - (int64_t)database_feed_window_s(jobs->db, NULL) * 1000000);
     bool has_passed = low >= last_seq;
     if (upkeep->trimmed_seq != last_seq || (has_passed && !upkeep->is_settled)) {
         each_table(jobs, trim_table);

@@ -53,6 +53,7 @@ static Code open_database(Server *server, Error *e)
                 .open_files_max = (int)c->storage_rocksdb_max_open_files},
         .node = (uint32_t)c->cluster_node_id,
         .feed_window_s = (uint32_t)c->retention_feed_window_seconds,
+        .feed_window_bytes = (uint64_t)c->retention_feed_window_bytes,
         .engine = {.instances = (uint32_t)c->analytics_instances,
                    .threads_per_instance = (uint32_t)c->analytics_query_parallelism,
                    .memory_limit_bytes = (uint64_t)c->analytics_memory_limit},

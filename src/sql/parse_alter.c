@@ -188,15 +188,15 @@ static Code alter_column(Parser *p, AlterTable *alter)
 static Code check_options(Parser *p, const TableOptions *options, uint32_t offset)
 {
     bool is_fixed = options->kind != SQL_TABLE_UNSET || options->storage_id.size ||
-                    options->use_user_storage || options->has_deleted_retention ||
-                    options->has_durability;
+                    options->use_user_storage || options->has_durability;
     if (is_fixed)
         return sql__unsupported(
             p, offset,
-            "ALTER TABLE can set FLUSH_POLICY, TTL_SECONDS and ACCESS_LEVEL; the other options "
-            "are fixed when the table is created");
-    bool has_any =
-        options->access != SQL_ACCESS_UNSET || options->has_flush_policy || options->has_ttl;
+            "ALTER TABLE can set FLUSH_POLICY, FEED_WINDOW_HOURS, FEED_WINDOW_BYTES, TTL_SECONDS "
+            "and "
+            "ACCESS_LEVEL; the other options are fixed when the table is created");
+    bool has_any = options->access != SQL_ACCESS_UNSET || options->has_flush_policy ||
+                   options->has_ttl || options->has_feed_window || options->has_feed_bytes;
     return has_any ? OK : sql__fail(p, E_INVALID_SQL, offset, "No option to set was given");
 }
 

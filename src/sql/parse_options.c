@@ -2,9 +2,17 @@
  *
  * WITH ( … ) of CREATE TABLE: one row of a table for each option. Values may be quoted or not.
  */
+#include <inttypes.h>
+
 #include "sql/sql_int.h"
 
-enum { FLUSH_ROWS_END = 1000 * 1000, FLUSH_INTERVAL_END_S = 86400 };
+enum {
+    FLUSH_ROWS_END = 1000 * 1000,
+    FLUSH_INTERVAL_END_S = 86400,
+    FEED_WINDOW_MAX_S = 31536000, /* as retention.feed_window_seconds */
+    FEED_BYTES_MIN = 64 * 1024,
+};
+static const uint64_t FEED_BYTES_MAX = UINT64_C(1) << 50;
 
 typedef struct OptionValue {
     Slice text;
@@ -148,14 +156,39 @@ static Code option_flush(Parser *p, const OptionValue *value, TableOptions *opti
     }
 }
 
-static Code option_retention(Parser *p, const OptionValue *value, TableOptions *options)
+static Code feed_window(Parser *p, const OptionValue *value, uint32_t unit_s, TableOptions *options)
 {
-    uint64_t hours;
-    if (!whole_number(value->text, UINT32_MAX, &hours))
+    uint64_t n;
+    uint32_t max = FEED_WINDOW_MAX_S / unit_s;
+    if (!whole_number(value->text, max, &n))
         return sql__fail(p, E_INVALID_SQL, value->offset,
-                         "DELETED_RETENTION_HOURS must be a whole number");
-    options->has_deleted_retention = true;
-    options->deleted_retention_hours = (uint32_t)hours;
+                         "The feed window must be a whole number of %s from 0 to %u",
+                         unit_s == 1 ? "seconds" : "hours", max);
+    options->has_feed_window = true;
+    options->feed_window_s = (uint32_t)n * unit_s;
+    return OK;
+}
+
+static Code option_feed_seconds(Parser *p, const OptionValue *value, TableOptions *options)
+{
+    return feed_window(p, value, 1, options);
+}
+
+static Code option_feed_hours(Parser *p, const OptionValue *value, TableOptions *options)
+{
+    return feed_window(p, value, 3600, options);
+}
+
+static Code option_feed_bytes(Parser *p, const OptionValue *value, TableOptions *options)
+{
+    uint64_t bytes;
+    bool is_number = whole_number(value->text, FEED_BYTES_MAX, &bytes);
+    if (!is_number || (bytes && bytes < FEED_BYTES_MIN))
+        return sql__fail(p, E_INVALID_SQL, value->offset,
+                         "FEED_WINDOW_BYTES must be 0 or a whole number from %d to %" PRIu64,
+                         FEED_BYTES_MIN, FEED_BYTES_MAX);
+    options->has_feed_bytes = true;
+    options->feed_window_bytes = bytes;
     return OK;
 }
 
@@ -199,7 +232,11 @@ static const struct {
     {"STORAGE_ID", option_storage},
     {"USE_USER_STORAGE", option_user_storage},
     {"FLUSH_POLICY", option_flush},
-    {"DELETED_RETENTION_HOURS", option_retention},
+    {"FEED_WINDOW_HOURS", option_feed_hours},
+    {"FEED_WINDOW_SECONDS", option_feed_seconds},
+    {"FEED_WINDOW_BYTES", option_feed_bytes},
+    {"DELETED_RETENTION_HOURS",
+     option_feed_hours}, /* the original's name: deletes are part of the feed */
     {"TTL_SECONDS", option_ttl},
     {"ACCESS_LEVEL", option_access},
     {"DURABILITY", option_durability},
@@ -261,5 +298,7 @@ Code sql__check_options(Parser *p, uint32_t offset, TableOptions *options)
     if (options->access != SQL_ACCESS_UNSET && !is_shared)
         return sql__fail(p, E_INVALID_SQL, offset,
                          "ACCESS_LEVEL is only supported for SHARED tables");
+    if (is_stream && (options->has_feed_window || options->has_feed_bytes))
+        return sql__fail(p, E_INVALID_SQL, offset, "%s", SQL_STREAM_FEED_WINDOW);
     return OK;
 }

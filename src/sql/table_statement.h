@@ -29,6 +29,10 @@ typedef struct ColumnDefinition {
     Value default_value; /* DEFAULT_LITERAL: already of the column's type */
 } ColumnDefinition;
 
+/* What a STREAM is told that names a feed window. */
+#define SQL_STREAM_FEED_WINDOW \
+    "STREAM tables have no feed window: what TTL_SECONDS keeps can be resumed"
+
 /* WITH ( … ): each has_x says whether the option was written. Checked by the parser
  * (docs/sql.md). */
 typedef struct TableOptions {
@@ -41,8 +45,9 @@ typedef struct TableOptions {
     uint32_t flush_interval_s; /* 0: no interval */
     bool has_ttl;
     uint64_t ttl_s;
-    bool has_deleted_retention;
-    uint32_t deleted_retention_hours;
+    bool has_feed_window, has_feed_bytes;
+    uint32_t feed_window_s;                /* 0: the server's default */
+    uint64_t feed_window_bytes;            /* 0: the server's default */
     bool has_durability, durability_async; /* DURABILITY = 'sync' | 'async' */
 } TableOptions;
 

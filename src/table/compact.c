@@ -144,19 +144,25 @@ static void choose_dead(Plan *plan)
 }
 
 /* Deaths up to here make a segment worth rewriting. */
-static uint64_t old_seq_of(Database *db, const CompactOptions *options)
+static uint64_t old_seq_of(Database *db, const Table *table, const CompactOptions *options)
 {
     if (options->mode == COMPACT_ALL)
         return options->until_seq ? options->until_seq : UINT64_MAX;
-    return seq_at(clock_wall_us() - (int64_t)database_feed_window_s(db) * 1000000);
+    return seq_at(clock_wall_us() - (int64_t)database_feed_window_s(db, table) * 1000000);
 }
 
-static Code make_plan(ReadView *view, Partition partition, const CompactOptions *options,
+typedef struct Where {
+    const Table *table;
+    Partition partition;
+} Where;
+
+static Code make_plan(ReadView *view, const Where *where, const CompactOptions *options,
                       Arena *arena, Plan *out, Error *e)
 {
+    Partition partition = where->partition;
     SegmentEntry *entries;
     Plan plan = {0};
-    uint64_t old_seq = old_seq_of(view__database(view), options);
+    uint64_t old_seq = old_seq_of(view__database(view), where->table, options);
     TRY(view_segments(view, partition, 0, UINT64_MAX, arena, &entries, &plan.count, e));
     plan.pieces = arena_new_array(arena, Piece, plan.count + 1);
     for (size_t i = 0; i < plan.count; i++)
@@ -169,14 +175,15 @@ static Code make_plan(ReadView *view, Partition partition, const CompactOptions 
     return OK;
 }
 
-Code compact_is_due(Database *db, Partition partition, bool *out, Error *e)
+Code compact_is_due(Database *db, const Table *table, Partition partition, bool *out, Error *e)
 {
+    Where where = {table, partition};
     CompactOptions options = {.mode = COMPACT_DUE};
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     Plan plan;
     TRY(view_open(db, HOT_BLOCKING, &view, e));
-    TRY(make_plan(view, partition, &options, arena, &plan, e));
+    TRY(make_plan(view, &where, &options, arena, &plan, e));
     *out = plan.chosen > 0;
     return OK;
 }
@@ -444,7 +451,8 @@ static Code run_step(Compaction *c, CompactResult *out, Error *e)
     if (!table_is_current(c->table)) /* else there may be segments of a newer schema */
         return fail(e, E_CONFLICT, "table %.*s was altered or dropped meanwhile",
                     SLICE_ARGS(c->table->name));
-    TRY(make_plan(c->view, c->partition, c->options, c->arena, &c->plan, e));
+    Where where = {c->table, c->partition};
+    TRY(make_plan(c->view, &where, c->options, c->arena, &c->plan, e));
     if (c->plan.chosen == 0) {
         *out = (CompactResult){0};
         return OK;

@@ -35,7 +35,8 @@ typedef struct CompactResult {
 CHECKED Code compact_step(Database *db, Table *table, Partition partition,
                           const CompactOptions *options, CompactResult *out, Error *e);
 /* True when compact_step would do something as COMPACT_DUE. */
-CHECKED Code compact_is_due(Database *db, Partition partition, bool *out, Error *e);
+CHECKED Code compact_is_due(Database *db, const Table *table, Partition partition, bool *out,
+                            Error *e);
 /* Visits every partition of a table that has segments, or only those with dead rows in them, in
  * key order. */
 CHECKED Code compact_each_partition(Database *db, const Table *table, bool only_with_dead,

@@ -39,6 +39,7 @@ struct Database {
     bool inspect;
     char inspect_temp[64]; /* where the engine of an inspection may spill; empty = none */
     uint32_t feed_window_s;
+    uint64_t feed_window_bytes;
     ChangeSink sinks[SINKS_MAX];
     _Atomic size_t sink_count; /* the committer may run already when a sink is added */
     char folder[PATH_BYTES], storage_folder[PATH_BYTES];
@@ -68,9 +69,13 @@ const char *database_storage_folder(Database *db)
 {
     return db->storage_folder;
 }
-uint32_t database_feed_window_s(Database *db)
+uint32_t database_feed_window_s(Database *db, const Table *table)
 {
-    return db->feed_window_s;
+    return table && table->feed_window_s ? table->feed_window_s : db->feed_window_s;
+}
+uint64_t database_feed_window_bytes(Database *db, const Table *table)
+{
+    return table && table->feed_window_bytes ? table->feed_window_bytes : db->feed_window_bytes;
 }
 Pins *database__pins(Database *db)
 {
@@ -373,6 +378,7 @@ Code database_open(const DatabaseOptions *options, Database **out, Error *e)
 {
     Database *db = x_new(Database);
     db->feed_window_s = options->feed_window_s;
+    db->feed_window_bytes = options->feed_window_bytes;
     db->inspect = options->inspect;
     db->pins = pins_new();
     db->trust = trust_new();

@@ -15,9 +15,10 @@ typedef struct Database Database;
 typedef struct DatabaseOptions {
     const char *folder; /* data folder; created when missing */
     HotOptions hot;
-    uint32_t node;          /* 0..1023, in every seq */
-    uint32_t feed_window_s; /* how long the feed keeps changes */
-    EngineConfig engine;    /* folders are filled in by database_open */
+    uint32_t node;              /* 0..1023, in every seq */
+    uint32_t feed_window_s;     /* how long the feed keeps changes, for tables that do not say */
+    uint64_t feed_window_bytes; /* how many bytes of them a partition keeps; 0 = no limit */
+    EngineConfig engine;        /* folders are filled in by database_open */
     bool inspect; /* nothing in the folder changes: only views may be used; no commits, no sinks */
 } DatabaseOptions;
 
@@ -35,7 +36,9 @@ EnginePool *database_engine(Database *db);         /* statements */
 EnginePool *database_flush_engine(Database *db);   /* flush and compaction */
 const char *database_folder(Database *db);         /* the data folder */
 const char *database_storage_folder(Database *db); /* "<data>/storage" */
-uint32_t database_feed_window_s(Database *db);
+/* The feed window of a table: its own or the server's. NULL: the server's. */
+uint32_t database_feed_window_s(Database *db, const Table *table);
+uint64_t database_feed_window_bytes(Database *db, const Table *table); /* 0 = no limit */
 
 /* ---- seqs (table/seq.h has the arithmetic) ---- */
 /* The next number of the one sequence of this server, for an id that is part of the commit to come. Any thread. */

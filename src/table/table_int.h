@@ -115,6 +115,9 @@ Trust *database__trust(Database *db);
 
 /* ---- view.c, folder.c ---- */
 Database *view__database(const ReadView *view);
+/* The state as it is stored: view_partition raises feed low to the floors of the server. */
+CHECKED Code view__stored_partition(ReadView *view, Partition partition, PartitionState *out,
+                                    Error *e);
 struct SegmentList;
 CHECKED Code view__segment_list(ReadView *view, const Table *table, Partition partition,
                                 const struct SegmentEntry *entries, size_t count, Arena *arena,

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Giving back what the feed window no longer needs, and what has expired or was dropped.
+ * Giving back what the feed window no longer needs, and what has expired.
  *
- * Below feed low may go: versions in history that died at or below it, tombstones, and hot copies of rows that a
- * segment holds. Feed low moves in the same commit.
+ * Feed low rises to the start of the window: so far back in time, or to where the newest changes fill the window's
+ * bytes. What the changes up to there replaced goes, their tombstones, and hot copies of rows that a segment holds. The changes
+ * are read in seq order and each names the version it replaced, so a trim costs what leaves the window and never a walk
+ * over what stays. Feed low moves in the same commit, as far as that commit got.
  *
  * I1. A version in history with superseded_by > feed low stays, however old: it is the before-image of a
  *     change in the window, and part of every past state in it.
  * I2. Rows at or above the flush mark that live are never touched.
+ * I3. Nothing in history died at or below the stored feed low: the next trim starts there.
  */
 #include "os/clock.h"
 #include "table/table_int.h"
 
-enum { TRIM_KEYS_MAX = 20000 }; /* per commit; the next run goes on */
+enum {
+    TRIM_KEYS_MAX = 20 * 1000, /* per commit; then the next one */
+    TRIM_READS_MAX = 200 * 1000,
+    TRIM_READS_MIN =
+        1000, /* that are worth a commit although nothing goes: the next trim is spared them */
+};
 
 static uint64_t min_seq(uint64_t a, uint64_t b)
 {
@@ -20,116 +28,217 @@ static uint64_t min_seq(uint64_t a, uint64_t b)
 }
 
 typedef struct Trim {
+    Database *db;
     ReadView *view;
     const Table *table;
     Partition partition;
     Intent *intent;
-    uint64_t low; /* the new feed low */
-    bool
-        is_cut; /* TRIM_KEYS_MAX was reached: the rows wait for the next run, which finds the partition by them */
+    PartitionState state; /* as stored: without the floors of the server */
+    uint64_t low;         /* where feed low shall be; then how far the commit got */
+    bool is_cut;          /* that is less */
+    size_t reads;
 } Trim;
 
-/* Superseded versions that died at or below the new low. */
-static Code trim_history(Trim *trim, Error *e)
+static HotIterator *walk(const Trim *trim, HotFamily family, uint64_t from_seq, uint64_t end_seq,
+                         bool descending)
 {
-    SeqKey from = table__seq_key(trim->partition, 0),
-           to = table__seq_key(trim->partition, trim->low + 1);
-    CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(view_snapshot(trim->view), HOT_BLOCKING, HOT_HISTORY,
-                                        table__key_slice(&from), table__key_slice(&to), false);
-    while (hot_next(it)) {
-        VersionHeader header;
-        TRY(table__decode_history(hot_key(it), hot_value(it), &header, e));
-        if (header.superseded_by > trim->low) /* I1 */
-            continue;
-        if (trim->intent->raw_count >= TRIM_KEYS_MAX) {
-            trim->is_cut = true;
-            break;
-        }
-        intent_add_raw(trim->intent, RAW_DELETE, HOT_HISTORY, hot_key(it), (Slice){0});
-    }
-    return hot_iterator_end(it, e);
+    SeqKey from = table__seq_key(trim->partition, from_seq),
+           to = table__seq_key(trim->partition, end_seq);
+    return hot_iterator_open(view_snapshot(trim->view), HOT_BLOCKING, family,
+                             table__key_slice(&from), table__key_slice(&to), descending);
 }
 
-/* Tombstones at or above the flush mark and at or below the new low. */
-static Code trim_tombstones(Trim *trim, uint64_t from_seq, Error *e)
+/* ---- the changes of a range, from both families ---- */
+
+typedef struct Changes {
+    HotIterator *sides[2]; /* rows, history */
+    uint64_t seqs[2];
+    bool has[2], descending;
+    int at;
+} Changes;
+
+static Code advance(Changes *changes, int side, Error *e)
 {
-    SeqKey from = table__seq_key(trim->partition, from_seq);
-    SeqKey to = table__seq_key(trim->partition, trim->low + 1);
-    if (from_seq > trim->low)
+    Partition partition;
+    HotIterator *it = changes->sides[side];
+    changes->has[side] = hot_next(it);
+    if (!changes->has[side])
+        return hot_iterator_end(it, e);
+    if (!table__read_seq_key(hot_key(it), &partition, &changes->seqs[side]))
+        return fail(e, E_CORRUPT, "the key of a row version is damaged");
+    return OK;
+}
+
+static void close_changes(Changes *changes)
+{
+    hot_iterator_close(changes->sides[0]);
+    hot_iterator_close(changes->sides[1]);
+}
+
+/* Those with from_seq <= seq < end_seq. Close it also after a failure. */
+static Code open_changes(const Trim *trim, uint64_t from_seq, uint64_t end_seq, bool descending,
+                         Changes *out, Error *e)
+{
+    *out = (Changes){.descending = descending, .at = -1};
+    out->sides[0] = walk(trim, HOT_ROWS, from_seq, end_seq, descending);
+    out->sides[1] = walk(trim, HOT_HISTORY, from_seq, end_seq, descending);
+    TRY(advance(out, 0, e));
+    return advance(out, 1, e);
+}
+
+static Code next_change(Changes *changes, bool *out_end, Error *e)
+{
+    if (changes->at >= 0)
+        TRY(advance(changes, changes->at, e));
+    *out_end = !changes->has[0] && !changes->has[1];
+    bool rows_first = (changes->seqs[0] < changes->seqs[1]) != changes->descending;
+    changes->at = changes->has[0] && (!changes->has[1] || rows_first) ? 0 : 1;
+    return OK;
+}
+
+/* ---- how far ---- */
+
+/* Raises the goal to where the changes above it fit into the window's bytes. */
+static Code limit_bytes(Trim *trim, uint64_t low, Error *e)
+{
+    uint64_t limit = database_feed_window_bytes(trim->db, trim->table), bytes = 0;
+    Changes changes = {0};
+    if (limit == 0)
         return OK;
-    CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(view_snapshot(trim->view), HOT_BLOCKING, HOT_ROWS,
-                                        table__key_slice(&from), table__key_slice(&to), false);
-    while (hot_next(it) && trim->intent->raw_count < TRIM_KEYS_MAX) {
-        VersionHeader header;
-        TRY(table__decode_row(hot_key(it), hot_value(it), &header, e));
-        if (header.kind == VERSION_TOMBSTONE) /* I2 */
-            intent_add_raw(trim->intent, RAW_DELETE, HOT_ROWS, hot_key(it), (Slice){0});
+    if (low < trim->low)
+        low = trim->low;
+    Code code = open_changes(trim, low + 1, view_seq(trim->view) + 1, true, &changes, e);
+    for (bool end = false; code == OK && bytes <= limit;) {
+        code = next_change(&changes, &end, e);
+        if (code != OK || end)
+            break;
+        const HotIterator *it = changes.sides[changes.at];
+        bytes += hot_key(it).size + hot_value(it).size;
+        if (bytes > limit)
+            trim->low = changes.seqs[changes.at];
     }
-    return hot_iterator_end(it, e);
+    close_changes(&changes);
+    return code;
 }
 
-/* Everything below to_seq, where there is anything. */
-static Code trim_range(Trim *trim, HotFamily family, uint64_t to_seq, Error *e)
+static Code find_goal(Trim *trim, Error *e)
 {
-    SeqKey from = table__seq_key(trim->partition, 0), to = table__seq_key(trim->partition, to_seq);
-    CLEANUP(hot_iterator_close_ptr)
-    HotIterator *it = hot_iterator_open(view_snapshot(trim->view), HOT_BLOCKING, family,
-                                        table__key_slice(&from), table__key_slice(&to), false);
+    PartitionState effective;
+    int64_t window_us = (int64_t)database_feed_window_s(trim->db, trim->table) * 1000000;
+    trim->low = min_seq(seq_at(clock_wall_us() - window_us), view_seq(trim->view));
+    TRY(view_partition(trim->view, trim->table, trim->partition, &effective, e));
+    if (trim->low < effective.feed_low)
+        trim->low = effective.feed_low;
+    return limit_bytes(trim, effective.feed_low, e);
+}
+
+/* ---- what goes ---- */
+
+/* The version that a change replaced, and the change itself when it is a tombstone. */
+static Code trim_change(Trim *trim, const Changes *changes, Error *e)
+{
+    const HotIterator *it = changes->sides[changes->at];
+    bool is_history = changes->at == 1;
+    VersionHeader header;
+    TRY(is_history ? table__decode_history(hot_key(it), hot_value(it), &header, e)
+                   : table__decode_row(hot_key(it), hot_value(it), &header, e));
+    if (header.prev_seq) { /* it died by this change: I1 */
+        SeqKey replaced = table__seq_key(trim->partition, header.prev_seq);
+        intent_add_raw(trim->intent, RAW_DELETE, HOT_HISTORY, table__key_slice(&replaced),
+                       (Slice){0});
+    }
+    if (!is_history && header.kind == VERSION_TOMBSTONE) /* I2 */
+        intent_add_raw(trim->intent, RAW_DELETE, HOT_ROWS, hot_key(it), (Slice){0});
+    return OK;
+}
+
+static Code trim_changes(Trim *trim, Error *e)
+{
+    Changes changes = {0};
+    uint64_t reached = trim->state.feed_low;
+    Code code = open_changes(trim, reached + 1, trim->low + 1, false, &changes, e);
+    for (bool end = false; code == OK;) {
+        code = next_change(&changes, &end, e);
+        if (code != OK || end)
+            break;
+        trim->is_cut = trim->intent->raw_count >= TRIM_KEYS_MAX || trim->reads++ >= TRIM_READS_MAX;
+        if (trim->is_cut)
+            break;
+        code = trim_change(trim, &changes, e);
+        reached = changes.seqs[changes.at];
+    }
+    close_changes(&changes);
+    if (code == OK && trim->is_cut)
+        trim->low = reached;
+    return code;
+}
+
+/* Everything below end_seq, where there is anything. */
+static Code trim_range(Trim *trim, HotFamily family, uint64_t end_seq, Error *e)
+{
+    SeqKey from = table__seq_key(trim->partition, 0), to = table__seq_key(trim->partition, end_seq);
+    CLEANUP(hot_iterator_close_ptr) HotIterator *it = walk(trim, family, 0, end_seq, false);
     if (hot_next(it))
         intent_add_raw(trim->intent, RAW_DELETE_RANGE, family, table__key_slice(&from),
                        table__key_slice(&to));
     return hot_iterator_end(it, e);
 }
 
-static Code plan_trim(Trim *trim, PartitionState *state, Error *e)
+/* What expired goes whole, by range. A cursor of a STREAM never gets too old by expiry: what it missed has expired. */
+static Code plan_stream(Trim *trim, Error *e)
 {
-    if (trim->table->kind == TABLE_STREAM) { /* what expired goes whole, by range */
-        uint64_t floor = table__ttl_floor(trim->table);
-        TRY(trim_range(trim, HOT_ROWS, floor, e));
-        return trim_range(
-            trim, HOT_HISTORY, floor,
-            e); /* a cursor of a STREAM never gets too old by expiry: what it missed has expired */
-    }
-    TRY(trim_history(trim, e));
-    state->feed_low = trim->low;
-    if (trim->is_cut)
-        return OK;
-    /* hot copies and tombstones */
-    TRY(trim_range(trim, HOT_ROWS, min_seq(trim->low + 1, state->flush_mark), e));
-    return trim_tombstones(trim, state->flush_mark, e);
+    uint64_t floor = table__ttl_floor(trim->table);
+    TRY(trim_range(trim, HOT_ROWS, floor, e));
+    return trim_range(trim, HOT_HISTORY, floor, e);
 }
 
-static Code commit_trim(Database *db, Trim *trim, const PartitionState *state, Error *e)
+static Code plan_table(Trim *trim, Error *e)
+{
+    uint64_t old_low = trim->state.feed_low;
+    TRY(find_goal(trim, e));
+    if (trim->low > old_low)
+        TRY(trim_changes(trim, e));
+    else
+        trim->low = old_low;
+    /* hot copies: also of rows that were flushed only after feed low had passed them */
+    TRY(trim_range(trim, HOT_ROWS, min_seq(trim->low + 1, trim->state.flush_mark), e));
+    trim->state.feed_low = trim->low;
+    return OK;
+}
+
+/* ---- commits ---- */
+
+static Code commit_trim(Trim *trim, Error *e)
 {
     CLEANUP(buffer_done) Buffer bytes = {0};
-    table__encode_state(state, &bytes);
-    intent_add_raw(trim->intent, RAW_PUT, HOT_SYSTEM,
-                   table__state_key(trim->intent->arena, trim->partition), buffer_slice(&bytes));
-    return database_commit(db, trim->intent, e);
+    if (trim->intent->raw_count == 0 && trim->reads < TRIM_READS_MIN)
+        return OK;
+    if (trim->table->kind != TABLE_STREAM) {
+        table__encode_state(&trim->state, &bytes);
+        intent_add_raw(trim->intent, RAW_PUT, HOT_SYSTEM,
+                       table__state_key(trim->intent->arena, trim->partition),
+                       buffer_slice(&bytes));
+    }
+    return database_commit(trim->db, trim->intent, e);
+}
+
+static Code trim_once(Database *db, Table *table, Partition partition, bool *out_more, Error *e)
+{
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    TRY(view_open(db, HOT_BLOCKING, &view, e));
+    Trim trim = {.db = db, .view = view, .table = table, .partition = partition};
+    TRY(view__stored_partition(view, partition, &trim.state, e));
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(view_seq(view));
+    (void)intent_part(intent, table, partition);
+    trim.intent = intent;
+    TRY(table->kind == TABLE_STREAM ? plan_stream(&trim, e) : plan_table(&trim, e));
+    *out_more = trim.is_cut;
+    return commit_trim(&trim, e);
 }
 
 Code flush_trim(Database *db, Table *table, Partition partition, Error *e)
 {
-    CLEANUP(view_close_ptr) ReadView *view = NULL;
-    TRY(view_open(db, HOT_BLOCKING, &view, e));
-    PartitionState state;
-    TRY(view_partition(view, table, partition, &state, e));
-    int64_t window_us = (int64_t)database_feed_window_s(db) * 1000000;
-    Trim trim = {
-        .view = view,
-        .table = table,
-        .partition = partition,
-        .low = min_seq(seq_at(clock_wall_us() - window_us), view_seq(view)),
-    };
-    if (trim.low <= state.feed_low && table->kind != TABLE_STREAM)
-        return OK;
-    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(view_seq(view));
-    (void)intent_part(intent, table, partition);
-    trim.intent = intent;
-    TRY(plan_trim(&trim, &state, e));
-    if (intent->raw_count == 0)
-        return OK;
-    return commit_trim(db, &trim, &state, e);
+    for (bool more = true; more;)
+        TRY(trim_once(db, table, partition, &more, e));
+    return OK;
 }

@@ -78,7 +78,7 @@ Database *view__database(const ReadView *view)
     return view->db;
 }
 
-static Code read_state(ReadView *view, Partition partition, PartitionState *out, Error *e)
+Code view__stored_partition(ReadView *view, Partition partition, PartitionState *out, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Slice value;
@@ -97,7 +97,7 @@ Code view_partition(ReadView *view, const Table *table, Partition partition, Par
                     Error *e)
 {
     if (!view->has_state || !partition_equal(view->state_of, partition)) {
-        TRY(read_state(view, partition, &view->state, e));
+        TRY(view__stored_partition(view, partition, &view->state, e));
         view->state_of = partition;
         view->has_state = true;
     }

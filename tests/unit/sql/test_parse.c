@@ -235,7 +235,7 @@ TEST("CREATE TABLE: the chat example's columns, defaults and options")
     CHECK_INT(c->options.flush_rows, 1000);
     CHECK_INT(c->options.flush_interval_s, 60);
     CHECK(c->options.has_durability && c->options.durability_async);
-    CHECK_INT(c->options.deleted_retention_hours, 24);
+    CHECK_INT(c->options.feed_window_s, 24 * 3600);
     CHECK_SLICE(c->options.storage_id, SLICE("local"));
 }
 
