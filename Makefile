@@ -52,7 +52,7 @@ COMMON := $(OPTIMIZE) -fstack-protector-strong $(DEFINES) $(INCLUDES) $(SAN_FLAG
 CFLAGS_ALL := -std=gnu17 $(C_WARNINGS) $(COMMON) $(CFLAGS)
 CXXFLAGS_ALL := -std=c++17 $(WARNINGS) $(COMMON) $(CXXFLAGS)
 LDFLAGS_ALL := $(SAN_FLAGS) -Wl,--as-needed -Wl,-rpath,'$$ORIGIN/../duckdb' $(LDFLAGS)
-THIRD_PARTY := -lrocksdb -luv -ljwt -ljansson -lssl -lcrypto -lcrypt -lz -lstdc++ -lpthread -ldl -lm
+THIRD_PARTY := -lrocksdb -luv -ljwt -ljansson -lssl -lcrypto -lcrypt -lzip -lz -lstdc++ -lpthread -ldl -lm
 
 # ---- What there is -------------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ $(B)/tests/unit_$(1): $(call object,tests/unit/main.c $(sort $(wildcard tests/un
 endef
 $(foreach f,$(UNIT_FOLDERS),$(eval $(call unit_test,$(f))))
 $(B)/obj/tests/%.o: CFLAGS_ALL += -Itests/unit
-$(call object,$(filter tests/unit/engine/%,$(wildcard tests/unit/*/*.c))): | $(B)/duckdb/libduckdb.so
+$(call object,$(filter tests/unit/engine/% %/test_export.c,$(wildcard tests/unit/*/*.c))): | $(B)/duckdb/libduckdb.so
 
 define suite
 $(B)/tests/$(1): $(call object,$(sort $(wildcard tests/$(1)/*.c))) \
@@ -232,6 +232,8 @@ $(B)/bench/$(1): $(call object,bench/$(1).c) $(call libs-of,$(call allowed-by-in
 	$$(LINK)
 endef
 $(foreach f,$(BENCHES:$(B)/bench/%=%),$(eval $(call bench,$(f))))
+$(B)/bench/tiers: $(B)/duckdb/libduckdb.so # measured beside DuckDB as it comes
+$(call object,bench/tiers.c): | $(B)/duckdb/libduckdb.so
 
 # The disk-fault library is preloaded into foreign processes: it links nothing of ours, and is never
 # built with a sanitizer.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "api/auth_route.h"
+#include "api/export_route.h"
 #include "api/live_socket.h"
 #include "api/live_stream.h"
 #include "api/metrics_route.h"
@@ -17,6 +18,7 @@
 #include "data/json.h"
 #include "os/clock.h"
 
+/* A path that ends with '/' stands for all below it. */
 typedef void RouteHandler(ApiLoop *api, HttpRequest *request);
 
 static void health(ApiLoop *api, HttpRequest *request);
@@ -39,6 +41,7 @@ static const struct {
     {METHOD_GET, "/v1/api/auth/me", auth_me_route},
     {METHOD_POST, "/v1/api/auth/setup", auth_setup_route},
     {METHOD_GET, "/v1/api/auth/status", auth_status_route},
+    {METHOD_GET, EXPORT_ROUTE_PREFIX, export_route},
 };
 
 /* The original tells its health to the machine itself only; so do we: versions are nobody else's business. */
@@ -81,6 +84,12 @@ static void refuse_request(ApiLoop *api, HttpRequest *request)
     reply_json_with(api, request, 429, &reset, 1, &body);
 }
 
+static bool is_path(Slice path, Slice route)
+{
+    bool is_above = route.data[route.size - 1] == '/';
+    return is_above ? slice_starts_with(path, route) : slice_equal(path, route);
+}
+
 static int on_connect(void *context, const Peer *peer, Buffer *body)
 {
     return guard_connected(((ApiLoop *)context)->context->guard, peer, body);
@@ -101,7 +110,7 @@ static void on_request(void *context, HttpRequest *request)
     }
     bool path_known = false;
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        if (!slice_equal(request->path, slice_of_text(routes[i].path)))
+        if (!is_path(request->path, slice_of_text(routes[i].path)))
             continue;
         path_known = true;
         bool is_head = request->method == METHOD_HEAD && routes[i].method == METHOD_GET;

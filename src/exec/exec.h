@@ -100,6 +100,9 @@ typedef struct ExecKillLive {
 } ExecKillLive;
 void executor_set_kill_live(Executor *executor, const ExecKillLive *kill);
 
+/* Whether a session may fetch what that user exported: its own, or as an administrator who may act as that user. */
+bool exec_may_fetch_export(const Session *session, const User *owner);
+
 /* ---- accounts (used by api/ for the auth routes and WebSocket authentication); workers only where they say so ---- */
 /* Finds or makes the numeric id of a user text id (commits a record when new). Workers only. */
 CHECKED Code exec_resolve_user(Executor *executor, Slice user_id, Arena *arena, User *out,

@@ -5,10 +5,12 @@
  */
 #include "exec/exec_int.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "os/clock.h"
 #include "os/file.h"
+#include "table/export.h"
 #include "table/verify.h"
 
 /* ---- STORAGE CHECK ---- */
@@ -160,6 +162,33 @@ static const ResultColumn export_columns[] = {
     {.name = {"download_url", 12}, .type = TYPE_TEXT},
 };
 
+/* Where the archive is fetched from; NULL while it is not there, or not any more. */
+static CHECKED Code download_url(Run *run, const JobInfo *job, Value *out, Error *e)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    CLEANUP(buffer_done) Buffer url = {0};
+    const char *path;
+    Slice user_id = run->session.user_id;
+    *out = value_null(TYPE_TEXT);
+    if (job->status != JOB_COMPLETED)
+        return OK;
+    Code code =
+        export_zip_path(run->executor->db, user_id, slice_of_text(job->id), run->arena, &path, e);
+    if (code != OK)
+        return code == E_NOT_FOUND ? OK : code;
+    buffer_add_text(&url, "/v1/exports/");
+    for (size_t i = 0; i < user_id.size; i++) {
+        unsigned char c = (unsigned char)user_id.data[i];
+        if (isalnum(c) || c == '-' || c == '_' || c == '.' || c == '~')
+            buffer_add_char(&url, (char)c);
+        else
+            buffer_printf(&url, "%%%c%c", digits[c >> 4], digits[c & 15]);
+    }
+    buffer_printf(&url, "/%s", job->id);
+    *out = value_text(arena_copy(run->arena, buffer_slice(&url)));
+    return OK;
+}
+
 static Code show_export(Run *run, Error *e)
 {
     JobInfo *jobs = NULL;
@@ -175,8 +204,9 @@ static Code show_export(Run *run, Error *e)
             value_text(slice_of_text(job_status_name(jobs[i].status))),
             value_integer(TYPE_TIMESTAMP, jobs[i].created_at_us),
             value_text(jobs[i].message),
-            value_null(TYPE_TEXT), /* an administrator hands the folder over */
+            value_null(TYPE_TEXT),
         };
+        TRY(download_url(run, &jobs[i], &values[4], e));
         TRY(run->sink->row(run->sink->context, values, e));
         shown++;
     }

@@ -87,6 +87,15 @@ bool exec__may_impersonate(Role role, Role target, bool is_self)
     return false;
 }
 
+bool exec_may_fetch_export(const Session *session, const User *owner)
+{
+    if (owner->id == 0 || owner->deleted_at_us)
+        return false;
+    bool is_self = session->user == owner->id;
+    return is_self || (role_is_admin(session->role) &&
+                       exec__may_impersonate(session->role, owner->role, false));
+}
+
 bool exec__may_access(Role role, TableKind kind, AccessLevel level, Access access)
 {
     if (role == ROLE_ANONYMOUS)

@@ -118,6 +118,9 @@ void http_respond_json(HttpRequest *request, int status, Slice body);
 /* Streaming: begin, any number of chunks, end. The request lives until end. */
 void http_respond_begin(HttpRequest *request, int status, const HttpHeader *headers,
                         size_t header_count);
+/* The same with Content-Length: exactly so many bytes follow in chunks, or the answer is aborted. */
+void http_respond_begin_sized(HttpRequest *request, int status, const HttpHeader *headers,
+                              size_t header_count, uint64_t body_bytes);
 void http_respond_chunk(HttpRequest *request, Slice bytes);
 void http_respond_end(HttpRequest *request);
 /* Cuts a streamed answer short so that the client sees it is not whole. Instead of end. */

@@ -42,11 +42,13 @@ typedef struct HttpExchange {
     void (*drained)(void *argument);
     void *drained_argument;
     uint64_t body_left; /* BODY_SIZED */
+    uint64_t body_owed; /* of the answer, is_sized */
     BodyKind body_kind;
     bool expects_continue, is_http_10;
     bool is_complete;   /* all of it has been received */
     bool is_dispatched; /* on_request was called */
     bool is_streaming;  /* begun, not ended */
+    bool is_sized;      /* streaming with a Content-Length, of which body_owed is still to come */
     bool is_answered;
     bool is_cut;          /* the answer is not whole: the connection must be cut */
     HttpHeader storage[]; /* headers, then the text of the head */

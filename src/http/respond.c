@@ -124,7 +124,7 @@ static void add_head(HttpExchange *x, int status, const HttpHeader *headers, siz
         buffer_add_slice(out, SLICE("Connection: keep-alive\r\n"));
 }
 
-static void add_length(Buffer *out, size_t length)
+static void add_length(Buffer *out, uint64_t length)
 {
     char digits[24];
     size_t at = sizeof digits;
@@ -207,31 +207,48 @@ void http_respond_json(HttpRequest *request, int status, Slice body)
 
 /* -- streaming -------------------------------------------------------------------------------- */
 
-void http_respond_begin(HttpRequest *request, int status, const HttpHeader *headers,
-                        size_t header_count)
+static void begin(HttpExchange *x, int status, const HttpHeader *headers, size_t header_count)
 {
-    HttpExchange *x = (HttpExchange *)request;
     must(!x->is_streaming && !x->is_answered);
     x->is_streaming = true;
     if (!x->connection)
         return;
-    if (x->is_http_10) /* knows no chunks: the end of the connection ends the body */
+    if (x->is_http_10 && !x->is_sized) /* no chunks: the end of the connection ends the body */
         x->request.keep_alive = false;
     CLEANUP(buffer_done) Buffer head = {0};
     add_head(x, status, headers, header_count, &head);
-    if (!x->is_http_10)
+    if (x->is_sized)
+        add_length(&head, x->body_owed);
+    else if (!x->is_http_10)
         buffer_add_slice(&head, SLICE("Transfer-Encoding: chunked\r\n"));
     buffer_add(&head, "\r\n", 2);
     emit(x, buffer_slice(&head));
+}
+
+void http_respond_begin(HttpRequest *request, int status, const HttpHeader *headers,
+                        size_t header_count)
+{
+    begin((HttpExchange *)request, status, headers, header_count);
+}
+
+void http_respond_begin_sized(HttpRequest *request, int status, const HttpHeader *headers,
+                              size_t header_count, uint64_t body_bytes)
+{
+    HttpExchange *x = (HttpExchange *)request;
+    x->is_sized = true;
+    x->body_owed = body_bytes;
+    begin(x, status, headers, header_count);
 }
 
 void http_respond_chunk(HttpRequest *request, Slice bytes)
 {
     HttpExchange *x = (HttpExchange *)request;
     must(x->is_streaming);
+    must(!x->is_sized || bytes.size <= x->body_owed);
+    x->body_owed -= x->is_sized ? bytes.size : 0;
     if (!x->connection || bytes.size == 0 || request->method == METHOD_HEAD)
         return;
-    if (x->is_http_10) {
+    if (x->is_http_10 || x->is_sized) {
         emit(x, bytes);
         return;
     }
@@ -246,9 +263,10 @@ void http_respond_end(HttpRequest *request)
 {
     HttpExchange *x = (HttpExchange *)request;
     must(x->is_streaming);
+    must(!x->is_sized || x->body_owed == 0 || request->method == METHOD_HEAD || !x->connection);
     if (is_gone(x))
         return;
-    if (!x->is_http_10 && request->method != METHOD_HEAD)
+    if (!x->is_http_10 && !x->is_sized && request->method != METHOD_HEAD)
         emit(x, SLICE("0\r\n\r\n"));
     finish(x);
 }

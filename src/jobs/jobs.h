@@ -37,6 +37,7 @@ typedef struct JobsOptions {
     uint32_t check_interval_s;   /* how often due work is looked for */
     uint32_t
         dropped_user_grace_s; /* how long a dropped user can be restored before everything of it is erased */
+    uint32_t export_keep_s; /* exports older than that are removed; 0 = never */
 } JobsOptions;
 
 CHECKED Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e);

@@ -81,6 +81,7 @@ struct Jobs {
     Map *
         compactable; /* partition bytes -> Dirt, owned: flushed since they were last looked at, or with old dead rows */
     Obsolete *obsolete;
+    int64_t exports_at_us; /* wall clock: when old exports are looked for */
 };
 
 /* record.c */
@@ -112,6 +113,11 @@ CHECKED Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t 
                               Error *e);
 CHECKED Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                               Error *e);
+
+/* At start: removes what a crash left of exports. */
+void jobs__sweep_exports(Jobs *jobs);
+/* Removes exports that are too old, once an hour. */
+void jobs__expire_exports(Jobs *jobs);
 
 /* compact.c, jobs thread only */
 CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message_bytes,

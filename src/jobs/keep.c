@@ -5,7 +5,11 @@
 #include <stdio.h>
 
 #include "jobs/jobs_int.h"
+#include "os/clock.h"
+#include "os/log.h"
 #include "table/export.h"
+
+enum { EXPORTS_LOOK_S = 3600 };
 
 typedef struct KeepRun {
     Jobs *jobs;
@@ -41,9 +45,35 @@ Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_
     if (report.tables == 0)
         snprintf(message, message_bytes, "No data found for this user in any table");
     else
-        snprintf(message, message_bytes,
-                 "Exported %llu row(s) of %llu table(s), %llu bytes, as of commit %llu",
-                 (unsigned long long)report.rows, (unsigned long long)report.tables,
-                 (unsigned long long)report.bytes, (unsigned long long)report.seq);
+        snprintf(
+            message, message_bytes,
+            "Exported %llu row(s) of %llu table(s), an archive of %llu bytes, as of commit %llu",
+            (unsigned long long)report.rows, (unsigned long long)report.tables,
+            (unsigned long long)report.zip_bytes, (unsigned long long)report.seq);
     return OK;
+}
+
+void jobs__sweep_exports(Jobs *jobs)
+{
+    Error error = {0};
+    uint32_t removed = 0;
+    if (export_sweep(jobs->db, &removed, &error) != OK)
+        log_event(LOG_LEVEL_WARN, "what was left of exports was not removed", LOG_ERROR(&error));
+    else if (removed)
+        log_event(LOG_LEVEL_INFO, "removed exports that were not complete",
+                  LOG_INT("files", removed));
+}
+
+void jobs__expire_exports(Jobs *jobs)
+{
+    Error error = {0};
+    uint32_t removed = 0;
+    int64_t now_us = clock_wall_us(), keep_us = (int64_t)jobs->options.export_keep_s * 1000000;
+    if (keep_us == 0 || now_us < jobs->exports_at_us)
+        return;
+    jobs->exports_at_us = now_us + (int64_t)EXPORTS_LOOK_S * 1000000;
+    if (export_expire(jobs->db, now_us - keep_us, &removed, &error) != OK)
+        log_event(LOG_LEVEL_WARN, "old exports were not removed", LOG_ERROR(&error));
+    else if (removed)
+        log_event(LOG_LEVEL_INFO, "removed old exports", LOG_INT("files", removed));
 }

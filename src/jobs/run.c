@@ -334,9 +334,11 @@ void jobs__run(void *argument)
     Jobs *jobs = (Jobs *)argument;
     Upkeep upkeep = upkeep_start(jobs);
     sweep_at_start(jobs);
+    jobs__sweep_exports(jobs);
     each_table(jobs, note_all_partitions);
     while (!jobs__is_killed(jobs, NULL)) {
         jobs__queue_cleanups(jobs);
+        jobs__expire_exports(jobs);
         for (Job *job; !jobs__is_killed(jobs, NULL) && (job = take_job(jobs));)
             run_job(jobs, job);
         flush_due(jobs);

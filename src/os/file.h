@@ -34,6 +34,9 @@ CHECKED Code file_sync_folder(const char *path, Error *e);
 CHECKED Code file_make_folders(const char *path, unsigned mode, Error *e);
 /* Removes a folder that is empty; that it is not there or not empty is OK. */
 CHECKED Code file_remove_empty_folder(const char *path, Error *e);
+/* Removes whatever is there, folders with all they hold, durably; links are removed and not followed. That nothing is there is OK.
+ * E_INVALID_OPERATION when folders are nested deeper than `depth_max`: what is above that is gone then. */
+CHECKED Code file_remove_tree(const char *path, int depth_max, Error *e);
 CHECKED Code file_size(const char *path, uint64_t *out_bytes, Error *e);
 /* Bytes of the disk that a folder lies on. */
 CHECKED Code file_space(const char *path, uint64_t *out_total_bytes, Error *e);

@@ -11,7 +11,10 @@
 
 #include "base/buffer.h"
 #include "os/file.h"
+#include "os/file_piece.h"
 #include "os/os_int.h"
+
+enum { TREE_ENTRIES_MAX = 10 * 1000 * 1000 }; /* in one folder */
 
 /* One level; its name becomes durable in the folder above. */
 static Code make_one(char *path, unsigned mode, Error *e)
@@ -111,4 +114,40 @@ Code file_list(const char *path, size_t entries_max, Arena *arena, FileEntry **o
     *out_entries = entries;
     *out_count = count;
     return OK;
+}
+
+static Code remove_below(const char *path, int depth_max, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    FileEntry *entries;
+    size_t count;
+    FileLook look;
+    TRY(file_look(path, &look, e));
+    if (look.kind != FILE_FOLDER) /* a link is removed, not what it points at */
+        return file_remove(path, e);
+    if (depth_max == 0)
+        return fail(e, E_INVALID_OPERATION, "%s lies deeper than anything that is written there",
+                    path);
+    TRY(file_list(path, TREE_ENTRIES_MAX, arena, &entries, &count, e));
+    for (size_t i = 0; i < count; i++)
+        TRY(remove_below(arena_printf(arena, "%s/%s", path, entries[i].name), depth_max - 1, e));
+    if (count)
+        TRY(file_sync_folder(path, e));
+    return file_remove_empty_folder(path, e);
+}
+
+Code file_remove_tree(const char *path, int depth_max, Error *e)
+{
+    FileLook look;
+    TRY(file_look(path, &look, e));
+    if (look.kind == FILE_NOTHING)
+        return OK;
+    TRY(remove_below(path, depth_max, e));
+    CLEANUP(buffer_done) Buffer above = {0};
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path)
+        return file_sync_folder(slash ? "/" : ".", e);
+    buffer_add(&above, path, (size_t)(slash - path));
+    buffer_add_u8(&above, 0);
+    return file_sync_folder(above.data, e);
 }

@@ -21,12 +21,7 @@
 #include "table/flush.h"
 #include "table/table_int.h"
 
-enum {
-    USERS_PAGE = 1000,
-    COMMIT_TRIES_MAX = 100,
-    FOLDER_DEPTH_MAX = 6,
-    FOLDER_ENTRIES_MAX = 10 * 1000 * 1000
-};
+enum { USERS_PAGE = 1000, COMMIT_TRIES_MAX = 100, FOLDER_DEPTH_MAX = 6 };
 
 static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD, HOT_SEGMENTS};
 enum { FAMILY_COUNT = sizeof families / sizeof *families };
@@ -168,27 +163,6 @@ static void scrub_partition(Erase *erase, Partition partition)
 
 /* ---- files ---- */
 
-static Code remove_folder(Erase *erase, const char *path, int depth, Error *e)
-{
-    FileEntry *entries;
-    size_t count;
-    if (!file_exists(path))
-        return OK;
-    if (depth == 0)
-        return fail(e, E_INVALID_OPERATION, "%s lies deeper than anything that is written there",
-                    path);
-    TRY(file_list(path, FOLDER_ENTRIES_MAX, erase->arena, &entries, &count, e));
-    for (size_t i = 0; i < count; i++) {
-        const char *below = arena_printf(erase->arena, "%s/%s", path, entries[i].name);
-        if (entries[i].is_folder)
-            TRY(remove_folder(erase, below, depth - 1, e));
-        else
-            TRY(file_remove(below, e));
-    }
-    TRY(file_sync_folder(path, e));
-    return file_remove_empty_folder(path, e);
-}
-
 static Code remove_files(Erase *erase, Error *e)
 {
     CLEANUP(buffer_done) Buffer name = {0};
@@ -196,16 +170,13 @@ static Code remove_files(Erase *erase, Error *e)
     must(erase->user.user_id.size > 0); /* I3 */
     TRY(cold_encode_name(erase->user.user_id, &name, e));
     Slice folder = buffer_slice(&name);
-    TRY(remove_folder(erase,
-                      arena_printf(erase->arena, "%s/user/%.*s", storage, SLICE_ARGS(folder)),
-                      FOLDER_DEPTH_MAX, e));
-    TRY(remove_folder(erase,
-                      arena_printf(erase->arena, "%s/exports/%.*s", database_folder(erase->db),
-                                   SLICE_ARGS(folder)),
-                      FOLDER_DEPTH_MAX, e));
+    TRY(file_remove_tree(arena_printf(erase->arena, "%s/user/%.*s", storage, SLICE_ARGS(folder)),
+                         FOLDER_DEPTH_MAX, e));
+    TRY(file_remove_tree(arena_printf(erase->arena, "%s/exports/%.*s", database_folder(erase->db),
+                                      SLICE_ARGS(folder)),
+                         FOLDER_DEPTH_MAX, e));
     /* What a crash left of somebody's export: none runs now (I2). */
-    return remove_folder(erase, arena_printf(erase->arena, "%s/export", storage), FOLDER_DEPTH_MAX,
-                         e);
+    return file_remove_tree(arena_printf(erase->arena, "%s/export", storage), FOLDER_DEPTH_MAX, e);
 }
 
 /* ---- all of it ---- */

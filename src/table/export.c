@@ -5,9 +5,10 @@
  *   1. at a view: for each table the live rows of its segments, then those of the hot tier, in seq order, to
  *      storage/export/<name>/<namespace>.<table>/batch-0.parquet (the engine may write below storage/ only)
  *   2. files moved to exports/<user>/<name>.part/<namespace>.<table>.parquet, schema.json and manifest.json beside them
- *   3. the folder renamed to <name>, folder above it synced
+ *   3. all of them once more to exports/<user>/<name>.zip.part
+ *   4. the archive renamed to <name>.zip, the folder renamed to <name>, folder above them synced
  *
- * I1. A folder without ".part" is whole.
+ * I1. A folder without ".part" is whole, and so is the archive beside it. An archive without its folder is what a crash left.
  * I2. Only rows of the partition (table, user) are read, from nowhere else.
  */
 #include "table/export.h"
@@ -15,14 +16,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "cold/cold.h"
 #include "data/json.h"
 #include "data/row.h"
 #include "os/clock.h"
-#include "os/file.h"
+#include "os/file_piece.h"
 #include "table/table_int.h"
 
-enum { ENGINE_WAIT_MS = 60 * 1000, STOP_CHECK_ROWS = 4096 };
+enum {
+    ENGINE_WAIT_MS = 60 * 1000,
+    STOP_CHECK_ROWS = 4096,
+    USERS_MAX = 10 * 1000 * 1000, /* folders below exports/ */
+    EXPORTS_MAX = 100 * 1000,     /* of one user */
+    DEPTH_MAX = 4
+};
+#define PART ".part"
+#define ZIP ".zip"
 
 typedef struct Export {
     Database *db;
@@ -34,6 +44,7 @@ typedef struct Export {
     const char *part;  /* the folder that is being filled */
     Buffer tables;     /* JSON of schema.json */
     Buffer files;      /* JSON of manifest.json */
+    Buffer names;      /* const char * of each file written */
     ExportReport report;
 } Export;
 
@@ -243,6 +254,7 @@ static Code export_table(Export *x, Table *table, Error *e)
         TRY(file_rename(arena_printf(x->arena, "%s/%s/batch-0.parquet", root, stage),
                         arena_printf(x->arena, "%s/%s", x->part, file), e));
         describe_file(file, entry, &x->files);
+        buffer_add(&x->names, &file, sizeof file);
         x->report.tables++;
         x->report.rows += entry->row_count;
         x->report.bytes += entry->size_bytes;
@@ -275,26 +287,8 @@ static Code write_json(Export *x, const char *file, const char *list, const Buff
         &text, ",\n  \"commit\": \"%llu\",\n  \"created_at_ms\": %lld,\n  \"%s\": [%.*s\n  ]\n}\n",
         (unsigned long long)x->report.seq, (long long)clock_wall_ms(), list,
         SLICE_ARGS(buffer_slice(items)));
+    buffer_add(&x->names, &file, sizeof file);
     return file_write(arena_printf(x->arena, "%s/%s", x->part, file), buffer_slice(&text), 0600, e);
-}
-
-/* Removes what a failed export left: files and empty folders of its own names only. */
-static void remove_folder(const char *path, int depth, Arena *arena)
-{
-    FileEntry *entries;
-    size_t count;
-    Error ignored;
-    if (depth == 0 || file_list(path, 100000, arena, &entries, &count, &ignored) != OK)
-        return;
-    for (size_t i = 0; i < count; i++) {
-        const char *below = arena_printf(arena, "%s/%s", path, entries[i].name);
-        if (entries[i].is_folder)
-            remove_folder(below, depth - 1, arena);
-        else if (file_remove(below, &ignored) != OK)
-            return;
-    }
-    if (file_remove_empty_folder(path, &ignored) != OK)
-        return;
 }
 
 static Code fill(Export *x, Error *e)
@@ -309,20 +303,72 @@ static Code fill(Export *x, Error *e)
     return write_json(x, "manifest.json", "files", &x->files, e);
 }
 
-static Code find_folder(Export *x, Arena *arena, const char **out, Error *e)
+static Code write_zip(Export *x, const char *path, Error *e)
+{
+    size_t count = x->names.size / sizeof(const char *);
+    const char *const *names = (const char *const *)(const void *)x->names.data;
+    ColdZipFile *files = arena_new_array(x->arena, ColdZipFile, count);
+    for (size_t i = 0; i < count; i++)
+        files[i] = (ColdZipFile){arena_printf(x->arena, "%s/%s", x->part, names[i]), names[i]};
+    ColdZip order = {.path = path,
+                     .files = files,
+                     .count = count,
+                     .is_stopped = x->stop.is_stopped,
+                     .context = x->stop.context};
+    TRY(cold_zip_write(&order, e));
+    return file_size(path, &x->report.zip_bytes, e);
+}
+
+/* <data>/exports/<user> */
+static Code folder_of(Database *db, Slice user_id, Arena *arena, const char **out, Error *e)
 {
     CLEANUP(buffer_done) Buffer name = {0};
-    HotSnapshot *snapshot = hot_snapshot_new(database_hot(x->db));
-    Code code = catalog_get_user_by_id(snapshot, HOT_BLOCKING, x->user.id, arena, &x->user, e);
-    hot_snapshot_free(snapshot);
-    if (code == E_NOT_FOUND)
-        return fail(e, E_NOT_FOUND, "the user does not exist");
-    if (code != OK)
-        return code;
-    TRY(cold_encode_name(x->user.user_id, &name, e));
-    *out = arena_printf(arena, "%s/exports/%.*s", database_folder(x->db),
+    TRY(cold_encode_name(user_id, &name, e));
+    *out = arena_printf(arena, "%s/exports/%.*s", database_folder(db),
                         SLICE_ARGS(buffer_slice(&name)));
     return OK;
+}
+
+static Code find_user(Export *x, Error *e)
+{
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(x->db));
+    Code code = catalog_get_user_by_id(snapshot, HOT_BLOCKING, x->user.id, x->arena, &x->user, e);
+    hot_snapshot_free(snapshot);
+    if (code == E_NOT_FOUND || (code == OK && x->user.deleted_at_us))
+        return fail(e, E_NOT_FOUND, "the user does not exist");
+    return code;
+}
+
+/* What stays is found by the next start. */
+static void try_remove(const char *path)
+{
+    Error ignored;
+    if (file_remove_tree(path, DEPTH_MAX, &ignored) != OK)
+        return;
+}
+
+/* All of it under temporary names, then under their own. */
+static Code write_export(Export *x, const char *whole, Error *e)
+{
+    const char *zip = arena_printf(x->arena, "%s" ZIP, whole);
+    const char *zip_part = arena_printf(x->arena, "%s" PART, zip);
+    Code code = fill(x, e);
+    view_close(x->view);
+    x->view = NULL;
+    if (code == OK && x->report.tables == 0)
+        return file_remove_tree(x->part, DEPTH_MAX, e);
+    if (code == OK)
+        code = write_zip(x, zip_part, e);
+    if (code == OK)
+        code = file_rename(zip_part, zip, e);
+    if (code == OK)
+        code = file_rename(x->part, whole, e); /* I1 */
+    if (code == OK)
+        return OK;
+    const char *const left[] = {zip_part, zip, x->part, whole};
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        try_remove(left[i]);
+    return code;
 }
 
 Code database_export_user(Database *db, uint64_t user, const char *name, BackupStop stop,
@@ -331,22 +377,140 @@ Code database_export_user(Database *db, uint64_t user, const char *name, BackupS
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Export x = {.db = db, .arena = arena, .stop = stop, .user = {.id = user}};
     const char *above = NULL;
-    TRY(find_folder(&x, arena, &above, e));
+    TRY(find_user(&x, e));
+    TRY(folder_of(db, x.user.user_id, arena, &above, e));
     const char *whole = arena_printf(arena, "%s/%s", above, name);
     if (file_exists(whole))
         return fail(e, E_ALREADY_EXISTS, "the export %s exists already", name);
-    x.part = arena_printf(arena, "%s.part", whole);
+    x.part = arena_printf(arena, "%s" PART, whole);
     x.stage = arena_printf(arena, "export/%s", name);
-    Code code = fill(&x, e);
-    view_close(x.view);
-    remove_folder(arena_printf(arena, "%s/%s", database_storage_folder(db), x.stage), 3, arena);
-    if (code == OK && x.report.tables > 0)
-        code = file_rename(x.part, whole, e); /* I1 */
-    else
-        remove_folder(x.part, 2, arena);
+    Code code = write_export(&x, whole, e);
+    try_remove(arena_printf(arena, "%s/%s", database_storage_folder(db), x.stage));
     buffer_done(&x.tables);
     buffer_done(&x.files);
+    buffer_done(&x.names);
     if (code == OK)
         *out = x.report;
     return code;
+}
+
+/* ---- what is there ---- */
+
+/* Letters, digits and '-', as the ids of jobs are: it stands in a path. */
+static bool is_name(Slice name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_letter && !(c >= '0' && c <= '9') && c != '-')
+            return false;
+    }
+    return name.size > 0 && name.size <= COLD_NAME_BYTES_MAX - sizeof(ZIP PART);
+}
+
+Code export_zip_path(Database *db, Slice user_id, Slice name, Arena *arena, const char **out_path,
+                     Error *e)
+{
+    const char *above = NULL;
+    FileLook folder = {0}, zip = {0};
+    if (user_id.size == 0 || user_id.size > USER_ID_BYTES_MAX || !is_name(name))
+        return fail(e, E_NOT_FOUND, "There is no such export");
+    TRY(folder_of(db, user_id, arena, &above, e));
+    const char *whole = arena_printf(arena, "%s/%.*s", above, SLICE_ARGS(name));
+    const char *path = arena_printf(arena, "%s" ZIP, whole);
+    TRY(file_look(whole, &folder, e));
+    TRY(file_look(path, &zip, e));
+    if (folder.kind != FILE_FOLDER || zip.kind != FILE_PLAIN) /* I1 */
+        return fail(e, E_NOT_FOUND, "There is no such export");
+    *out_path = path;
+    return OK;
+}
+
+/* ---- removing ---- */
+
+typedef struct Removal {
+    Arena *arena;
+    int64_t before_us; /* INT64_MIN: what is not whole */
+    uint32_t removed;
+} Removal;
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text), end_size = strlen(end);
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+static bool is_left_over(const char *folder, const char *name, Arena *arena)
+{
+    if (ends_with(name, PART))
+        return true;
+    size_t size = strlen(name), end = sizeof ZIP - 1;
+    return ends_with(name, ZIP) &&
+           !file_exists(arena_printf(arena, "%s/%.*s", folder, (int)(size - end), name)); /* I1 */
+}
+
+static Code is_too_old(const char *path, int64_t before_us, bool *out, Error *e)
+{
+    FileLook look;
+    TRY(file_look(path, &look, e));
+    *out = look.kind != FILE_NOTHING && look.changed_at_us < before_us;
+    return OK;
+}
+
+static Code remove_of_user(Removal *removal, const char *folder, Error *e)
+{
+    FileEntry *entries;
+    size_t count;
+    TRY(file_list(folder, EXPORTS_MAX, removal->arena, &entries, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        const char *path = arena_printf(removal->arena, "%s/%s", folder, entries[i].name);
+        bool goes = false;
+        if (removal->before_us == INT64_MIN)
+            goes = is_left_over(folder, entries[i].name, removal->arena);
+        else
+            TRY(is_too_old(path, removal->before_us, &goes, e));
+        if (!goes)
+            continue;
+        TRY(file_remove_tree(path, DEPTH_MAX, e));
+        removal->removed++;
+    }
+    return file_remove_empty_folder(folder, e);
+}
+
+static Code remove_exports(Database *db, Removal *removal, Error *e)
+{
+    FileEntry *users;
+    size_t count;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *exports = arena_printf(arena, "%s/exports", database_folder(db));
+    if (!file_exists(exports))
+        return OK;
+    TRY(file_list(exports, USERS_MAX, arena, &users, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        arena_reset(removal->arena);
+        const char *folder = arena_printf(removal->arena, "%s/%s", exports, users[i].name);
+        if (users[i].is_folder)
+            TRY(remove_of_user(removal, folder, e));
+    }
+    return OK;
+}
+
+Code export_sweep(Database *db, uint32_t *out_removed, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Removal removal = {.arena = arena, .before_us = INT64_MIN};
+    TRY(file_remove_tree(arena_printf(arena, "%s/export", database_storage_folder(db)), DEPTH_MAX,
+                         e));
+    TRY(remove_exports(db, &removal, e));
+    *out_removed = removal.removed;
+    return OK;
+}
+
+Code export_expire(Database *db, int64_t before_us, uint32_t *out_removed, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Removal removal = {.arena = arena, .before_us = before_us};
+    TRY(remove_exports(db, &removal, e));
+    *out_removed = removal.removed;
+    return OK;
 }

@@ -4,7 +4,10 @@
 
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
+import { parquetReadObjects } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
 import { loginRoot, newUser } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
@@ -178,6 +181,172 @@ test('EXPORT USER DATA: a folder with the live rows of both tiers, of the user w
   equal(shown.map((row) => [row.job_id, row.status]), [[job.id, 'completed']], 'SHOW EXPORT');
   matches((await root.run('EXPORT USER DATA')).message, new RegExp(job.id), 'a second one that day is the first');
   equal((await other.rows('SHOW EXPORT')).length, 0, 'exports of the other');
+  await server.stop();
+});
+
+/** GET as bytes: {status, headers, body, json}. */
+function download(server, target, token) {
+  return new Promise((resolve, reject) => {
+    const headers = token ? { authorization: `Bearer ${token}` } : {};
+    http.get({ host: '127.0.0.1', port: server.port, path: target, headers, agent: false }, (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk));
+      response.once('error', reject);
+      response.once('end', () => {
+        const body = Buffer.concat(chunks);
+        let json;
+        try {
+          json = JSON.parse(body.toString('utf8'));
+        } catch { /* the archive */ }
+        resolve({ status: response.statusCode, headers: response.headers, body, json });
+      });
+    }).once('error', reject);
+  });
+}
+
+function crc32(bytes) {
+  let crc = ~0;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}
+
+/** The entries of a zip by name, as its central directory says; every checksum is compared. */
+function unzip(bytes) {
+  const end = bytes.lastIndexOf(Buffer.from('PK\x05\x06', 'latin1'));
+  const entries = {};
+  let at = bytes.readUInt32LE(end + 16);
+  for (let i = bytes.readUInt16LE(end + 10); i > 0; i--) {
+    equal(bytes.readUInt32LE(at), 0x02014b50, 'a central entry');
+    const [size, name] = [bytes.readUInt32LE(at + 24), bytes.readUInt16LE(at + 28)];
+    const local = bytes.readUInt32LE(at + 42);
+    const start = local + 30 + bytes.readUInt16LE(local + 26) + bytes.readUInt16LE(local + 28);
+    const content = bytes.subarray(start, start + size);
+    equal(bytes.readUInt16LE(at + 10), 0, 'stored, not deflated');
+    equal(crc32(content), bytes.readUInt32LE(at + 16), 'checksum');
+    entries[bytes.toString('utf8', at + 46, at + 46 + name)] = content;
+    at += 46 + name + bytes.readUInt16LE(at + 30) + bytes.readUInt16LE(at + 32);
+  }
+  return entries;
+}
+
+test('the archive of an export: what the folder holds, for its owner and administrators and nobody else', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const anna = await newUser(root, 'anna ä b');
+  const other = await newUser(root, 'other');
+  const dba = await newUser(root, 'the-dba', 'dba');
+  const noise = () => Array.from({ length: 40 }, () => Math.random().toString(36).slice(2)).join('');
+  for (let from = 0; from < 3000; from += 1000) { /* several pieces */
+    await anna.run(`INSERT INTO keep.t VALUES ${Array.from({ length: 1000 }, (_, i) => `(${from + i}, '${noise()}')`).join(',')}`);
+  }
+  await root.run('STORAGE FLUSH TABLE keep.t');
+  await anna.run('DELETE FROM keep.t WHERE id < 10');
+  await anna.run("INSERT INTO keep.t VALUES (5000, 'hot')");
+  const job = await ended(root, (await anna.run('EXPORT USER DATA')).message);
+  equal(job.status, 'completed', job.message);
+  const [shown] = await anna.rows('SHOW EXPORT');
+  equal(shown.download_url, `/v1/exports/anna%20%C3%A4%20b/${job.id}`, 'download_url');
+  const got = await download(server, shown.download_url, anna.token);
+  equal([got.status, got.headers['content-type']], [200, 'application/zip'], 'the answer');
+  equal(Number(got.headers['content-length']), got.body.length, 'its length');
+  check(got.body.length > 3 * 256 * 1024, `an archive of ${got.body.length} bytes is one piece`);
+  const entries = unzip(got.body);
+  equal(Object.keys(entries).sort(), ['keep.t.parquet', 'manifest.json', 'schema.json'], 'entries');
+  const file = entries['keep.t.parquet'];
+  const bytes = file.buffer.slice(file.byteOffset, file.byteOffset + file.length);
+  const rows = await parquetReadObjects({ file: bytes, compressors });
+  equal([rows.length, Number(rows[0].id), Number(rows.at(-1).id)], [2991, 10, 5000], 'rows');
+  const manifest = JSON.parse(entries['manifest.json']);
+  equal([manifest.user_id, manifest.files[0].bytes], ['anna ä b', file.length], 'manifest');
+  for (const admin of [root, dba]) {
+    const same = await download(server, shown.download_url, admin.token);
+    check(same.status === 200 && same.body.equals(got.body), `${admin.user}: ${same.status}`);
+  }
+  const unknown = shown.download_url.replace(job.id, 'UE-000000000000');
+  const refusals = [
+    [shown.download_url, undefined, 401], [shown.download_url, 'x.y.z', 401], [shown.download_url, other.token, 404],
+    [unknown, anna.token, 404], [unknown, root.token, 404], [`/v1/exports/nobody/${job.id}`, other.token, 404],
+    [`/v1/exports/other/${job.id}`, other.token, 404], [`/v1/exports/other/..%2Fanna`, other.token, 404],
+    [`/v1/exports/other/../x`, other.token, 404], ['/v1/exports/other', other.token, 404], ['/v1/exports/', other.token, 404],
+    [`${shown.download_url}/`, anna.token, 404], [`${shown.download_url}.zip`, anna.token, 404],
+  ];
+  const bodies = new Set();
+  for (const [target, token, status] of refusals) {
+    const answer = await download(server, target, token);
+    equal(answer.status, status, `${target}: ${answer.body}`);
+    equal(answer.json.status, 'error', `${target}: ${answer.body}`);
+    if (status === 404) bodies.add(JSON.stringify(answer.json.error));
+  }
+  equal(bodies.size, 1, `one answer to all that is not there: ${[...bodies]}`);
+  await root.run("DROP USER 'anna ä b'");
+  equal((await download(server, shown.download_url, anna.token)).status, 401, 'a dropped user');
+  equal((await download(server, shown.download_url, root.token)).status, 404, 'what a dropped user has is hidden');
+  await root.run("ALTER USER 'anna ä b' RESTORE");
+  equal((await download(server, shown.download_url, root.token)).status, 200, 'restored');
+  await server.stop();
+});
+
+test('a client that leaves in the middle of a download leaves nothing behind', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const noise = () => Array.from({ length: 80 }, () => Math.random().toString(36).slice(2)).join('');
+  for (let from = 1000; from < 9000; from += 1000) {
+    await root.run(`INSERT INTO keep.t VALUES ${Array.from({ length: 1000 }, (_, i) => `(${from + i}, '${noise()}')`).join(',')}`);
+  }
+  const job = await ended(root, (await root.run('EXPORT USER DATA')).message);
+  const target = `/v1/exports/root/${job.id}`;
+  const files = () => fs.readdirSync(`/proc/${server.pid}/fd`).filter((fd) => {
+    try {
+      return fs.readlinkSync(`/proc/${server.pid}/fd/${fd}`).endsWith('.zip');
+    } catch {
+      return false;
+    }
+  }).length;
+  await new Promise((resolve, reject) => {
+    const request = http.get({ host: '127.0.0.1', port: server.port, path: target, headers: root.bearer, agent: false }, (response) => {
+      response.once('data', () => {
+        response.pause();
+        check(files() === 1, 'the archive is open while it is sent');
+        response.destroy();
+        resolve();
+      });
+    }).once('error', reject);
+    request.setTimeout(20000, () => request.destroy(new Error('no answer')));
+  });
+  while (files() > 0) await root.run('SELECT 1');
+  equal((await download(server, target, root.token)).status, 200, 'the next one gets it');
+  await server.stop();
+});
+
+test('what a crash left of an export is gone after the next start, and old exports expire', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const job = await ended(root, (await root.run('EXPORT USER DATA')).message);
+  await server.stop();
+  const folder = path.join(server.dir, 'exports', 'root');
+  const stage = path.join(server.dir, 'storage', 'export', 'UE-1');
+  for (const name of [path.join(folder, 'UE-1.part'), stage]) fs.mkdirSync(name, { recursive: true });
+  for (const name of [path.join(folder, 'UE-1.part', 'a'), path.join(folder, 'UE-2.zip.part'), path.join(folder, 'UE-3.zip'), path.join(stage, 'b')]) fs.writeFileSync(name, 'x');
+  await server.start();
+  const again = await loginRoot(server);
+  while (fs.existsSync(path.join(folder, 'UE-3.zip'))) await again.run('SELECT 1');
+  equal(fs.readdirSync(folder).sort(), [job.id, `${job.id}.zip`], 'what is left');
+  check(!fs.existsSync(stage), 'the staging folder');
+  equal((await download(server, `/v1/exports/root/${job.id}`, again.token)).status, 200, 'a whole one stays');
+  await server.stop();
+  const old = new Date(Date.now() - 8 * 24 * 3600 * 1000);
+  for (const name of [job.id, `${job.id}.zip`]) fs.utimesSync(path.join(folder, name), old, old);
+  await server.start();
+  const later = await loginRoot(server);
+  while (fs.existsSync(folder)) await later.run('SELECT 1');
+  equal((await download(server, `/v1/exports/root/${job.id}`, later.token)).status, 404, 'an old one');
+  equal((await later.rows('SHOW EXPORT'))[0].download_url, null, 'its URL');
   await server.stop();
 });
 
