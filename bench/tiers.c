@@ -1,0 +1,759 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tiers <port> <token> <folder> <seconds> <pid> <part>: measures the two tiers of a running server.
+ * Without arguments it names the parts; each wants a server of its own, with <folder>/data as its data
+ * folder and a text for the words of the rows in <folder>/words.
+ *
+ * As in bench.c a figure stands beside a yardstick taken in turns with it: DuckDB itself, in this
+ * process, over the very files the server wrote; the rate, the time or the size of the same without
+ * what is measured. What a part checks besides (counts, the rows that were asked for) ends it with an error.
+ *
+ * Sizes come from the environment, so that a short run and the full one are the same program:
+ * TIERS_SEGMENTS (10; of 100,000 rows), TIERS_USERS (5000; of 20 rows), TIERS_LARGE (20; of 50,000 rows).
+ */
+#include "chat.h"
+#include "stats.h"
+
+#include <dirent.h>
+#include <duckdb.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+enum {
+    WRITERS = 3,
+    STATEMENT_BYTES_MAX = 1024 * 1024,
+    INSERT_ROWS = 1000,
+    SEGMENT_ROWS = 100 * 1000,
+    SMALL_ROWS = 20, /* of each of many users */
+    LARGE_ROWS = 50 * 1000,
+    SCAN_ROUNDS = 7,
+    POINTS = 2000,
+    DEAD_ROWS = 1000,
+    SLICE_MS = 250,
+    TRIM_WAIT_S = 120,
+    COLD_WAIT_S = 5,
+};
+
+typedef struct Bench {
+    int port;
+    const char *token;
+    const char *folder;
+    double seconds;
+    pid_t server;
+    Chat *chat;
+    char *statement; /* STATEMENT_BYTES_MAX */
+    Wire writers[WRITERS];
+    bool is_out[WRITERS]; /* its answer has not been taken */
+    unsigned next_writer;
+} Bench;
+
+/* ---- output, environment ---- */
+
+static void line(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(const char *name, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    printf("%-54s ", name);
+    vprintf(format, args);
+    putchar('\n');
+    va_end(args);
+}
+
+static uint64_t size_of(const char *variable, uint64_t otherwise)
+{
+    const char *text = getenv(variable);
+    uint64_t size = text ? strtoull(text, NULL, 10) : 0;
+    return size ? size : otherwise;
+}
+
+static double seconds_since(uint64_t started)
+{
+    return (double)(now_ns() - started) / 1e9;
+}
+
+static double resident_mb(const Bench *b)
+{
+    char name[64], text[128];
+    long long all = 0, resident = 0;
+    snprintf(name, sizeof name, "/proc/%d/statm", b->server);
+    FILE *file = fopen(name, "r");
+    if (!file || !fgets(text, sizeof text, file) || sscanf(text, "%lld %lld", &all, &resident) != 2)
+        die("%s: %m", name);
+    fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
+}
+
+static uint64_t tree_bytes;
+
+static int add_file(const char *name, const struct stat *s, int kind, struct FTW *at)
+{
+    (void)name;
+    (void)at;
+    if (kind == FTW_F)
+        tree_bytes += (uint64_t)s->st_size;
+    return 0;
+}
+
+/* The bytes of all files below data/<folder>. */
+static double data_bytes(const Bench *b, const char *folder)
+{
+    char name[4096];
+    snprintf(name, sizeof name, "%s/data/%s", b->folder, folder);
+    tree_bytes = 0;
+    nftw(name, add_file, 32, FTW_PHYS);
+    return (double)tree_bytes;
+}
+
+/* ---- requests ---- */
+
+static void send_body(const Bench *b, Wire *w, const char *body)
+{
+    char head[8192];
+    size_t bytes = (size_t)snprintf(head, sizeof head,
+                                    "POST /v1/api/sql HTTP/1.1\r\nHost: bench\r\nAuthorization: "
+                                    "Bearer %s\r\nContent-Type: application/json\r\n"
+                                    "Content-Length: %zu\r\n\r\n",
+                                    b->token, strlen(body));
+    w->sent_ns = now_ns();
+    wire_send(w, head, bytes);
+    wire_send(w, body, strlen(body));
+}
+
+/* Waits for the answer, which must be good; returns its bytes, which the caller takes. */
+static size_t await_answer(Wire *w)
+{
+    int status = 0;
+    size_t bytes;
+    while ((bytes = wire_response(w, &status)) == 0)
+        wire_read(w);
+    if (status != 200)
+        die("an answer of status %d: %.*s", status, (int)(bytes > 600 ? 600 : bytes), w->in);
+    return bytes;
+}
+
+static void finish_writers(Bench *b)
+{
+    for (unsigned i = 0; i < WRITERS; i++) {
+        if (b->is_out[i])
+            wire_take(&b->writers[i], await_answer(&b->writers[i]));
+        b->is_out[i] = false;
+    }
+}
+
+/* Sends b->statement on a free writer; a few are out at a time. */
+static void send_statement(Bench *b)
+{
+    unsigned i = b->next_writer++ % WRITERS;
+    Wire *w = &b->writers[i];
+    if (!w->in)
+        *w = wire_open(b->port);
+    if (b->is_out[i])
+        wire_take(w, await_answer(w));
+    send_body(b, w, b->statement);
+    b->is_out[i] = true;
+}
+
+/* One statement alone; its time in seconds. The answer stays readable in the first writer until the next. */
+static double sql(Bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static double sql(Bench *b, const char *format, ...)
+{
+    char text[4096], body[5000];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    finish_writers(b);
+    Wire *w = &b->writers[0];
+    if (!w->in)
+        *w = wire_open(b->port);
+    snprintf(body, sizeof body, "{\"sql\":\"%s\"}", text);
+    send_body(b, w, body);
+    size_t bytes = await_answer(w);
+    double seconds = (double)(now_ns() - w->sent_ns) / 1e9;
+    if (bytes > 3 && getenv("TIERS_TRACE"))
+        fprintf(stderr, "%.3f ms %s -> %.*s\n", seconds * 1e3, text, 300,
+                strstr(w->in, "\r\n\r\n"));
+    wire_take(w, bytes);
+    return seconds;
+}
+
+static void make_table(Bench *b, const char *name)
+{
+    sql(b,
+        "CREATE TABLE chat.%s (id BIGINT PRIMARY KEY, conversation_id BIGINT NOT NULL, "
+        "role TEXT NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP NOT NULL) WITH "
+        "(TYPE = 'USER')",
+        name);
+}
+
+/* Rows [first, first + count) of the user (NULL: the session's own), in one statement. */
+static void send_rows(Bench *b, const char *table, const char *user, uint64_t first, uint64_t count)
+{
+    char *out = b->statement;
+    size_t at = (size_t)snprintf(out, STATEMENT_BYTES_MAX, "{\"sql\":\"");
+    if (user)
+        at += (size_t)snprintf(out + at, STATEMENT_BYTES_MAX - at, "EXECUTE AS USER '%s' (", user);
+    at += (size_t)snprintf(out + at, STATEMENT_BYTES_MAX - at,
+                           "INSERT INTO chat.%s (id, conversation_id, role, content, created_at) "
+                           "VALUES ",
+                           table);
+    for (uint64_t n = first; n < first + count; n++) {
+        if (n > first)
+            out[at++] = ',';
+        at += chat_values(b->chat, n, out + at, STATEMENT_BYTES_MAX - at);
+    }
+    snprintf(out + at, STATEMENT_BYTES_MAX - at, user ? ")\"}" : "\"}");
+    send_statement(b);
+}
+
+static void load(Bench *b, const char *table, const char *user, uint64_t first, uint64_t count)
+{
+    for (uint64_t n = 0; n < count; n += INSERT_ROWS)
+        send_rows(b, table, user, first + n, count - n < INSERT_ROWS ? count - n : INSERT_ROWS);
+}
+
+/* ---- point reads ---- */
+
+static void point_body(char *out, size_t capacity, const char *table, const char *user, uint64_t n)
+{
+    char open[128] = "";
+    if (user)
+        snprintf(open, sizeof open, "EXECUTE AS USER '%s' (", user);
+    snprintf(out, capacity, "{\"sql\":\"%sSELECT id, content FROM chat.%s WHERE id = %llu%s\"}",
+             open, table, (unsigned long long)chat_id(n), user ? ")" : "");
+}
+
+/* Reads row n, which must be there whole. */
+static void read_point(Bench *b, Wire *w, const char *table, const char *user, uint64_t n,
+                       Stats *stats)
+{
+    char body[1024], text[2 * CHAT_TEXT_BYTES];
+    point_body(body, sizeof body, table, user, n);
+    send_body(b, w, body);
+    size_t bytes = await_answer(w);
+    stats_add(stats, now_ns() - w->sent_ns);
+    chat_text(b->chat, n, text);
+    if (!strstr(w->in, text))
+        die("row %llu is not there: %.*s", (unsigned long long)n, (int)bytes, w->in);
+    wire_take(w, bytes);
+}
+
+static void health(Wire *w, Stats *stats)
+{
+    char request[256];
+    w->sent_ns = now_ns();
+    wire_send(w, request, wire_request(request, sizeof request, "/health", "", NULL));
+    size_t bytes = await_answer(w);
+    stats_add(stats, now_ns() - w->sent_ns);
+    wire_take(w, bytes);
+}
+
+/* ---- DuckDB as it comes ---- */
+
+typedef struct Plain {
+    duckdb_database database;
+    duckdb_connection connection;
+} Plain;
+
+static void plain_run(Plain *p, const char *text)
+{
+    duckdb_result result;
+    if (duckdb_query(p->connection, text, &result) != DuckDBSuccess)
+        die("DuckDB: %s: %s", text, duckdb_result_error(&result));
+    duckdb_destroy_result(&result);
+}
+
+static Plain plain_open(void)
+{
+    Plain p = {0};
+    if (duckdb_open(NULL, &p.database) != DuckDBSuccess ||
+        duckdb_connect(p.database, &p.connection) != DuckDBSuccess)
+        die("DuckDB does not open");
+    plain_run(&p, "SET threads=1");
+    return p;
+}
+
+static void plain_close(Plain *p)
+{
+    duckdb_disconnect(&p->connection);
+    duckdb_close(&p->database);
+}
+
+/* ---- part scan: segments beside DuckDB over the same files ---- */
+
+typedef struct Query {
+    const char *name, *text; /* with one %s where the table stands */
+} Query;
+
+static const Query queries[] = {
+    {"count(*)", "SELECT count(*) FROM %s"},
+    {"filter on text, count",
+     "SELECT count(*) FROM %s WHERE content LIKE '%%segment%%' AND role = 'user'"},
+    {"group by conversation, top 10",
+     "SELECT conversation_id, count(*), max(created_at) FROM %s GROUP BY conversation_id ORDER BY "
+     "2 DESC, 1 LIMIT 10"},
+    {"sum of the texts' lengths", "SELECT sum(length(content)) FROM %s"},
+    {"newest 50 by time", "SELECT id, content FROM %s ORDER BY created_at DESC LIMIT 50"},
+    {"newest 50 of a conversation",
+     "SELECT id, content FROM %s WHERE conversation_id = 17 ORDER BY created_at DESC LIMIT 50"},
+};
+
+static void measure_scans(Bench *b, Plain *plain, const char *files, const char *label)
+{
+    for (size_t q = 0; q < sizeof queries / sizeof queries[0]; q++) {
+        Stats ours = {0}, theirs = {0};
+        char plain_text[1024], name[100];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(plain_text, sizeof plain_text, queries[q].text, files);
+        char text[1024];
+        snprintf(text, sizeof text, queries[q].text, "chat.messages");
+#pragma GCC diagnostic pop
+        for (int i = 0; i <= SCAN_ROUNDS; i++) {
+            uint64_t before = now_ns();
+            plain_run(plain, plain_text);
+            uint64_t between = now_ns();
+            sql(b, "%s", text);
+            if (i == 0) /* both warm up */
+                continue;
+            stats_add(&theirs, between - before);
+            stats_add(&ours, now_ns() - between);
+        }
+        double time = stats_percentile_ms(&ours, 50), yardstick = stats_percentile_ms(&theirs, 50);
+        snprintf(name, sizeof name, "%s%s", queries[q].name, label);
+        line(name, "%8.1f ms, DuckDB %8.1f ms   %.2f x", time, yardstick, time / yardstick);
+    }
+}
+
+static void measure_points(Bench *b, uint64_t rows, const char *name)
+{
+    Wire w = wire_open(b->port);
+    Stats points = {0}, yardstick = {0};
+    for (uint64_t i = 0; i < POINTS; i++) {
+        health(&w, &yardstick);
+        read_point(b, &w, "messages", NULL, chat_mix(i) % rows, &points);
+    }
+    line(name, "p50 %.2f ms  p99 %.2f ms   GET /health p50 %.3f ms",
+         stats_percentile_ms(&points, 50), stats_percentile_ms(&points, 99),
+         stats_percentile_ms(&yardstick, 50));
+    wire_close(&w);
+}
+
+static void update_some(Bench *b, uint64_t rows)
+{
+    char body[1024];
+    finish_writers(b);
+    for (uint64_t i = 0; i < DEAD_ROWS; i++) {
+        snprintf(body, sizeof body,
+                 "{\"sql\":\"UPDATE chat.messages SET conversation_id = conversation_id WHERE id = "
+                 "%llu\"}",
+                 (unsigned long long)chat_id(chat_mix(i) % rows));
+        wire_sql(&b->writers[0], b->token, body);
+    }
+}
+
+/* Loads and flushes so many segments; *out_* take the seconds. */
+static void load_segments(Bench *b, uint64_t first, uint64_t count, double *out_load,
+                          double *out_flush)
+{
+    *out_load = *out_flush = 0;
+    for (uint64_t i = first; i < first + count; i++) {
+        uint64_t started = now_ns();
+        load(b, "messages", NULL, i * SEGMENT_ROWS, SEGMENT_ROWS);
+        finish_writers(b);
+        *out_load += seconds_since(started);
+        *out_flush += sql(b, "STORAGE FLUSH TABLE chat.messages");
+    }
+}
+
+static void measure_scan(Bench *b)
+{
+    uint64_t segments = size_of("TIERS_SEGMENTS", 10), rows = segments * SEGMENT_ROWS;
+    char name[100], files[4096];
+    double loading, flushing;
+    make_table(b, "messages");
+    load_segments(b, 0, segments, &loading, &flushing);
+    snprintf(name, sizeof name, "%llu rows in %llu segments", (unsigned long long)rows,
+             (unsigned long long)segments);
+    line(name, "inserted %.0f rows/s, flushed %.0f rows/s", (double)rows / loading,
+         (double)rows / flushing);
+    snprintf(files, sizeof files,
+             "read_parquet('%s/data/storage/user/root/chat/messages/*.parquet')", b->folder);
+    Plain plain = plain_open();
+    measure_scans(b, &plain, files, "");
+    update_some(b, rows);
+    snprintf(name, sizeof name, ", %d rows dead", DEAD_ROWS);
+    measure_scans(b, &plain, files, name);
+    plain_close(&plain);
+    line("memory of the server", "%.0f MB", resident_mb(b));
+}
+
+/* ---- part point: rows by key that are nowhere but in segments ---- */
+
+/* The server keeps changes for a second only (bench/run); after it flushed rows are cold. */
+static void await_cold(void)
+{
+    sleep(COLD_WAIT_S);
+}
+
+static void measure_point(Bench *b)
+{
+    uint64_t segments = size_of("TIERS_SEGMENTS", 10);
+    char name[100];
+    double loading, flushing;
+    make_table(b, "messages");
+    load_segments(b, 0, 1, &loading, &flushing);
+    await_cold();
+    measure_points(b, SEGMENT_ROWS, "cold row by key, 1 segment of 100,000");
+    load_segments(b, 1, segments - 1, &loading, &flushing);
+    await_cold();
+    snprintf(name, sizeof name, "cold row by key, %llu segments", (unsigned long long)segments);
+    measure_points(b, segments * SEGMENT_ROWS, name);
+    line("memory of the server", "%.0f MB", resident_mb(b));
+}
+
+/* ---- part size: bytes of a row on disk ---- */
+
+/* The rows as COPY of PostgreSQL reads them. */
+static void dump_rows(const Bench *b, uint64_t rows)
+{
+    char name[4096], text[2 * CHAT_TEXT_BYTES], at[40];
+    snprintf(name, sizeof name, "%s/rows", b->folder);
+    FILE *file = fopen(name, "w");
+    if (!file)
+        die("open %s: %m", name);
+    for (uint64_t n = 0; n < rows; n++) {
+        chat_text(b->chat, n, text);
+        chat_time(n, at, sizeof at);
+        fprintf(file, "%llu\t%u\t%s\t%s\t%s\n", (unsigned long long)chat_id(n),
+                chat_conversation(n), chat_role(n), text, at);
+    }
+    if (fclose(file) != 0)
+        die("write %s: %m", name);
+}
+
+/* Waits until the hot tier has given its space back: no change for a while. */
+static void await_trim(const Bench *b)
+{
+    double before = 0, now = data_bytes(b, "rocksdb");
+    for (int quiet = 0, i = 0; quiet < 8 && i < TRIM_WAIT_S; i++) {
+        sleep(1);
+        before = now;
+        now = data_bytes(b, "rocksdb");
+        quiet = now == before ? quiet + 1 : 0;
+    }
+}
+
+/* The server keeps changes for a second only (bench/run). */
+static void measure_size(Bench *b)
+{
+    uint64_t rows = size_of("TIERS_SEGMENTS", 10) * SEGMENT_ROWS, step = rows / 20;
+    make_table(b, "messages");
+    dump_rows(b, rows);
+    double empty = data_bytes(b, "rocksdb");
+    for (uint64_t n = 0; n < rows; n += step) {
+        load(b, "messages", NULL, n, step);
+        sql(b, "STORAGE FLUSH TABLE chat.messages");
+    }
+    sql(b, "STORAGE COMPACT TABLE chat.messages");
+    await_trim(b);
+    double cold = data_bytes(b, "storage"), hot = data_bytes(b, "rocksdb") - empty;
+    line("bytes of a row: segments, hot store, together", "%.1f + %.1f = %.1f", cold / (double)rows,
+         hot / (double)rows, (cold + hot) / (double)rows);
+}
+
+/* ---- parts flush and mix: writers beside something large ---- */
+
+typedef struct Beside { /* statements on a connection and thread of their own */
+    const Bench *b;
+    pthread_t thread;
+    char text[512];
+    Stats times;
+    atomic_bool is_done, stop;
+    bool repeats;
+} Beside;
+
+static void *beside_run(void *context)
+{
+    Beside *beside = context;
+    char body[600];
+    Wire w = wire_open(beside->b->port);
+    snprintf(body, sizeof body, "{\"sql\":\"%s\"}", beside->text);
+    do {
+        uint64_t started = now_ns();
+        wire_sql(&w, beside->b->token, body);
+        stats_add(&beside->times, now_ns() - started);
+    } while (beside->repeats && !atomic_load(&beside->stop));
+    wire_close(&w);
+    atomic_store(&beside->is_done, true);
+    return NULL;
+}
+
+static void beside_start(Beside *beside)
+{
+    atomic_store(&beside->is_done, false);
+    if (pthread_create(&beside->thread, NULL, beside_run, beside) != 0)
+        die("no thread");
+}
+
+typedef struct Inserter { /* one row at a time, keep-alive */
+    Bench *b;
+    const char *table;
+    Wire w;
+    uint64_t next;
+} Inserter;
+
+static void insert_one(Inserter *in, Stats *stats)
+{
+    Bench *b = in->b;
+    char body[1024];
+    size_t at = (size_t)snprintf(body, sizeof body,
+                                 "{\"sql\":\"INSERT INTO chat.%s (id, conversation_id, role, "
+                                 "content, created_at) VALUES ",
+                                 in->table);
+    at += chat_values(b->chat, in->next++, body + at, sizeof body - at);
+    snprintf(body + at, sizeof body - at, "\"}");
+    send_body(b, &in->w, body);
+    size_t bytes = await_answer(&in->w);
+    stats_add(stats, now_ns() - in->w.sent_ns);
+    wire_take(&in->w, bytes);
+}
+
+static void insert_for(Inserter *in, uint64_t ms, Stats *stats)
+{
+    uint64_t until = now_ns() + ms * 1000000u;
+    while (now_ns() < until)
+        insert_one(in, stats);
+}
+
+static void insert_beside(Inserter *in, Beside *beside, const char *text, Stats *stats)
+{
+    snprintf(beside->text, sizeof beside->text, "%s", text);
+    beside_start(beside);
+    while (!atomic_load(&beside->is_done))
+        insert_one(in, stats);
+    pthread_join(beside->thread, NULL);
+}
+
+static void compare(const char *name, Stats *stats, Stats *quiet)
+{
+    line(name, "p50 %.3f  p99 %.3f  max %.1f ms of %zu   p99 %.2f x quiet",
+         stats_percentile_ms(stats, 50), stats_percentile_ms(stats, 99),
+         stats_percentile_ms(stats, 100), stats->count,
+         stats_percentile_ms(stats, 99) / stats_percentile_ms(quiet, 99));
+}
+
+static void measure_flush(Bench *b)
+{
+    enum { ROUNDS = 4 };
+    uint64_t rows = size_of("TIERS_SEGMENTS", 10) * SEGMENT_ROWS, next = 0;
+    Stats quiet = {0}, flush = {0}, compact = {0};
+    Beside flusher = {.b = b}, compactor = {.b = b};
+    make_table(b, "messages");
+    make_table(b, "other");
+    Inserter in = {.b = b, .table = "messages", .w = wire_open(b->port), .next = 1u << 30};
+    for (int i = 0; i < ROUNDS; i++) {
+        load(b, "messages", NULL, next, rows / ROUNDS);
+        finish_writers(b);
+        next += rows / ROUNDS;
+        insert_for(&in, (uint64_t)(b->seconds * 1000 / ROUNDS), &quiet);
+        insert_beside(&in, &flusher, "STORAGE FLUSH TABLE chat.messages", &flush);
+    }
+    insert_for(&in, 1000, &quiet);
+    insert_beside(&in, &compactor, "STORAGE COMPACT TABLE chat.messages", &compact);
+    insert_for(&in, 1000, &quiet);
+    load(b, "other", NULL, next, rows);
+    double alone = sql(b, "STORAGE FLUSH TABLE chat.other");
+    line("flush of a partition, alone", "%.0f rows/s", (double)rows / alone);
+    line("flush of a quarter of it, beside inserts", "%.0f rows/s",
+         (double)rows / ROUNDS * 1e3 / stats_percentile_ms(&flusher.times, 50));
+    line("compaction of all, beside inserts", "%.0f rows/s",
+         (double)rows * 1e3 / stats_percentile_ms(&compactor.times, 50));
+    compare("INSERT, quiet", &quiet, &quiet);
+    compare("INSERT beside flush", &flush, &quiet);
+    compare("INSERT beside compaction", &compact, &quiet);
+}
+
+static void measure_mix(Bench *b)
+{
+    static const char *const texts[] = {
+        "SELECT count(*) FROM chat.messages",
+        "SELECT id, content FROM chat.messages WHERE conversation_id = 17 ORDER BY created_at DESC "
+        "LIMIT 50",
+        "SELECT id, content FROM chat.messages ORDER BY _seq DESC LIMIT 50"};
+    uint64_t rows = size_of("TIERS_SEGMENTS", 10) * SEGMENT_ROWS / 2;
+    make_table(b, "messages");
+    for (uint64_t n = 0; n < rows; n += SEGMENT_ROWS) {
+        load(b, "messages", NULL, n, SEGMENT_ROWS);
+        sql(b, "STORAGE FLUSH TABLE chat.messages");
+    }
+    Inserter in = {.b = b, .table = "messages", .w = wire_open(b->port), .next = 1u << 30};
+    Stats quiet = {0}, busy = {0};
+    uint64_t ms = (uint64_t)(b->seconds * 100);
+    insert_for(&in, ms, &quiet);
+    for (size_t q = 0; q < sizeof texts / sizeof texts[0]; q++) {
+        Beside alone = {.b = b, .repeats = true}, beside = {.b = b, .repeats = true};
+        char name[100];
+        snprintf(alone.text, sizeof alone.text, "%s", texts[q]);
+        memcpy(beside.text, alone.text, sizeof beside.text);
+        beside_start(&alone);
+        usleep((useconds_t)ms * 1000);
+        atomic_store(&alone.stop, true);
+        pthread_join(alone.thread, NULL);
+        beside_start(&beside);
+        insert_for(&in, ms, &busy);
+        atomic_store(&beside.stop, true);
+        pthread_join(beside.thread, NULL);
+        snprintf(name, sizeof name, "%.50s", texts[q]);
+        compare(name, &alone.times, &alone.times);
+        compare("  beside inserts", &beside.times, &alone.times);
+        insert_for(&in, ms, &quiet);
+    }
+    compare("INSERT, quiet", &quiet, &quiet);
+    compare("INSERT beside the queries", &busy, &quiet);
+}
+
+/* ---- part users ---- */
+
+static void make_users(Bench *b, const char *prefix, uint64_t count)
+{
+    enum { AT_ONCE = 500 };
+    uint64_t started = now_ns();
+    for (uint64_t i = 0; i < count;) {
+        size_t at = (size_t)snprintf(b->statement, STATEMENT_BYTES_MAX, "{\"sql\":\"");
+        for (int j = 0; j < AT_ONCE && i < count; j++, i++)
+            at += (size_t)snprintf(b->statement + at, STATEMENT_BYTES_MAX - at,
+                                   "CREATE USER %s%llu WITH OAUTH '{\\\"provider\\\":\\\"bench\\\","
+                                   "\\\"subject\\\":\\\"%s%llu\\\"}' ROLE user;",
+                                   prefix, (unsigned long long)i, prefix, (unsigned long long)i);
+        snprintf(b->statement + at, STATEMENT_BYTES_MAX - at, "\"}");
+        send_statement(b);
+    }
+    finish_writers(b);
+    line("CREATE USER", "%llu, %.0f/s, server then %.0f MB", (unsigned long long)count,
+         (double)count / seconds_since(started), resident_mb(b));
+}
+
+typedef struct Layout { /* `rows` of each of `users`, in statements of `at_once` rows */
+    const char *table, *prefix;
+    uint64_t users, rows, at_once;
+} Layout;
+
+static double load_users(Bench *b, const Layout *l)
+{
+    uint64_t started = now_ns();
+    for (uint64_t n = 0; n < l->rows; n += l->at_once)
+        for (uint64_t u = 0; u < l->users; u++) {
+            char user[64];
+            snprintf(user, sizeof user, "%s%llu", l->prefix, (unsigned long long)u);
+            send_rows(b, l->table, user, u * l->rows + n, l->at_once);
+        }
+    finish_writers(b);
+    return (double)(l->users * l->rows) / seconds_since(started);
+}
+
+static void points_of_users(Bench *b, const Layout *l, Stats *stats)
+{
+    Wire w = wire_open(b->port);
+    for (uint64_t i = 0; i < POINTS; i++) {
+        uint64_t u = chat_mix(i) % l->users, n = chat_mix(i + POINTS) % l->rows;
+        char user[64];
+        snprintf(user, sizeof user, "%s%llu", l->prefix, (unsigned long long)u);
+        read_point(b, &w, l->table, user, u * l->rows + n, stats);
+    }
+    wire_close(&w);
+}
+
+/* The many beside one user who has as many rows, written in the same statements. */
+static void measure_layout(Bench *b, const char *name, Layout many)
+{
+    Layout one = many;
+    Stats many_points = {0}, one_points = {0}, many_cold = {0}, one_cold = {0};
+    one.users = 1;
+    one.rows = many.users * many.rows;
+    one.prefix = "single";
+    char one_table[64], many_table[64], label[100];
+    snprintf(one_table, sizeof one_table, "%s_one", many.table);
+    snprintf(many_table, sizeof many_table, "%s_many", many.table);
+    make_table(b, one.table = one_table);
+    make_table(b, many.table = many_table);
+    double one_rate = load_users(b, &one), many_rate = load_users(b, &many);
+    points_of_users(b, &one, &one_points);
+    points_of_users(b, &many, &many_points);
+    line(name, "insert %.0f rows/s, one user %.0f   %.2f x", many_rate, one_rate,
+         many_rate / one_rate);
+    line("  row by key, hot", "p50 %.3f p99 %.3f ms, one user %.3f %.3f   %.2f x",
+         stats_percentile_ms(&many_points, 50), stats_percentile_ms(&many_points, 99),
+         stats_percentile_ms(&one_points, 50), stats_percentile_ms(&one_points, 99),
+         stats_percentile_ms(&many_points, 50) / stats_percentile_ms(&one_points, 50));
+    double one_flush = sql(b, "STORAGE FLUSH TABLE chat.%s", one.table);
+    double many_flush = sql(b, "STORAGE FLUSH TABLE chat.%s", many.table);
+    snprintf(label, sizeof label, "  flush of %llu partitions", (unsigned long long)many.users);
+    line(label, "%.2f s, of one %.2f s", many_flush, one_flush);
+    points_of_users(b, &one, &one_cold);
+    points_of_users(b, &many, &many_cold);
+    line("  row by key after it", "p50 %.3f p99 %.3f ms, one user %.3f %.3f   %.2f x",
+         stats_percentile_ms(&many_cold, 50), stats_percentile_ms(&many_cold, 99),
+         stats_percentile_ms(&one_cold, 50), stats_percentile_ms(&one_cold, 99),
+         stats_percentile_ms(&many_cold, 50) / stats_percentile_ms(&one_cold, 50));
+    line("  memory of the server", "%.0f MB", resident_mb(b));
+}
+
+static void measure_users(Bench *b)
+{
+    uint64_t users = size_of("TIERS_USERS", 5000), large = size_of("TIERS_LARGE", 20);
+    char name[100];
+    make_users(b, "single", 1);
+    make_users(b, "u", users > large ? users : large);
+    snprintf(name, sizeof name, "%llu users x %d rows", (unsigned long long)users, SMALL_ROWS);
+    measure_layout(b, name, (Layout){"small", "u", users, SMALL_ROWS, SMALL_ROWS});
+    snprintf(name, sizeof name, "%llu users x %d rows", (unsigned long long)large, LARGE_ROWS);
+    measure_layout(b, name, (Layout){"large", "u", large, LARGE_ROWS, INSERT_ROWS});
+}
+
+/* ---- all ---- */
+
+static void open_all(Bench *b)
+{
+    char name[4096];
+    signal(SIGPIPE, SIG_IGN);
+    setlinebuf(stdout);
+    b->statement = malloc(STATEMENT_BYTES_MAX);
+    snprintf(name, sizeof name, "%s/words", b->folder);
+    b->chat = chat_open(name);
+    if (!b->statement)
+        die("no memory");
+    sql(b, "CREATE NAMESPACE chat");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(Bench *b);
+    } parts[] = {{"scan", measure_scan},   {"point", measure_point}, {"size", measure_size},
+                 {"flush", measure_flush}, {"mix", measure_mix},     {"users", measure_users}};
+    enum { PARTS = sizeof parts / sizeof parts[0] };
+    for (size_t i = 0; argc == 1 && i < PARTS; i++)
+        puts(parts[i].name);
+    if (argc == 1)
+        return 0;
+    if (argc != 7)
+        die("usage: tiers <port> <token> <folder> <seconds for each measurement> <pid> <part>");
+    Bench b = {.port = (int)strtol(argv[1], NULL, 10),
+               .token = argv[2],
+               .folder = argv[3],
+               .seconds = strtod(argv[4], NULL),
+               .server = (pid_t)strtol(argv[5], NULL, 10)};
+    open_all(&b);
+    for (size_t i = 0; i < PARTS; i++)
+        if (strcmp(argv[6], parts[i].name) == 0)
+            parts[i].run(&b);
+    return 0;
+}
