@@ -90,6 +90,7 @@ static Code read_features(Reading *r, const json_t *list, ClientMessage *out)
             return wrong(r, "features", "an array of strings");
         out->features.replay |= strcmp(json_string_value(name), "replay") == 0;
         out->features.seq_text |= strcmp(json_string_value(name), "seq_text") == 0;
+        out->features.resnapshot |= strcmp(json_string_value(name), "resnapshot") == 0;
         out->features.schema |= strcmp(json_string_value(name), "schema") == 0;
         out->features.token_expiring |= strcmp(json_string_value(name), "token_expiring") == 0;
     }

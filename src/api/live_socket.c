@@ -234,6 +234,7 @@ static void add_features(Buffer *out, const LiveFeatures *features)
         {features->replay, "replay"},
         {features->seq_text, "seq_text"},
         {features->schema, "schema"},
+        {features->resnapshot, "resnapshot"},
         {features->token_expiring, "token_expiring"},
     };
     const char *comma = "";

@@ -51,6 +51,8 @@ enum {
     SUBSCRIPTIONS_PER_CONNECTION_MAX = 10 * 1000,
     SUBSCRIPTION_ID_BYTES_MAX = 256,
     LIVE_PAGE_ROWS_MAX = 10 * 1000,
+    LIVE_ORDERED_ROWS_MAX = 10 * 1000, /* first rows of a live query with ORDER BY: one page */
+    LIVE_ORDERED_BYTES_MAX = 8 * 1024 * 1024,
     SOCKET_QUEUE_BYTES_MAX = 1024 * 1024, /* above it subscriptions fall back to catch-up */
 
     /* Engine */

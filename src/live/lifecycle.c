@@ -10,6 +10,8 @@
  *
  * I1. A subscription that a worker reads for keeps its query until the read has ended: the reader finds the definition
  *     outdated by itself (live__query_check) and live__follow runs then.
+ * I2. Rows sent before a `schema` message have the columns of before, rows after it those it names; it tells what the former read
+ *     in the new ones. So a page that is under way ends there, and first rows of which nothing was sent begin anew.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,25 +67,41 @@ static Code find_successor(Subscription *s, Channel **out, Error *e)
     return OK;
 }
 
-static void tell_schema(const Subscription *s, uint32_t old_columns)
+/* I2 */
+static void end_old_rows(Subscription *s)
 {
-    bool is_news = s->query->is_star && s->query->column_count != old_columns;
-    if (!is_news || (s->reader && !s->reader->is_acked))
-        return;
+    Reader *reader = s->reader;
+    bool is_loading = reader && reader->phase != READ_FEED;
+    if (is_loading && reader->has_sent)
+        live__reader_end_page(reader);
+    else if (is_loading)
+        s->reader = live__reader_anew(reader, &s->request, &s->client->features, NULL);
+    if (reader && reader == s->reader)
+        live__send_out(s);
+}
+
+static Code tell_schema(const Subscription *s, uint32_t old_columns, Error *e)
+{
+    if (s->reader && !s->reader->is_acked)
+        return OK;
     CLEANUP(buffer_done) Buffer message = {0};
-    live__add_schema_message(&message, s->id, s->query);
+    TRY(live__add_schema_message(&message, s->id, s->query, old_columns, e));
     live__send(s->client, buffer_slice(&message), 0);
+    return OK;
 }
 
 Code live__follow(Subscription *s, Error *e)
 {
     must(!s->is_reading); /* I1 */
     Channel *channel = NULL;
-    uint32_t old_columns = s->query->column_count;
+    const LiveQuery *old = s->query;
+    uint32_t old_columns = old->column_count;
     TRY(find_successor(s, &channel, e));
+    bool is_news = old->is_star && channel->query->column_count != old_columns;
+    if (is_news)
+        end_old_rows(s);
     live__move(s, channel);
-    tell_schema(s, old_columns);
-    return OK;
+    return is_news ? tell_schema(s, old_columns, e) : OK;
 }
 
 /* Follows, or ends. */

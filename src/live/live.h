@@ -70,6 +70,7 @@ typedef struct LiveFeatures {
     bool replay;         /* resume gives every change as a `change` message */
     bool seq_text;       /* batch_control carries `last_seq`, the cursor as a string */
     bool schema;         /* new columns of a table come as a `schema` message */
+    bool resnapshot;     /* a cursor that is no good is answered with new first rows in place */
     bool token_expiring; /* told before its token ends; the socket owner's */
 } LiveFeatures;
 

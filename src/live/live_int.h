@@ -162,6 +162,8 @@ void live__pump(LiveLoop *loop);
 void live__drop_ended(LiveLoop *loop);
 /* Ends with an error message (error NULL: silently); the subscription is gone when no read is under way. */
 void live__end(Subscription *subscription, const Error *error);
+/* What its reader has ready goes out. */
+void live__send_out(Subscription *subscription);
 /* Live no more: everything after `cursor` has to be read. */
 void live__fall_back(Subscription *subscription, uint64_t cursor);
 void live__set_state(Subscription *subscription, SubState state);

@@ -23,7 +23,7 @@ static void add_control(Buffer *out, const BatchControl *control)
         buffer_printf(out, ",\"last_seq_id\":%llu}", seq);
 }
 
-static void add_field(Buffer *out, Slice name, Type type, uint32_t index, const Column *column)
+static void begin_field(Buffer *out, Slice name, Type type, uint32_t index, const Column *column)
 {
     buffer_add_text(out, index ? ",{\"name\":" : "{\"name\":");
     json_add_string(out, name);
@@ -32,42 +32,73 @@ static void add_field(Buffer *out, Slice name, Type type, uint32_t index, const 
         buffer_add_text(out, ",\"flags\":[\"pk\",\"nn\",\"uq\"]");
     else if (column && column->not_null)
         buffer_add_text(out, ",\"flags\":[\"nn\"]");
-    buffer_add_char(out, '}');
 }
 
-/* "schema":[…] */
-static void add_schema(Buffer *out, const LiveQuery *query)
+static Code add_fill(Buffer *out, const Column *column, Error *e)
+{
+    const Value none = value_null(column->type);
+    buffer_add_text(out, ",\"fill\":");
+    return json_add_value(out, column->has_fill ? &column->fill : &none, e);
+}
+
+/* "schema":[…]. Columns from `old_columns` on are new: with what the rows before read in them. */
+static Code add_schema(Buffer *out, const LiveQuery *query, uint32_t old_columns, Error *e)
 {
     buffer_add_text(out, ",\"schema\":[");
     const Schema *schema = query->table->schema;
     uint32_t count = query->column_count;
     for (uint32_t i = 0; i < count; i++) {
         const Column *column = &schema->columns[query->columns[i].index];
-        add_field(out, query->columns[i].name, column->type, i, column);
+        begin_field(out, query->columns[i].name, column->type, i, column);
+        if (i >= old_columns)
+            TRY(add_fill(out, column, e));
+        buffer_add_char(out, '}');
     }
     if (query->is_star) {
-        add_field(out, SLICE("_seq"), TYPE_BIGINT, count, NULL);
-        add_field(out, SLICE("_deleted"), TYPE_BOOLEAN, count + 1, NULL);
+        begin_field(out, SLICE("_seq"), TYPE_BIGINT, count, NULL);
+        buffer_add_char(out, '}');
+        begin_field(out, SLICE("_deleted"), TYPE_BOOLEAN, count + 1, NULL);
+        buffer_add_char(out, '}');
     }
     buffer_add_char(out, ']');
+    return OK;
 }
 
 void live__add_ack(Buffer *out, Slice id, const LiveQuery *query, const BatchControl *control)
 {
     buffer_add_text(out, "{\"type\":\"subscription_ack\",\"subscription_id\":");
     json_add_string(out, id);
-    buffer_add_text(out, ",\"total_rows\":0,");
+    buffer_printf(out, ",\"total_rows\":%u,", control->total_rows);
     add_control(out, control);
-    add_schema(out, query);
+    must(add_schema(out, query, UINT32_MAX, NULL) == OK); /* only a fill can fail */
     buffer_add_char(out, '}');
 }
 
-void live__add_schema_message(Buffer *out, Slice id, const LiveQuery *query)
+Code live__add_schema_message(Buffer *out, Slice id, const LiveQuery *query, uint32_t old_columns,
+                              Error *e)
 {
     buffer_add_text(out, "{\"type\":\"schema\",\"subscription_id\":");
     json_add_string(out, id);
-    add_schema(out, query);
+    TRY(add_schema(out, query, old_columns, e));
     buffer_add_char(out, '}');
+    return OK;
+}
+
+static void add_reason(Buffer *out, const char *type, Slice id, const char *code,
+                       const char *message)
+{
+    buffer_printf(out, "{\"type\":\"%s\",\"subscription_id\":", type);
+    json_add_string(out, id);
+    buffer_add_text(out, ",\"code\":");
+    json_add_text(out, code);
+    buffer_add_text(out, ",\"message\":");
+    json_add_text(out, message);
+    buffer_add_char(out, '}');
+}
+
+void live__add_resnapshot(Buffer *out, Slice id, const Error *why)
+{
+    add_reason(out, "resnapshot", id, live__error_code(why->code), why->text);
 }
 
 void live__add_batch(Buffer *out, Slice id, Slice rows, const BatchControl *control)
@@ -193,13 +224,7 @@ Code live__add_change_body(Buffer *out, const LiveQuery *query, LiveEvent event,
 
 void live__add_error(Buffer *out, Slice id, const char *code, const char *message)
 {
-    buffer_add_text(out, "{\"type\":\"error\",\"subscription_id\":");
-    json_add_string(out, id);
-    buffer_add_text(out, ",\"code\":");
-    json_add_text(out, code);
-    buffer_add_text(out, ",\"message\":");
-    json_add_text(out, message);
-    buffer_add_char(out, '}');
+    add_reason(out, "error", id, code, message);
 }
 
 const char *live__error_code(Code code)

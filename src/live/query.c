@@ -68,12 +68,13 @@ static Code parse(LiveQuery *query, const Select **out, Error *e)
     }
     TRY(sql_check_live(select, query->sql, e));
     const Expr *clock = find_clock(select->where);
+    for (uint32_t i = 0; i < select->order_count && !clock; i++)
+        clock = find_clock(select->order[i].expr);
     if (clock)
-        return refuse_at(
-            query, clock->offset, E_INVALID_SQL,
-            "The WHERE of a subscription query cannot use the clock or ids: a row would leave "
-            "it without a change",
-            e);
+        return refuse_at(query, clock->offset, E_INVALID_SQL,
+                         "A subscription query cannot use the clock or ids: a row would leave its "
+                         "WHERE without a change",
+                         e);
     *out = select;
     return OK;
 }
@@ -163,6 +164,44 @@ static Code select_columns(LiveQuery *query, const Select *select, const BindCon
     return OK;
 }
 
+/* ORDER BY 2, ORDER BY alias: the column it is; empty for an expression. */
+static Code find_ordered_column(const LiveQuery *query, const OrderItem *item, Slice *out, Error *e)
+{
+    const Expr *expr = item->expr;
+    int32_t index = -1;
+    if (expr->kind == EXPR_LITERAL) {
+        bool is_place = expr->value.type == TYPE_BIGINT && !expr->value.is_null;
+        int64_t place = is_place ? expr->value.integer : 0;
+        if (place < 1 || place > query->column_count)
+            return refuse_at(query, expr->offset, E_INVALID_SQL,
+                             "ORDER BY can name a column by its place, from 1", e);
+        index = (int32_t)query->columns[place - 1].index;
+    }
+    for (uint32_t i = 0; index < 0 && expr->kind == EXPR_COLUMN && i < query->column_count; i++) {
+        if (!expr->column.table.size &&
+            slice_equal_ignoring_case(query->columns[i].name, expr->column.name))
+            index = (int32_t)query->columns[i].index;
+    }
+    *out = index < 0 ? (Slice){0} : query->table->schema->columns[index].name;
+    return OK;
+}
+
+static Code bind_order(LiveQuery *query, const Select *select, const BindContext *bind, Error *e)
+{
+    query->order = arena_new_array(query->arena, LiveOrder, select->order_count);
+    query->order_count = select->order_count;
+    for (uint32_t i = 0; i < select->order_count; i++) {
+        const OrderItem *item = &select->order[i];
+        Expr column = {.kind = EXPR_COLUMN, .offset = item->expr->offset};
+        TRY(find_ordered_column(query, item, &column.column.name, e));
+        const Expr *expr = column.column.name.size ? &column : item->expr;
+        LiveOrder *order = &query->order[i];
+        *order = (LiveOrder){.descending = item->descending, .nulls_first = item->nulls_first};
+        TRY(sql_bind(bind, expr, query->arena, &order->expr, e));
+    }
+    return OK;
+}
+
 /* Bound constants may point into them. */
 static const Value *copy_parameters(LiveQuery *query, const LiveRequest *request)
 {
@@ -194,6 +233,7 @@ static Code compile(Database *db, const LiveUser *user, const LiveRequest *reque
     };
     TRY(sql_bind_condition(&bind, select->where, query->arena, &query->where, e));
     TRY(select_columns(query, select, &bind, e));
+    TRY(bind_order(query, select, &bind, e));
     query->eval = (EvalContext){
         .user_id = arena_copy(query->arena, user->user_id),
         .role = slice_of_text(role_name(user->role)),

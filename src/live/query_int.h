@@ -14,6 +14,12 @@ typedef struct LiveColumn {
     Slice name;     /* on the wire: the alias if there is one */
 } LiveColumn;
 
+/* One part of ORDER BY. */
+typedef struct LiveOrder {
+    BoundExpr *expr;
+    bool descending, nulls_first;
+} LiveOrder;
+
 /* Immutable once made; shared by reference between a loop and the workers. */
 typedef struct LiveQuery {
     _Atomic unsigned refs;
@@ -28,6 +34,8 @@ typedef struct LiveQuery {
     LiveRequest options; /* those of SUBSCRIBE TO … OPTIONS (…); no texts */
     LiveColumn *columns;
     uint32_t column_count;
+    LiveOrder *order; /* of the first rows */
+    uint32_t order_count;
     bool is_star;      /* `_deleted` is shown too */
     bool is_shareable; /* the same for every user of the role */
 } LiveQuery;
@@ -75,13 +83,17 @@ typedef struct BatchControl {
     uint32_t batch_num;
     bool has_more, seq_text;
     uint64_t last_seq;
+    uint32_t total_rows; /* of the acknowledgement: when all rows are known; else 0 */
 } BatchControl;
 
 void live__add_ack(Buffer *out, Slice id, const LiveQuery *query, const BatchControl *control);
 void live__add_batch(Buffer *out, Slice id, Slice rows, const BatchControl *control);
 void live__add_error(Buffer *out, Slice id, const char *code, const char *message);
-/* For clients that announced `schema`: the columns from here on. */
-void live__add_schema_message(Buffer *out, Slice id, const LiveQuery *query);
+/* For clients that announced `schema`: the columns from here on, those from `old_columns` on being new. */
+CHECKED Code live__add_schema_message(Buffer *out, Slice id, const LiveQuery *query,
+                                      uint32_t old_columns, Error *e);
+/* For clients that announced `resnapshot`: all rows so far are void, and why; first rows follow. */
+void live__add_resnapshot(Buffer *out, Slice id, const Error *why);
 /* {…} of a row. */
 CHECKED Code live__add_row(Buffer *out, const LiveQuery *query, const Value *values, uint64_t seq,
                            Error *e);

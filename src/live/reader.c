@@ -54,15 +54,39 @@ Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request,
     reader->page_rows = (uint32_t)(rows < LIVE_PAGE_ROWS_MAX ? rows : LIVE_PAGE_ROWS_MAX);
     reader->seq_text = features->seq_text;
     reader->phase = READ_ROWS;
+    reader->is_ordered = query->order_count > 0;
     if (request->has_from && request->from > 0) { /* 0 is what a client has that has seen nothing */
         reader->from = reader->cursor = request->from;
         reader->next_seq = request->from + 1;
         reader->phase = features->replay ? READ_FEED : READ_RESUME_SCAN;
+        reader->is_ordered = false; /* I2 is about one seq order */
     } else if (request->has_last_rows) {
         reader->last_rows = request->last_rows;
         reader->next_seq = UINT64_MAX;
         reader->phase = READ_LAST_ROWS;
     }
+    return reader;
+}
+
+Reader *live__reader_anew(Reader *old, const LiveRequest *request, const LiveFeatures *features,
+                          const Error *why)
+{
+    LiveRequest again = *request;
+    if (why)
+        again.has_from = false;
+    Reader *reader = live__reader_new(old->query, old->id, &again, features);
+    if (!request->has_options) { /* it never asked for rows: as if it had asked now */
+        reader->phase = READ_FEED;
+        reader->is_from_now = true;
+    }
+    reader->is_acked = old->is_acked;
+    if (why) {
+        reader->resnapshot = x_new(Error);
+        *reader->resnapshot = *why;
+    } else {
+        reader->resnapshot = TAKE(old->resnapshot);
+    }
+    live__reader_free(old);
     return reader;
 }
 
@@ -80,6 +104,8 @@ void live__reader_free(Reader *reader)
     if (!reader)
         return;
     live__query_unref(reader->query);
+    live__ordered_free(reader->ordered);
+    free(reader->resnapshot);
     buffer_done(&reader->rows);
     buffer_done(&reader->out);
     free(reader->deletes);
@@ -103,15 +129,33 @@ static void end_message(Reader *reader, size_t start, uint64_t cursor)
     memcpy(reader->out.data + start, &head, sizeof head);
 }
 
-/* Before anything else. Nothing has been sent yet: it tells the client the cursor that it came with. */
 static void add_ack(Reader *reader, bool has_more, uint64_t cursor)
 {
     size_t start = begin_message(reader);
     BatchControl control = {
-        .has_more = has_more, .seq_text = reader->seq_text, .last_seq = reader->from};
+        .has_more = has_more,
+        .seq_text = reader->seq_text,
+        .last_seq = reader->from,
+        .total_rows = has_more ? 0 : reader->row_count,
+    };
     live__add_ack(&reader->out, reader->id, reader->query, &control);
     end_message(reader, start, cursor);
     reader->is_acked = true;
+}
+
+/* Before anything else. Nothing has been sent yet: the acknowledgement tells the client the cursor that it came with. */
+static void begin_sending(Reader *reader, bool has_more, uint64_t cursor)
+{
+    reader->has_sent = true;
+    if (!reader->is_acked)
+        add_ack(reader, has_more, cursor);
+    if (!reader->resnapshot)
+        return;
+    size_t start = begin_message(reader);
+    live__add_resnapshot(&reader->out, reader->id, reader->resnapshot);
+    end_message(reader, start, 0);
+    free(reader->resnapshot);
+    reader->resnapshot = NULL;
 }
 
 static void flush_page(Reader *reader, bool has_more)
@@ -122,13 +166,18 @@ static void flush_page(Reader *reader, bool has_more)
         .seq_text = reader->seq_text,
         .last_seq = has_more ? reader->last_row_seq : reader->at_seq,
     };
-    if (!reader->is_acked)
-        add_ack(reader, has_more, 0);
+    begin_sending(reader, has_more, 0);
     size_t start = begin_message(reader);
     live__add_batch(&reader->out, reader->id, buffer_slice(&reader->rows), &control);
     end_message(reader, start, has_more ? 0 : reader->at_seq);
     buffer_clear(&reader->rows);
     reader->row_count = 0;
+}
+
+void live__reader_end_page(Reader *reader)
+{
+    if (reader->row_count)
+        flush_page(reader, true);
 }
 
 static Code add_change(Reader *reader, LiveEvent event, const LiveChange *change, uint64_t cursor,
@@ -185,6 +234,15 @@ static Code decode_match(Reader *reader, const PastRow *row, Value *values, Aren
 {
     TRY(row_decode(reader->query->table->schema, row->row, values, e));
     return live__query_matches(reader->query, values, row->seq, arena, out, e);
+}
+
+static Code add_ordered_row(Reader *reader, const PastRow *row, const Value *values, Arena *arena,
+                            Error *e)
+{
+    buffer_clear(&reader->rows);
+    TRY(live__add_row(&reader->rows, reader->query, values, row->seq, e));
+    return live__ordered_add(&reader->ordered, reader->query, values, row->seq,
+                             buffer_slice(&reader->rows), arena, e);
 }
 
 static Code add_page_row(Reader *reader, const PastRow *row, const Value *values, Error *e)
@@ -391,10 +449,8 @@ static Code send_deletes(Reader *reader, ReadView *view, uint64_t before, const 
                          bool *out_all, Error *e)
 {
     if (has_delete_before(reader, before)) {
-        if (reader->row_count)
-            flush_page(reader, true);
-        if (!reader->is_acked)
-            add_ack(reader, true, 0);
+        live__reader_end_page(reader);
+        begin_sending(reader, true, 0);
     }
     while (has_delete_before(reader, before) && !is_over(reader, budget))
         TRY(send_close_deletes(reader, view, before, budget, e));
@@ -414,6 +470,10 @@ static Code add_page_rows(Reader *reader, ReadView *view, const PastResult *page
         TRY(decode_match(reader, row, values, arena, &matches, e));
         if (!matches)
             continue;
+        if (reader->is_ordered) {
+            TRY(add_ordered_row(reader, row, values, arena, e));
+            continue;
+        }
         TRY(send_deletes(reader, view, row->seq, budget, &all, e));
         if (!all) {
             reader->next_seq = row->seq;
@@ -444,6 +504,10 @@ static Code step_rows(Reader *reader, ReadView *view, const ReadBudget *budget, 
     TRY(send_deletes(reader, view, UINT64_MAX, budget, &all, e));
     if (!all)
         return OK;
+    if (reader->is_ordered) {
+        buffer_clear(&reader->rows);
+        reader->row_count = live__ordered_take(reader->ordered, reader->query, &reader->rows);
+    }
     flush_page(reader, false);
     reader->cursor = reader->at_seq;
     reader->phase = READ_FEED;
@@ -468,9 +532,11 @@ static Code step_feed(Reader *reader, ReadView *view, const ReadBudget *budget, 
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(feed_close_ptr) Feed *feed = NULL;
+    if (reader->is_from_now)
+        reader->cursor = view_seq(view);
     TRY(feed_open(view, reader->query->table, reader->query->partition, reader->cursor, &feed, e));
-    if (!reader->is_acked) /* a resume that is replayed has no pages */
-        add_ack(reader, false, reader->cursor);
+    reader->is_from_now = false;
+    begin_sending(reader, false, reader->cursor); /* a resume that is replayed has no pages */
     while (*io_rows < budget->rows && reader->out.size < budget->bytes) {
         FeedChange found;
         bool end;

@@ -26,11 +26,17 @@ typedef struct MessageHead {
     size_t size;
 } MessageHead;
 
+typedef struct OrderedRows OrderedRows;
+
 typedef struct Reader {
     LiveQuery *query; /* a reference */
     Slice id;         /* borrowed from the subscription, which outlives its reads */
     ReadPhase phase;
     bool seq_text, is_acked;
+    bool has_sent;     /* a page or a delete; not an acknowledgement */
+    bool is_ordered;   /* its first rows are one page, as ORDER BY says */
+    bool is_from_now;  /* READ_FEED: nothing before the first view */
+    Error *resnapshot; /* what first rows are sent again for; told before them. NULL: nothing */
     bool reached;      /* out: the feed was read to its end at `cursor` */
     uint64_t at_seq;   /* first rows: the commit they show; 0 until the first step */
     uint64_t from;     /* resume: the client's cursor */
@@ -40,7 +46,8 @@ typedef struct Reader {
     uint32_t page_rows, batch_num, row_count;
     size_t step_rows; /* rows asked of one past page, by their size */
     uint64_t last_row_seq;
-    Buffer rows;       /* the page under way */
+    Buffer rows; /* the page under way */
+    OrderedRows *ordered;
     uint64_t *deletes; /* seqs of the changes that took a row out of sight */
     size_t delete_count, delete_capacity, delete_at;
     Buffer out; /* messages: MessageHead, bytes */
@@ -52,6 +59,21 @@ Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request,
 /* Catch-up after `cursor`. */
 Reader *live__reader_feed(LiveQuery *query, Slice id, uint64_t cursor);
 void live__reader_free(Reader *reader); /* accepts NULL */
+/* The reader of a subscription that has to begin again, in place of `old`: from its cursor if it has one, or (`why` set: the cursor
+ * is no good) without. Takes `old`. */
+Reader *live__reader_anew(Reader *old, const LiveRequest *request, const LiveFeatures *features,
+                          const Error *why);
+/* The page under way goes to `out` as it is: the rows after it may have other columns. */
+void live__reader_end_page(Reader *reader);
 /* Appends messages to reader->out. After a failure what is in `out` is still right. Any thread, one at a time;
  * with HOT_CACHED_ONLY (READ_FEED only) E_WOULD_BLOCK leaves the reader as a shorter step would. */
 CHECKED Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, Error *e);
+
+/* ---- order.c: first rows that are sorted ---- */
+
+/* Copies what it keeps. E_UNSUPPORTED when they are too many. */
+CHECKED Code live__ordered_add(OrderedRows **io, const LiveQuery *query, const Value *values,
+                               uint64_t seq, Slice text, Arena *scratch, Error *e);
+/* Sorts, appends them as a list to `out` and says how many. Accepts NULL. */
+uint32_t live__ordered_take(OrderedRows *ordered, const LiveQuery *query, Buffer *out);
+void live__ordered_free(OrderedRows *ordered); /* accepts NULL */

@@ -207,7 +207,7 @@ static void stall(Subscription *s)
     queue_add(&client->stalled, s);
 }
 
-static void send_out(Subscription *s)
+void live__send_out(Subscription *s)
 {
     Buffer *out = &s->reader->out;
     uint64_t count = 0;
@@ -247,8 +247,27 @@ static Code read_tail(Subscription *s, Error *e)
 {
     ReadBudget budget = {HOT_CACHED_ONLY, TAIL_BYTES_MAX, TAIL_ROWS_MAX};
     Code code = live__reader_step(s->reader, s->loop->hub->db, &budget, e);
-    send_out(s);
+    live__send_out(s);
     return code == E_WOULD_BLOCK ? OK : code;
+}
+
+/* Its cursor is no good: new first rows in place, where the client knows what that is. */
+static bool begin_anew(Subscription *s, const Error *why)
+{
+    bool is_bad_cursor = why->code == E_CURSOR_TOO_OLD || why->code == E_CURSOR_TOO_NEW;
+    if (!is_bad_cursor || !s->client->features.resnapshot)
+        return false;
+    s->reader = live__reader_anew(s->reader, &s->request, &s->client->features, why);
+    if (s->state != SUB_LOADING)
+        live__set_state(s, SUB_LOADING);
+    live__want_read(s);
+    return true;
+}
+
+static void end_or_begin_anew(Subscription *s, const Error *error)
+{
+    if (!begin_anew(s, error))
+        live__end(s, error);
 }
 
 /* A read has ended: live now, or what next. */
@@ -261,7 +280,7 @@ static void go_on(Subscription *s)
         s->reader->reached = false;
     }
     if (s->code != OK) {
-        live__end(s, s->error);
+        end_or_begin_anew(s, s->error);
         return;
     }
     if (s->state == SUB_LOADING && s->reader->phase == READ_FEED)
@@ -269,7 +288,7 @@ static void go_on(Subscription *s)
     if (s->reader->reached && !may_go_live(s) && !is_full(s->client)) {
         bool has_failed = read_tail(s, &error) != OK;
         if (has_failed && table_is_current(s->query->table)) {
-            live__end(s, &error);
+            end_or_begin_anew(s, &error);
             return;
         }
     }
@@ -290,7 +309,7 @@ static void read_done(LoopTask *task)
     } else {
         LiveClient *client = s->client;
         client->reading--;
-        send_out(s);
+        live__send_out(s);
         go_on(s);
         if (!is_full(client))
             release_stalled(client);

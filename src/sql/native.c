@@ -202,8 +202,6 @@ Code sql_check_live(const Select *select, Slice text, Error *e)
         reason = "A subscription query cannot use UNION, INTERSECT or EXCEPT";
     else if (select->with_count)
         reason = "A subscription query cannot use WITH";
-    else if (select->order_count)
-        reason = "A subscription query cannot use ORDER BY";
     else if (select->has_limit || select->row_offset)
         reason = "A subscription query cannot use LIMIT or OFFSET; see the option last_rows";
     else if (select->distinct)
@@ -222,9 +220,11 @@ Code sql_check_live(const Select *select, Slice text, Error *e)
         return refuse(text, select->from->offset, e, "Query must use namespace.table format");
     TRY(check_live_items(select, text, e));
     const Expr *foreign = find(select->where, is_foreign);
+    for (uint32_t i = 0; i < select->order_count && !foreign; i++)
+        foreign = find(select->order[i].expr, is_foreign);
     if (foreign)
         return refuse(text, foreign->offset, e,
-                      "The WHERE of a subscription query cannot use "
+                      "WHERE and ORDER BY of a subscription query cannot use "
                       "aggregates, windows, sub-selects, or functions that do not run live");
     return OK;
 }

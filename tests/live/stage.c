@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/views.h"
+
+static const Config no_config;
+
 /* ---- the database ---- */
 
 void stage_open(Stage *stage, const LiveOptions *live, const char *folder, uint32_t feed_window_s)
@@ -35,6 +39,7 @@ void stage_open(Stage *stage, const LiveOptions *live, const char *folder, uint3
     CHECK_OK(exec_ensure_root(stage->executor, SLICE("rootpassword"), e));
     CHECK_OK(workers_start("worker", THREAD_WORKER, STAGE_WORKERS, 64, &stage->workers, e));
     CHECK_OK(live_hub_new(stage->db, stage->workers, live, &stage->hub, e));
+    server_add_views(stage->executor, stage->hub, &no_config);
     for (int i = 0; i < STAGE_LOOPS; i++) {
         CHECK_OK(loop_new(&stage->loops[i], e));
         CHECK_OK(live_loop_new(stage->hub, stage->loops[i], &stage->live[i], e));
@@ -93,16 +98,21 @@ static Code run_sql(Stage *stage, const char *user, Role role, const char *sql,
     return exec_run(stage->executor, &request, arena, sink, e);
 }
 
-void stage_sql(Stage *stage, const char *user, Role role, const char *format, ...)
+Code stage_try_sql(Stage *stage, const char *user, Role role, const char *sql, Error *e)
 {
     static const ResultSink sink = {NULL, ignore_begin, ignore_columns, ignore_row, ignore_end};
+    return run_sql(stage, user, role, sql, &sink, e);
+}
+
+void stage_sql(Stage *stage, const char *user, Role role, const char *format, ...)
+{
     char *sql = NULL;
     va_list args;
     va_start(args, format);
     must(vasprintf(&sql, format, args) >= 0);
     va_end(args);
     Error error = {0};
-    Code code = run_sql(stage, user, role, sql, &sink, &error);
+    Code code = stage_try_sql(stage, user, role, sql, &error);
     if (code != OK)
         test_failed(__FILE__, __LINE__, "%.200s: %s", sql, error.text);
     free(sql);

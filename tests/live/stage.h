@@ -31,6 +31,7 @@ void stage_close(Stage *stage);
 /* Runs SQL as user `user` of that role; fails the test on an error. */
 void stage_sql(Stage *stage, const char *user, Role role, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+CHECKED Code stage_try_sql(Stage *stage, const char *user, Role role, const char *sql, Error *e);
 /* The rows of a query of three columns as "id|v|n" lines sorted by id; heap. */
 char *stage_rows(Stage *stage, const char *user, const char *sql);
 /* Calls `run` on a loop and waits until it has run. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What ends a subscription from outside, or changes it: ALTER, DROP, access levels, users.
+ * What ends a subscription from outside, or changes it, as far as ends.spec and schema.spec cannot show it.
  */
 #include "stage.h"
 
@@ -32,38 +32,6 @@ static void insert(Stage *stage, int from, int to)
                   i);
 }
 
-TEST("ADD COLUMN: told and followed where announced, unseen where columns are named, else an end")
-{
-    Stage stage;
-    Follower told, named, plain;
-    begin(&stage, NULL);
-    follow(&told, &stage, true, T " WHERE n > 0");
-    follow(&named, &stage, false, "SELECT id, v, n FROM t.x WHERE n > 0");
-    follow(&plain, &stage, false, T " WHERE n > 0");
-    insert(&stage, 1, 1);
-    stage_sql(&stage, "anna", ROLE_USER, "ALTER TABLE t.x ADD COLUMN late TEXT DEFAULT 'old'");
-    stage_sql(&stage, "anna", ROLE_USER, "INSERT INTO t.x VALUES (2, 'b', 2, 'new')");
-    follower_until(&told, follower_has(&told, 2));
-    CHECK_INT(told.schemas, 1);
-    CHECK(strstr(told.last, "\"late\":\"new\""));
-    follower_until(&named, follower_has(&named, 2));
-    CHECK_INT(named.schemas, 0);
-    CHECK(!strstr(named.last, "late"));
-    follower_until(&plain, plain.error_code[0]);
-    CHECK_TEXT(plain.error_code, "NOT_FOUND");
-    CHECK_INT(plain.inserts, 1);
-    stage_sql(&stage, "anna", ROLE_USER, "UPDATE t.x SET v = 'c' WHERE id = 1");
-    follower_until(&told, told.updates == 1);
-    CHECK(strstr(told.last, "\"late\":\"old\"")); /* a row from before, by the new definition */
-    follower_until(&named, named.updates == 1);
-    follower_check(&told, T " WHERE n > 0");
-    follower_check(&named, "SELECT id, v, n FROM t.x WHERE n > 0");
-    follower_done(&told);
-    follower_done(&named);
-    follower_done(&plain);
-    stage_close(&stage);
-}
-
 TEST("ADD COLUMN while a client is slow: it follows when it reads again, and misses nothing")
 {
     Stage stage;
@@ -86,86 +54,10 @@ TEST("ADD COLUMN while a client is slow: it follows when it reads again, and mis
     stage_close(&stage);
 }
 
-TEST("a column that goes or changes ends every subscription, announced or not")
-{
-    Stage stage;
-    Follower f;
-    begin(&stage, NULL);
-    follow(&f, &stage, true, T);
-    stage_sql(&stage, "anna", ROLE_USER, "ALTER TABLE t.x RENAME COLUMN v TO w");
-    follower_until(&f, f.error_code[0]);
-    CHECK_TEXT(f.error_code, "NOT_FOUND");
-    follower_done(&f);
-    stage_close(&stage);
-}
-
-TEST(
-    "access to a SHARED table: a level that still lets read is unseen, one that does not is an end")
-{
-    Stage stage;
-    Follower f;
-    begin(&stage, NULL);
-    stage_sql(&stage, "root", ROLE_SYSTEM,
-              "CREATE SHARED TABLE t.s (id BIGINT PRIMARY KEY, v TEXT, n INT) WITH (ACCESS_LEVEL = "
-              "'PUBLIC')");
-    follow(&f, &stage, false, "SELECT * FROM t.s");
-    stage_sql(&stage, "root", ROLE_SYSTEM,
-              "ALTER TABLE t.s SET TBLPROPERTIES (FLUSH_POLICY = 'rows:1000')");
-    stage_sql(&stage, "root", ROLE_SYSTEM, "INSERT INTO t.s VALUES (1, 'a', 1)");
-    follower_until(&f, follower_has(&f, 1) || f.error_code[0]);
-    CHECK_TEXT(f.error_code, "");
-    stage_sql(&stage, "root", ROLE_SYSTEM, "ALTER TABLE t.s SET ACCESS LEVEL PRIVATE");
-    stage_sql(&stage, "root", ROLE_SYSTEM, "INSERT INTO t.s VALUES (2, 'secret', 2)");
-    follower_until(&f, f.error_code[0]);
-    CHECK_TEXT(f.error_code, "UNAUTHORIZED");
-    stage_settle(&stage, 0);
-    CHECK_INT(f.inserts, 1);
-    follower_done(&f);
-    stage_close(&stage);
-}
-
 static void connect_as(Follower *f, Stage *stage, int loop, const char *user)
 {
     follower_init(f, stage, loop, 0, user, ROLE_USER);
     follower_connect(f);
-}
-
-TEST("a user who is dropped or gets another role: subscriptions end, the socket is closed, others "
-     "stay")
-{
-    Stage stage;
-    Follower dropped, promoted, idle, other;
-    begin(&stage, NULL);
-    stage_sql(&stage, "root", ROLE_SYSTEM,
-              "CREATE USER 'ben' WITH PASSWORD 'benspassword1' ROLE user");
-    stage_sql(&stage, "root", ROLE_SYSTEM,
-              "CREATE USER 'eve' WITH PASSWORD 'evespassword1' ROLE user");
-    connect_as(&dropped, &stage, 0, "ben");
-    connect_as(&idle, &stage, 1, "ben"); /* no subscription on its loop at all */
-    connect_as(&promoted, &stage, 0, "eve");
-    follower_subscribe(&dropped, T, &all);
-    follower_subscribe(&promoted, T, &all);
-    follow(&other, &stage, false, T);
-    follower_until(&dropped, dropped.is_ready);
-    follower_until(&promoted, promoted.is_ready);
-    stage_sql(&stage, "root", ROLE_SYSTEM, "ALTER USER eve SET PASSWORD 'evespassword2'");
-    stage_sql(&stage, "root", ROLE_SYSTEM, "DROP USER ben");
-    follower_until(&dropped, dropped.is_closed);
-    CHECK_TEXT(dropped.error_code, "UNAUTHORIZED");
-    CHECK_TEXT(dropped.close_reason, "1008 The user was dropped");
-    follower_until(&idle, idle.is_closed);
-    CHECK_INT(promoted.is_closed, 0); /* a password says nothing about what was proved before */
-    stage_sql(&stage, "root", ROLE_SYSTEM, "ALTER USER eve SET ROLE dba");
-    follower_until(&promoted, promoted.is_closed);
-    CHECK_TEXT(promoted.error_code, "UNAUTHORIZED");
-    CHECK_TEXT(promoted.close_reason, "1008 The user has another role now");
-    insert(&stage, 1, 1);
-    follower_until(&other, follower_has(&other, 1));
-    follower_done(&dropped);
-    follower_done(&promoted);
-    follower_done(&idle);
-    follower_done(&other);
-    stage_close(&stage);
 }
 
 TEST("a user who was dropped between its authentication and its session gets nothing")

@@ -21,7 +21,7 @@ static struct {
     const char *file, *name;
     TestFunction *run;
 } tests[TESTS_MAX];
-static int test_count;
+static int test_count, running;
 static jmp_buf leave;
 static char folder[256];
 static uint64_t seed, state;
@@ -79,9 +79,15 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
     return remove(path);
 }
 
+const char *test_name(void)
+{
+    return tests[running].name;
+}
+
 static bool run_one(int index)
 {
     state = seed;
+    running = index;
     folder[0] = 0;
     bool passed = setjmp(leave) == 0;
     if (passed)

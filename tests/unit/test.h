@@ -20,6 +20,8 @@ typedef void TestFunction(void);
 void test_register(const char *file, const char *name, TestFunction *run);
 _Noreturn void test_failed(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Of the test that runs: for several tests with one function. */
+const char *test_name(void);
 /* A fresh folder that is removed with everything in it after the test. */
 const char *test_folder(void);
 /* Seeded per test; printed on failure; KALAM_TEST_SEED replays. */
