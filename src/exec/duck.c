@@ -426,7 +426,7 @@ Code exec__select_duck(Run *run, ReadView *view, const Select *select, const Row
                        size_t *out_rows, Error *e)
 {
     Duck duck = {.run = run, .view = view, .select = select};
-    mutex_init(&duck.lock);
+    mutex_init_ranked(&duck.lock, LOCK_STATEMENT);
     duck.query = engine_query_new(database_engine(run->executor->db));
     Code code = run_duck(&duck, output, out_rows, e);
     engine_query_free(duck.query);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "os/os_int.h"
 
 enum { NAME_BYTES = 16, STACK_BYTES = 8 * 1024 * 1024 };
 
@@ -95,8 +96,16 @@ size_t os_resident_bytes(void)
     return fields == 2 ? (size_t)resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-void mutex_init(Mutex *mutex)
+#ifdef KALAM_DEBUG
+#define IN_DEBUG(call) call
+#else
+#define IN_DEBUG(call) ((void)0)
+#endif
+
+void mutex__init(Mutex *mutex, LockPlace place)
 {
+    (void)place;
+    IN_DEBUG(mutex->place = place);
     must(pthread_mutex_init(&mutex->handle, NULL) == 0);
 }
 
@@ -107,12 +116,19 @@ void mutex_done(Mutex *mutex)
 
 void mutex_lock(Mutex *mutex)
 {
+    IN_DEBUG(os__order_take(&mutex->place));
     must(pthread_mutex_lock(&mutex->handle) == 0);
 }
 
 void mutex_unlock(Mutex *mutex)
 {
     must(pthread_mutex_unlock(&mutex->handle) == 0);
+    IN_DEBUG(os__order_release(&mutex->place));
+}
+
+void mutex_none_held(void)
+{
+    IN_DEBUG(os__order_none());
 }
 
 Mutex *mutex__lock_scope(Mutex *mutex)
@@ -142,11 +158,13 @@ void cond_done(Cond *cond)
 
 void cond_wait(Cond *cond, Mutex *mutex)
 {
+    IN_DEBUG(os__order_wait(&mutex->place));
     must(pthread_cond_wait(&cond->handle, &mutex->handle) == 0);
 }
 
 bool cond_wait_until(Cond *cond, Mutex *mutex, int64_t deadline_us)
 {
+    IN_DEBUG(os__order_wait(&mutex->place));
     if (deadline_us < 0)
         deadline_us = 0;
     struct timespec until = {.tv_sec = deadline_us / 1000000,

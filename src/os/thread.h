@@ -36,18 +36,37 @@ int os_cpu_count(void);
 /* Resident bytes of this process, 0 when the system does not say. */
 size_t os_resident_bytes(void);
 
+/* The order of locks: docs/locks.md. A lock may be taken by who holds none, or only locks of a lower
+ * rank; builds with KALAM_DEBUG abort where that is broken, others know no ranks. */
+typedef enum LockRank {
+    LOCK_CALLER = 1,    /* of a program around the engine; held while it calls the engine */
+    LOCK_STATEMENT = 2, /* exec/duck.c; held while rows are read */
+    LOCK_LEAF = 3,      /* all others: whoever holds one takes no other */
+} LockRank;
+
+typedef struct LockPlace {
+    LockRank rank;
+    const char *name;
+    const char *file;
+    int line;
+} LockPlace;
+
 typedef struct Mutex {
     pthread_mutex_t handle;
+#ifdef KALAM_DEBUG
+    LockPlace place;
+#endif
 } Mutex;
-#define MUTEX_INIT                \
-    {                             \
-        PTHREAD_MUTEX_INITIALIZER \
-    } /* for static ones */
 
-void mutex_init(Mutex *mutex);
+void mutex__init(Mutex *mutex, LockPlace place);
+#define mutex_init_ranked(mutex, rank) \
+    mutex__init((mutex), (LockPlace){(rank), #mutex, __FILE__, __LINE__})
+#define mutex_init(mutex) mutex_init_ranked(mutex, LOCK_LEAF)
 void mutex_done(Mutex *mutex);
 void mutex_lock(Mutex *mutex);
 void mutex_unlock(Mutex *mutex);
+/* Aborts when this thread holds a lock; nothing without KALAM_DEBUG. For what may wait long. */
+void mutex_none_held(void);
 /* MUTEX_SCOPE(&x->lock); holds the lock to the end of the block. */
 Mutex *mutex__lock_scope(Mutex *mutex);
 void mutex__unlock_scope(Mutex **mutex);

@@ -455,6 +455,7 @@ static void wake_waiter(void *context, Intent *intent, Code code, const Error *e
 Code database_commit(Database *db, Intent *intent, Error *e)
 {
     must(thread_kind() != THREAD_LOOP);
+    mutex_none_held();
     Waiter waiter = {0};
     mutex_init(&waiter.lock);
     cond_init(&waiter.ended);

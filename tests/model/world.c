@@ -84,7 +84,7 @@ void world_open(const char *folder)
     };
     world = (World){0};
     log_set(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
-    mutex_init(&world.lock);
+    mutex_init_ranked(&world.lock, LOCK_CALLER);
     cond_init(&world.changed);
     open_database(folder);
     MUST_OK(workers_start("worker", THREAD_WORKER, WORKERS, 64, &world.workers, e));

@@ -345,7 +345,8 @@ static ExecOutcome try_sql(World *w, const char *sql, Kept *kept, Code *out_code
                     .namespace_name = SLICE("app")},
         .sql = slice_of_text(sql),
     };
-    Waiter waiter = {.lock = MUTEX_INIT};
+    Waiter waiter = {0};
+    mutex_init(&waiter.lock);
     cond_init(&waiter.ended);
     Error e = {0};
     *out_code = OK;
@@ -359,6 +360,7 @@ static ExecOutcome try_sql(World *w, const char *sql, Kept *kept, Code *out_code
         *out_code = exec_finish(w->executor, waiter.pending, &sink, &e);
     }
     cond_done(&waiter.ended);
+    mutex_done(&waiter.lock);
     arena_free(arena);
     return outcome;
 }

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "os/thread.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "os/clock.h"
+#include "os/os_int.h"
 #include "test.h"
 
 static atomic_int runs;
@@ -107,6 +113,131 @@ TEST("a waiter is woken, and a deadline that has passed is reported")
     cond_done(&gate.opened);
     mutex_done(&gate.lock);
 }
+
+/* What a child that runs `body` says on stderr before it aborts; "" when it ends well. */
+static const char *last_words(void (*body)(void))
+{
+    static char words[1024];
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        signal(SIGABRT, SIG_DFL);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        body();
+        _exit(0);
+    }
+    close(ends[1]);
+    size_t bytes = 0;
+    for (ssize_t got; (got = read(ends[0], words + bytes, sizeof words - 1 - bytes)) > 0;)
+        bytes += (size_t)got;
+    words[bytes] = 0;
+    close(ends[0]);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(bytes == 0 ? status == 0 : WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    return words;
+}
+
+static const LockPlace outer = {LOCK_STATEMENT, "outer", "a.c", 1};
+static const LockPlace leaf = {LOCK_LEAF, "leaf", "b.c", 2};
+static const LockPlace other_leaf = {LOCK_LEAF, "other", "c.c", 3};
+
+static void take_rightly(void)
+{
+    for (int i = 0; i < 3; i++) {
+        os__order_take(&outer);
+        os__order_take(&leaf);
+        os__order_release(&outer); /* in any order */
+        os__order_wait(&leaf);
+        os__order_release(&leaf);
+        os__order_none();
+    }
+}
+
+static void take_outer_last(void)
+{
+    os__order_take(&leaf);
+    os__order_take(&outer);
+}
+
+static void take_two_leaves(void)
+{
+    os__order_take(&leaf);
+    os__order_take(&other_leaf);
+}
+
+static void take_twice(void)
+{
+    os__order_take(&leaf);
+    os__order_take(&leaf);
+}
+
+static void release_what_is_not_held(void)
+{
+    os__order_take(&outer);
+    os__order_release(&leaf);
+}
+
+static void wait_with_two(void)
+{
+    os__order_take(&outer);
+    os__order_take(&leaf);
+    os__order_wait(&leaf);
+}
+
+static void commit_with_one(void)
+{
+    os__order_take(&leaf);
+    os__order_none();
+}
+
+TEST("a wrong order of locks aborts and names both, a right one does not")
+{
+    static const struct {
+        void (*body)(void);
+        const char *words;
+    } cases[] = {
+        {take_rightly, ""},
+        {take_outer_last, "lock order: taking outer (rank 2, a.c:1) while holding leaf (rank 3, "
+                          "b.c:2); see docs/locks.md\n"},
+        {take_two_leaves, "lock order: taking other (rank 3, c.c:3) while holding leaf (rank 3, "
+                          "b.c:2); see docs/locks.md\n"},
+        {take_twice, "lock order: taking leaf (rank 3, b.c:2) while holding leaf (rank 3, b.c:2); "
+                     "see docs/locks.md\n"},
+        {release_what_is_not_held, "lock order: releasing what this thread does not hold: leaf "
+                                   "(rank 3, b.c:2) while holding outer (rank 2, a.c:1); see "
+                                   "docs/locks.md\n"},
+        {wait_with_two,
+         "lock order: waiting with leaf (rank 3, b.c:2) while holding outer (rank 2, "
+         "a.c:1), leaf (rank 3, b.c:2); see docs/locks.md\n"},
+        {commit_with_one,
+         "lock order: waiting for a commit while holding leaf (rank 3, b.c:2); see "
+         "docs/locks.md\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK_TEXT(last_words(cases[i].body), cases[i].words);
+}
+
+#ifdef KALAM_DEBUG
+static void lock_two_mutexes(void)
+{
+    Mutex first, second;
+    mutex_init(&first);
+    mutex_init(&second);
+    mutex_lock(&first);
+    mutex_lock(&second);
+}
+
+TEST("mutexes of debug builds check their order")
+{
+    const char *words = last_words(lock_two_mutexes);
+    CHECK(strstr(words, "taking &second (rank 3"));
+    CHECK(strstr(words, "while holding &first (rank 3"));
+}
+#endif
 
 TEST("the system answers how large it is")
 {
