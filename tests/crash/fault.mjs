@@ -3,7 +3,7 @@
 // Power cuts by the preloaded disk-fault library (tests/fault): the one place that knows its settings.
 // The library remembers what was synced; at the cut it writes a folder that holds just what the disk
 // would hold, and that folder takes the place of the data folder. A cut comes at a random file operation
-// of the server, or at a random moment if that is not reached; of the unsynced bytes nothing, a part, a
+// of the server, perhaps on files of one kind, or at a random moment if that is not reached; of the unsynced bytes nothing, a part, a
 // part with a torn last block, or all survives.
 
 import fs from 'node:fs';
@@ -13,6 +13,10 @@ import { ROOT } from '../e2e/lib/server.mjs';
 const LIBRARY = path.join(process.env.BUILD || path.join(ROOT, 'build'), 'tests/libfault.so');
 const CUT_STATUS = 137;
 
+/** What the operation of the cut is on; the empty text: any file. */
+const PATHS = ['', '', '', '.log', '.parquet', 'manifest.json', 'MANIFEST', '.sst'];
+
+const keepFile = (home) => path.join(home, 'keep');
 const armFile = (home) => path.join(home, 'armed');
 const afterFolder = (home) => path.join(home, 'after');
 
@@ -29,16 +33,26 @@ export function environment(home, dir, random, atStart) {
   fs.mkdirSync(dir, { recursive: true });
   fs.rmSync(armFile(home), { force: true });
   fs.rmSync(afterFolder(home), { recursive: true, force: true });
+  const only = atStart ? '' : random.pick(PATHS);
+  const keep = random.pick(['none', 'prefix', 'torn', 'all']);
+  fs.writeFileSync(keepFile(home), keep);
   return {
     LD_PRELOAD: LIBRARY,
     KALAM_FAULT_DIR: dir,
     KALAM_FAULT_AFTER: afterFolder(home),
-    KALAM_FAULT_KEEP: random.pick(['none', 'prefix', 'torn', 'all']),
+    KALAM_FAULT_KEEP: keep,
     KALAM_FAULT_SEED: String(1 + random.below(1000000)),
     KALAM_FAULT_MODE: random.below(3) ? 'cut' : 'count',
-    KALAM_FAULT_AT: String(1 + random.below(atStart ? 150 : 2000)),
+    KALAM_FAULT_AT: String(1 + random.below(atStart ? 150 : only && only !== '.log' ? 25 : 2000)),
+    ...(only ? { KALAM_FAULT_PATH: only } : {}),
     ...(atStart ? {} : { KALAM_FAULT_ARM: armFile(home) }),
   };
+}
+
+/** A start that was refused since the cut left garbage in the last block of RocksDB's MANIFEST (docs/operations.md). */
+export function isDocumentedRefusal(home, message) {
+  const isTorn = fs.existsSync(keepFile(home)) && fs.readFileSync(keepFile(home), 'utf8') === 'torn';
+  return isTorn && /did not start[^]*checksum mismatch[^]*MANIFEST/.test(message);
 }
 
 /** From here on file operations count. */
@@ -46,14 +60,17 @@ export function arm(home) {
   fs.writeFileSync(armFile(home), '');
 }
 
-/** Cuts the power unless it is cut already, and puts what the disk holds in place of the data folder. */
+/** Cuts the power unless it is cut already, and puts what the disk holds in place of the data folder.
+ * True if it was cut at a file operation. */
 export async function cut(server, home, dir) {
+  const atOperation = Boolean(server.ended);
   const end = await server.signal('SIGUSR2');
   const after = afterFolder(home);
-  if (end.signal === 'SIGUSR2' && !fs.existsSync(after)) return; // before the library was even there
+  if (end.signal === 'SIGUSR2' && !fs.existsSync(after)) return false; // before the library was even there
   if (end.code !== CUT_STATUS) {
     throw new Error(`the server ended with ${JSON.stringify(end)}, not by the cut:\n${server.output}`);
   }
   fs.rmSync(dir, { recursive: true, force: true });
   fs.renameSync(after, dir);
+  return atOperation;
 }

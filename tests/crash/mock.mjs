@@ -7,64 +7,77 @@
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
-import { createRequire } from 'node:module';
-
-const require = createRequire(new URL('../e2e/package.json', import.meta.url));
-const { WebSocketServer } = require('ws');
+import { serveLive } from './mock_live.mjs';
 
 const BUG = process.env.MOCK_BUG || '';
+if (process.argv.includes('--verify')) process.exit(BUG === 'verify' ? 1 : 0);
 const dir = process.env.KALAMDB_DATA_DIR;
 fs.mkdirSync(dir, { recursive: true });
 const logFile = path.join(dir, 'log');
+const EPOCH_MS = Date.UTC(2024, 0, 1);
 
+const tables = new Map(); // name -> {kind, isLoose, ttlMs, columns: [{name, identity, initial}]}
 const partitions = new Map(); // table|user -> {rows: Map, feed: [{seq, key, row, old}]}
-const tables = new Set();
-let lastSeq = 1000000;
+let lastSeq = 0n;
+let identity = 0;
 let commits = 0;
-const subscriptions = new Set();
+let delayed = null; // the second half of a transaction, for a bug
 
 function partition(name) {
-  if (!partitions.has(name)) partitions.set(name, { rows: new Map(), feed: [] });
+  if (!partitions.has(name)) partitions.set(name, { name, rows: new Map(), feed: [] });
   return partitions.get(name);
 }
 
+/** One record of the log, in memory. Returns the changes by partition. */
 function apply(record) {
-  if (record.create) tables.add(record.create);
+  const changes = [];
+  if (record.create) tables.set(record.create, { ...record.table, columns: [] });
   if (record.drop) {
     tables.delete(record.drop);
-    for (const name of partitions.keys()) if (name.startsWith(`${record.drop}|`)) partitions.delete(name);
+    for (const name of partitions.keys()) if (BUG !== 'stale-table' && name.startsWith(`${record.drop}|`)) partitions.delete(name);
   }
-  const changes = [];
-  for (const [key, row] of record.changes ?? []) {
-    const p = partition(record.partition);
-    const seq = ++lastSeq;
+  if (record.alter) alter(record);
+  for (const [name, key, row, seqText] of record.changes ?? []) {
+    const p = partition(name);
+    const seq = BigInt(seqText);
     const old = p.rows.get(key);
-    const version = row && { id: String(key), ...row, _seq: String(seq), _deleted: false };
+    const version = row && { ...row, id: key, seq };
     if (version) p.rows.set(key, version);
     else p.rows.delete(key);
-    const change = { seq, key, row: version, old };
-    p.feed.push(change);
-    changes.push(change);
+    if (seq > lastSeq) lastSeq = seq;
+    p.feed.push({ seq, key, row: version, old });
+    changes.push({ partition: name, ...p.feed[p.feed.length - 1] });
   }
   return changes;
 }
 
+function alter({ alter: name, change }) {
+  const table = tables.get(name);
+  const column = table.columns.find((one) => one.name === change.name);
+  if (change.kind === 'ADD') table.columns.push({ name: change.name, identity: ++identity, initial: BUG === 'lost-default' ? null : change.initial });
+  if (change.kind === 'DROP') table.columns = table.columns.filter((one) => one !== column);
+  if (change.kind === 'RENAME') column.name = change.to;
+}
+
 /** What was not synced when the power was cut may be torn; the log ends before it. */
-if (fs.existsSync(logFile)) {
+function recover() {
   let lines = fs.readFileSync(logFile, 'utf8').split('\n');
   lines.pop();
-  const torn = lines.findIndex((line) => !whole(line));
+  const torn = lines.findIndex((line) => !isWhole(line));
   if (torn >= 0) lines = lines.slice(0, torn);
   if (BUG === 'lose') lines.splice(Math.max(0, lines.length - 3));
-  if (BUG === 'refuse-start' && lines.length > 20) process.exit(3);
+  if (BUG === 'refuse-start' && lines.length > 80) process.exit(3);
+  const isLooseTable = (line) => /"crash\.(loose|events|ticks)\|/.test(line);
+  const isKept = (line, i) => !(BUG === 'loose-hole' && isLooseTable(line) && i % 7 === 0) &&
+    !(BUG === 'loose-tail' && isLooseTable(line) && i > lines.length - 40) && !(BUG === 'alter-lost' && /"alter"/.test(line) && i > lines.length - 60) &&
+    !(BUG === 'half-after' && /"isSecond":true/.test(line));
+  lines = lines.filter(isKept);
   for (const line of lines) apply(JSON.parse(line));
-  fs.truncateSync(logFile, Buffer.byteLength(lines.map((line) => `${line}\n`).join('')));
+  fs.truncateSync(logFile, 0);
+  fs.writeFileSync(logFile, lines.map((line) => `${line}\n`).join(''));
 }
-const log = fs.openSync(logFile, 'a');
-fs.fsyncSync(log);
-fs.fsyncSync(fs.openSync(dir, 'r'));
 
-function whole(line) {
+function isWhole(line) {
   try {
     return Boolean(JSON.parse(line));
   } catch {
@@ -72,77 +85,178 @@ function whole(line) {
   }
 }
 
-function store(record) {
-  fs.writeSync(log, `${JSON.stringify(record)}\n`);
-  if (BUG !== 'nosync') fs.fsyncSync(log);
+if (fs.existsSync(logFile)) recover();
+const log = fs.openSync(logFile, 'a');
+fs.fsyncSync(log);
+fs.fsyncSync(fs.openSync(dir, 'r'));
+lastSeq = (lastSeq > clockSeq() ? lastSeq : clockSeq()) + 1000n;
+const startSeq = lastSeq; // cursors of loose tables before it are too old
+
+function clockSeq() {
+  return BigInt(Date.now() - EPOCH_MS) << 22n;
 }
 
-function commit(record) {
+function nextSeq() {
+  lastSeq = lastSeq + 1n > clockSeq() ? lastSeq + 1n : clockSeq();
+  return String(lastSeq);
+}
+
+function store(record, isLoose) {
+  fs.writeSync(log, `${JSON.stringify(record, plain)}\n`);
+  if (BUG !== 'nosync' && !isLoose) fs.fsyncSync(log);
+}
+
+/** changes: [partition, key, row or null]; one commit. */
+function commit(changes, isTransaction = false) {
   commits++;
-  const stored = BUG === 'half' && record.changes?.length > 1 ? { ...record, changes: record.changes.slice(1) } : record;
-  if (!(BUG === 'unsynced' && commits % 40 > 20)) store(stored);
-  for (const change of apply(stored)) {
-    for (const subscription of subscriptions) {
-      if (subscription.partition !== record.partition && BUG !== 'leak') continue;
-      if (BUG === 'gap' && commits % 15 === 0) continue;
-      subscription.send(change);
-      if (BUG === 'double' && commits % 15 === 0) subscription.send(change);
-    }
+  let kept = BUG === 'half' && changes.length > 1 && commits % 5 === 0 ? changes.slice(1) : changes;
+  if (BUG === 'two-places' && isTransaction && kept.length > 2 && !delayed) {
+    delayed = kept.slice(2);
+    kept = kept.slice(0, 2);
+  }
+  if (BUG === 'half-after' && kept.length > 3) {
+    write(kept.slice(0, 2), false);
+    write(kept.slice(2), true);
+  } else {
+    write(kept, false);
+  }
+  if (delayed && !isTransaction) {
+    const late = delayed;
+    delayed = null;
+    write(late, false);
   }
 }
 
-function run(sql, user) {
-  const table = /(?:FROM|INTO|UPDATE|TABLE(?: IF EXISTS)?|NAMESPACE) ([\w.]+)/.exec(sql)?.[1];
-  const name = table === 'crash.shared' ? `${table}|` : `${table}|${user}`;
-  const done = (n, word) => ({ row_count: n, message: `${word} ${n} row(s)`, as_user: user });
-  if (/^CREATE (NAMESPACE|USER ')/.test(sql)) return done(0, 'Created');
-  if (/^CREATE/.test(sql)) {
-    commit({ create: table });
-    return done(0, 'Created');
-  }
-  if (/^DROP TABLE/.test(sql)) {
-    if (BUG !== 'undrop') commit({ drop: table });
-    return done(0, 'Dropped');
-  }
-  if (/^STORAGE FLUSH/.test(sql)) return done(0, 'Flushed');
-  if (!tables.has(table)) throw new Error(`Table not found: ${table}`);
-  const p = partition(name);
-  if (/^INSERT/.test(sql)) {
-    const changes = [...sql.matchAll(/\((\d+), (?:(\d+), )?'([^']*)'\)/g)]
-      .map(([, key, n, body]) => [Number(key), { n: Number(n ?? 0), body }]);
-    if (table !== 'crash.events' && changes.some(([key]) => p.rows.has(key))) throw new Error('Already exists');
-    commit({ partition: name, changes });
-    return done(changes.length, 'Inserted');
-  }
-  if (/^SELECT COUNT/.test(sql)) return { schema: [{ name: 'c' }], rows: [[String(p.rows.size)]], row_count: 1 };
-  const keys = matching(sql, p);
-  if (/^UPDATE/.test(sql)) {
-    const set = /n = (\d+)(?:, body = '([^']*)')? WHERE/.exec(sql);
-    commit({ partition: name, changes: keys.map((key) => {
-      const { n, body } = p.rows.get(key);
-      return [key, { n: set ? Number(set[1]) : n + 1, body: set?.[2] ?? body }];
-    }) });
-    return done(keys.length, 'Updated');
-  }
-  if (/^DELETE/.test(sql)) {
-    commit({ partition: name, changes: keys.map((key) => [key, null]) });
-    return done(keys.length, 'Deleted');
-  }
-  const columns = /^SELECT (.*) FROM/.exec(sql)[1].split(', ');
-  const rows = keys.sort((a, b) => a - b).slice(0, Number(/LIMIT (\d+)/.exec(sql)?.[1] ?? 1000))
-    .map((key) => columns.map((column) => p.rows.get(key)[column]));
-  return { schema: columns.map((column) => ({ name: column })), rows, row_count: rows.length };
+function write(changes, isSecond) {
+  const record = { changes: changes.map(([name, key, row]) => [name, key, row, nextSeq()]), isSecond };
+  const isLoose = changes.every(([name]) => tables.get(name.split('|')[0]).isLoose);
+  if (!(BUG === 'unsynced' && commits % 40 > 20)) store(record, isLoose);
+  live.publish(apply(record), commits);
 }
 
-function matching(sql, p) {
+const answer = (count, word) => ({ row_count: count, message: `${word} ${count} row(s)` });
+
+/** A statement that defines something; undefined if it does not. */
+function define(sql, table) {
+  if (/^(CREATE (NAMESPACE|USER ')|STORAGE)/.test(sql)) return answer(0, 'Done');
+  const created = /^CREATE (USER|SHARED|STREAM) TABLE/.exec(sql);
+  let record;
+  if (created) {
+    const ttl = /TTL_SECONDS = (\d+)/.exec(sql)?.[1];
+    record = { create: table, table: { kind: created[1], isLoose: /async/.test(sql) || Boolean(ttl), ttlMs: ttl ? ttl * 1000 : null } };
+  } else if (/^DROP TABLE/.test(sql)) {
+    if (BUG === 'undrop') return answer(0, 'Dropped');
+    record = { drop: table };
+  } else if (/^ALTER/.test(sql)) {
+    const [, kind, name, rest] = /TABLE [\w.]+ (ADD|DROP|RENAME|MODIFY) COLUMN (\w+) ?(.*)/.exec(sql);
+    const initial = /DEFAULT (\d+)/.exec(rest)?.[1];
+    record = { alter: table, change: { kind, name, to: /TO (\w+)/.exec(rest)?.[1], initial: initial === undefined ? null : Number(initial) } };
+  }
+  if (!record) return undefined;
+  store(record, false);
+  apply(record);
+  if (record.alter && BUG !== 'silent-alter') live.altered(table, record.change.kind);
+  return answer(0, 'Defined');
+}
+
+/** Runs a statement against the rows and what the transaction has staged: Map of partition to Map of key to row. */
+function run(sql, user, staged) {
+  const name = /(?:FROM|INTO|UPDATE|TABLE(?: IF EXISTS)?|NAMESPACE) ([\w.']+)/.exec(sql)?.[1];
+  const defined = define(sql, name);
+  if (defined) return defined;
+  const table = tables.get(name);
+  if (!table) throw new Error(`Table not found: ${name}`);
+  const place = table.kind === 'SHARED' ? `${name}|` : `${name}|${user}`;
+  if (!staged.has(place)) staged.set(place, new Map());
+  const mine = staged.get(place);
+  const expired = clockSeq() - (BigInt(table.ttlMs ?? 0) << 22n);
+  const rows = new Map([...partition(place).rows, ...mine]);
+  for (const [key, row] of rows) {
+    if (row === null || (table.ttlMs && row.seq < expired && BUG !== 'expired')) rows.delete(key);
+  }
+  if (/^SELECT/.test(sql)) return select(sql, table, name, rows);
+  if (/^INSERT/.test(sql)) return insert(sql, table, rows, mine);
+  const keys = /^TRUNCATE/.test(sql) ? [...rows.keys()] : matching(sql, rows);
+  if (!/^UPDATE/.test(sql)) {
+    for (const key of BUG === 'truncate' && /^TRUNCATE/.test(sql) ? keys.slice(1) : keys) mine.set(key, null);
+    return answer(keys.length, 'Deleted');
+  }
+  const [, set] = / SET (.*) WHERE/.exec(sql);
+  let changed = 0;
+  for (const key of keys) {
+    const row = updated(rows.get(key), set, table);
+    if (JSON.stringify(row, plain) === JSON.stringify(rows.get(key), plain)) continue;
+    changed++;
+    mine.set(key, row);
+  }
+  return answer(changed, 'Updated');
+}
+
+/** Without the seq of the version before. */
+function plain(key, value) {
+  return key === 'seq' ? undefined : value;
+}
+
+function columnOf(table, name) {
+  const column = table.columns.find((one) => one.name === name);
+  if (!column) throw new Error(`Column '${name}' does not exist`);
+  return column;
+}
+
+function insert(sql, table, rows, mine) {
+  const extra = /\(id, n, body, (\w+)\)/.exec(sql)?.[1];
+  const column = extra && columnOf(table, extra);
+  let count = 0;
+  for (const [, key, n, body, value] of sql.matchAll(/\((\d+), (\d+), '([^']*)'(?:, (\d+))?\)/g)) {
+    if (rows.has(Number(key))) throw new Error('Already exists');
+    mine.set(Number(key), { id: Number(key), n: Number(n), body, x: column ? { [column.identity]: Number(value) } : {} });
+    count++;
+  }
+  return answer(count, 'Inserted');
+}
+
+function updated(row, set, table) {
+  const next = { ...row, n: Number(/n = (\d+)/.exec(set)[1]), body: /body = '([^']*)'/.exec(set)?.[1] ?? row.body, x: { ...row.x } };
+  const extra = /(x\d) = (\d+)/.exec(set);
+  if (!extra) return next;
+  const column = columnOf(table, extra[1]);
+  if ((row.x[column.identity] ?? column.initial) !== Number(extra[2])) next.x[column.identity] = Number(extra[2]);
+  return next;
+}
+
+function select(sql, table, name, rows) {
+  const wanted = /^SELECT (.*) FROM/.exec(sql)[1];
+  if (wanted.startsWith('COUNT')) return { schema: [{ name: 'c' }], rows: [[String(rows.size)]], row_count: 1 };
+  let keys = matching(sql, rows).sort((a, b) => a - b).slice(0, Number(/LIMIT (\d+)/.exec(sql)?.[1] ?? 100000));
+  if (BUG === 'twice' && keys.length > 20) keys = [...keys, keys[5]].sort((a, b) => a - b);
+  const shown = keys.map((key) => live.shown(rows.get(key), table));
+  if (BUG === 'leak-rest' && shown.length > 30) shown[9].body = 'of-another k1';
+  if (BUG === 'reseq' && shown.length > 30) shown[9]._seq = shown[8]._seq;
+  const names = wanted === '*' ? live.namesOf(table) : wanted.split(', ');
+  return { schema: names.map((one) => ({ name: one })), rows: shown.map((row) => names.map((one) => row[one])), row_count: shown.length };
+}
+
+function matching(sql, rows) {
   const number = (pattern) => Number(pattern.exec(sql)?.[1]);
   const list = /id IN \(([\d, ]+)\)/.exec(sql)?.[1].split(', ').map(Number);
   const tests = [
     [/id = (\d+)/, (key, n) => key === n], [/id > (-?\d+)/, (key, n) => key > n],
     [/id >= (\d+)/, (key, n) => key >= n], [/id <= (\d+)/, (key, n) => key <= n],
   ].filter(([pattern]) => pattern.test(sql));
-  return [...p.rows.keys()].filter((key) =>
+  return [...rows.keys()].filter((key) =>
     (!list || list.includes(key)) && tests.every(([pattern, holds]) => holds(key, number(pattern))));
+}
+
+/** The statements of one request; BEGIN … COMMIT is one commit. */
+function runAll(sql, user) {
+  const staged = new Map();
+  const texts = sql.split('; ');
+  const results = texts.map((text) => /^(BEGIN|COMMIT|ROLLBACK)/.test(text) ? answer(0, text) : run(text, user, staged));
+  const isVoid = texts[texts.length - 1] === 'ROLLBACK' && BUG !== 'rollback';
+  const changes = [...staged].flatMap(([place, rows]) => [...rows].map(([key, row]) => [place, key, row]))
+    .filter(([place, key, row]) => row || partition(place).rows.has(key));
+  if (changes.length && !isVoid) commit(changes, texts.length > 1);
+  return results;
 }
 
 const server = http.createServer((request, response) => {
@@ -151,71 +265,18 @@ const server = http.createServer((request, response) => {
     text += chunk;
   });
   request.on('end', () => {
-    const answer = (status, value) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
-    if (request.url === '/health') return answer(200, { status: 'healthy' });
+    const reply = (status, value) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+    if (request.url === '/health') return reply(200, { status: 'healthy' });
     const body = JSON.parse(text);
-    if (request.url === '/v1/api/auth/login') return answer(200, { access_token: body.user });
+    if (request.url === '/v1/api/auth/login') return reply(200, { access_token: body.user });
     try {
-      const user = request.headers.authorization.slice(7);
-      return answer(200, { status: 'success', results: [run(body.sql, user)], took: 0 });
+      return reply(200, { status: 'success', results: runAll(body.sql, request.headers.authorization.slice(7)), took: 0 });
     } catch (error) {
-      return answer(400, { status: 'error', results: [], took: 0, error: { code: 'SQL_EXECUTION_ERROR', message: error.message } });
+      return reply(400, { status: 'error', results: [], took: 0, error: { code: 'SQL_EXECUTION_ERROR', message: error.message } });
     }
   });
 });
 
-new WebSocketServer({ server, path: '/v1/ws' }).on('connection', (socket) => {
-  let user;
-  const mine = new Set();
-  const send = (text) => socket.send(text.replace(/"last_seq_id":"(\d+)"/, '"last_seq_id":$1'));
-  socket.on('message', (data) => {
-    const message = JSON.parse(data);
-    if (message.type === 'authenticate') {
-      user = message.token;
-      send(JSON.stringify({ type: 'auth_success', user, role: 'user', protocol: message.protocol }));
-    }
-    if (message.type !== 'subscribe') return;
-    const { id, sql, options } = message.subscription;
-    const table = /FROM ([\w.]+)/.exec(sql)[1];
-    const name = table === 'crash.shared' ? `${table}|` : `${table}|${user}`;
-    subscribe(send, mine, name, id, options ?? {});
-  });
-  socket.on('close', () => {
-    for (const subscription of mine) subscriptions.delete(subscription);
-  });
-});
-
-function subscribe(send, mine, name, id, options) {
-  const p = partition(name);
-  const from = options.from ?? 0;
-  const size = options.batch_size ?? 1000;
-  const rows = [...p.rows.values()].filter((row) => Number(row._seq) > from)
-    .sort((a, b) => Number(a._seq) - Number(b._seq));
-  if (BUG === 'resume-short' && from) rows.splice(0, 1);
-  send(JSON.stringify({ type: 'subscription_ack', subscription_id: id, total_rows: 0, schema: [],
-    batch_control: { batch_num: 0, has_more: false, status: 'ready', last_seq_id: String(lastSeq) } }));
-  const pages = Math.max(1, Math.ceil(rows.length / size));
-  for (let i = 0; i < pages; i++) {
-    const part = rows.slice(i * size, (i + 1) * size);
-    const hasMore = i < pages - 1;
-    send(JSON.stringify({ type: 'initial_data_batch', subscription_id: id, rows: part, batch_control: {
-      batch_num: i, has_more: hasMore, status: hasMore ? 'loading' : 'ready',
-      last_seq_id: String(hasMore ? part[part.length - 1]._seq : lastSeq) } }));
-  }
-  const change = ({ seq, row, old }) => send(JSON.stringify({ type: 'change', subscription_id: id,
-    change_type: row ? (old ? 'update' : 'insert') : 'delete',
-    ...(row ? { rows: [row] } : {}), ...(old ? { old_values: [{ ...old, _seq: row ? old._seq : String(seq) }] } : {}) }));
-  if (from && BUG !== 'resume-deletes') {
-    const last = new Map();
-    for (const entry of p.feed) if (entry.seq > from) last.set(entry.key, entry);
-    for (const entry of last.values()) {
-      if (!entry.row) change({ seq: entry.seq, row: null, old: entry.old ?? {} });
-    }
-  }
-  const subscription = { partition: name, send: change };
-  mine.add(subscription);
-  subscriptions.add(subscription);
-}
-
+const live = serveLive(server, { BUG, tables, partition, startSeq, lastSeq: () => lastSeq });
 process.on('SIGTERM', () => process.exit(0));
 server.listen(Number(process.env.KALAMDB_SERVER_PORT), '127.0.0.1');

@@ -37,11 +37,12 @@ export function removeFolder(dir) {
   folders.delete(dir);
 }
 
-export async function freePort() {
+/** A free port; `wanted` or an error when one is asked for. */
+export async function freePort(wanted = 0) {
   return new Promise((resolve, reject) => {
     const probe = net.createServer();
     probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
+    probe.listen(wanted, '127.0.0.1', () => {
       const { port } = probe.address();
       probe.close(() => resolve(port));
     });
