@@ -110,10 +110,13 @@ test: $(SERVER) $(TEST_PROGRAMS) ## set up, build and run every test; ONLY=<word
 	$(Q)BUILD=$(ABS_B) tools/run-tests $(ONLY)
 unit: $(UNIT_TESTS) $(FUZZ_TESTS) ## unit tests and fuzz corpora only; ONLY=<word> runs some of them
 	$(Q)BUILD=$(ABS_B) SCRIPTS=no tools/run-tests $(ONLY)
-asan: $(O)/.packages ## unit tests and corpora under address and undefined-behaviour sanitizers
-	$(Q)$(MAKE) SAN=asan unit
-tsan: $(O)/.packages ## unit tests under the thread sanitizer
-	$(Q)$(MAKE) SAN=tsan unit
+asan: $(O)/.packages ## unit tests and corpora under address and undefined-behaviour sanitizers; WHAT=server: whole servers
+	$(Q)$(MAKE) SAN=asan $(if $(WHAT),sanitized,unit)
+tsan: $(O)/.packages ## the same under the thread sanitizer
+	$(Q)$(MAKE) SAN=tsan $(if $(WHAT),sanitized,unit)
+.PHONY: sanitized
+sanitized: $(SERVER) $(TEST_PROGRAMS)
+	$(Q)BUILD=$(ABS_B) tools/run-sanitized $(WHAT)
 check: $(O)/.packages-check $(B)/duckdb/libduckdb.so ## every rule that a tool can prove
 	$(Q)BUILD=$(ABS_B) tools/check
 fmt: $(O)/.packages-check ## format the C sources

@@ -20,7 +20,9 @@
 #include "api/parameters.h"
 #include "api/reply.h"
 #include "api/session.h"
+#include "auth/token.h"
 #include "base/limits.h"
+#include "os/clock.h"
 #include "os/log.h"
 
 enum {
@@ -46,6 +48,7 @@ typedef struct LiveStream {
     Slice token;     /* borrowed from the request */
     LiveRequest ask; /* texts in arena */
     Session user;    /* texts in arena */
+    int64_t expires_at_us; /* as the token says */
     LoopTask task;
     Code code;
     Error error;
@@ -232,10 +235,19 @@ static void events_report(void *socket, const Error *error)
               LOG_ERROR(error));
 }
 
+static bool has_expired(const LiveStream *stream)
+{
+    return clock_wall_us() - stream->expires_at_us >= TOKEN_LEEWAY_S * INT64_C(1000000);
+}
+
 /* Proxies and clients take a silent connection for a dead one. */
 static void events_tick(void *socket, uint64_t now_ms)
 {
     LiveStream *stream = (LiveStream *)socket;
+    if (has_expired(stream)) { /* what it proved is proved no longer */
+        events_close(stream, 0, "Token expired");
+        return;
+    }
     if (stream->is_ending || now_ms - stream->moved_ms < PING_MS || events_queued_bytes(stream) > 0)
         return;
     if (!stream->is_begun)
@@ -334,9 +346,8 @@ static void subscribe(LiveStream *stream)
 
 static Code verify(LiveStream *stream, HotRead mode)
 {
-    int64_t expires_at_us;
     return session_of_token(stream->api->context, stream->token, mode, stream->arena, &stream->user,
-                            &expires_at_us, &stream->error);
+                            &stream->expires_at_us, &stream->error);
 }
 
 static void verify_done(LoopTask *task)

@@ -10,8 +10,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loginRoot, request } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
-import { check, equal, matches, run, test } from './lib/runner.mjs';
-import { ROOT_PASSWORD, Server, freePort, startServer, temporaryFolder } from './lib/server.mjs';
+import { check, equal, matches, run, skip, test } from './lib/runner.mjs';
+import { ROOT_PASSWORD, SANITIZED, Server, freePort, startServer, temporaryFolder } from './lib/server.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const IDLE_RSS_KB_MAX = 60 * 1024;
@@ -53,6 +53,7 @@ test('the default data folder ./data, and one behind a symbolic link, flush and 
 });
 
 test('ready on an empty folder; an idle server is small and does nothing', async () => {
+  if (SANITIZED) skip('a sanitizer takes memory and time');
   const server = await startServer({ args: [], env: { KALAMDB_ROOT_PASSWORD: undefined } });
   const ticks = Number(process.env.CLK_TCK || 100);
   const before = server.usage();

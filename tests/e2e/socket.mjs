@@ -4,12 +4,11 @@
 // pushed without being asked for, rows entering and leaving a filter, resume by cursor, nothing lost
 // however slow the client.
 
-import crypto from 'node:crypto';
 import { Live, maxSeq, seqOf } from './lib/live.mjs';
 import { Follower } from './lib/follow.mjs';
-import { loginRoot, newUser } from './lib/client.mjs';
+import { loginRoot, newUser, signToken } from './lib/client.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
-import { JWT_SECRET, startServer } from './lib/server.mjs';
+import { startServer } from './lib/server.mjs';
 
 let server;
 let root;
@@ -63,15 +62,6 @@ test('a wrong token: auth_error, then close 1008', async () => {
     equal(await socket.ended, { code: 1008, reason: 'Authentication failed' }, 'close');
   }
 });
-
-/** A token that the server takes for its own. */
-function signToken(user, expiresInS) {
-  const now = Math.floor(Date.now() / 1000);
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: user, iss: 'kalamdb', role: 'user',
-    token_type: 'access', iat: now - 1000, exp: now + expiresInS })}`;
-  return `${body}.${crypto.createHmac('sha256', JWT_SECRET).update(body).digest('base64url')}`;
-}
 
 test('a token that ends: a warning where announced, then close 1008; a new one in band keeps all', async () => {
   const protocol = { serialization: 'json', compression: 'gzip', features: ['token_expiring', 'unknown'] };

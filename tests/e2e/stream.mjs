@@ -6,7 +6,7 @@
 
 import http from 'node:http';
 import net from 'node:net';
-import { loginRoot, newUser, request } from './lib/client.mjs';
+import { Client, loginRoot, newUser, request, signToken } from './lib/client.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { startServer } from './lib/server.mjs';
 
@@ -240,6 +240,13 @@ test('what is refused before it begins is an ordinary HTTP error', async () => {
   equal(head.status, 405, 'HEAD');
   const [{ n }] = await root.rows('SELECT COUNT(*) AS n FROM system.live');
   equal(n, '0', 'nothing is left behind');
+});
+
+test('a token that ends is the end of its stream, as of a socket', async () => {
+  const stream = await Stream.open(new Client(server, 'alice', signToken('alice', -57)), { sql: SQL });
+  await stream.expect('subscription_ack');
+  await stream.done;
+  equal([stream.ended, stream.comments], ['whole', [': Token expired']], 'the end');
 });
 
 test('a cursor older than the feed window is 410, which no browser tries again', async () => {

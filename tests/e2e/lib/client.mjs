@@ -3,8 +3,9 @@
 // The HTTP client of the suites: one JSON request and its answer, nothing retried, nothing hidden.
 // A Client is a session: a server, a user, a token.
 
+import crypto from 'node:crypto';
 import http from 'node:http';
-import { ROOT_PASSWORD } from './server.mjs';
+import { JWT_SECRET, ROOT_PASSWORD } from './server.mjs';
 
 const REQUEST_LIMIT_MS = 30000;
 
@@ -116,4 +117,13 @@ export function loginRoot(server) {
 export async function newUser(root, name, role = 'user', password = `pw-of-${role}-123`) {
   await root.run(`CREATE USER '${name.replaceAll("'", "''")}' WITH PASSWORD '${password}' ROLE ${role}`);
   return login(root.server, name, password);
+}
+
+/** A token that the server takes for its own. */
+export function signToken(user, expiresInS) {
+  const now = Math.floor(Date.now() / 1000);
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: user, iss: 'kalamdb', role: 'user',
+    token_type: 'access', iat: now - 1000, exp: now + expiresInS })}`;
+  return `${body}.${crypto.createHmac('sha256', JWT_SECRET).update(body).digest('base64url')}`;
 }
