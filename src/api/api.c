@@ -159,7 +159,7 @@ Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *w
     context->gate = auth_gate_new(settings->auth_requests_per_s);
     context->guard = guard;
     context->started_at_us = clock_wall_us();
-    database_add_sink(db, (ChangeSink){on_commit, context});
+    database_add_sink(db, (ChangeSink){on_commit, context, NULL});
     *out = context;
     return OK;
 }

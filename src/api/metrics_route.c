@@ -36,6 +36,8 @@ static void add_commits(Buffer *out, Database *db)
     add(out, "commit_rows_total", "counter", "Row changes committed.", stats.rows);
     add(out, "commit_conflicts_total", "counter",
         "Statements resolved again because another commit was faster.", stats.conflicts);
+    add(out, "reopen_tries_total", "counter", "Tries to go on after a failed write.",
+        stats.reopen_tries);
     add(out, "syncs_total", "counter", "Synced batches.", stats.syncs);
     add(out, "sync_microseconds_total", "counter", "Time spent writing and syncing them.",
         stats.sync_us);

@@ -21,7 +21,8 @@ static const char *outer_text(Code code)
 {
     switch ((int)code) {
     case E_DISK_FULL:
-        return "The server has no disk space left; reads go on, writes are refused";
+        return "The server has no disk space left; reads go on, writes are refused until there is "
+               "some";
     case E_OUTCOME_UNKNOWN:
         return "The disk failed during this commit; it may or may not be stored. Read before you "
                "retry";

@@ -7,7 +7,7 @@
 /* 0: what is only in memory is flushed first, so that the copy opens without a long replay. */
 enum { LOG_BYTES_FOR_FLUSH = 0 };
 
-Code hot_checkpoint(HotStore *store, const char *folder, Error *e)
+static Code copy_to(HotStore *store, const char *folder, Error *e)
 {
     char *error_text = NULL;
     rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(store->db, &error_text);
@@ -16,4 +16,12 @@ Code hot_checkpoint(HotStore *store, const char *folder, Error *e)
     rocksdb_checkpoint_create(checkpoint, folder, LOG_BYTES_FOR_FLUSH, &error_text);
     rocksdb_checkpoint_object_destroy(checkpoint);
     return error_text ? hot__fail(e, error_text, "copy the hot store") : OK;
+}
+
+Code hot_checkpoint(HotStore *store, const char *folder, Error *e)
+{
+    TRY(hot__enter(store, e));
+    Code code = copy_to(store, folder, e);
+    hot__leave(store);
+    return code;
 }

@@ -42,6 +42,17 @@ typedef struct HotIterator HotIterator;
 CHECKED Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Error *e);
 void hot_close(HotStore *store); /* accepts NULL; no snapshot or iterator may be left */
 
+/* ---- after a failed write: only by the thread that writes ---- */
+/* Shuts new readers out and waits for those inside. While it is shut, snapshots made on loops answer E_WOULD_BLOCK to every read,
+ * and other threads wait in hot_snapshot_new; the caller's own pass. False when somebody is still inside after
+ * `wait_ms`: then all are let in again. */
+bool hot_shut(HotStore *store, int64_t wait_ms);
+/* Closes the store and opens it as a new process would: the log decides what the failed write has done, in all families
+ * alike, and what it found is durable after OK. When it cannot be opened to write it is opened to read, if that can be. Between
+ * hot_shut and hot_admit. */
+CHECKED Code hot_reopen(HotStore *store, Error *e);
+void hot_admit(HotStore *store);
+
 /* A consistent view of all families. */
 HotSnapshot *hot_snapshot_new(HotStore *store);
 void hot_snapshot_free(HotSnapshot *snapshot); /* accepts NULL */

@@ -12,6 +12,9 @@ HotSnapshot *hot_snapshot_new(HotStore *store)
 {
     HotSnapshot *snapshot = x_new(HotSnapshot);
     snapshot->store = store;
+    snapshot->refusal = hot__enter(store, NULL);
+    if (snapshot->refusal != OK)
+        return snapshot;
     snapshot->snapshot = rocksdb_create_snapshot(store->db);
     for (int i = 0; i < 2; i++) {
         snapshot->read[i] = rocksdb_readoptions_create();
@@ -25,10 +28,18 @@ void hot_snapshot_free(HotSnapshot *snapshot)
 {
     if (!snapshot)
         return;
-    for (int i = 0; i < 2; i++)
-        rocksdb_readoptions_destroy(snapshot->read[i]);
-    rocksdb_release_snapshot(snapshot->store->db, snapshot->snapshot);
+    if (snapshot->refusal == OK) {
+        for (int i = 0; i < 2; i++)
+            rocksdb_readoptions_destroy(snapshot->read[i]);
+        rocksdb_release_snapshot(snapshot->store->db, snapshot->snapshot);
+        hot__leave(snapshot->store);
+    }
     free(snapshot);
+}
+
+static Code refuse(Code refusal, Error *e)
+{
+    return fail(e, refusal, "the hot store is being opened again after a failed write");
 }
 
 Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key, Arena *arena,
@@ -36,6 +47,8 @@ Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key, A
 {
     char *error_text = NULL;
     HotStore *store = snapshot->store;
+    if (snapshot->refusal != OK)
+        return refuse(snapshot->refusal, e);
     rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned_cf(
         store->db, snapshot->read[mode], store->families[family], key.data, key.size, &error_text);
     if (error_text)
@@ -50,6 +63,7 @@ Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key, A
 }
 
 struct HotIterator {
+    Code refusal; /* that of the snapshot; when it is not OK there is nothing below */
     rocksdb_iterator_t *iterator;
     rocksdb_readoptions_t *options;
     bool descending;
@@ -64,6 +78,9 @@ HotIterator *hot_iterator_open(HotSnapshot *snapshot, HotRead mode, HotFamily fa
                                Slice to, bool descending)
 {
     HotIterator *it = (HotIterator *)x_new_bytes(sizeof(HotIterator) + from.size + to.size);
+    it->refusal = snapshot->refusal;
+    if (it->refusal != OK)
+        return it;
     it->lower_size = from.size;
     it->upper_size = to.size;
     memcpy(it->bounds, from.data, from.size);
@@ -84,8 +101,10 @@ void hot_iterator_close(HotIterator *it)
 {
     if (!it)
         return;
-    rocksdb_iter_destroy(it->iterator);
-    rocksdb_readoptions_destroy(it->options);
+    if (it->refusal == OK) {
+        rocksdb_iter_destroy(it->iterator);
+        rocksdb_readoptions_destroy(it->options);
+    }
     free((char *)it->target.data);
     free(it);
 }
@@ -112,6 +131,8 @@ static void position(HotIterator *it)
 
 bool hot_next(HotIterator *it)
 {
+    if (it->refusal != OK)
+        return false;
     if (!it->positioned)
         position(it);
     else if (!it->at_entry)
@@ -148,6 +169,8 @@ Slice hot_value(const HotIterator *it)
 Code hot_iterator_end(HotIterator *it, Error *e)
 {
     char *error_text = NULL;
+    if (it->refusal != OK)
+        return refuse(it->refusal, e);
     rocksdb_iter_get_error(it->iterator, &error_text);
     return error_text ? hot__fail(e, error_text, "walk the hot store") : OK;
 }

@@ -7,7 +7,7 @@
  *     the middle refuses to open. Point-in-time recovery would drop acknowledged commits silently.
  * I3. The WAL is never recycled, which I2 needs.
  * I4. After a failed write the store takes no further one and does not repair itself (tame.cc): what the log holds
- *     is what the next start finds, in all families alike.
+ *     is what the next start, or hot_reopen, finds, in all families alike.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -93,9 +93,40 @@ static rocksdb_options_t *store_options_new(const HotOptions *options)
     return o;
 }
 
+Code hot__open_db(HotStore *store, bool read_only, Error *e)
+{
+    char *error_text = NULL;
+    const rocksdb_options_t *const *family_options =
+        (const rocksdb_options_t *const *)store->family_options;
+    rocksdb_t *db = read_only ? rocksdb_open_for_read_only_column_families(
+                                    store->options, store->folder, HOT_FAMILY_COUNT, family_names,
+                                    family_options, store->families, 0, &error_text)
+                              : rocksdb_open_column_families(
+                                    store->options, store->folder, HOT_FAMILY_COUNT, family_names,
+                                    family_options, store->families, &error_text);
+    if (error_text)
+        return hot__fail(e, error_text, "open the hot store");
+    store->db = db;
+    return OK;
+}
+
+void hot__close_db(HotStore *store)
+{
+    if (!store->db)
+        return;
+    for (int i = 0; i < HOT_FAMILY_COUNT; i++)
+        rocksdb_column_family_handle_destroy(store->families[i]);
+    rocksdb_cancel_all_background_work(store->db, 1);
+    rocksdb_close(store->db);
+    store->db = NULL;
+}
+
 Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Error *e)
 {
     HotStore *store = x_new(HotStore);
+    store->folder = x_text(slice_of_text(folder));
+    mutex_init(&store->lock);
+    cond_init(&store->changed);
     store->options = store_options_new(options);
     store->cache = rocksdb_cache_create_lru(options->block_cache_bytes);
     for (int i = 0; i < HOT_FAMILY_COUNT; i++)
@@ -103,20 +134,10 @@ Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Err
     store->synced = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(store->synced, 1);
     store->unsynced = rocksdb_writeoptions_create();
-    char *error_text = NULL;
-    const rocksdb_options_t *const *family_options =
-        (const rocksdb_options_t *const *)store->family_options;
-    store->db =
-        options->read_only
-            ? rocksdb_open_for_read_only_column_families(store->options, folder, HOT_FAMILY_COUNT,
-                                                         family_names, family_options,
-                                                         store->families, 0, &error_text)
-            : rocksdb_open_column_families(store->options, folder, HOT_FAMILY_COUNT, family_names,
-                                           family_options, store->families, &error_text);
-    if (error_text) {
-        store->db = NULL;
+    Code code = hot__open_db(store, options->read_only, e);
+    if (code != OK) {
         hot_close(store);
-        return hot__fail(e, error_text, "open the hot store");
+        return code;
     }
     *out = store;
     return OK;
@@ -126,18 +147,17 @@ void hot_close(HotStore *store)
 {
     if (!store)
         return;
-    if (store->db) {
-        for (int i = 0; i < HOT_FAMILY_COUNT; i++)
-            rocksdb_column_family_handle_destroy(store->families[i]);
-        rocksdb_cancel_all_background_work(store->db, 1);
-        rocksdb_close(store->db);
-    }
+    must(store->users == 0);
+    hot__close_db(store);
     rocksdb_writeoptions_destroy(store->synced);
     rocksdb_writeoptions_destroy(store->unsynced);
     for (int i = 0; i < HOT_FAMILY_COUNT; i++)
         rocksdb_options_destroy(store->family_options[i]);
     rocksdb_cache_destroy(store->cache);
     rocksdb_options_destroy(store->options);
+    cond_done(&store->changed);
+    mutex_done(&store->lock);
+    free(store->folder);
     free(store);
 }
 
@@ -207,10 +227,13 @@ Code hot_sync(HotStore *store, Error *e)
 uint64_t hot_property(HotStore *store, const char *name)
 {
     uint64_t total = 0;
+    if (hot__enter(store, NULL) != OK)
+        return 0;
     for (int i = 0; i < HOT_FAMILY_COUNT; i++) {
         uint64_t value = 0;
         if (rocksdb_property_int_cf(store->db, store->families[i], name, &value) == 0)
             total += value;
     }
+    hot__leave(store);
     return total;
 }

@@ -128,7 +128,7 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     cond_init(&jobs->ended);
     Code code = load(jobs, e);
     if (code == OK) {
-        database_add_sink(db, (ChangeSink){jobs__on_commit, jobs});
+        database_add_sink(db, (ChangeSink){jobs__on_commit, jobs, jobs__on_reopen});
         code = thread_start("jobs", THREAD_JOBS, jobs__run, jobs, &jobs->thread, e);
     }
     if (code != OK) {

@@ -68,6 +68,7 @@ struct Jobs {
     uint64_t next_number;
     bool stopping;
     int64_t erase_at_us; /* wall clock: when dropped users are looked for */
+    bool is_reopened;    /* left-over files are to be looked for */
     bool has_news;       /* since the thread last slept: a job to run, or a partition that is due */
 
     Mutex
@@ -135,6 +136,7 @@ int64_t jobs__compact_due(Jobs *jobs);
 bool jobs__is_killed(Jobs *jobs, const Job *job);
 void jobs__warn_of_table(const char *what, const Table *table, const Error *error);
 void jobs__run(void *argument);
+void jobs__on_reopen(void *context, bool has_lost);
 /* Writes the job's record, which takes back one of job->saves; after a failure the job goes on, its row is only not
  * remembered. */
 void jobs__save(Jobs *jobs, Job *job);

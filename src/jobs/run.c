@@ -277,7 +277,8 @@ static void wait_for_work(Jobs *jobs, int64_t until_us)
     jobs->has_news = false;
 }
 
-static void sweep_at_start(Jobs *jobs)
+/* At start, and after a failed write: files whose commit did not happen. */
+static void sweep(Jobs *jobs)
 {
     Error error = {0};
     uint32_t removed = 0;
@@ -289,6 +290,27 @@ static void sweep_at_start(Jobs *jobs)
     else if (removed)
         log_event(LOG_LEVEL_INFO, "removed files that no manifest names",
                   LOG_INT("files", removed));
+}
+
+/* Committer thread: what was in doubt is settled, and nobody else knows of its files. */
+void jobs__on_reopen(void *context, bool has_lost)
+{
+    Jobs *jobs = (Jobs *)context;
+    log_event(has_lost ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+              has_lost
+                  ? "writes go on; commits of async tables are lost, and their feeds start anew"
+                  : "writes go on");
+    MUTEX_SCOPE(&jobs->lock);
+    jobs->is_reopened = true;
+    jobs__wake(jobs);
+}
+
+static bool take_reopened(Jobs *jobs)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    bool was = jobs->is_reopened;
+    jobs->is_reopened = false;
+    return was;
 }
 
 /* ---- the feed window ---- */
@@ -333,10 +355,12 @@ void jobs__run(void *argument)
 {
     Jobs *jobs = (Jobs *)argument;
     Upkeep upkeep = upkeep_start(jobs);
-    sweep_at_start(jobs);
+    sweep(jobs);
     jobs__sweep_exports(jobs);
     each_table(jobs, note_all_partitions);
     while (!jobs__is_killed(jobs, NULL)) {
+        if (take_reopened(jobs))
+            sweep(jobs);
         jobs__queue_cleanups(jobs);
         jobs__expire_exports(jobs);
         for (Job *job; !jobs__is_killed(jobs, NULL) && (job = take_job(jobs));)

@@ -109,16 +109,9 @@ static CommitBundle *reminder_of(LiveLoop *loop, const CommitBundle *missed)
     return reminder;
 }
 
-/* hub->lock is held, so the loop cannot be closed meanwhile. */
-static void post(LiveLoop *loop, CommitBundle *bundle)
+/* Takes one reference. hub->lock is held, so the loop cannot be closed meanwhile. */
+static void deliver(LiveLoop *loop, CommitBundle *bundle)
 {
-    size_t waiting = atomic_load_explicit(&loop->backlog_bytes, memory_order_relaxed);
-    if (waiting <= loop->hub->options.backlog_bytes_max)
-        atomic_fetch_add_explicit(&bundle->refs, 1, memory_order_relaxed);
-    else
-        bundle = reminder_of(loop, bundle);
-    if (!bundle)
-        return;
     atomic_fetch_add_explicit(&loop->backlog_bytes, bundle->bytes, memory_order_relaxed);
     Delivery *delivery = x_new(Delivery);
     delivery->task.run = run_delivery;
@@ -126,6 +119,18 @@ static void post(LiveLoop *loop, CommitBundle *bundle)
     delivery->bundle = bundle;
     atomic_fetch_add_explicit(&loop->refs, 1, memory_order_relaxed);
     loop_post_task(loop->loop, &delivery->task);
+}
+
+/* hub->lock is held. */
+static void post(LiveLoop *loop, CommitBundle *bundle)
+{
+    size_t waiting = atomic_load_explicit(&loop->backlog_bytes, memory_order_relaxed);
+    if (waiting <= loop->hub->options.backlog_bytes_max)
+        atomic_fetch_add_explicit(&bundle->refs, 1, memory_order_relaxed);
+    else
+        bundle = reminder_of(loop, bundle);
+    if (bundle)
+        deliver(loop, bundle);
 }
 
 /* Committer thread. */
@@ -145,6 +150,21 @@ static void on_commit(void *context, const CommitGroup *group)
         post(hub->loops[i], bundle);
     }
     bundle_unref(bundle);
+}
+
+/* I3. Commits that were published are gone: everybody goes back to the feed, which says to whom that matters. Committer thread. */
+static void on_reopen(void *context, bool has_lost)
+{
+    LiveHub *hub = (LiveHub *)context;
+    CommitBundle missed = {.last_seq = database_last_seq(hub->db)};
+    if (!has_lost)
+        return;
+    MUTEX_SCOPE(&hub->lock);
+    for (size_t i = 0; i < hub->loop_count; i++) {
+        CommitBundle *reminder = reminder_of(hub->loops[i], &missed);
+        if (reminder)
+            deliver(hub->loops[i], reminder);
+    }
 }
 
 /* ---- life ---- */
@@ -167,7 +187,7 @@ Code live_hub_new(Database *db, Workers *workers, const LiveOptions *options, Li
         hub->options.backlog_bytes_max = BACKLOG_BYTES;
     mutex_init(&hub->lock);
     hub->users = map_new();
-    database_add_sink(db, (ChangeSink){on_commit, hub});
+    database_add_sink(db, (ChangeSink){on_commit, hub, on_reopen});
     *out = hub;
     return OK;
 }

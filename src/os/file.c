@@ -242,6 +242,15 @@ Code file_space(const char *path, uint64_t *out_total_bytes, Error *e)
     return OK;
 }
 
+Code file_free_space(const char *path, uint64_t *out_bytes, Error *e)
+{
+    struct statvfs st;
+    if (file__fault("statvfs", path) || statvfs(path, &st) != 0)
+        return file__failed(e, "statvfs", path);
+    *out_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+    return OK;
+}
+
 bool file_exists(const char *path)
 {
     return access(path, F_OK) == 0;

@@ -40,6 +40,8 @@ CHECKED Code file_remove_tree(const char *path, int depth_max, Error *e);
 CHECKED Code file_size(const char *path, uint64_t *out_bytes, Error *e);
 /* Bytes of the disk that a folder lies on. */
 CHECKED Code file_space(const char *path, uint64_t *out_total_bytes, Error *e);
+/* Bytes of it that this process may still write. */
+CHECKED Code file_free_space(const char *path, uint64_t *out_bytes, Error *e);
 bool file_exists(const char *path);
 
 typedef struct FileEntry {

@@ -7,8 +7,9 @@
  * I1. Seqs ascend in commit order; the batch that holds them holds last_seq too, so a snapshot's last_seq is
  *     always the end of a commit.
  * I2. No seq is acknowledged above the synced ceiling: a batch that raises the ceiling is synced.
- * I3. A durable intent is answered only after the sync of its batch returned OK. After a failed sync nothing more is
- *     written, for the outcome of that batch is unknown.
+ * I3. A durable intent is answered only after the sync of its batch returned OK. After a failed write the outcome of its group is
+ *     unknown, and nothing more is written until the store was opened again (reopen.c). Should the group be there then, it is
+ *     published, late but in its place: no other was committed in between.
  * I4. An admitted intent saw no key, guard or layout that was committed after its snapshot R, and no row version it
  *     has read died after R.
  *     Nobody writes to the rows of a dropped user: not what was resolved before, nor what is resolved again after.
@@ -25,10 +26,11 @@
 
 enum {
     GROUP_INTENTS_MAX = 2048,
-    CEILING_AHEAD_MS = 3000,
     TABLE_SLOTS = 4096,
     CEILING_MARGIN_MS = 1000,
     SEQ_MS_SHIFT = SEQ_NODE_BITS + SEQ_COUNTER_BITS,
+    RETRY_MS_MIN = 100, /* between a failed write and the first try to go on; doubled after each */
+    RETRY_MS_MAX = 5000,
 };
 
 typedef struct Death {
@@ -60,9 +62,17 @@ struct Committer {
     Code codes[GROUP_INTENTS_MAX];
     Intent *admitted[GROUP_INTENTS_MAX];
     size_t group_count, admitted_count;
+    KnownSeqs known; /* `synced` always, the others after a failed write */
+
+    /* the same, after a failed write (I3) */
+    Intent *doubted[GROUP_INTENTS_MAX]; /* the group of unknown outcome; references */
+    size_t doubted_count;
+    Error reason;        /* why writes are refused */
+    int64_t retry_at_us; /* when to try again; 0 = writes go on */
+    int64_t patience_ms; /* for readers to leave; also how long until the next try */
 
     /* read by anyone; relaxed, for figures only */
-    _Atomic uint64_t commits, groups, rows, refused, syncs, sync_us;
+    _Atomic uint64_t commits, groups, rows, refused, syncs, sync_us, reopen_tries;
 };
 
 static void count(_Atomic uint64_t *counter, uint64_t by)
@@ -72,12 +82,22 @@ static void count(_Atomic uint64_t *counter, uint64_t by)
 
 /* ---- taking ---- */
 
-/* Moves queued intents into the group, up to the caps. False when stopping and nothing is left. */
+/* Until somebody submits, or it is time to try again. */
+static void wait_for_intents(Committer *c)
+{
+    while (!c->head && !c->stopping) {
+        if (c->retry_at_us == 0)
+            cond_wait(&c->wake, &c->lock);
+        else if (!cond_wait_until(&c->wake, &c->lock, c->retry_at_us))
+            return;
+    }
+}
+
+/* Moves queued intents into the group, up to the caps; maybe none. False when stopping and nothing is left. */
 static bool take_group(Committer *c)
 {
     MUTEX_SCOPE(&c->lock);
-    while (!c->head && !c->stopping)
-        cond_wait(&c->wake, &c->lock);
+    wait_for_intents(c);
     c->group_count = 0;
     size_t rows = 0, bytes = 0;
     while (c->head && c->group_count < GROUP_INTENTS_MAX) {
@@ -97,7 +117,7 @@ static bool take_group(Committer *c)
     }
     if (!c->head)
         c->tail = NULL;
-    return c->group_count > 0;
+    return c->group_count > 0 || !c->stopping;
 }
 
 /* ---- admitting: from memory alone ---- */
@@ -154,7 +174,7 @@ static bool has_stale_rows(const Committer *c, const Intent *intent)
 static Code admit(Committer *c, const Intent *intent)
 {
     if (database_is_read_only(c->db))
-        return E_IO;
+        return c->reason.code;
     if (has_stale_rows(c, intent))
         return E_CONFLICT;
     for (size_t i = 0; i < intent->guard_count; i++) {
@@ -334,6 +354,7 @@ static Code write_group(Committer *c, bool durable, Error *e)
     int64_t start_us = clock_monotonic_us();
     TRY(hot_write(c->hot, c->batch, sync, e));
     if (sync) {
+        c->known.synced = last_seq;
         count(&c->syncs, 1);
         count(&c->sync_us, (uint64_t)(clock_monotonic_us() - start_us));
     }
@@ -357,22 +378,22 @@ static void note_user(Committer *c, const CatalogChange *change)
         map_put(c->dropped_users, slice_of(&user, sizeof user), c);
 }
 
-static void publish(Committer *c)
+static void publish(Committer *c, Intent *const *intents, size_t intent_count)
 {
-    Intent *last = c->admitted[c->admitted_count - 1];
+    Intent *last = intents[intent_count - 1];
     if (last->catalog_change) {
         note_user(c, last->catalog_change);
         catalog_change_apply(database_catalog(c->db), last->catalog_change);
     }
     database__set_last_seq(c->db, last->commit_seq);
-    CommitGroup group = {c->admitted, c->admitted_count, last->commit_seq};
+    CommitGroup group = {intents, intent_count, last->commit_seq};
     size_t sink_count;
     const ChangeSink *sinks = database__sinks(c->db, &sink_count);
     for (size_t i = 0; i < sink_count; i++)
         sinks[i].on_commit(sinks[i].context, &group);
-    for (size_t i = 0; i < c->admitted_count; i++)
-        count(&c->rows, c->admitted[i]->row_count);
-    count(&c->commits, c->admitted_count);
+    for (size_t i = 0; i < intent_count; i++)
+        count(&c->rows, intents[i]->row_count);
+    count(&c->commits, intent_count);
     count(&c->groups, 1);
 }
 
@@ -393,9 +414,93 @@ static void refuse(Committer *c, Intent *intent, Code code)
         code = fail(&error, code, "the user was dropped");
     else
         code = fail(&error, code,
-                    "the server is read-only since a write to the disk failed; reads go on. "
-                    "Restart it when the disk is well");
+                    "writes are refused since one to the disk failed, reads go on, and the server "
+                    "tries again by itself: %.300s",
+                    c->reason.text);
     answer(intent, code, &error);
+}
+
+/* ---- after a failed write ---- */
+
+/* E_BUSY says only that readers kept the store from being opened: the reason stays. */
+static void try_later(Committer *c, const Error *error)
+{
+    if (error->code != E_BUSY) {
+        c->reason = *error;
+        if (c->reason.code != E_DISK_FULL)
+            c->reason.code = E_IO;
+    }
+    c->patience_ms = c->patience_ms ? c->patience_ms * 2 : RETRY_MS_MIN;
+    if (c->patience_ms > RETRY_MS_MAX)
+        c->patience_ms = RETRY_MS_MAX;
+    c->retry_at_us = clock_monotonic_us() + c->patience_ms * 1000;
+}
+
+/* I3. */
+static Code refuse_writes(Committer *c, Error *error)
+{
+    must(c->doubted_count == 0);
+    for (size_t i = 0; i < c->admitted_count; i++)
+        c->doubted[c->doubted_count++] = intent_ref(c->admitted[i]);
+    try_later(c, error);
+    database__set_read_only(c->db, true);
+    Code code = wrap(error, "the outcome of this commit is unknown");
+    error->code = code = E_OUTCOME_UNKNOWN;
+    return code;
+}
+
+static void forget_doubted(Committer *c)
+{
+    for (size_t i = 0; i < c->doubted_count; i++)
+        intent_unref(c->doubted[i]);
+    c->doubted_count = 0;
+}
+
+/* Memory follows the store. Whatever was resolved before the last commit is resolved again: notes of the doubted group may be wrong. */
+static void settle_doubted(Committer *c, GroupFate fate)
+{
+    if (fate == GROUP_THERE)
+        publish(c, c->doubted, c->doubted_count);
+    forget_doubted(c);
+    if (fate != COMMITS_LOST) /* what opening found, it has synced */
+        c->known.synced = database_last_seq(c->db);
+}
+
+static void forget_conflicts(Committer *c)
+{
+    uint64_t last_seq = database_last_seq(c->db);
+    conflicts_free(c->conflicts);
+    c->conflicts = conflicts_new(last_seq);
+    for (size_t i = 0; i < TABLE_SLOTS; i++)
+        c->row_seqs[i] = last_seq;
+}
+
+static void try_to_go_on(Committer *c)
+{
+    Error error = {0};
+    GroupFate fate;
+    c->known.published = database_last_seq(c->db);
+    c->known.doubted = c->doubted_count ? c->doubted[c->doubted_count - 1]->commit_seq : 0;
+    Code code = reopen__open(c->db, c->patience_ms, &c->known, &fate, &error);
+    if (code == OK) {
+        settle_doubted(c, fate);
+        code = reopen__end(c->db, fate, &c->known, &error);
+    }
+    count(&c->reopen_tries, 1);
+    if (code != OK) {
+        try_later(c, &error);
+        return;
+    }
+    c->known = (KnownSeqs){.synced = database_last_seq(c->db)};
+    forget_conflicts(c);
+    c->retry_at_us = c->patience_ms = 0;
+    database__set_read_only(c->db, false);
+    size_t sink_count;
+    const ChangeSink *sinks = database__sinks(c->db, &sink_count);
+    for (size_t i = 0; i < sink_count; i++) {
+        if (sinks[i].on_reopen)
+            sinks[i].on_reopen(sinks[i].context, fate == COMMITS_LOST);
+    }
 }
 
 static void commit_group(Committer *c)
@@ -417,11 +522,9 @@ static void commit_group(Committer *c)
     if (c->admitted_count > 0) {
         code = write_group(c, durable, &error);
         if (code == OK) {
-            publish(c);
-        } else { /* I3 */
-            database__set_read_only(c->db);
-            code = wrap(&error, "the outcome of this commit is unknown");
-            error.code = code = E_OUTCOME_UNKNOWN;
+            publish(c, c->admitted, c->admitted_count);
+        } else {
+            code = refuse_writes(c, &error);
         }
     }
     for (size_t i = 0; i < c->group_count; i++) {
@@ -435,8 +538,11 @@ static void commit_group(Committer *c)
 static void run(void *argument)
 {
     Committer *c = (Committer *)argument;
-    while (take_group(c))
+    while (take_group(c)) {
         commit_group(c);
+        if (c->retry_at_us && clock_monotonic_us() >= c->retry_at_us)
+            try_to_go_on(c);
+    }
 }
 
 /* ---- from other threads ---- */
@@ -449,6 +555,7 @@ Code committer_start(Database *db, uint64_t last_seq, Committer **out, Error *e)
     c->batch = hot_batch_new();
     c->dropped_users = map_new();
     c->conflicts = conflicts_new(last_seq);
+    c->known.synced = last_seq;
     mutex_init(&c->lock);
     cond_init(&c->wake);
     Code code = thread_start("committer", THREAD_COMMITTER, run, c, &c->thread, e);
@@ -476,6 +583,7 @@ void committer_free(Committer *c)
         return;
     must(!c->thread);
     must(!c->head);
+    forget_doubted(c);
     conflicts_free(c->conflicts);
     map_free(c->dropped_users);
     hot_batch_free(c->batch);
@@ -513,6 +621,7 @@ void committer_stats(Committer *c, DatabaseStats *out)
         .conflicts = atomic_load_explicit(&c->refused, memory_order_relaxed),
         .syncs = atomic_load_explicit(&c->syncs, memory_order_relaxed),
         .sync_us = atomic_load_explicit(&c->sync_us, memory_order_relaxed),
+        .reopen_tries = atomic_load_explicit(&c->reopen_tries, memory_order_relaxed),
     };
     MUTEX_SCOPE(&c->lock);
     out->queue_depth = c->depth;

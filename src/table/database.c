@@ -35,7 +35,8 @@ struct Database {
     SeqGenerator generator;
     _Atomic uint64_t last_seq;
     _Atomic bool read_only;
-    uint64_t async_floor, feed_floor;
+    uint64_t async_floor; /* changes only while readers are shut out (reopen.c) */
+    uint64_t feed_floor;
     bool inspect;
     char inspect_temp[64]; /* where the engine of an inspection may spill; empty = none */
     uint32_t feed_window_s;
@@ -117,9 +118,14 @@ bool database_is_read_only(Database *db)
 {
     return atomic_load_explicit(&db->read_only, memory_order_acquire);
 }
-void database__set_read_only(Database *db)
+void database__set_read_only(Database *db, bool is_read_only)
 {
-    atomic_store_explicit(&db->read_only, true, memory_order_release);
+    atomic_store_explicit(&db->read_only, is_read_only, memory_order_release);
+}
+void database__set_async_floor(Database *db, uint64_t floor)
+{
+    db->async_floor = floor;
+    database__set_last_seq(db, floor);
 }
 
 uint64_t database_next_id(Database *db)
@@ -400,7 +406,8 @@ static void mark_clean(Database *db)
             atomic_load(&db->generator.last)); /* nothing above was given out */
     Error ignored;
     if (hot_write(db->hot, batch, true, &ignored) != OK)
-        database__set_read_only(db); /* the next start treats the stop as unclean, which is safe */
+        database__set_read_only(
+            db, true); /* the next start treats the stop as unclean, which is safe */
     hot_batch_free(batch);
 }
 

@@ -55,7 +55,7 @@ uint64_t database_last_seq(Database *db);
 CHECKED Code database_submit(Database *db, Intent *intent, Error *e);
 /* Submits and waits; not on loop threads. Keeps the caller's reference. */
 CHECKED Code database_commit(Database *db, Intent *intent, Error *e);
-/* True once a sync failed: writes are refused, reads go on. */
+/* True from a failed write until the hot store was opened again (reopen.c): writes are refused, reads go on. */
 bool database_is_read_only(Database *db);
 
 /* ---- following ---- */
@@ -70,12 +70,16 @@ typedef struct ChangeSink {
     void (*on_commit)(void *context,
                       const CommitGroup *group); /* committer thread: hand over, do not work */
     void *context;
+    /* After a failed write, writes go on. `has_lost`: acknowledged commits of async tables are gone, and their feeds start anew. Committer
+     * thread; may be NULL. */
+    void (*on_reopen)(void *context, bool has_lost);
 } ChangeSink;
 /* At most 64 sinks; register before traffic. */
 void database_add_sink(Database *db, ChangeSink sink);
 
 typedef struct DatabaseStats {
     uint64_t commits, groups, rows, conflicts, syncs, sync_us;
+    uint64_t reopen_tries; /* to go on after a failed write */
     size_t queue_depth;
 } DatabaseStats;
 void database_stats(Database *db, DatabaseStats *out);

@@ -241,6 +241,7 @@ static Code sweep_folder(void *context, Slice folder, Error *e)
 Code flush_sweep(Database *db, uint32_t *out_removed, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    pins_wait(database__pins(db)); /* a view may read files that are listed as obsolete */
     Sweep sweep = {db, hot_snapshot_new(database_hot(db)), arena, 0};
     Code code = cold_each_folder(database_storage_folder(db), sweep_folder, &sweep, e);
     hot_snapshot_free(sweep.snapshot);

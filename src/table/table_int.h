@@ -95,6 +95,26 @@ void committer_free(Committer *committer);
 CHECKED Code committer_submit(Committer *committer, Intent *intent, Error *e);
 void committer_stats(Committer *committer, DatabaseStats *out);
 
+/* ---- reopen.c: after a failed write; committer thread ---- */
+enum { CEILING_AHEAD_MS = 3000 };
+typedef struct KnownSeqs {
+    uint64_t synced;    /* acknowledged and synced */
+    uint64_t published; /* acknowledged, perhaps not synced */
+    uint64_t doubted;   /* of the group whose write failed; 0 = there is none, or it is settled */
+    uint64_t floor;     /* of a reopen__end after lost commits whose write failed; 0 = none */
+} KnownSeqs;
+typedef enum GroupFate {
+    GROUP_ABSENT,
+    GROUP_THERE,
+    COMMITS_LOST, /* the group, and acknowledged commits that were not synced */
+} GroupFate;
+/* One try. After OK the store is open, readers are still shut out, and reopen__end must follow, once what is in memory fits the
+ * fate. Else readers go on with what there is. */
+CHECKED Code reopen__open(Database *db, int64_t patience_ms, const KnownSeqs *known, GroupFate *out,
+                          Error *e);
+/* Proves that writes work and lets readers in, in any case. After lost commits last_seq and the async floor are a new seq. */
+CHECKED Code reopen__end(Database *db, GroupFate fate, KnownSeqs *io_known, Error *e);
+
 /* ---- pins.c: which statements may still read segment files ---- */
 typedef struct Pins Pins;
 Pins *pins_new(void);
@@ -145,7 +165,9 @@ const ChangeSink *database__sinks(Database *db, size_t *out_count);
 uint64_t database__async_floor(Database *db);
 uint64_t database__feed_floor(Database *db);
 void database__set_last_seq(Database *db, uint64_t seq);
-void database__set_read_only(Database *db);
+void database__set_read_only(Database *db, bool is_read_only);
+void database__set_async_floor(Database *db,
+                               uint64_t floor); /* with last_seq; readers are shut out */
 
 /* Keys of the system family that table/ owns. */
 #define SYSTEM_KEY_LAST_SEQ SLICE("last_seq")

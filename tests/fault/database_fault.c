@@ -3,9 +3,10 @@
  * A database on a disk that fails: `fault_database libfault.so`.
  *
  * A folder with some history (tests/unit/table/model.h) is the start of every trial. A trial runs one life on a copy of it
- * below the preloaded library, which hits the n-th call that changes the disk: fails it, with EIO or a full disk, for once
- * or for good, writes short, or cuts the power there, keeping nothing, a part, or all of what was not synced. A second
- * life, on what is left, then settles and compares: nothing acknowledged is lost, nothing doubled, what had no answer is
+ * below the preloaded library, which hits the n-th call that changes the disk: fails it, with EIO or a full disk, for once,
+ * now and then or for good, writes short, or cuts the power there, keeping nothing, a part, or all of what was not synced. Unless
+ * the disk stays bad the same life goes on, once writes are taken again, settles and compares. So does a second life, on
+ * what is left: nothing acknowledged is lost, nothing doubled, what had no answer is
  * there whole or not at all, every key and every file is one the model knows, the feed is complete, and it goes on.
  *
  * KALAM_FAULT_POINTS (default 60) calls are hit, spread over all of them; KALAM_FAULT_RUN=<seed> repeats a run's
@@ -31,24 +32,38 @@ enum {
     STATUS_CUT = 137,
     STATUS_NOT_OPENED = 3,
     STATUS_MANIFEST = 4, /* refused: the tail of RocksDB's MANIFEST is garbage */
-    SETTINGS_MAX = 6
+    SETTINGS_MAX = 8
 };
 
 typedef struct Variant {
     const char *name;
     const char *settings[SETTINGS_MAX]; /* name, value, … */
+    bool is_for_good;                   /* the disk never gets well */
 } Variant;
 
 static const Variant variants[] = {
-    {"cut, keeping nothing", {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "none"}},
-    {"EIO", {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "EIO"}},
-    {"cut, keeping parts", {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "prefix"}},
-    {"a full disk, once", {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC"}},
-    {"cut, torn", {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "torn"}},
-    {"short write", {"KALAM_FAULT_MODE", "short"}},
-    {"cut, keeping all", {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "all"}},
-    {"a full disk, for good",
-     {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES", "0"}},
+    {.name = "cut, keeping nothing",
+     .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "none"}},
+    {.name = "EIO", .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "EIO"}},
+    {.name = "cut, keeping parts",
+     .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "prefix"}},
+    {.name = "a full disk, once",
+     .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC"}},
+    {.name = "cut, torn", .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "torn"}},
+    {.name = "short write", .settings = {"KALAM_FAULT_MODE", "short"}},
+    {.name = "cut, keeping all",
+     .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "all"}},
+    {.name = "a full disk, for good",
+     .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES",
+                  "0"},
+     .is_for_good = true},
+    {.name = "EIO, for a while",
+     .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_TIMES", "3"}},
+    {.name = "EIO, and again soon",
+     .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_TIMES", "3", "KALAM_FAULT_EVERY", "17"}},
+    {.name = "a full disk, and again soon",
+     .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES",
+                  "4", "KALAM_FAULT_EVERY", "9"}},
 };
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 
@@ -174,7 +189,7 @@ static void start_over(void)
 /* How many calls a life makes; they vary a little with the threads of RocksDB and DuckDB. */
 static unsigned long count_calls(void)
 {
-    static const Variant counting = {"count", {"KALAM_FAULT_MODE", "count"}};
+    static const Variant counting = {.name = "count", .settings = {"KALAM_FAULT_MODE", "count"}};
     unsigned long lines = 0;
     start_over();
     setenv("KALAM_FAULT_LOG", in_top("calls"), 1);
@@ -195,7 +210,8 @@ static bool run_trial(unsigned long at, const Variant *variant)
     char number[24];
     snprintf(number, sizeof number, "%lu", at);
     start_over();
-    int status = start_life(MODEL_FAULTY, variant, number);
+    int status =
+        start_life(variant->is_for_good ? MODEL_FAULTY_FOR_GOOD : MODEL_FAULTY, variant, number);
     /* A block of garbage where a record of the MANIFEST was being written: RocksDB refuses to start, loudly and with
      * everything still there (docs/operations.md). Nothing else may refuse. */
     static const char torn[] = "torn";

@@ -48,12 +48,12 @@ static struct {
     char root[PATH_BYTES];
     size_t root_bytes;
     Mode mode;
-    uint64_t at, times, count;
+    uint64_t at, times, every, count;
     int error;
     unsigned delay_us;
     int log; /* descriptor or -1 */
     bool armed;
-    const char *arm, *operations, *part;
+    const char *arm, *during, *operations, *part;
 } fault = {.log = -1};
 
 static sem_t cut_asked;
@@ -173,7 +173,9 @@ static Verdict judge(const char *operation, const char *path, size_t bytes)
     if (fault.log >= 0)
         log_call(operation, path, bytes);
     bool hit = fault.at > 0 && fault.count >= fault.at &&
-               (fault.times == 0 || fault.count < fault.at + fault.times);
+               (fault.count - fault.at) % fault.every == 0 &&
+               (fault.times == 0 || (fault.count - fault.at) / fault.every < fault.times) &&
+               (!fault.during || syscall(SYS_faccessat, AT_FDCWD, fault.during, F_OK) == 0);
     if (!hit || fault.mode == MODE_COUNT)
         return GO;
     if (fault.mode == MODE_CUT)
@@ -693,6 +695,10 @@ static void read_settings(void)
     fault.operations = getenv("KALAM_FAULT_OPS");
     fault.part = getenv("KALAM_FAULT_PATH");
     fault.arm = getenv("KALAM_FAULT_ARM");
+    fault.during = getenv("KALAM_FAULT_DURING");
+    fault.every = number_of("KALAM_FAULT_EVERY", 1);
+    if (fault.every == 0)
+        fault.every = 1;
     const char *log = getenv("KALAM_FAULT_LOG");
     if (log)
         fault.log = (int)syscall(SYS_openat, AT_FDCWD, log,

@@ -347,7 +347,7 @@ TEST("a transaction is one commit: its changes stand together in the feed, each 
     World w = open_world();
     run(&w, "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)");
     Watched watched = {0};
-    database_add_sink(w.db, (ChangeSink){watch, &watched});
+    database_add_sink(w.db, (ChangeSink){watch, &watched, NULL});
     uint64_t before = database_last_seq(w.db);
     run(&w, "BEGIN; UPDATE t SET n = 11 WHERE id = 1; INSERT INTO s VALUES (1, 1); DELETE FROM t "
             "WHERE id = 2;"

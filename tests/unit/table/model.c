@@ -24,6 +24,7 @@ Journal *journal;
 Model *model;
 bool may_fail; /* the disk may */
 bool model_manifest_refused;
+static bool stays_bad; /* the disk, once it has failed */
 
 static int64_t model_clock(void)
 {
@@ -254,13 +255,42 @@ static void replay(void)
         model__learn(&journal->entries[i]);
 }
 
+/* An operation failed. On a disk that stays bad reads show what they showed before; on one that gets well writes must go on by
+ * themselves, and what was in doubt is there whole or not at all. False when the life is to end. */
+static bool recover(Run *run)
+{
+    const struct timespec pause = {0, 2000000};
+    Error error = {0};
+    uint32_t removed = 0;
+    Code code = OK;
+    if (stays_bad) {
+        const Entry *entry = &journal->entries[journal->count - 1];
+        if (entry->kind == A_COMPACTION) /* some steps of it may be done */
+            return false;
+        model__learn(entry);
+        run->is_unsettled = false;
+        model__check_stored(run);
+        return false;
+    }
+    do {
+        while (database_is_read_only(run->f.db))
+            nanosleep(&pause, NULL);
+        code = flush_sweep(run->f.db, &removed, &error);
+        if (code != OK)
+            model__note_failure(code, &error);
+    } while (code != OK || !model__settle(run));
+    run->is_unsettled = false;
+    journal->recoveries++;
+    model__check_stored(run);
+    model__check_files(run);
+    return true;
+}
+
 static void take_steps(Run *run, uint64_t steps)
 {
     for (; steps > 0 && journal->steps_left > 0; steps--, journal->steps_left--) {
-        if (!model__change(run)) {
-            model__check_stored(run); /* reads go on */
+        if (!model__change(run) && !recover(run))
             return;
-        }
         if (model__chance(15))
             model__read_past(run);
         if (model__chance(25))
@@ -268,7 +298,8 @@ static void take_steps(Run *run, uint64_t steps)
         if (model__chance(5))
             model__check_stored(run);
     }
-    model__check_stored(run);
+    if (!run->is_unsettled || recover(run))
+        model__check_stored(run);
 }
 
 static void set_up(const char *folder)
@@ -287,6 +318,7 @@ static uint64_t steps_of(ModelLife life)
     switch (life) {
     case MODEL_SETUP:
     case MODEL_FAULTY:
+    case MODEL_FAULTY_FOR_GOOD:
         return FAULTY_STEPS;
     case MODEL_RANDOM:
         return 1 + model__random(LIFE_STEPS_MAX);
@@ -305,7 +337,8 @@ bool model_live(const char *folder, ModelLife life)
     clock_replace(model_clock, NULL);
     if (journal->count == 0)
         set_up(folder);
-    may_fail = life == MODEL_FAULTY;
+    stays_bad = life == MODEL_FAULTY_FOR_GOOD;
+    may_fail = stays_bad || life == MODEL_FAULTY;
     Code code = open_life(&run, folder, &error);
     if (code == OK)
         code = flush_sweep(run.f.db, &removed, &error);
@@ -315,7 +348,7 @@ bool model_live(const char *folder, ModelLife life)
             model__note_failure(code, &error);
     } else {
         replay();
-        model__settle(&run);
+        run.is_unsettled = !model__settle(&run);
         model__check_stored(&run);
         model__check_files(&run);
         take_steps(&run, steps_of(life));
@@ -372,9 +405,10 @@ void model_print_figures(void)
 {
     fprintf(stderr,
             "model: %llu writes, %llu flushes, %llu trims, %llu compactions, %llu pages, %llu "
-            "feeds, %llu failures, %llu kills\n",
+            "feeds, %llu failures, %llu recoveries, %llu kills\n",
             (unsigned long long)journal->writes, (unsigned long long)journal->flushes,
             (unsigned long long)journal->trims, (unsigned long long)journal->compactions,
             (unsigned long long)journal->pages, (unsigned long long)journal->feeds,
-            (unsigned long long)journal->failures, (unsigned long long)journal->kills);
+            (unsigned long long)journal->failures, (unsigned long long)journal->recoveries,
+            (unsigned long long)journal->kills);
 }

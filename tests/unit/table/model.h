@@ -17,8 +17,9 @@
 typedef enum ModelLife {
     MODEL_SETUP,  /* make the tables, then a few steps; ends by closing */
     MODEL_RANDOM, /* ends by closing or by SIGKILL, also in the middle of something */
-    MODEL_FAULTY, /* the disk may fail: every error is an answer; ends by closing */
-    MODEL_CHECK,  /* after a fault: settles and compares, a few steps, closes */
+    MODEL_FAULTY, /* the disk may fail for a while: every error is an answer, then it must go on; ends by closing */
+    MODEL_FAULTY_FOR_GOOD, /* the disk may fail and stay so: writes end, reads go on; ends by closing */
+    MODEL_CHECK,           /* after a fault: settles and compares, a few steps, closes */
 } ModelLife;
 
 /* The last model_live did not open the folder because RocksDB found its MANIFEST damaged. */
@@ -31,5 +32,5 @@ void model_unmap(void);
 uint64_t model_steps_left(void);
 void model_print_figures(void);
 /* One life of the database in `folder`. True when it ended by closing after all it was to do; false when the disk let
- * it not open (MODEL_FAULTY only). */
+ * it not open (the faulty ones only). */
 bool model_live(const char *folder, ModelLife life);

@@ -154,7 +154,7 @@ static void judge(Entry *entry, const Outcomes *outcomes, size_t index)
         CHECK(may_fail);
         journal->failures++;
         if (code != E_OUTCOME_UNKNOWN) { /* refused for sure */
-            CHECK_INT(code, E_IO);
+            CHECK(code == E_IO || code == E_DISK_FULL);
             entry->sent[index].state = NOT_DONE;
         }
     }
@@ -358,22 +358,27 @@ static void settle_job(Run *run, ReadView *view, Entry *entry)
         entry->state = state.feed_low != model->low[user] ? DONE : NOT_DONE;
 }
 
-static void settle_compaction(Run *run, Entry *entry)
+/* Some steps of it may be done: it is done again until nothing is left to do. */
+static bool settle_compaction(Run *run, Entry *entry)
 {
     Error error = {0};
-    if (entry->state == UNANSWERED) {
-        CHECK_INT(compact(run, entry->user, &error), OK);
+    if (entry->state != UNANSWERED)
+        return true;
+    Code code = compact(run, entry->user, &error);
+    if (code == OK)
         entry->state = DONE;
-    }
+    else
+        model__note_failure(code, &error);
+    return code == OK;
 }
 
 /* The last entry, which the model has not learned. */
-void model__settle(Run *run)
+bool model__settle(Run *run)
 {
     Entry *entry = &journal->entries[journal->count - 1];
     ReadView *view = NULL;
-    if (entry->kind == A_COMPACTION)
-        settle_compaction(run, entry);
+    if (entry->kind == A_COMPACTION && !settle_compaction(run, entry))
+        return false;
     CHECK_OK(view_open(run->f.db, HOT_BLOCKING, &view, e));
     if (entry->kind == A_COMMIT)
         settle_commit(run, view, entry);
@@ -382,12 +387,12 @@ void model__settle(Run *run)
     view_close(view);
     model__learn(entry);
     model__note_commit(database_last_seq(run->f.db));
+    return true;
 }
 
-/* False when nothing can be written any more. */
 bool model__change(Run *run)
 {
-    if (run->is_over || database_is_read_only(run->f.db))
+    if (run->is_unsettled)
         return false;
     int64_t step_us = model__chance(5) ? -(int64_t)model__random(3000000)
                                        : (int64_t)model__random(may_fail ? 2500000 : 400000);
@@ -404,12 +409,11 @@ bool model__change(Run *run)
     else
         do_compact(run);
     Entry *entry = &journal->entries[journal->count - 1];
-    bool goes_on = !database_is_read_only(run->f.db), has_failed = journal->failures != failures;
-    if (has_failed && entry->kind == A_COMPACTION)
-        run->is_over = true; /* some steps of it may be done: the next life ends it */
-    else if (has_failed && goes_on)
-        model__settle(run);
-    else
+    if (journal->failures == failures)
         model__learn(entry);
-    return goes_on && !run->is_over;
+    else if (entry->kind == A_COMPACTION || database_is_read_only(run->f.db))
+        run->is_unsettled = true;
+    else
+        (void)model__settle(run);
+    return !run->is_unsettled;
 }

@@ -138,7 +138,7 @@ static void check_segments(Run *run, ReadView *view, unsigned user)
 void model__check_stored(Run *run)
 {
     ReadView *view = NULL;
-    if (run->is_over)
+    if (run->is_unsettled)
         return;
     CHECK_OK(view_open(run->f.db, HOT_BLOCKING, &view, e));
     for (unsigned user = 0; user < USERS; user++) {
@@ -299,10 +299,11 @@ void model__read_past(Run *run)
     list_wanted(&walk, arena);
     bool changes = model__chance(50);
     while (check_page(run, &walk)) {
-        if (changes && model__chance(60))
-            (void)model__change(run);
+        if (changes && model__chance(60) && !model__change(run))
+            break;
     }
-    CHECK_INT(walk.at, walk.count);
+    if (!run->is_unsettled) /* else the walk ended early */
+        CHECK_INT(walk.at, walk.count);
 }
 
 /* Feeds through a view that stays while the table changes. */

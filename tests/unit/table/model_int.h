@@ -74,7 +74,7 @@ typedef struct Journal {
     _Atomic int64_t now_us;
     uint64_t steps_left, last_id;
     uint32_t last_value;
-    uint64_t writes, flushes, trims, compactions, pages, feeds, failures,
+    uint64_t writes, flushes, trims, compactions, pages, feeds, failures, recoveries,
         kills; /* for the curious */
     _Atomic size_t count;
     Entry entries[ENTRIES_MAX];
@@ -93,7 +93,8 @@ typedef struct Run {
     Fixture f;
     Obsolete *obsolete;
     Partition partitions[USERS];
-    bool is_over; /* a compaction failed half-way: nothing more is done or compared in this life */
+    bool
+        is_unsettled; /* an operation failed: until it is known what it did nothing more is done or compared */
 } Run;
 
 extern Journal *journal;
@@ -115,10 +116,10 @@ bool model__has_garbage(unsigned user, uint64_t low);
 
 /* model_change.c */
 void model__encode(const Run *run, int32_t id, uint32_t value, Buffer *row, Buffer *key);
-/* One random operation. False when nothing can be written any more. */
+/* One random operation. False when it, or one before, failed and is not settled. */
 bool model__change(Run *run);
-/* Finds out what became of the last entry, and learns it. */
-void model__settle(Run *run);
+/* Finds out what became of the last entry, and learns it. False when the failing disk kept it from that. */
+bool model__settle(Run *run);
 void model__note_failure(Code code, const Error *error);
 
 /* model_check.c */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Shutting readers out of a hot store, and opening it again.
+ */
+#include "../test.h"
+#include "hot/hot.h"
+#include "os/thread.h"
+
+static HotStore *open_store(const char *folder)
+{
+    HotOptions options = {.block_cache_bytes = 1 << 20,
+                          .write_buffer_bytes = 1 << 20,
+                          .background_jobs = 1,
+                          .open_files_max = 64};
+    HotStore *store = NULL;
+    CHECK_OK(hot_open(folder, &options, &store, e));
+    return store;
+}
+
+static void put(HotStore *store, const char *key, const char *value)
+{
+    HotBatch *batch = hot_batch_new();
+    hot_batch_put(batch, store, HOT_ROWS, slice_of_text(key), slice_of_text(value));
+    CHECK_OK(hot_write(store, batch, true, e));
+    hot_batch_free(batch);
+}
+
+static Code get(HotStore *store, HotRead mode, const char *key, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Slice value;
+    HotSnapshot *snapshot = hot_snapshot_new(store);
+    Code code = hot_get(snapshot, mode, HOT_ROWS, slice_of_text(key), arena, &value, e);
+    hot_snapshot_free(snapshot);
+    return code;
+}
+
+TEST("a store that is closed below a snapshot, or readers that stay shut out when one does not "
+     "leave")
+{
+    HotStore *store = open_store(test_folder());
+    put(store, "a", "1");
+    HotSnapshot *inside = hot_snapshot_new(store);
+    CHECK(!hot_shut(store, 1));
+    CHECK_OK(get(store, HOT_BLOCKING, "a", e));
+    hot_snapshot_free(inside);
+    CHECK(hot_shut(store, 1));
+    hot_admit(store);
+    hot_close(store);
+}
+
+typedef struct Reader {
+    HotStore *store;
+    HotRead mode;
+    Code get, walk;
+    uint64_t property;
+} Reader;
+
+static void read_all(void *argument)
+{
+    Reader *reader = argument;
+    Error error = {0};
+    reader->get = get(reader->store, reader->mode, "a", &error);
+    HotSnapshot *snapshot = hot_snapshot_new(reader->store);
+    HotIterator *it =
+        hot_iterator_open(snapshot, reader->mode, HOT_ROWS, SLICE("a"), SLICE("z"), false);
+    while (hot_next(it))
+        ;
+    hot_seek(it, SLICE("b"));
+    reader->walk = hot_iterator_end(it, &error);
+    hot_iterator_close(it);
+    hot_snapshot_free(snapshot);
+    reader->property = hot_property(reader->store, "rocksdb.estimate-num-keys");
+}
+
+static Thread *start(ThreadKind kind, Reader *reader)
+{
+    Thread *thread = NULL;
+    CHECK_OK(thread_start("reader", kind, read_all, reader, &thread, e));
+    return thread;
+}
+
+TEST("a loop that waits while the store is opened again, or a worker that does not")
+{
+    HotStore *store = open_store(test_folder());
+    put(store, "a", "1");
+    CHECK(hot_shut(store, 1));
+    Reader loop = {store, HOT_CACHED_ONLY, OK, OK, 0}, worker = {store, HOT_BLOCKING, OK, OK, 0};
+    thread_join(start(THREAD_LOOP, &loop));
+    CHECK_INT(loop.get, E_WOULD_BLOCK);
+    CHECK_INT(loop.walk, E_WOULD_BLOCK);
+    CHECK_INT(loop.property, 0);
+    Thread *waiting = start(THREAD_WORKER, &worker);
+    CHECK_OK(hot_reopen(store, e));
+    hot_admit(store);
+    thread_join(waiting);
+    CHECK_INT(worker.get, OK);
+    CHECK_INT(worker.walk, OK);
+    CHECK_INT(worker.property, 1);
+    put(store, "b", "2");
+    CHECK_OK(get(store, HOT_BLOCKING, "b", e));
+    hot_close(store);
+}
