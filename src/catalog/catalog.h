@@ -125,6 +125,8 @@ void catalog_change_apply(Catalog *catalog, CatalogChange *change);
 Table *catalog_change_dropped_table(const CatalogChange *change);
 /* The id of the table of which no row may have been committed after the snapshot; 0 for none. */
 uint32_t catalog_change_quiet_table(const CatalogChange *change);
+/* The moment a table is to be created at: its commit may have no earlier seq. 0 for other changes. */
+int64_t catalog_change_not_before_us(const CatalogChange *change);
 /* The user id whose record this change writes; empty for other changes. Borrowed. */
 Slice catalog_change_user(const CatalogChange *change);
 /* For such a change: what the record then says. */

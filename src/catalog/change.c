@@ -360,6 +360,11 @@ uint32_t catalog_change_quiet_table(const CatalogChange *change)
     return change->needs_quiet ? change->altered->id : 0;
 }
 
+int64_t catalog_change_not_before_us(const CatalogChange *change)
+{
+    return change->type == CREATE_TABLE ? change->created->table.created_at_us : 0;
+}
+
 Slice catalog_change_user(const CatalogChange *change)
 {
     if (change->type != PUT_USER)

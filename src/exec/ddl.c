@@ -6,6 +6,7 @@
 #include "exec/exec_int.h"
 
 #include "sql/sql.h"
+#include "table/seq.h"
 
 #include <inttypes.h>
 
@@ -191,7 +192,10 @@ typedef struct Creation {
 static Code plan_create_table(void *context, ReadView *view, CatalogChange **out, Error *e)
 {
     Creation *creation = context;
-    (void)view;
+    /* The next whole millisecond: no cursor of a table that had this name before is as high. */
+    int64_t last_us = seq_time_us(view_seq(view)), now_us = creation->run->eval.now_us;
+    creation->definition.created_at_us = ((now_us > last_us ? now_us : last_us) / 1000 + 1) * 1000;
+    creation->definition.updated_at_us = creation->definition.created_at_us;
     return catalog_plan_create_table(database_catalog(creation->run->executor->db),
                                      &creation->definition, out, e);
 }

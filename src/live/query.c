@@ -10,6 +10,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "table/seq.h"
+
 static const char *const clock_functions[] = {"now", "current_timestamp", "snowflake_id", "ulid",
                                               "uuid_v7"};
 
@@ -285,6 +287,11 @@ Code live__query_check(const LiveQuery *query, Database *db, Error *e)
     return fail(e, E_TABLE_NOT_FOUND, "Table not found: %.*s:%.*s %s",
                 SLICE_ARGS(table->namespace_name), SLICE_ARGS(table->name),
                 now ? "as it was (its definition changed; subscribe again)" : "(it was dropped)");
+}
+
+uint64_t live__query_born(const LiveQuery *query)
+{
+    return seq_at(query->table->created_at_us);
 }
 
 Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq, Arena *arena,

@@ -48,6 +48,8 @@ void live__query_unref(LiveQuery *query); /* accepts NULL */
 /* E_TABLE_NOT_FOUND with the reason once the table was dropped or altered: the query ends then. A view opened before a call that
  * gives OK holds no row of a newer schema. */
 CHECKED Code live__query_check(const LiveQuery *query, Database *db, Error *e);
+/* No cursor is older: its table did not exist. */
+uint64_t live__query_born(const LiveQuery *query);
 /* Whether a row is seen through the query. */
 CHECKED Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq,
                                  Arena *arena, bool *out, Error *e);

@@ -562,6 +562,8 @@ Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, E
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     TRY(view_open(db, budget->mode, &view, e));
     TRY(live__query_check(reader->query, db, e));
+    if (view_seq(view) < live__query_born(reader->query))
+        return OK; /* the commit that makes the table has not been published; the next view has it */
     while (!reader->reached && rows < budget->rows && reader->out.size < budget->bytes) {
         switch (reader->phase) {
         case READ_LAST_ROWS:

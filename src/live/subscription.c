@@ -606,7 +606,8 @@ static Subscription *subscription_new(LiveClient *client, Channel *channel,
 /* Without first rows nothing has to be read: what is committed from here on will be delivered (hub.c, I1). */
 static void start_live(Subscription *s)
 {
-    s->cursor = database_last_seq(s->loop->hub->db);
+    uint64_t last_seq = database_last_seq(s->loop->hub->db), born = live__query_born(s->query);
+    s->cursor = last_seq > born ? last_seq : born;
     BatchControl control = {.seq_text = s->client->features.seq_text, .last_seq = s->cursor};
     CLEANUP(buffer_done) Buffer ack = {0};
     live__add_ack(&ack, s->id, s->query, &control);

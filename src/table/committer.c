@@ -300,10 +300,19 @@ static void put_drop(Committer *c, const Table *dropped)
     hot_batch_put(c->batch, c->hot, HOT_SYSTEM, slice_of(state_from, 5), buffer_slice(&c->scratch));
 }
 
+/* A table is created in the future by up to a millisecond (view_partition says why). */
+static int64_t time_of(const Intent *intent)
+{
+    int64_t now_us = clock_wall_us();
+    int64_t not_before_us =
+        intent->catalog_change ? catalog_change_not_before_us(intent->catalog_change) : 0;
+    return now_us > not_before_us ? now_us : not_before_us;
+}
+
 static void append(Committer *c, Intent *intent)
 {
     SeqGenerator *generator = database__generator(c->db);
-    int64_t now_us = clock_wall_us();
+    int64_t now_us = time_of(intent);
     for (size_t i = 0; i < intent->part_count; i++) {
         IntentPart *part = &intent->parts[i];
         for (size_t k = 0; k < part->count; k++) {

@@ -103,8 +103,11 @@ Code view_partition(ReadView *view, const Table *table, Partition partition, Par
     }
     *out = view->state;
     uint64_t floor = database__feed_floor(view->db), async_floor = database__async_floor(view->db);
+    uint64_t created = seq_at(table->created_at_us);
     if (!table->durable && floor < async_floor)
         floor = async_floor;
+    if (floor < created) /* a cursor from before is one of another table that had this name */
+        floor = created;
     if (out->feed_low < floor)
         out->feed_low = floor;
     return OK;

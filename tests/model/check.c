@@ -10,35 +10,53 @@
 
 enum { WAIT_S = 60 };
 
-static bool has_fence(int index)
+static Book *book_of(int index)
 {
-    const Follower *f = &model->followers[index];
-    return f->mode == MODE_EXACT && f->rows[FENCE].n == model->now[FENCE].n;
+    return &model->books[follower_book(index)];
 }
 
-/* With `fence`: until it has seen the newest one; else until every change is due. */
-static bool is_there(int index, bool fence)
-{
-    return fence ? has_fence(index) : model->followers[index].mode == MODE_EXACT;
-}
+/* ---- waiting ---- */
 
-void check_wait(int index, bool fence)
+void check_wait(const char *what, bool (*is_there)(int argument), int argument)
 {
     int64_t deadline = clock_monotonic_us() + WAIT_S * 1000000LL;
     for (;;) {
-        follower_tend(index);
+        for (int i = 0; i < LINKS; i++)
+            link_tend(i);
         MUTEX_SCOPE(&world.lock);
-        if (is_there(index, fence) || model->failure[0])
+        if (model->failure[0] || is_there(argument))
             return;
         if (clock_monotonic_us() > deadline) {
-            failed("follower %d waits for the fence; mode %d, cursor %llu", index,
-                   model->followers[index].mode,
-                   (unsigned long long)model->followers[index].cursor);
+            failed("waiting for %s of %d takes more than %d s", what, argument, WAIT_S);
             return;
         }
         cond_wait_until(&world.changed, &world.lock, clock_monotonic_us() + 20 * 1000);
     }
 }
+
+static bool is_exact(int index)
+{
+    const Follower *f = &model->followers[index];
+    return f->mode == MODE_EXACT && f->life == book_of(index)->life;
+}
+
+static bool has_fence(int index)
+{
+    int fence = follower_fence(index);
+    return is_exact(index) && model->followers[index].rows[fence].n == book_of(index)->now[fence].n;
+}
+
+void check_wait_exact(int index)
+{
+    check_wait("every change being due", is_exact, index);
+}
+
+void check_wait_fence(int index)
+{
+    check_wait("the fence", has_fence, index);
+}
+
+/* ---- events ---- */
 
 /* What a change of the log is to a follower. */
 static EventKind kind_for(int index, const Event *e)
@@ -75,72 +93,143 @@ static void check_event(int index, const Event *due, EventKind kind, size_t at)
                due->id, (unsigned long long)due->seq);
 }
 
+/* ---- rows ---- */
+
+/* One that asked for the newest rows only had exactly those: `rows` is what matched at begun_at. */
+static void check_begun(int index, const State rows[KEYS])
+{
+    Follower *f = &model->followers[index];
+    unsigned wanted = follower_first_rows(index), there = 0, got = 0;
+    uint64_t newest_left = 0, oldest_got = UINT64_MAX;
+    f->is_begun = false;
+    for (uint32_t id = 0; id < KEYS; id++) {
+        there += rows[id].is_there;
+        got += f->begun[id];
+        if (f->begun[id] && !rows[id].is_there)
+            failed("follower %d began with row %u, which did not match", index, id);
+        if (f->begun[id] && rows[id].seq < oldest_got)
+            oldest_got = rows[id].seq;
+        if (!f->begun[id] && rows[id].is_there && rows[id].seq > newest_left)
+            newest_left = rows[id].seq;
+    }
+    bool is_newest = got == 0 || newest_left < oldest_got;
+    if (got != (there < wanted ? there : wanted) || !is_newest)
+        failed("follower %d began with %u rows of %u, down to %llu; the newest left out is %llu",
+               index, got, there, (unsigned long long)oldest_got, (unsigned long long)newest_left);
+}
+
+static void check_rows(int index, const State rows[KEYS], uint64_t limit)
+{
+    const Follower *f = &model->followers[index];
+    bool is_whole = follower_first_rows(index) == KEYS;
+    static const State none;
+    for (uint32_t id = 0; id < KEYS; id++) {
+        const State *due = is_whole || f->knows[id] ? &rows[id] : &none;
+        if (!same_state(due, &f->rows[id]))
+            failed(
+                "follower %d at %llu: row %u is there %d n %lld seq %llu; the log has %d %lld %llu",
+                index, (unsigned long long)limit, id, f->rows[id].is_there,
+                (long long)f->rows[id].n, (unsigned long long)f->rows[id].seq, due->is_there,
+                (long long)due->n, (unsigned long long)due->seq);
+    }
+}
+
+static void begin_rows(int index, State rows[KEYS])
+{
+    const Book *book = book_of(index);
+    for (uint32_t id = 0; id < KEYS; id++)
+        rows[id] = follower_matches(index, id, &book->base[id]) ? book->base[id] : (State){0};
+}
+
 /* Its events are those of the log up to `limit`, its rows the state there. */
 static void check_follower(int index, uint64_t limit)
 {
     static State rows[KEYS];
     Follower *f = &model->followers[index];
+    const Book *book = book_of(index);
     size_t at = 0;
-    if (f->mode != MODE_EXACT)
+    if (!is_exact(index))
         return;
-    memset(rows, 0, sizeof rows);
-    for (size_t i = 0; i < model->log_count && model->log[i].seq <= limit; i++) {
-        const Event *e = &model->log[i];
+    begin_rows(index, rows);
+    for (size_t i = 0; i < book->log_count && book->log[i].seq <= limit; i++) {
+        const Event *e = &book->log[i];
         EventKind kind = kind_for(index, e);
+        if (f->is_begun && e->seq > f->begun_at)
+            check_begun(index, rows);
         rows[e->id] = follower_matches(index, e->id, &e->new) ? e->new : (State){0};
         if (kind != EVENT_NONE && e->seq > f->base)
             check_event(index, e, kind, at++);
         if (model->failure[0])
             return;
     }
+    if (f->is_begun)
+        check_begun(index, rows);
     if (at < f->event_count)
         failed("follower %d got %zu changes too many, the first at %llu", index,
                f->event_count - at, (unsigned long long)f->events[at].seq);
-    for (uint32_t id = 0; id < KEYS; id++) {
-        if (!same_state(&rows[id], &f->rows[id]))
-            failed(
-                "follower %d at %llu: row %u is there %d n %lld seq %llu; the log has %d %lld %llu",
-                index, (unsigned long long)limit, id, f->rows[id].is_there,
-                (long long)f->rows[id].n, (unsigned long long)f->rows[id].seq, rows[id].is_there,
-                (long long)rows[id].n, (unsigned long long)rows[id].seq);
-    }
+    check_rows(index, rows, limit);
     f->base = limit;
     f->event_count = 0;
 }
 
-static void check_table(void)
+static void keep_row(void *context, const Value *values)
+{
+    State *rows = (State *)context;
+    must(values[0].integer >= 0 && values[0].integer < KEYS);
+    must(!rows[values[0].integer].is_there);
+    rows[values[0].integer] = (State){.is_there = true,
+                                      .v = values[1].is_null ? 0 : values[1].bytes.data[0],
+                                      .n = values[2].integer,
+                                      .seq = (uint64_t)values[3].integer};
+}
+
+static void check_table(int at)
 {
     static State rows[KEYS];
-    sql_rows(rows);
+    char sql[100];
+    const Book *book = &model->books[at];
+    memset(rows, 0, sizeof rows);
+    snprintf(sql, sizeof sql, "SELECT id, v, n, _seq FROM %s", book_info[at].name);
+    sql_each(book_info[at].writer, sql, keep_row, rows);
     for (uint32_t id = 0; id < KEYS; id++) {
-        if (!same_state(&rows[id], &model->log_state[id]))
-            failed("row %u of the table: there %d n %lld seq %llu; the log has %d %lld %llu", id,
-                   rows[id].is_there, (long long)rows[id].n, (unsigned long long)rows[id].seq,
-                   model->log_state[id].is_there, (long long)model->log_state[id].n,
-                   (unsigned long long)model->log_state[id].seq);
-        if (rows[id].is_there != model->now[id].is_there ||
-            (rows[id].is_there && rows[id].n != model->now[id].n))
-            failed("row %u of the table is not what its writer left", id);
+        if (!same_state(&rows[id], &book->log_state[id]))
+            failed("row %u of %s: there %d n %lld seq %llu; the log has %d %lld %llu", id,
+                   book_info[at].name, rows[id].is_there, (long long)rows[id].n,
+                   (unsigned long long)rows[id].seq, book->log_state[id].is_there,
+                   (long long)book->log_state[id].n, (unsigned long long)book->log_state[id].seq);
+        if (rows[id].is_there != book->now[id].is_there ||
+            (rows[id].is_there && rows[id].n != book->now[id].n))
+            failed("row %u of %s is not what its writer left", id, book_info[at].name);
     }
+}
+
+void check_book(int at)
+{
+    const BookInfo *info = &book_info[at];
+    writers_fence(at);
+    for (int i = info->first; i < info->first + info->count; i++) {
+        if (!link_is_connected(i))
+            continue;
+        link_unstall(i);
+        check_wait_fence(i);
+    }
+    if (model->failure[0])
+        return;
+    writers_settle(at);
+    mutex_lock(&world.lock);
+    const Book *book = &model->books[at];
+    for (int i = info->first; i < info->first + info->count && !model->failure[0]; i++) {
+        const Follower *f = &model->followers[i];
+        check_follower(i, link_is_connected(i) ? book->log[book->log_count - 1].seq : f->cursor);
+    }
+    mutex_unlock(&world.lock);
+    if (!model->failure[0])
+        check_table(at);
 }
 
 void check_all(void)
 {
-    writers_fence();
-    for (int i = 0; i < FOLLOWERS; i++) {
-        if (!follower_is_connected(i))
-            continue;
-        follower_unstall(i);
-        check_wait(i, true);
-    }
-    writers_settle();
-    MUTEX_SCOPE(&world.lock);
-    model->checks++;
-    for (int i = 0; i < FOLLOWERS && !model->failure[0]; i++) {
-        const Follower *f = &model->followers[i];
-        bool is_whole = follower_is_connected(i);
-        check_follower(i, is_whole ? model->log[model->log_count - 1].seq : f->cursor);
-    }
-    if (!model->failure[0])
-        check_table();
+    for (int i = 0; i < BOOKS && !model->failure[0]; i++)
+        check_book(i);
+    model->figures.checks++;
 }

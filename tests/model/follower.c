@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Clients: a socket that can stall, a cursor, a copy of the rows. What a client remembers is in shared memory and outlives
- * its epoch; its connection is not and does not.
+ * Clients of books: a cursor and a copy of the rows.
  */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,61 +9,91 @@
 #include "os/clock.h"
 #include "table/seq.h"
 
-enum { DRAINED_MARK = 2048 };
+enum { LAST_ROWS = 25 };
 
-typedef struct Link {
-    LiveClient *client; /* NULL while away */
-    char **held;        /* messages the stalled socket has not taken */
-    size_t held_count, held_capacity, held_bytes;
-    bool is_stalled, has_ended; /* has_ended: guarded by world.lock */
-    bool forgets;               /* the end means to start anew */
-} Link;
-
-static Link links[FOLLOWERS];
-
-static bool v_is(const State *s, char v)
-{
-    return s->v == v;
-}
-
-/* The queries, and the same in C. Every one shows the fence. */
+/* The queries; follower_matches says the same in C. Every one shows a fence. */
 static const struct {
     const char *sql;
     bool replay;
+    Who who;
+    unsigned first_rows;
 } queries[FOLLOWERS] = {
-    {"SELECT * FROM t.x", true},
-    {"SELECT id, v, n FROM t.x WHERE n % 3 = 0", true},
-    {"SELECT * FROM t.x WHERE v = 'a' OR v IS NULL", true},
-    {"SELECT id, v, n FROM t.x WHERE id % 2 = 0", false},
-    {"SELECT * FROM t.x", false},
-    {"SELECT n, v, id FROM t.x WHERE (v IN ('a', 'b') AND n % 2 = 0) OR id = 750", true},
-    {"SELECT * FROM t.x WHERE n % 5 <> 0 OR v IS NULL", false},
-    {"SELECT id, v, n FROM t.x WHERE id BETWEEN 100 AND 400 OR id = 750", true},
-    {"SELECT * FROM t.x WHERE NOT (v = 'b')  OR n % 7 = 0", false},
+    {"SELECT * FROM t.x", true, ANNA, KEYS},
+    {"SELECT id, v, n FROM t.x WHERE n % 3 = 0", true, ANNA, KEYS},
+    {"SELECT * FROM t.x WHERE v = 'a' OR v IS NULL", true, ANNA, KEYS},
+    {"SELECT id, v, n FROM t.x WHERE id % 2 = 0", false, ANNA, KEYS},
+    {"SELECT * FROM t.x", false, ANNA, KEYS},
+    {"SELECT n, v, id FROM t.x WHERE (v IN ('a', 'b') AND n % 2 = 0) OR id = 750", true, ANNA,
+     KEYS},
+    {"SELECT * FROM t.x WHERE n % 5 <> 0 OR v IS NULL", false, ANNA, KEYS},
+    {"SELECT id, v, n FROM t.x WHERE id BETWEEN 100 AND 400 OR id = 750", true, ANNA, KEYS},
+    {"SELECT * FROM t.x WHERE NOT (v = 'b')  OR n % 7 = 0", false, ANNA, KEYS},
+    {"SELECT * FROM t.x", true, ANNA, LAST_ROWS},
+    {"SELECT id, n, v FROM t.x WHERE id % 2 = 0", true, ANNA, 0},
+    {"SELECT n, id, v AS letter FROM t.x WHERE v = 'b'", true, ANNA, KEYS},
+    {"SELECT * FROM t.s", true, ANNA, KEYS},
+    {"SELECT id, v, n FROM t.s WHERE v = 'b'", false, BERT, KEYS},
+    {"SELECT * FROM t.s WHERE id = 751", true, ANNA, KEYS},
+    {"SELECT id, n, v FROM t.s WHERE n % 3 = 0", true, BERT, LAST_ROWS},
+    {"SELECT id, v, n FROM t.s WHERE 'b' = v", true, BERT, 0},
+    {"SELECT id, v, n FROM t.s WHERE v = 'b'", false, ANNA, KEYS},
+    {"SELECT * FROM t.a", true, ANNA, KEYS},
+    {"SELECT * FROM t.a WHERE n % 3 = 0", true, ANNA, KEYS},
+    {"SELECT id, v, n FROM t.a WHERE v = 'b' AND id > 10", false, ANNA, KEYS},
+};
+
+const BookInfo book_info[BOOKS] = {
+    {"t.x", "CREATE USER TABLE t.x (id BIGINT PRIMARY KEY, v TEXT, n BIGINT)", ANNA, 0, 12},
+    {"t.s",
+     "CREATE SHARED TABLE t.s (id BIGINT PRIMARY KEY, v TEXT, n BIGINT) "
+     "WITH (ACCESS_LEVEL = 'PUBLIC')",
+     ROOT, 12, 6},
+    {"t.a",
+     "CREATE USER TABLE t.a (id BIGINT PRIMARY KEY, v TEXT, n BIGINT) "
+     "WITH (DURABILITY = 'async')",
+     ANNA, 18, 3},
 };
 
 bool follower_matches(int index, uint32_t id, const State *s)
 {
     if (!s->is_there)
         return false;
-    switch (index) {
+    switch (index) { /* long: table */
     case 1:
+    case 15:
+    case 19:
         return s->n % 3 == 0;
     case 2:
-        return v_is(s, 'a') || s->v == 0;
+        return s->v == 'a' || s->v == 0;
     case 3:
+    case 10:
         return id % 2 == 0;
     case 5:
-        return ((v_is(s, 'a') || v_is(s, 'b')) && s->n % 2 == 0) || id == FENCE;
+        return ((s->v == 'a' || s->v == 'b') && s->n % 2 == 0) || id == FENCE;
     case 6:
         return s->n % 5 != 0 || s->v == 0;
     case 7:
         return (id >= 100 && id <= 400) || id == FENCE;
     case 8:
         return (s->v && s->v != 'b') || s->n % 7 == 0;
+    case 11:
+    case 13:
+    case 16:
+    case 17:
+        return s->v == 'b';
+    case 14:
+        return id == FENCE_B;
+    case 20:
+        return s->v == 'b' && id > 10;
     default:
         return true;
     }
+}
+
+int follower_fence(int index)
+{
+    State fence = {.is_there = true, .n = 21};
+    return follower_matches(index, FENCE, &fence) ? FENCE : FENCE_B;
 }
 
 const char *follower_query(int index)
@@ -73,19 +101,30 @@ const char *follower_query(int index)
     return queries[index].sql;
 }
 
-bool follower_is_connected(int index)
+unsigned follower_first_rows(int index)
 {
-    return links[index].client != NULL;
+    return queries[index].first_rows;
+}
+
+int follower_book(int index)
+{
+    int book = 0;
+    while (index >= book_info[book].first + book_info[book].count)
+        book++;
+    return book;
+}
+
+static Book *book_of(int index)
+{
+    return &model->books[follower_book(index)];
+}
+
+static bool is_witness(int index)
+{
+    return index == book_info[follower_book(index)].first;
 }
 
 /* ---- what a message says ---- */
-
-static uint64_t number_of(const json_t *object, const char *name)
-{
-    const json_t *value = json_object_get(object, name);
-    return json_is_string(value) ? strtoull(json_string_value(value), NULL, 10)
-                                 : (uint64_t)json_integer_value(value);
-}
 
 static uint32_t id_of(int index, const json_t *row)
 {
@@ -99,6 +138,8 @@ static uint32_t id_of(int index, const json_t *row)
 static State state_of(const json_t *row)
 {
     const json_t *v = json_object_get(row, "v");
+    if (!v)
+        v = json_object_get(row, "letter");
     return (State){.is_there = true,
                    .v = json_is_string(v) ? json_string_value(v)[0] : 0,
                    .n = (int64_t)number_of(row, "n"),
@@ -121,6 +162,27 @@ static void touch(int index, const Event *event)
     f->touched_as[id] = *event;
 }
 
+/* From here on every event is due. */
+static void become_exact(int index)
+{
+    Follower *f = &model->followers[index];
+    Book *book = book_of(index);
+    if (f->mode == MODE_FIRST) {
+        f->is_begun = true;
+        f->begun_at = f->cursor;
+        for (uint32_t id = 0; id < KEYS; id++)
+            f->begun[id] = f->knows[id] = f->rows[id].is_there;
+    }
+    f->mode = MODE_EXACT;
+    f->base = f->last_seq = f->cursor;
+    f->event_count = 0;
+    if (!is_witness(index) || !book->needs_base)
+        return;
+    memcpy(book->base, f->rows, sizeof book->base);
+    memcpy(book->log_state, f->rows, sizeof book->log_state);
+    book->needs_base = false;
+}
+
 static void on_batch(int index, const json_t *message)
 {
     Follower *f = &model->followers[index];
@@ -140,11 +202,8 @@ static void on_batch(int index, const json_t *message)
         f->rows[id] = state;
     }
     f->cursor = number_of(control, "last_seq");
-    if (json_is_true(json_object_get(control, "has_more")))
-        return;
-    f->mode = MODE_EXACT;
-    f->base = f->last_seq = f->cursor;
-    f->event_count = 0;
+    if (!json_is_true(json_object_get(control, "has_more")))
+        become_exact(index);
 }
 
 /* A row that a resumed client loses. */
@@ -162,36 +221,39 @@ static void on_loss(int index, const Event *event)
     f->rows[event->id] = (State){0};
 }
 
-static void note_log(const Event *event)
+static void note_log(int index, const Event *event)
 {
+    Book *book = book_of(index);
     Event whole = *event;
-    whole.old = model->log_state[event->id];
-    must(model->log_count < model->log_max);
-    model->log[model->log_count++] = whole;
-    model->log_state[event->id] = event->new;
-    plan_seen(event);
+    whole.old = book->log_state[event->id];
+    must(book->log_count < model->log_max);
+    book->log[book->log_count++] = whole;
+    book->log_state[event->id] = event->new;
+    plan_seen(follower_book(index), event);
 }
 
 static void on_due(int index, const Event *event)
 {
     Follower *f = &model->followers[index];
     State *have = &f->rows[event->id];
+    bool knows = follower_first_rows(index) == KEYS || f->knows[event->id];
     if (event->seq <= f->last_seq)
         failed("follower %d got change %llu after %llu", index, (unsigned long long)event->seq,
                (unsigned long long)f->last_seq);
-    if (have->is_there == (event->kind == EVENT_INSERT))
+    if (knows && have->is_there == (event->kind == EVENT_INSERT))
         failed("follower %d got kind %d of row %u at %llu; it has the row: %d", index, event->kind,
                event->id, (unsigned long long)event->seq, have->is_there);
-    if (event->kind == EVENT_UPDATE && event->old.seq != have->seq)
+    if (knows && event->kind == EVENT_UPDATE && event->old.seq != have->seq)
         failed("follower %d: change %llu of row %u replaces %llu, it has %llu", index,
                (unsigned long long)event->seq, event->id, (unsigned long long)event->old.seq,
                (unsigned long long)have->seq);
     must(f->event_count < EVENTS_MAX);
     f->events[f->event_count++] = *event;
     f->last_seq = f->cursor = event->seq;
+    f->knows[event->id] = true;
     *have = event->new;
-    if (index == 0)
-        note_log(event);
+    if (is_witness(index))
+        note_log(index, event);
 }
 
 static void on_change(int index, const json_t *message)
@@ -208,7 +270,7 @@ static void on_change(int index, const json_t *message)
         event.new = state_of(new);
     event.id = id_of(index, new ? new : old);
     event.seq = new ? event.new.seq : event.old.seq;
-    model->delivered++;
+    model->figures.delivered++;
     if (model->followers[index].mode == MODE_EXACT)
         on_due(index, &event);
     else
@@ -218,216 +280,107 @@ static void on_change(int index, const json_t *message)
 static void on_error(int index, const json_t *message)
 {
     const Follower *f = &model->followers[index];
+    const Book *book = book_of(index);
     const char *code = json_string_value(json_object_get(message, "code"));
     int64_t age_ms = (clock_wall_us() - seq_time_us(f->cursor)) / 1000;
-    links[index].has_ended = true;
-    if (strcmp(code, "CURSOR_TOO_OLD") == 0 && f->cursor && index > 0 &&
-        age_ms >= FEED_WINDOW_S * 1000) {
-        links[index].forgets = true;
-        model->too_old++;
-    } else if (strcmp(code, "NOT_FOUND") != 0 || model->columns == 0) { /* else: ALTER TABLE */
-        failed("follower %d (cursor %llu, %lld ms old): %s %s", index,
-               (unsigned long long)f->cursor, (long long)age_ms, code,
+    bool is_refused = strcmp(code, "CURSOR_TOO_OLD") == 0;
+    bool is_aged = f->cursor && !is_witness(index) && age_ms >= FEED_WINDOW_S * 1000;
+    bool has_changed = book->columns > 0 || f->life != book->life; /* ALTER or DROP TABLE */
+    if (is_refused && (f->mode == MODE_STALE || is_aged)) {
+        link_ended(index, true);
+        *(f->mode == MODE_STALE ? &model->figures.stale : &model->figures.too_old) += 1;
+    } else if (strcmp(code, "NOT_FOUND") == 0 && has_changed) {
+        link_ended(index, false);
+    } else {
+        failed("follower %d (cursor %llu, %lld ms old, mode %d): %s %s", index,
+               (unsigned long long)f->cursor, (long long)age_ms, f->mode, code,
                json_string_value(json_object_get(message, "message")));
     }
 }
 
-static void apply(int index, const char *text)
+static void on_ack(int index, const json_t *message)
 {
-    json_t *message = json_loads(text, 0, NULL);
-    must(message);
     Follower *f = &model->followers[index];
-    const char *type = json_string_value(json_object_get(message, "type"));
-    if (strcmp(type, "error") == 0) {
-        on_error(index, message);
-    } else if (strcmp(type, "subscription_ack") == 0) {
-        if (f->is_acked)
-            failed("follower %d was acknowledged twice", index);
-        f->is_acked = true;
-    } else if (!f->is_acked) {
-        failed("follower %d got %s before the acknowledgement", index, type);
-    } else if (type[0] == 'i') {
-        on_batch(index, message);
-    } else {
-        on_change(index, message);
-    }
-    json_decref(message);
-}
-
-/* ---- the socket ---- */
-
-static void take(int index, const char *text)
-{
-    MUTEX_SCOPE(&world.lock);
-    if (!model->failure[0])
-        apply(index, text);
-    cond_broadcast(&world.changed);
-}
-
-static void socket_send(void *socket, Slice message, uint64_t cursor)
-{
-    Link *link = (Link *)socket;
-    char *text = x_text(message);
-    (void)cursor;
-    if (!link->is_stalled) {
-        take((int)(link - links), text);
-        free(text);
+    if (f->is_acked)
+        failed("follower %d was acknowledged twice", index);
+    f->is_acked = true;
+    if (f->mode != MODE_FIRST || follower_first_rows(index) > 0)
         return;
-    }
-    if (link->held_count == link->held_capacity) {
-        link->held_capacity = link->held_capacity ? link->held_capacity * 2 : 64;
-        link->held = (char **)x_grow(link->held, link->held_capacity * sizeof(char *));
-    }
-    link->held[link->held_count++] = text;
-    link->held_bytes += message.size;
+    f->cursor = number_of(json_object_get(message, "batch_control"), "last_seq");
+    become_exact(index);
 }
 
-static size_t socket_queued_bytes(void *socket)
+static void on_message(int index, const char *type, const json_t *message)
 {
-    return ((const Link *)socket)->held_bytes;
+    const Follower *f = &model->followers[index];
+    if (strcmp(type, "error") == 0)
+        on_error(index, message);
+    else if (f->mode == MODE_STALE)
+        failed("follower %d resumes at %llu, which is of a table or of rows that are no more",
+               index, (unsigned long long)f->cursor);
+    else if (strcmp(type, "subscription_ack") == 0)
+        on_ack(index, message);
+    else if (!f->is_acked)
+        failed("follower %d got %s before the acknowledgement", index, type);
+    else if (type[0] == 'i')
+        on_batch(index, message);
+    else
+        on_change(index, message);
 }
 
-static void socket_close(void *socket, int code, const char *reason)
+/* ---- asking ---- */
+
+static void forget(int index)
 {
-    MUTEX_SCOPE(&world.lock);
-    failed("follower %d was closed: %d %s", (int)((Link *)socket - links), code, reason);
-}
-
-static const LiveSocket io = {
-    .send = socket_send, .queued_bytes = socket_queued_bytes, .close = socket_close};
-
-static void drop_held(Link *link)
-{
-    for (size_t i = 0; i < link->held_count; i++)
-        free(link->held[i]);
-    link->held_count = link->held_bytes = 0;
-}
-
-/* ---- coming and going; each runs on the follower's loop ---- */
-
-static void forget(Follower *f)
-{
+    Follower *f = &model->followers[index];
     memset(f->rows, 0, sizeof f->rows);
+    memset(f->knows, 0, sizeof f->knows);
     f->cursor = 0;
     f->mode = MODE_AWAY;
     f->event_count = 0;
+    f->is_begun = false;
 }
 
-static void ask(int index)
+static Mode mode_of_ask(const Follower *f, const Book *book, bool replay)
+{
+    if (!f->cursor)
+        return MODE_FIRST;
+    if (f->life != book->life)
+        return MODE_STALE;
+    return replay ? MODE_EXACT : MODE_RESUME;
+}
+
+static void compose(int index, LiveRequest *out)
 {
     Follower *f = &model->followers[index];
-    LiveRequest request = {.id = SLICE("s"),
-                           .sql = slice_of_text(queries[index].sql),
-                           .has_options = true,
-                           .has_batch_size = true,
-                           .batch_size = 1 + random_of(&model->random) % 60,
-                           .has_from = f->cursor > 0,
-                           .from = f->cursor};
-    mutex_lock(&world.lock);
-    bool every = f->mode == MODE_EXACT && queries[index].replay;
-    if (f->cursor && !every && queries[index].replay)
-        forget(f); /* cut off in its first rows: only a whole state can be replayed upon */
-    request.has_from = f->cursor > 0;
-    request.from = f->cursor;
-    f->mode = every ? MODE_EXACT : f->cursor ? MODE_RESUME : MODE_FIRST;
-    *(f->cursor ? every ? &model->replays : &model->resumes : &model->anew) += 1;
+    const Book *book = book_of(index);
+    Figures *figures = &model->figures;
+    bool replay = queries[index].replay, is_whole = f->mode == MODE_EXACT || f->mode == MODE_STALE;
+    if (f->cursor && replay && !is_whole)
+        forget(index); /* cut off in its first rows: only a whole state can be replayed upon */
+    f->mode = mode_of_ask(f, book, replay);
+    if (f->mode == MODE_FIRST)
+        f->life = book->life;
+    *(f->mode == MODE_EXACT    ? &figures->replays
+      : f->mode == MODE_RESUME ? &figures->resumes
+                               : &figures->anew) += 1;
     f->is_acked = false;
     f->from = f->page_seq = f->cursor;
     f->resumes++;
-    links[index].has_ended = links[index].forgets = false;
-    mutex_unlock(&world.lock);
-    live_subscribe(links[index].client, &request);
+    unsigned first = follower_first_rows(index);
+    out->sql = slice_of_text(queries[index].sql);
+    out->has_options = first > 0 || f->cursor > 0;
+    out->has_last_rows = first > 0 && first < KEYS;
+    out->last_rows = first;
+    out->has_batch_size = true;
+    out->batch_size = 1 + random_of(&model->random) % 60;
+    out->has_from = f->cursor > 0;
+    out->from = f->cursor;
 }
 
-static void connect_now(void *argument)
+void followers_open(void)
 {
-    Link *link = (Link *)argument;
-    int index = (int)(link - links);
-    LiveUser user = {world.anna, SLICE("anna"), ROLE_USER};
-    LiveFeatures features = {.replay = queries[index].replay, .seq_text = true};
-    link->client = live_client_new(world.live[index % LOOPS], &io, link, DRAINED_MARK, false);
-    live_client_set_user(link->client, &user, &features, 1000);
-    ask(index);
-}
-
-void follower_connect(int index)
-{
-    if (!links[index].client)
-        on_loop(index % LOOPS, connect_now, &links[index]);
-}
-
-static void disconnect_now(void *argument)
-{
-    Link *link = (Link *)argument;
-    live_client_free(link->client);
-    link->client = NULL;
-    link->is_stalled = false;
-    drop_held(link);
-}
-
-void follower_disconnect(int index)
-{
-    if (links[index].client)
-        on_loop(index % LOOPS, disconnect_now, &links[index]);
-}
-
-static void stall_now(void *argument)
-{
-    ((Link *)argument)->is_stalled = true;
-}
-
-void follower_stall(int index)
-{
-    if (links[index].client)
-        on_loop(index % LOOPS, stall_now, &links[index]);
-    model->stalls++;
-}
-
-static void unstall_now(void *argument)
-{
-    Link *link = (Link *)argument;
-    bool was_above = link->held_bytes > DRAINED_MARK;
-    link->is_stalled = false;
-    for (size_t i = 0; i < link->held_count; i++)
-        take((int)(link - links), link->held[i]);
-    drop_held(link);
-    if (was_above)
-        live_client_drained(link->client);
-}
-
-void follower_unstall(int index)
-{
-    if (links[index].client && links[index].is_stalled)
-        on_loop(index % LOOPS, unstall_now, &links[index]);
-}
-
-static void ask_now(void *argument)
-{
-    ask((int)((Link *)argument - links));
-}
-
-void follower_tend(int index)
-{
-    Link *link = &links[index];
-    mutex_lock(&world.lock);
-    bool has_ended = link->client && link->has_ended && !model->failure[0];
-    if (has_ended && link->forgets)
-        forget(&model->followers[index]);
-    mutex_unlock(&world.lock);
-    if (has_ended)
-        on_loop(index % LOOPS, ask_now, link);
-}
-
-void follower_anew(int index)
-{
-    follower_disconnect(index);
-    mutex_lock(&world.lock);
-    forget(&model->followers[index]);
-    mutex_unlock(&world.lock);
-    follower_connect(index);
-}
-
-void follower_reset_all(void)
-{
-    memset(links, 0, sizeof links);
+    static const LinkUser user = {compose, on_message, forget};
+    for (int i = 0; i < FOLLOWERS; i++)
+        link_use(i, &user, queries[i].who, queries[i].replay);
 }

@@ -45,12 +45,25 @@ static void must_be_ok(Code code, const Error *e, const char *what)
         must_be_ok(code_, &e_, #call); \
     } while (0)
 
-static uint64_t user_of(const char *name)
+static uint64_t number_of_user(const char *name)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     User found;
     MUST_OK(exec_resolve_user(world.executor, slice_of_text(name), arena, &found, e));
     return found.id;
+}
+
+LiveUser user_of(Who who)
+{
+    switch (who) {
+    case ANNA:
+        return (LiveUser){world.anna, SLICE("anna"), ROLE_USER};
+    case BERT:
+        return (LiveUser){world.bert, SLICE("bert"), ROLE_USER};
+    case ROOT:
+        break;
+    }
+    return (LiveUser){world.root, SLICE("root"), ROLE_SYSTEM};
 }
 
 static void open_database(const char *folder)
@@ -95,9 +108,9 @@ void world_open(const char *folder)
         MUST_OK(live_loop_new(world.hub, world.loops[i], &world.live[i], e));
         MUST_OK(loop_thread_start(world.loops[i], "loop", e));
     }
-    world.anna = user_of("anna");
-    world.bert = user_of("bert");
-    world.root = user_of("root");
+    world.anna = number_of_user("anna");
+    world.bert = number_of_user("bert");
+    world.root = number_of_user("root");
 }
 
 void world_close(void)
@@ -136,18 +149,15 @@ static void ignore_end(void *context, size_t row_count, const char *message, Sli
     (void)context, (void)row_count, (void)message, (void)as_user;
 }
 
-static Code run_sql(const Session *session, const char *sql, const ResultSink *sink, Error *e)
+Code sql_run(Who who, const char *sql, const ResultSink *sink, Error *e)
 {
+    static const ResultSink nothing = {NULL, ignore_begin, ignore_columns, ignore_row, ignore_end};
+    LiveUser user = user_of(who);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    ExecRequest request = {.session = *session, .sql = slice_of_text(sql), .timeout_ms = 60 * 1000};
-    return exec_run(world.executor, &request, arena, sink, e);
-}
-
-Code sql_run(uint64_t user, const char *name, Role role, const char *sql, Error *e)
-{
-    static const ResultSink sink = {NULL, ignore_begin, ignore_columns, ignore_row, ignore_end};
-    Session session = {user, slice_of_text(name), role, SLICE("default"), true};
-    return run_sql(&session, sql, &sink, e);
+    ExecRequest request = {.session = {user.user, user.user_id, user.role, SLICE("default"), true},
+                           .sql = slice_of_text(sql),
+                           .timeout_ms = 60 * 1000};
+    return exec_run(world.executor, &request, arena, sink ? sink : &nothing, e);
 }
 
 void sql_must(const char *format, ...)
@@ -158,33 +168,33 @@ void sql_must(const char *format, ...)
     va_start(args, format);
     vsnprintf(sql, sizeof sql, format, args);
     va_end(args);
-    if (sql_run(world.root, "root", ROLE_SYSTEM, sql, &error) != OK) {
+    if (sql_run(ROOT, sql, NULL, &error) != OK) {
         MUTEX_SCOPE(&world.lock);
         failed("%s: %s", sql, error.text);
     }
 }
 
-static Code keep_row(void *context, const Value *values, Error *e)
+typedef struct Each {
+    void (*row)(void *context, const Value *values);
+    void *context;
+} Each;
+
+static Code each_row(void *context, const Value *values, Error *e)
 {
-    State *rows = (State *)context;
+    const Each *each = (const Each *)context;
     (void)e;
-    must(values[0].integer >= 0 && values[0].integer < KEYS);
-    must(!rows[values[0].integer].is_there);
-    rows[values[0].integer] = (State){.is_there = true,
-                                      .v = values[1].is_null ? 0 : values[1].bytes.data[0],
-                                      .n = values[2].integer,
-                                      .seq = (uint64_t)values[3].integer};
+    each->row(each->context, values);
     return OK;
 }
 
-void sql_rows(State rows[KEYS])
+void sql_each(Who who, const char *sql, void (*row)(void *context, const Value *values),
+              void *context)
 {
-    ResultSink sink = {rows, ignore_begin, ignore_columns, keep_row, ignore_end};
-    Session session = {world.anna, SLICE("anna"), ROLE_USER, SLICE("default"), true};
+    Each each = {row, context};
+    ResultSink sink = {&each, ignore_begin, ignore_columns, each_row, ignore_end};
     Error error = {0};
-    memset(rows, 0, sizeof(State) * KEYS);
-    if (run_sql(&session, "SELECT id, v, n, _seq FROM t.x", &sink, &error) != OK)
-        failed("reading the table: %s", error.text);
+    if (sql_run(who, sql, &sink, &error) != OK)
+        failed("%s: %s", sql, error.text);
 }
 
 /* ---- calls to loops ---- */

@@ -11,37 +11,45 @@ enum { WRITER_NOBODY = WRITERS /* whose rows anna must never see */ };
 
 /* ---- the plan ---- */
 
+static Book *book_of(const Writer *w)
+{
+    return &model->books[w->book];
+}
+
 static void plan_add(Writer *w, uint32_t id, EventKind kind, char v, int64_t n)
 {
-    uint32_t at = ++model->plan_count;
+    Book *book = book_of(w);
+    uint32_t at = ++book->plan_count;
     must(at < model->log_max);
-    model->plan[at] = (Planned){.id = id, .kind = kind, .v = v, .n = n};
-    if (model->plan_last[id])
-        model->plan[model->plan_last[id]].next = at;
+    book->plan[at] =
+        (Planned){.id = id, .kind = kind, .v = v, .n = n, .statement = w->pending_from};
+    if (book->plan_last[id])
+        book->plan[book->plan_last[id]].next = at;
     else
-        model->plan_first[id] = at;
-    model->plan_last[id] = at;
+        book->plan_first[id] = at;
+    book->plan_last[id] = at;
     w->pending_to = at + 1;
 }
 
 /* What was seen, or will never be, leaves the front. */
-static void plan_trim(uint32_t id)
+static void plan_trim(Book *book, uint32_t id)
 {
-    uint32_t at = model->plan_first[id];
-    while (at && (model->plan[at].is_void || model->plan[at].is_seen))
-        at = model->plan[at].next;
-    model->plan_first[id] = at;
+    uint32_t at = book->plan_first[id];
+    while (at && (book->plan[at].is_void || book->plan[at].is_seen))
+        at = book->plan[at].next;
+    book->plan_first[id] = at;
     if (!at)
-        model->plan_last[id] = 0;
+        book->plan_last[id] = 0;
 }
 
-void plan_seen(const Event *event)
+void plan_seen(int at, const Event *event)
 {
-    plan_trim(event->id);
-    Planned *planned = &model->plan[model->plan_first[event->id]];
-    if (!model->plan_first[event->id]) {
-        failed("the witness got change %llu of row %u, which nobody made",
-               (unsigned long long)event->seq, event->id);
+    Book *book = &model->books[at];
+    plan_trim(book, event->id);
+    Planned *planned = &book->plan[book->plan_first[event->id]];
+    if (!book->plan_first[event->id]) {
+        failed("the witness got change %llu of row %u of %s, which nobody made",
+               (unsigned long long)event->seq, event->id, book_info[at].name);
         return;
     }
     bool same =
@@ -53,7 +61,7 @@ void plan_seen(const Event *event)
             event->kind, (long long)event->new.n, event->new.v, event->id,
             (unsigned long long)event->seq, planned->kind, (long long)planned->n, planned->v);
     planned->is_seen = true;
-    plan_trim(event->id);
+    plan_trim(book, event->id);
 }
 
 static bool is_of(const Planned *planned, const Writer *w)
@@ -62,27 +70,34 @@ static bool is_of(const Planned *planned, const Writer *w)
            planned->id / WRITER_KEYS == (uint32_t)(w - model->writers);
 }
 
+static State state_after(const Planned *planned)
+{
+    return (State){.is_there = planned->kind != EVENT_DELETE, .v = planned->v, .n = planned->n};
+}
+
 /* Entries of other writers stand between. */
 static void plan_end(Writer *w, bool happened)
 {
+    Book *book = book_of(w);
     for (uint32_t at = w->pending_from; at < w->pending_to; at++) {
-        Planned *planned = &model->plan[at];
+        Planned *planned = &book->plan[at];
         if (!is_of(planned, w))
             continue;
         if (!happened) {
             planned->is_void = true;
             continue;
         }
-        bool is_there = planned->kind != EVENT_DELETE;
-        model->now[planned->id] = (State){.is_there = is_there, .v = planned->v, .n = planned->n};
+        planned->is_acked = true;
+        book->now[planned->id] = state_after(planned);
         model->changes++;
     }
     w->pending_from = w->pending_to = 0;
 }
 
-static void plan_begin(Writer *w)
+static void plan_begin(Writer *w, int book)
 {
-    w->pending_from = w->pending_to = model->plan_count + 1;
+    w->book = book;
+    w->pending_from = w->pending_to = book_of(w)->plan_count + 1;
 }
 
 /* Whether the witness has seen its changes; -1: some of them. */
@@ -90,27 +105,117 @@ static int seen_of(const Writer *w)
 {
     size_t seen = 0, all = 0;
     for (uint32_t at = w->pending_from; at < w->pending_to; at++) {
-        if (is_of(&model->plan[at], w)) {
+        if (is_of(&book_of(w)->plan[at], w)) {
             all++;
-            seen += model->plan[at].is_seen;
+            seen += book_of(w)->plan[at].is_seen;
         }
     }
     return seen == 0 ? 0 : seen == all ? 1 : -1;
 }
 
-void writers_settle(void)
+/* ---- a book after a kill (I4) ---- */
+
+void book_begin_life(int at)
 {
+    Book *book = &model->books[at];
+    book->life++;
+    book->needs_base = true;
+    book->log_count = 0;
+    memset(book->log_state, 0, sizeof book->log_state);
+    memset(book->plan_first, 0, sizeof book->plan_first);
+    memset(book->plan_last, 0, sizeof book->plan_last);
+}
+
+static bool rows_fit(const Book *book, const State *rows, int writer)
+{
+    uint32_t first = (uint32_t)writer * WRITER_KEYS;
+    uint32_t to = writer == WRITERS ? KEYS : first + WRITER_KEYS;
+    for (uint32_t id = first; id < to; id++) {
+        if (rows[id].is_there != book->base[id].is_there ||
+            (rows[id].is_there &&
+             (rows[id].n != book->base[id].n || rows[id].v != book->base[id].v)))
+            return false;
+    }
+    return true;
+}
+
+/* The statements of one writer that are on disk are the first ones, and each as a whole. `last`: one that must be. */
+static void settle_writer(Book *book, int writer, uint32_t last)
+{
+    static State rows[KEYS];
+    memcpy(rows, book->settled, sizeof rows);
+    uint32_t statement = book->settled_count, at = book->settled_count + 1;
+    for (; at <= book->plan_count; at++) {
+        const Planned *planned = &book->plan[at];
+        if (planned->is_void || planned->id / WRITER_KEYS != (uint32_t)writer)
+            continue;
+        if (planned->statement != statement && statement >= last && rows_fit(book, rows, writer))
+            break;
+        statement = planned->statement;
+        rows[planned->id] = state_after(planned);
+    }
+    if (statement < last || !rows_fit(book, rows, writer))
+        failed("the rows of writer %d in %s after a %s are not what it had written at any time",
+               writer, book_info[book - model->books].name, model->was_cut ? "power cut" : "kill");
+}
+
+static uint32_t last_acked(const Book *book, int writer)
+{
+    for (uint32_t at = book->plan_count; at > book->settled_count; at--) {
+        const Planned *planned = &book->plan[at];
+        if (planned->is_acked && planned->id / WRITER_KEYS == (uint32_t)writer)
+            return planned->statement;
+    }
+    return book->settled_count;
+}
+
+void writers_settle_life(int at)
+{
+    Book *book = &model->books[at];
+    MUTEX_SCOPE(&world.lock);
+    for (int i = 0; i <= WRITERS; i++)
+        settle_writer(book, i, model->was_cut ? book->settled_count : last_acked(book, i));
+    for (int i = 0; i <= WRITERS; i++) {
+        Writer *w = &model->writers[i];
+        if (book_of(w) == book)
+            w->pending_from = w->pending_to = 0;
+    }
+    memcpy(book->now, book->base, sizeof book->now);
+    memcpy(book->settled, book->base, sizeof book->settled);
+    book->settled_count = book->plan_count;
+    book->needs_settling = false;
+}
+
+void writers_note_synced(int at)
+{
+    Book *book = &model->books[at];
+    MUTEX_SCOPE(&world.lock);
+    memcpy(book->settled, book->now, sizeof book->settled);
+    book->settled_count = book->plan_count;
+}
+
+/* ---- */
+
+static void settle_pending(Writer *w)
+{
+    int seen = seen_of(w);
+    if (seen < 0)
+        failed("a statement of writer %d happened by half", (int)(w - model->writers));
+    plan_end(w, seen == 1);
+}
+
+void writers_settle(int at)
+{
+    Book *book = &model->books[at];
     MUTEX_SCOPE(&world.lock);
     for (int i = 0; i <= WRITERS; i++) {
-        int seen = seen_of(&model->writers[i]);
-        if (seen < 0)
-            failed("a statement of writer %d happened by half", i);
-        plan_end(&model->writers[i], seen == 1);
+        if (model->writers[i].book == at)
+            settle_pending(&model->writers[i]);
     }
     for (uint32_t id = 0; id < KEYS; id++) {
-        plan_trim(id);
-        if (model->plan_first[id])
-            failed("row %u: an acknowledged change was never seen", id);
+        plan_trim(book, id);
+        if (book->plan_first[id])
+            failed("row %u of %s: an acknowledged change was never seen", id, book_info[at].name);
     }
 }
 
@@ -118,6 +223,8 @@ void writers_settle(void)
 
 typedef struct Text {
     Writer *writer;
+    const Book *book;
+    const char *table;
     Buffer sql;
     uint32_t first; /* of the writer's keys */
 } Text;
@@ -138,16 +245,17 @@ static void add_insert(Text *t, uint32_t from, uint32_t to)
     char v = letter(t->writer);
     bool is_first = true;
     for (uint32_t id = from; id < to; id++) {
-        if (model->now[id].is_there)
+        if (t->book->now[id].is_there)
             continue;
-        buffer_printf(&t->sql, "%s(%u, '%c', %lld)",
-                      is_first ? "INSERT INTO t.x (id, v, n) VALUES " : ", ", id, v,
+        if (is_first)
+            buffer_printf(&t->sql, "INSERT INTO %s (id, v, n) VALUES ", t->table);
+        buffer_printf(&t->sql, "%s(%u, '%c', %lld)", is_first ? "" : ", ", id, v,
                       (long long)(base + id));
         is_first = false;
         plan_add(t->writer, id, EVENT_INSERT, v, base + id);
     }
     if (is_first)
-        buffer_printf(&t->sql, "DELETE FROM t.x WHERE id = %d", KEYS + 7);
+        buffer_printf(&t->sql, "DELETE FROM %s WHERE id = %d", t->table, KEYS + 7);
 }
 
 /* By a list of keys, which needs no scan of segments, or by a range, which does. */
@@ -166,24 +274,24 @@ static void add_update(Text *t, uint32_t from, uint32_t to)
 {
     int64_t base = next_base();
     char v = random_of(&t->writer->random) % 8 ? letter(t->writer) : 0;
-    buffer_printf(&t->sql, "UPDATE t.x SET n = %lld + id, v = ", (long long)base);
+    buffer_printf(&t->sql, "UPDATE %s SET n = %lld + id, v = ", t->table, (long long)base);
     if (v)
         buffer_printf(&t->sql, "'%c'", v);
     else
         buffer_add_text(&t->sql, "NULL");
     add_where(t, from, to);
     for (uint32_t id = from; id < to; id++) {
-        if (model->now[id].is_there)
+        if (t->book->now[id].is_there)
             plan_add(t->writer, id, EVENT_UPDATE, v, base + id);
     }
 }
 
 static void add_delete(Text *t, uint32_t from, uint32_t to)
 {
-    buffer_add_text(&t->sql, "DELETE FROM t.x");
+    buffer_printf(&t->sql, "DELETE FROM %s", t->table);
     add_where(t, from, to);
     for (uint32_t id = from; id < to; id++) {
-        if (model->now[id].is_there)
+        if (t->book->now[id].is_there)
             plan_add(t->writer, id, EVENT_DELETE, 0, 0);
     }
 }
@@ -209,7 +317,8 @@ static void add_statement(Text *t, uint32_t from, uint32_t to)
 static void add_transaction(Text *t)
 {
     bool is_undone = random_of(&t->writer->random) % 4 == 0;
-    uint32_t count = 2 + (uint32_t)(random_of(&t->writer->random) % 3), planned = model->plan_count;
+    uint32_t count = 2 + (uint32_t)(random_of(&t->writer->random) % 3),
+             planned = t->book->plan_count;
     buffer_add_text(&t->sql, "BEGIN; ");
     for (uint32_t i = 0; i < count; i++) {
         uint32_t from =
@@ -220,15 +329,17 @@ static void add_transaction(Text *t)
     buffer_add_text(&t->sql, is_undone ? "ROLLBACK" : "COMMIT");
     if (!is_undone)
         return;
-    for (uint32_t at = planned + 1; at <= model->plan_count; at++)
-        model->plan[at].is_void = true;
+    for (uint32_t at = planned + 1; at <= t->book->plan_count; at++)
+        t->book->plan[at].is_void = true;
     t->writer->pending_to = t->writer->pending_from;
 }
 
 static void compose(Text *t)
 {
     Writer *w = t->writer;
-    plan_begin(w);
+    plan_begin(w, (int)(random_of(&w->random) % BOOKS));
+    t->book = book_of(w);
+    t->table = book_info[w->book].name;
     if (random_of(&w->random) % 12 == 0) {
         add_transaction(t);
         return;
@@ -243,21 +354,24 @@ static void compose(Text *t)
 static void run_planned(Writer *w, const char *sql)
 {
     Error error = {0};
-    Code code = sql_run(world.anna, "anna", ROLE_USER, sql, &error);
+    Code code = sql_run(book_info[w->book].writer, sql, NULL, &error);
     MUTEX_SCOPE(&world.lock);
-    model->statements++;
+    model->figures.statements++;
+    bool is_altered = book_of(w)->columns > 0;
     plan_end(w, code == OK);
     if (code == OK)
         return;
-    model->refused++;
-    if (model->columns == 0)
+    model->figures.refused++;
+    if (!is_altered)
         failed("%.200s: %s", sql, error.text);
 }
 
 /* ---- threads ---- */
 
-static Thread *threads[WRITERS + 1];
-static int numbers[WRITERS + 1];
+enum { WRITER_OF_STREAMS = WRITERS + 1, THREADS };
+
+static Thread *threads[THREADS];
+static int numbers[THREADS];
 
 /* False: stop. */
 static bool enter(void)
@@ -296,7 +410,7 @@ static void write_as_bert(uint64_t *random)
              random_of(random) % 2 ? "DELETE FROM t.x WHERE id = %d"
                                    : "INSERT INTO t.x (id, v, n) VALUES (%d, 'z', 0)",
              id);
-    Code code = sql_run(world.bert, "bert", ROLE_USER, sql, &error);
+    Code code = sql_run(BERT, sql, NULL, &error);
     (void)code; /* the key may be there */
 }
 
@@ -307,6 +421,8 @@ static void run_writer(void *argument)
     while (enter()) {
         if (number == WRITER_NOBODY)
             write_as_bert(&random);
+        else if (number == WRITER_OF_STREAMS)
+            streams_write();
         else
             write_once(number);
         leave();
@@ -316,7 +432,7 @@ static void run_writer(void *argument)
 void writers_start(void)
 {
     world.is_stopping = false;
-    for (int i = 0; i <= WRITERS; i++) {
+    for (int i = 0; i < THREADS; i++) {
         Error error = {0};
         numbers[i] = i;
         must(thread_start("writer", THREAD_ANY, run_writer, &numbers[i], &threads[i], &error) ==
@@ -330,7 +446,7 @@ void writers_stop(void)
     world.is_stopping = true;
     cond_broadcast(&world.changed);
     mutex_unlock(&world.lock);
-    for (int i = 0; i <= WRITERS; i++)
+    for (int i = 0; i < THREADS; i++)
         thread_join(threads[i]);
 }
 
@@ -351,35 +467,64 @@ void writers_resume(void)
 
 /* ---- statements of the main thread ---- */
 
-void writers_truncate(void)
+void writers_truncate(int at)
 {
     Writer *w = &model->writers[WRITERS];
+    char sql[80];
     mutex_lock(&world.lock);
-    plan_begin(w);
+    plan_begin(w, at);
     for (uint32_t id = 0; id < KEYS; id++) {
-        if (model->now[id].is_there)
+        if (book_of(w)->now[id].is_there)
             plan_add(w, id, EVENT_DELETE, 0, 0);
     }
-    model->truncates++;
+    model->figures.truncates++;
     mutex_unlock(&world.lock);
-    run_planned(w, "TRUNCATE TABLE t.x");
+    snprintf(sql, sizeof sql, "TRUNCATE TABLE %s", book_info[at].name);
+    run_planned(w, sql);
+    writers_note_synced(
+        at); /* a kill loses no acknowledged statement, and a cut comes after a note of its own */
 }
 
-/* Seen through every filter: v NULL, n divisible by 3 and 7, the id FENCE. */
-void writers_fence(void)
+/* The old table's cursors are worth nothing in the new one. */
+void writers_drop(int at)
 {
-    Writer *w = &model->writers[WRITERS];
-    char sql[120];
+    Book *book = &model->books[at];
+    mutex_lock(&world.lock);
+    book_begin_life(at);
+    memset(book->now, 0, sizeof book->now);
+    book->columns = 0;
+    model->figures.drops++;
+    mutex_unlock(&world.lock);
+    sql_must("DROP TABLE %s", book_info[at].name);
+    sql_must("%s", book_info[at].create);
+    writers_note_synced(at);
+}
+
+static void write_fence(Writer *w, uint32_t id, char v)
+{
+    char sql[160], text[8] = "NULL";
+    const Book *book = book_of(w);
+    if (v)
+        snprintf(text, sizeof text, "'%c'", v);
     mutex_lock(&world.lock);
     int64_t n = next_base();
     n += 21 - n % 21;
-    bool is_there = model->now[FENCE].is_there;
-    plan_begin(w);
-    plan_add(w, FENCE, is_there ? EVENT_UPDATE : EVENT_INSERT, 0, n);
+    bool is_there = book->now[id].is_there;
+    plan_begin(w, w->book);
+    plan_add(w, id, is_there ? EVENT_UPDATE : EVENT_INSERT, v, n);
     mutex_unlock(&world.lock);
     snprintf(sql, sizeof sql,
-             is_there ? "UPDATE t.x SET v = NULL, n = %lld WHERE id = %d"
-                      : "INSERT INTO t.x (n, id) VALUES (%lld, %d)",
-             (long long)n, FENCE);
+             is_there ? "UPDATE %s SET v = %s, n = %lld WHERE id = %u"
+                      : "INSERT INTO %s (v, n, id) VALUES (%s, %lld, %u)",
+             book_info[w->book].name, text, (long long)n, id);
     run_planned(w, sql);
+}
+
+/* One of them is seen through every filter. FENCE: v NULL, n divisible by 3 and 7; FENCE_B: v 'b'. */
+void writers_fence(int at)
+{
+    Writer *w = &model->writers[WRITERS];
+    w->book = at;
+    write_fence(w, FENCE_B, 'b');
+    write_fence(w, FENCE, 0);
 }
