@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A disk that is bad for a while under a running server: full, read-only, or failing to sync. Writes are refused with a code and
+// reads go on; once the disk is well, writes go on without a restart, and who follows a table has missed nothing and got
+// nothing twice. The disk fails by the preloaded library of tests/fault, for as long as a file exists.
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { loginRoot, newUser, request } from './lib/client.mjs';
+import { Live } from './lib/live.mjs';
+import { check, equal, matches, run, skip, test } from './lib/runner.mjs';
+import { ROOT, SANITIZED, startServer, temporaryFolder } from './lib/server.mjs';
+
+const LIBRARY = path.join(process.env.BUILD || path.join(ROOT, 'build'), 'tests/libfault.so');
+const CALLS = 'open,write,fsync,rename,unlink,link,truncate,allocate,mkdir,rmdir';
+
+class Outage {
+  static async start(errno, calls = CALLS) {
+    if (SANITIZED) skip('the fault library is for plain builds');
+    check(fs.existsSync(LIBRARY), `${LIBRARY} is there`);
+    const outage = new Outage();
+    const home = temporaryFolder('outage');
+    outage.file = path.join(home, 'bad');
+    outage.server = await startServer({
+      home,
+      env: {
+        LD_PRELOAD: LIBRARY,
+        KALAM_FAULT_DIR: path.join(home, 'data'),
+        KALAM_FAULT_MODE: 'fail',
+        KALAM_FAULT_ERRNO: errno,
+        KALAM_FAULT_OPS: calls,
+        KALAM_FAULT_AT: '1',
+        KALAM_FAULT_TIMES: '0',
+        KALAM_FAULT_DURING: outage.file,
+      },
+    });
+    outage.root = await loginRoot(outage.server);
+    await outage.root.run('CREATE NAMESPACE bad');
+    await outage.root.run('CREATE USER TABLE bad.t (id BIGINT PRIMARY KEY, v TEXT)');
+    await outage.root.run('CREATE SHARED TABLE bad.s (id BIGINT PRIMARY KEY, v TEXT)');
+    outage.user = await newUser(outage.root, 'ute');
+    outage.rows = new Map(); // what is acknowledged
+    outage.changes = [];
+    return outage;
+  }
+
+  begin() {
+    fs.writeFileSync(this.file, '');
+  }
+
+  end() {
+    fs.rmSync(this.file);
+  }
+
+  async put(id, v) {
+    await this.user.run(`INSERT INTO bad.t VALUES (${id}, '${v}')`);
+    this.rows.set(String(id), v);
+  }
+
+  /** Follows the table: every change that arrives, in order. */
+  async follow() {
+    this.live = await Live.open(this.server, { token: this.user.token });
+    const { cursor } = await this.live.subscribed('f', 'SELECT id, v FROM bad.t');
+    this.cursor = cursor;
+    this.live.listeners.set('f', (message) => this.changes.push(message));
+  }
+
+  /** Repeats a statement until it is done; every refusal before has one of the codes. */
+  async until(sql, codes) {
+    for (;;) {
+      const answer = await this.user.raw(sql);
+      if (answer.status === 200) return;
+      check(codes.includes(answer.json?.error?.code), `refused with ${answer.text.slice(0, 300)}`);
+    }
+  }
+
+  stored() {
+    return this.user.rows('SELECT id, v FROM bad.t ORDER BY id');
+  }
+
+  /** What was followed: each change once, in order, and together the rows that are stored. */
+  async checkFollowed() {
+    const stored = await this.stored();
+    const last = stored.at(-1).id;
+    while (!this.changes.some((m) => m.rows?.[0]?.id === last)) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const kinds = this.changes.map((m) => `${m.type} ${m.change_type}`);
+    check(kinds.every((kind) => kind === 'change insert'), `only inserts: ${kinds}`);
+    const seqs = this.changes.map((m) => BigInt(m.rows[0]._seq));
+    check(seqs.every((seq, i) => i === 0 || seq > seqs[i - 1]), `seqs rise: ${seqs}`);
+    equal(this.changes.map((m) => m.rows[0].id), stored.map((row) => row.id), 'each row once, in order');
+    const resumed = await Live.open(this.server, { token: this.user.token });
+    const middle = String(seqs[3]);
+    const { rows } = await resumed.subscribed('r', 'SELECT id, v FROM bad.t', { from: middle });
+    equal(rows.map((row) => row.id), stored.slice(4).map((row) => row.id), 'a resume from the middle');
+    await resumed.close();
+  }
+}
+
+for (const [what, errno, code] of [
+  ['full', 'ENOSPC', 'DISK_FULL'], ['read-only', 'EROFS', 'STORAGE_ERROR'], ['broken', 'EIO', 'STORAGE_ERROR']]) {
+  test(`a disk that is ${what} for a while: refused with ${code}, reads go on, then writes, nothing lost or doubled`, async () => {
+    const o = await Outage.start(errno);
+    await o.follow();
+    for (let i = 1; i <= 10; i++) await o.put(i, 'before');
+    o.begin();
+    equal((await o.user.error("INSERT INTO bad.t VALUES (11, 'unknown')")).code, 'OUTCOME_UNKNOWN', 'the first');
+    const refused = await o.user.error("INSERT INTO bad.t VALUES (12, 'refused')");
+    equal(refused.code, code, 'the next');
+    equal((await o.root.error('CREATE NAMESPACE refused')).code, code, 'a definition');
+    equal((await request(o.server, 'GET', '/health')).status, 503, 'health');
+    equal((await o.stored()).length, 10, 'reads, native');
+    equal((await o.user.rows('SELECT count(*) AS n, max(v) AS v FROM bad.t GROUP BY v HAVING count(*) > 1')).length, 1,
+      'reads, DuckDB');
+    const late = await Live.open(o.server, { token: o.user.token });
+    equal((await late.subscribed('l', 'SELECT id FROM bad.t')).rows.length, 10, 'a new subscription');
+    o.end();
+    await o.until("INSERT INTO bad.t VALUES (13, 'after')", [code]);
+    equal((await request(o.server, 'GET', '/health')).status, 200, 'health');
+    for (let i = 14; i <= 20; i++) await o.put(i, 'after');
+    await o.root.run('CREATE NAMESPACE taken');
+    const stored = await o.stored();
+    for (const id of o.rows.keys()) check(stored.some((row) => row.id === id), `row ${id}`);
+    check(!stored.some((row) => row.v === 'refused'), 'what was refused is not there');
+    await o.checkFollowed();
+    equal((await late.next((m) => m.subscription_id === 'l', 'a change')).rows[0].id, stored[10].id, 'the late one goes on');
+    await o.server.stop();
+    const again = await startServer({ home: o.server.home, dir: o.server.dir });
+    o.user.server = again;
+    equal(await o.stored(), stored, 'after a restart');
+    await again.stop();
+  });
+}
+
+test('a sync that fails: what it covered is there, was told to nobody as done, and comes once to who follows', async () => {
+  const o = await Outage.start('EIO', 'fsync');
+  await o.follow();
+  for (let i = 1; i <= 5; i++) await o.put(i, 'before');
+  o.begin();
+  equal((await o.user.error("INSERT INTO bad.t VALUES (6, 'unknown')")).code, 'OUTCOME_UNKNOWN', 'the sync');
+  equal((await o.stored()).length, 5, 'nobody sees it before it is durable');
+  o.end();
+  await o.until("INSERT INTO bad.t VALUES (7, 'after')", ['STORAGE_ERROR']);
+  equal((await o.stored()).map((row) => row.v), [...Array(5).fill('before'), 'unknown', 'after'], 'rows');
+  await o.checkFollowed();
+  o.begin();
+  equal((await o.root.error('CREATE SHARED TABLE bad.unknown (id BIGINT PRIMARY KEY)')).code, 'OUTCOME_UNKNOWN', 'a definition');
+  o.end();
+  await o.until("INSERT INTO bad.t VALUES (8, 'after')", ['STORAGE_ERROR']);
+  await o.root.run('INSERT INTO bad.unknown VALUES (1)');
+  matches((await o.root.error('CREATE SHARED TABLE bad.unknown (id BIGINT PRIMARY KEY)')).message, /exists/, 'it is known');
+  o.begin();
+  equal((await o.root.error("DROP USER 'ute'")).code, 'OUTCOME_UNKNOWN', 'a user who is dropped');
+  o.end();
+  equal((await o.live.ended).code, 1008, 'its connection ends');
+  await o.server.stop();
+});
+
+test('statements that read for long do not keep writes from going on for ever, nor are they broken off', async () => {
+  const o = await Outage.start('ENOSPC');
+  for (let i = 1; i <= 200; i++) await o.put(i, 'x');
+  o.begin();
+  equal((await o.user.error("INSERT INTO bad.t VALUES (1000, 'unknown')")).code, 'OUTCOME_UNKNOWN', 'the first');
+  let stop = false;
+  const reader = async () => {
+    while (!stop) {
+      const rows = await o.user.rows('SELECT count(*) AS n FROM bad.t a, bad.t b, bad.t c WHERE a.v = b.v AND b.v = c.v');
+      check(Number(rows[0].n) >= 8000000, `${rows[0].n} rows`);
+    }
+  };
+  const readers = [reader(), reader()];
+  o.end();
+  await o.until("INSERT INTO bad.t VALUES (1001, 'after')", ['DISK_FULL']);
+  stop = true;
+  await Promise.all(readers);
+  await o.server.stop();
+});
+
+run('outage', { independent: true });
