@@ -64,10 +64,8 @@ IntentPart *intent_part(Intent *intent, Table *table, Partition partition)
         if (partition_equal(intent->parts[i].partition, partition))
             return &intent->parts[i];
     }
-    size_t capacity =
-        intent->part_count; /* parts are few: grow one by one, links stay short-lived */
-    intent->parts = (IntentPart *)grow(intent->arena, intent->parts, intent->part_count, &capacity,
-                                       sizeof(IntentPart));
+    intent->parts = (IntentPart *)grow(intent->arena, intent->parts, intent->part_count,
+                                       &intent->part_capacity, sizeof(IntentPart));
     IntentPart *part = &intent->parts[intent->part_count++];
     *part = (IntentPart){.table = table_ref(table), .partition = partition};
     if (table->durable)
@@ -111,17 +109,15 @@ void intent_add_raw(Intent *intent, RawKind kind, HotFamily family, Slice key, S
 
 void intent_add_guard(Intent *intent, uint64_t guard)
 {
-    size_t capacity = intent->guard_count;
-    intent->guards = (uint64_t *)grow(intent->arena, intent->guards, intent->guard_count, &capacity,
-                                      sizeof(uint64_t));
+    intent->guards = (uint64_t *)grow(intent->arena, intent->guards, intent->guard_count,
+                                      &intent->guard_capacity, sizeof(uint64_t));
     intent->guards[intent->guard_count++] = guard;
 }
 
 void intent_add_reads(Intent *intent, const ReadSet *reads)
 {
-    size_t capacity = intent->read_count;
-    intent->reads = (ReadSet *)grow(intent->arena, intent->reads, intent->read_count, &capacity,
-                                    sizeof(ReadSet));
+    intent->reads = (ReadSet *)grow(intent->arena, intent->reads, intent->read_count,
+                                    &intent->read_capacity, sizeof(ReadSet));
     ReadSet *copy = &intent->reads[intent->read_count++];
     *copy = *reads;
     copy->table = table_ref(reads->table);

@@ -77,13 +77,13 @@ struct Intent {
     Arena *arena;      /* owns everything below; lives as long as the intent */
     uint64_t read_seq; /* R: last_seq through the snapshot it was resolved at */
     IntentPart *parts;
-    size_t part_count;
+    size_t part_count, part_capacity;
     size_t row_count, bytes; /* for the caps of a commit */
     bool durable;            /* acknowledge only after a sync */
     uint64_t *guards;        /* conflict keys beside those of the rows */
-    size_t guard_count;
+    size_t guard_count, guard_capacity;
     ReadSet *reads;
-    size_t read_count;
+    size_t read_count, read_capacity;
     RawWrite *raw;
     size_t raw_count, raw_capacity;
     FlushRange *flush;             /* NULL unless this is the commit of a flush */

@@ -197,6 +197,7 @@ static void disturb(void)
 /* The witness must not be away for long: its events are the log. */
 static bool has_room(void)
 {
+    MUTEX_SCOPE(&world.lock);
     for (int i = 0; i < FOLLOWERS; i++) {
         if (model->followers[i].event_count > EVENTS_MAX / 2)
             return false;
@@ -204,12 +205,18 @@ static bool has_room(void)
     return true;
 }
 
+static bool is_reached(uint64_t changes)
+{
+    MUTEX_SCOPE(&world.lock);
+    return model->changes >= changes || model->failure[0];
+}
+
 static void run_until_check(void)
 {
     uint64_t each = 500 + model->wanted / 20; /* a short run has checks and kills too */
     uint64_t until = model->changes + (each < CHECK_EVENTS_MAX ? each : CHECK_EVENTS_MAX);
     writers_resume();
-    while (model->changes < until && has_room() && !model->failure[0])
+    while (!is_reached(until) && has_room())
         disturb();
     if (model->dies_now)
         return;

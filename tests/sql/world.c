@@ -187,7 +187,7 @@ void run_sql(World *world, Mode mode, const Caller *caller, const char *sql, Out
         .sql = slice_of_text(sql),
         .params = caller->params,
         .param_count = caller->param_count,
-        .timeout_ms = 30 * 1000,
+        .timeout_ms = 600 * 1000, /* only a hang meets it */
     };
     ResultSink sink = {out, sink_begin, sink_columns, sink_row, sink_end};
     Executor *executor = mode == MODE_DUCK ? world->duck : world->executor;
