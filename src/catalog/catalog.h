@@ -57,6 +57,10 @@ void table_unref_ptr(Table **table);
 /* False once a newer definition or a DROP was applied. */
 bool table_is_current(const Table *table);
 
+/* A table that stands in no catalog and is always current: what describes rows that are made when they are read. A copy, with a
+ * reference for the caller. `id` is one that the catalog never gives out. */
+Table *catalog_table_of_view(const Table *definition, Slice namespace_name, uint32_t id);
+
 typedef struct Namespace {
     Slice name;
     int64_t created_at_us;

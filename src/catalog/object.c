@@ -165,6 +165,14 @@ TableObject *catalog__table_new(const Table *definition, uint32_t id, Slice name
     return object;
 }
 
+Table *catalog_table_of_view(const Table *definition, Slice namespace_name, uint32_t id)
+{
+    TableObject *object = catalog__table_new(definition, id, namespace_name);
+    atomic_store_explicit(&object->current, true,
+                          memory_order_release); /* I2, and it never stops */
+    return &object->table;
+}
+
 Table *table_ref(Table *table)
 {
     /* Relaxed: whoever calls holds a reference already, so the object cannot go away meanwhile. */

@@ -150,15 +150,26 @@ static const ResultColumn subscribe_columns[] = {
     {.name = {"message", 7}, .type = TYPE_TEXT},
 };
 
+static Code check_subscribed(Run *run, const TableName *name, Error *e)
+{
+    if (slice_equal_ignoring_case(name->namespace_name, SLICE("system"))) {
+        const ExecView *view;
+        TRY(exec__find_view(run, name->namespace_name, name->name, &view, e));
+        if (!view->live_sources)
+            return fail(e, E_UNSUPPORTED, "system.%s cannot be subscribed to", view->name);
+        return OK;
+    }
+    CLEANUP(table_unref_ptr) Table *table = NULL;
+    TRY(exec__find_table(run, name, &table, e));
+    return exec__check_access(run, table, ACCESS_READ, e);
+}
+
 static Code subscribe(Run *run, Error *e)
 {
-    const Select *select = run->statement->subscribe.select;
-    CLEANUP(table_unref_ptr) Table *table = NULL;
-    TRY(exec__find_table(run, &select->from->table, &table, e));
-    TRY(exec__check_access(run, table, ACCESS_READ, e));
-    char *id =
-        arena_printf(run->arena, "sub-%.*s-%.*s-%016" PRIx64, SLICE_ARGS(table->namespace_name),
-                     SLICE_ARGS(table->name), random_u64());
+    const TableName *name = &run->statement->subscribe.select->from->table;
+    TRY(check_subscribed(run, name, e));
+    char *id = arena_printf(run->arena, "sub-%.*s-%.*s-%016" PRIx64,
+                            SLICE_ARGS(name->namespace_name), SLICE_ARGS(name->name), random_u64());
     CLEANUP(buffer_done) Buffer json = {0};
     buffer_add_char(&json, '{');
     json_add_name(&json, "id");

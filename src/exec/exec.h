@@ -86,6 +86,9 @@ typedef struct ExecView {
     const ResultColumn *columns;
     size_t column_count;
     bool admin_only;
+    /* What its rows show (LIVE_ON_…): then live queries can follow it, and its primary_key columns tell the rows apart. 0: they cannot. */
+    unsigned live_sources;
+    uint64_t live_figures; /* LiveView.figures */
     /* Calls `row` for each row with column_count values. */
     CHECKED Code (*fill)(void *context, const Session *session, Arena *arena,
                          Code (*row)(void *row_context, const Value *values, Error *e),
@@ -93,6 +96,9 @@ typedef struct ExecView {
     void *context;
 } ExecView;
 void executor_add_view(Executor *executor, const ExecView *view);
+struct LiveHub;
+/* Those that live queries can follow, to their hub. Once all are added; before traffic. */
+void executor_follow_views(Executor *executor, struct LiveHub *hub);
 /* What KILL LIVE QUERY 'id' does; E_NOT_FOUND when the session may kill no such query. Without it the statement is refused. */
 typedef struct ExecKillLive {
     CHECKED Code (*kill)(void *context, const Session *session, Slice live_id, Error *e);

@@ -9,12 +9,18 @@
 #include "exec/exec_int.h"
 
 #include "data/json.h"
+#include "live/live.h"
 
 #include <inttypes.h>
 
 #define COLUMN(name_, type_)                                  \
     {                                                         \
         .name = {(name_), sizeof(name_) - 1}, .type = (type_) \
+    }
+/* Of those that tell rows apart. */
+#define KEY_COLUMN(name_, type_)                                                   \
+    {                                                                              \
+        .name = {(name_), sizeof(name_) - 1}, .type = (type_), .primary_key = true \
     }
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -153,8 +159,8 @@ static Slice columns_json(const Schema *schema, Arena *arena)
 /* ---- system.namespaces ---- */
 
 static const ResultColumn namespaces_columns[] = {
-    COLUMN("namespace_id", TYPE_TEXT),    COLUMN("name", TYPE_TEXT),
-    COLUMN("created_at", TYPE_TIMESTAMP), COLUMN("options", TYPE_JSON),
+    KEY_COLUMN("namespace_id", TYPE_TEXT), COLUMN("name", TYPE_TEXT),
+    COLUMN("created_at", TYPE_TIMESTAMP),  COLUMN("options", TYPE_JSON),
     COLUMN("table_count", TYPE_INT),
 };
 
@@ -188,10 +194,10 @@ static Code fill_namespaces(const Filler *filler, Error *e)
 /* ---- system.tables, system.schemas ---- */
 
 static const ResultColumn tables_columns[] = {
-    COLUMN("namespace_id", TYPE_TEXT),    COLUMN("table_name", TYPE_TEXT),
-    COLUMN("table_type", TYPE_TEXT),      COLUMN("storage_id", TYPE_TEXT),
-    COLUMN("version", TYPE_INT),          COLUMN("options", TYPE_JSON),
-    COLUMN("comment", TYPE_TEXT),         COLUMN("updated_at", TYPE_TIMESTAMP),
+    KEY_COLUMN("namespace_id", TYPE_TEXT), KEY_COLUMN("table_name", TYPE_TEXT),
+    COLUMN("table_type", TYPE_TEXT),       COLUMN("storage_id", TYPE_TEXT),
+    COLUMN("version", TYPE_INT),           COLUMN("options", TYPE_JSON),
+    COLUMN("comment", TYPE_TEXT),          COLUMN("updated_at", TYPE_TIMESTAMP),
     COLUMN("created_at", TYPE_TIMESTAMP),
 };
 
@@ -217,7 +223,7 @@ static Code fill_tables(const Filler *filler, Error *e)
 }
 
 static const ResultColumn schemas_columns[] = {
-    COLUMN("table_id", TYPE_TEXT),        COLUMN("table_name", TYPE_TEXT),
+    KEY_COLUMN("table_id", TYPE_TEXT),    COLUMN("table_name", TYPE_TEXT),
     COLUMN("namespace_id", TYPE_TEXT),    COLUMN("table_type", TYPE_TEXT),
     COLUMN("created_at", TYPE_TIMESTAMP), COLUMN("schema_version", TYPE_INT),
     COLUMN("columns", TYPE_JSON),         COLUMN("table_comment", TYPE_TEXT),
@@ -256,12 +262,12 @@ static Code fill_schemas(const Filler *filler, Error *e)
 /* ---- system.columns ---- */
 
 static const ResultColumn columns_columns[] = {
-    COLUMN("namespace_id", TYPE_TEXT),   COLUMN("table_name", TYPE_TEXT),
-    COLUMN("version", TYPE_INT),         COLUMN("column_id", TYPE_BIGINT),
-    COLUMN("column_name", TYPE_TEXT),    COLUMN("comment", TYPE_TEXT),
-    COLUMN("data_type", TYPE_TEXT),      COLUMN("default_value", TYPE_TEXT),
-    COLUMN("ordinal", TYPE_INT),         COLUMN("nullable", TYPE_BOOLEAN),
-    COLUMN("primary_key", TYPE_BOOLEAN), COLUMN("primary_key_pos", TYPE_INT),
+    KEY_COLUMN("namespace_id", TYPE_TEXT), KEY_COLUMN("table_name", TYPE_TEXT),
+    COLUMN("version", TYPE_INT),           COLUMN("column_id", TYPE_BIGINT),
+    KEY_COLUMN("column_name", TYPE_TEXT),  COLUMN("comment", TYPE_TEXT),
+    COLUMN("data_type", TYPE_TEXT),        COLUMN("default_value", TYPE_TEXT),
+    COLUMN("ordinal", TYPE_INT),           COLUMN("nullable", TYPE_BOOLEAN),
+    COLUMN("primary_key", TYPE_BOOLEAN),   COLUMN("primary_key_pos", TYPE_INT),
 };
 
 static Code columns_rows(const Filler *filler, const Table *table, Error *e)
@@ -295,7 +301,7 @@ static Code fill_columns(const Filler *filler, Error *e)
 /* ---- system.users ---- */
 
 static const ResultColumn users_columns[] = {
-    COLUMN("user_id", TYPE_TEXT),
+    KEY_COLUMN("user_id", TYPE_TEXT),
     COLUMN("password_hash", TYPE_TEXT),
     COLUMN("role", TYPE_TEXT),
     COLUMN("email", TYPE_TEXT),
@@ -359,7 +365,7 @@ static Code fill_users(const Filler *filler, Error *e)
 /* ---- system.jobs ---- */
 
 static const ResultColumn jobs_columns[] = {
-    COLUMN("job_id", TYPE_TEXT),          COLUMN("job_type", TYPE_TEXT),
+    KEY_COLUMN("job_id", TYPE_TEXT),      COLUMN("job_type", TYPE_TEXT),
     COLUMN("status", TYPE_TEXT),          COLUMN("leader_status", TYPE_TEXT),
     COLUMN("parameters", TYPE_JSON),      COLUMN("message", TYPE_TEXT),
     COLUMN("exception_trace", TYPE_TEXT), COLUMN("idempotency_key", TYPE_TEXT),
@@ -578,25 +584,26 @@ typedef struct Builtin {
     size_t column_count;
     bool admin_only;
     Fill *fill;
+    unsigned live_sources;
 } Builtin;
 
-#define BUILTIN(ns, name_, columns_, admin, fill_)                   \
-    {                                                                \
-        (ns), (name_), (columns_), COUNT(columns_), (admin), (fill_) \
+#define BUILTIN(ns, name_, columns_, admin, fill_, sources)                     \
+    {                                                                           \
+        (ns), (name_), (columns_), COUNT(columns_), (admin), (fill_), (sources) \
     }
 
 static const Builtin builtins[] = {
-    BUILTIN("system", "namespaces", namespaces_columns, true, fill_namespaces),
-    BUILTIN("system", "tables", tables_columns, true, fill_tables),
-    BUILTIN("system", "schemas", schemas_columns, true, fill_schemas),
-    BUILTIN("system", "table_schemas", schemas_columns, true, fill_schemas),
-    BUILTIN("system", "columns", columns_columns, true, fill_columns),
-    BUILTIN("system", "users", users_columns, true, fill_users),
-    BUILTIN("system", "jobs", jobs_columns, true, fill_jobs),
-    BUILTIN("system", "stats", stats_columns, true, fill_stats),
-    BUILTIN("system", "settings", settings_columns, true, fill_settings),
-    BUILTIN("information_schema", "tables", info_tables_columns, false, fill_info_tables),
-    BUILTIN("information_schema", "columns", info_columns_columns, false, fill_info_columns),
+    BUILTIN("system", "namespaces", namespaces_columns, true, fill_namespaces, LIVE_ON_CATALOG),
+    BUILTIN("system", "tables", tables_columns, true, fill_tables, LIVE_ON_CATALOG),
+    BUILTIN("system", "schemas", schemas_columns, true, fill_schemas, LIVE_ON_CATALOG),
+    BUILTIN("system", "table_schemas", schemas_columns, true, fill_schemas, LIVE_ON_CATALOG),
+    BUILTIN("system", "columns", columns_columns, true, fill_columns, LIVE_ON_CATALOG),
+    BUILTIN("system", "users", users_columns, true, fill_users, LIVE_ON_USERS),
+    BUILTIN("system", "jobs", jobs_columns, true, fill_jobs, LIVE_ON_JOBS),
+    BUILTIN("system", "stats", stats_columns, true, fill_stats, 0),
+    BUILTIN("system", "settings", settings_columns, true, fill_settings, 0),
+    BUILTIN("information_schema", "tables", info_tables_columns, false, fill_info_tables, 0),
+    BUILTIN("information_schema", "columns", info_columns_columns, false, fill_info_columns, 0),
 };
 
 /* An ExecView calls with one context; the built-in ones need the executor and their number. */
@@ -627,6 +634,7 @@ void exec__add_builtin_views(Executor *executor)
             .columns = builtin->columns,
             .column_count = builtin->column_count,
             .admin_only = builtin->admin_only,
+            .live_sources = builtin->live_sources,
             .fill = fill_builtin,
             .context = &contexts[i],
         };

@@ -162,7 +162,7 @@ static void look_for_missed(LiveLoop *loop)
     for (size_t i = 0; map_next(loop->entries, &i, &key, &value);) {
         for (Channel *channel = ((Entry *)value)->channels; channel; channel = channel->next) {
             for (Subscription *s = channel->subscriptions; s; s = s->next) {
-                if (s->state == SUB_LIVE)
+                if (s->state == SUB_LIVE && !s->view)
                     live__fall_back(s, s->cursor > loop->processed_seq ? s->cursor
                                                                        : loop->processed_seq);
             }

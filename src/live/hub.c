@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "live/live_int.h"
+#include "live/view_int.h"
 #include "os/clock.h"
 #include "table/seq.h"
 
@@ -133,11 +133,27 @@ static void post(LiveLoop *loop, CommitBundle *bundle)
         deliver(loop, bundle);
 }
 
+/* What system tables show of it. The records of jobs are writes beside rows. */
+static unsigned sources_of(const CommitGroup *group)
+{
+    unsigned sources = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        const Intent *intent = group->intents[i];
+        if (intent->catalog_change)
+            sources |=
+                catalog_change_user(intent->catalog_change).size ? LIVE_ON_USERS : LIVE_ON_CATALOG;
+        for (size_t k = 0; k < intent->raw_count; k++)
+            sources |= intent->raw[k].family == HOT_SYSTEM ? LIVE_ON_JOBS : 0;
+    }
+    return sources;
+}
+
 /* Committer thread. */
 static void on_commit(void *context, const CommitGroup *group)
 {
     LiveHub *hub = (LiveHub *)context;
     CommitBundle *bundle = NULL;
+    live__touch(hub, sources_of(group));
     MUTEX_SCOPE(&hub->lock);
     for (size_t i = 0; i < hub->loop_count; i++) {
         /* I1: a read-modify-write although nothing changes. */
@@ -198,6 +214,7 @@ void live_hub_free(LiveHub *hub)
         return;
     must(hub->loop_count == 0);
     must(!hub->subscriptions);
+    live__views_free(hub);
     map_free(hub->users);
     mutex_done(&hub->lock);
     free(hub);
@@ -230,6 +247,7 @@ static void tick(void *context)
         if (client->io->tick)
             client->io->tick(client->socket, now_ms);
     }
+    live__views_tick(loop->hub);
 }
 
 static void retry(void *context)
@@ -299,7 +317,7 @@ static Slice user_key(const uint64_t *user)
     return slice_of(user, sizeof *user);
 }
 
-bool live__hub_add(LiveHub *hub, Subscription *subscription, uint32_t user_max)
+static bool add(LiveHub *hub, Subscription *subscription, uint32_t user_max)
 {
     MUTEX_SCOPE(&hub->lock);
     uintptr_t count = (uintptr_t)map_get(hub->users, user_key(&subscription->user));
@@ -314,7 +332,14 @@ bool live__hub_add(LiveHub *hub, Subscription *subscription, uint32_t user_max)
     return true;
 }
 
-void live__hub_remove(LiveHub *hub, Subscription *subscription)
+bool live__hub_add(LiveHub *hub, Subscription *subscription, uint32_t user_max)
+{
+    bool fits = add(hub, subscription, user_max);
+    live__touch(hub, LIVE_ON_SUBSCRIPTIONS);
+    return fits;
+}
+
+static void take_out(LiveHub *hub, Subscription *subscription)
 {
     MUTEX_SCOPE(&hub->lock);
     uintptr_t count = (uintptr_t)map_get(hub->users, user_key(&subscription->user));
@@ -332,11 +357,20 @@ void live__hub_remove(LiveHub *hub, Subscription *subscription)
     atomic_fetch_sub_explicit(&hub->subscription_count, 1, memory_order_relaxed);
 }
 
+void live__hub_remove(LiveHub *hub, Subscription *subscription)
+{
+    take_out(hub, subscription);
+    live__touch(hub, LIVE_ON_SUBSCRIPTIONS);
+}
+
 void live__set_state(Subscription *subscription, SubState state)
 {
+    LiveHub *hub = subscription->loop->hub;
     must(live__may_move(subscription->state, state));
-    MUTEX_SCOPE(&subscription->loop->hub->lock);
+    mutex_lock(&hub->lock);
     subscription->state = state;
+    mutex_unlock(&hub->lock);
+    live__touch(hub, LIVE_ON_SUBSCRIPTIONS);
 }
 
 static uint64_t lag_ms_of(const Subscription *s, int64_t now_us)

@@ -35,6 +35,30 @@ CHECKED Code live_hub_new(Database *db, Workers *workers, const LiveOptions *opt
 /* After database_close, for the committer calls the sink until then. Accepts NULL. */
 void live_hub_free(LiveHub *hub);
 
+/* What a system table shows. */
+enum {
+    LIVE_ON_CATALOG = 1, /* namespaces and tables */
+    LIVE_ON_USERS = 2,
+    LIVE_ON_JOBS = 4,
+    LIVE_ON_SUBSCRIPTIONS = 8,
+    LIVE_VIEWS_MAX = 64,
+};
+typedef Code LiveViewFill(void *context, Arena *arena,
+                          Code (*row)(void *row_context, const Value *values, Error *e),
+                          void *row_context, Error *e);
+/* A system table that can be followed: its rows are made when what it shows has changed, by a worker. */
+typedef struct LiveView {
+    Slice namespace_name, name;
+    const Schema
+        *schema;      /* copied; its primary_key columns are never NULL and tell the rows apart */
+    unsigned sources; /* LIVE_ON_… */
+    uint64_t figures; /* bits by column: what changes all the time, and alone is no change */
+    LiveViewFill *fill;
+    void *context;
+} LiveView;
+/* Before traffic. Followed by administrators only. */
+void live_hub_add_view(LiveHub *hub, const LiveView *view);
+
 /* On the loop's thread, or before it runs. */
 CHECKED Code live_loop_new(LiveHub *hub, Loop *loop, LiveLoop **out, Error *e);
 /* When its clients are gone and the workers stand still; before loop_free, which runs the tasks that are

@@ -32,12 +32,14 @@ const char *live__state_name(SubState state);
 typedef struct Subscription Subscription;
 typedef struct Channel Channel;
 typedef struct Entry Entry;
+typedef struct View View;
 
 /* A partition that this loop follows. */
 struct Entry {
     Partition partition;
     Channel *channels;
-    uint64_t last_change_seq; /* newest change of it that this loop has seen */
+    uint64_t last_change_seq;   /* newest change of it that this loop has seen */
+    struct ViewRows *view_rows; /* of a system table: the newest that came; a reference */
 };
 
 struct Channel {
@@ -56,10 +58,11 @@ struct Subscription {
     Subscription *wait_next;           /* in the loop's queue or the client's */
     Subscription *hub_prev, *hub_next; /* guarded by hub->lock */
     Slice id;
-    LiveQuery *query; /* a reference */
-    Reader *reader;   /* NULL while live */
-    uint64_t cursor;  /* live: changes up to here are not for it */
-    SubState state;   /* changed under hub->lock, so that live_list may look */
+    LiveQuery *query;          /* a reference */
+    Reader *reader;            /* NULL while live */
+    struct ViewFollower *view; /* of a system table, in place of a reader; else NULL */
+    uint64_t cursor;           /* live: changes up to here are not for it */
+    SubState state;            /* changed under hub->lock, so that live_list may look */
     bool is_reading, is_waiting;
     LoopTask task; /* brings the end of a read back to the loop */
     Code code;     /* of that read */
@@ -139,6 +142,8 @@ struct LiveHub {
     Database *db;
     Workers *workers;
     LiveOptions options;
+    View *views[LIVE_VIEWS_MAX]; /* fixed before traffic */
+    size_t view_count;
     Mutex lock;
     /* guarded by lock */
     LiveLoop *loops[LIVE_LOOPS_MAX];
@@ -162,6 +167,8 @@ void live__pump(LiveLoop *loop);
 void live__drop_ended(LiveLoop *loop);
 /* Ends with an error message (error NULL: silently); the subscription is gone when no read is under way. */
 void live__end(Subscription *subscription, const Error *error);
+/* Among its client's stalled, until the socket has drained. */
+void live__stall(Subscription *subscription);
 /* What its reader has ready goes out. */
 void live__send_out(Subscription *subscription);
 /* Live no more: everything after `cursor` has to be read. */

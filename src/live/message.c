@@ -152,19 +152,26 @@ void live__add_change_head(Buffer *out, Slice id)
     json_add_string(out, id);
 }
 
-/* The key by its own name, unless the projection holds it already. */
-static Code add_key(Buffer *out, const LiveQuery *query, const Value *values, bool skip_projected,
-                    Error *e)
+static Code add_key_column(Buffer *out, const LiveQuery *query, uint32_t key, const Value *values,
+                           bool skip_projected, Error *e)
 {
-    const Schema *schema = query->table->schema;
-    if (schema->key_index < 0)
-        return OK;
-    uint32_t key = (uint32_t)schema->key_index;
     for (uint32_t i = 0; i < query->column_count; i++) {
         if (query->columns[i].index == key)
             return skip_projected ? OK : add_cell(out, query->columns[i].name, &values[key], e);
     }
-    return add_cell(out, schema->columns[key].name, &values[key], e);
+    return add_cell(out, query->table->schema->columns[key].name, &values[key], e);
+}
+
+/* The key by its own name, unless the projection holds it already. That of a system table may be of several columns. */
+static Code add_key(Buffer *out, const LiveQuery *query, const Value *values, bool skip_projected,
+                    Error *e)
+{
+    const Schema *schema = query->table->schema;
+    for (uint32_t i = 0; i < schema->column_count; i++) {
+        if (schema->columns[i].primary_key)
+            TRY(add_key_column(out, query, i, values, skip_projected, e));
+    }
+    return OK;
 }
 
 static Code add_updated_row(Buffer *out, const LiveQuery *query, const LiveChange *change, Error *e)
@@ -181,16 +188,18 @@ static Code add_updated_row(Buffer *out, const LiveQuery *query, const LiveChang
 static Code add_previous_values(Buffer *out, const LiveQuery *query, const LiveChange *change,
                                 Error *e)
 {
-    int32_t key = query->table->schema->key_index;
+    const Schema *schema = query->table->schema;
     buffer_add_char(out, '{');
     TRY(add_key(out, query, change->old_values, false, e));
     for (uint32_t i = 0; i < query->column_count; i++) {
         uint32_t index = query->columns[i].index;
         const Value *old = &change->old_values[index];
-        if ((int32_t)index != key && !value_identical(old, &change->new_values[index]))
+        if (!schema->columns[index].primary_key &&
+            !value_identical(old, &change->new_values[index]))
             TRY(add_cell(out, query->columns[i].name, old, e));
     }
-    add_seq(out, change->old_seq);
+    if (change->old_seq) /* a row of a system table has none */
+        add_seq(out, change->old_seq);
     buffer_add_char(out, '}');
     return OK;
 }

@@ -105,15 +105,24 @@ static bool is_system_name(Slice name)
            slice_equal_ignoring_case(name, SLICE("information_schema"));
 }
 
-static Code find_table(Database *db, const LiveUser *user, const TableName *name, LiveQuery *query,
-                       Error *e)
+static Code find_system_table(LiveHub *hub, const LiveUser *user, const TableName *name,
+                              LiveQuery *query, Error *e)
 {
-    if (is_system_name(name->namespace_name)) {
-        if (!role_is_admin(user->role))
-            return fail(e, E_PERMISSION_DENIED, "System tables are for administrators");
+    if (!role_is_admin(user->role))
+        return fail(e, E_PERMISSION_DENIED, "System tables are for administrators");
+    query->view = live__find_view(hub, name->namespace_name, name->name, &query->table);
+    if (!query->view)
         return refuse_at(query, name->offset, E_UNSUPPORTED,
-                         "System tables cannot be subscribed to", e);
-    }
+                         "This system table cannot be subscribed to, or there is no such", e);
+    query->partition = (Partition){query->table->id, 0};
+    return OK;
+}
+
+static Code find_table(LiveHub *hub, Database *db, const LiveUser *user, const TableName *name,
+                       LiveQuery *query, Error *e)
+{
+    if (is_system_name(name->namespace_name))
+        return find_system_table(hub, user, name, query, e);
     Table *table = catalog_find_table(database_catalog(db), name->namespace_name, name->name);
     if (!table)
         return fail(e, E_TABLE_NOT_FOUND, "Table not found: %.*s:%.*s",
@@ -216,14 +225,14 @@ static const Value *copy_parameters(LiveQuery *query, const LiveRequest *request
     return values;
 }
 
-static Code compile(Database *db, const LiveUser *user, const LiveRequest *request,
+static Code compile(LiveHub *hub, Database *db, const LiveUser *user, const LiveRequest *request,
                     LiveQuery *query, Error *e)
 {
     const Select *select = NULL;
     query->params = copy_parameters(query, request);
     query->param_count = request->param_count;
     TRY(parse(query, &select, e));
-    TRY(find_table(db, user, &select->from->table, query, e));
+    TRY(find_table(hub, db, user, &select->from->table, query, e));
     BindContext bind = {
         .text = query->sql,
         .schema = query->table->schema,
@@ -245,14 +254,14 @@ static Code compile(Database *db, const LiveUser *user, const LiveRequest *reque
     return OK;
 }
 
-Code live__query_new(Database *db, const LiveUser *user, const LiveRequest *request,
+Code live__query_new(LiveHub *hub, Database *db, const LiveUser *user, const LiveRequest *request,
                      LiveQuery **out, Error *e)
 {
     LiveQuery *query = x_new(LiveQuery);
     atomic_init(&query->refs, 1);
     query->arena = arena_new();
     query->sql = arena_copy(query->arena, request->sql);
-    Code code = compile(db, user, request, query, e);
+    Code code = compile(hub, db, user, request, query, e);
     if (code != OK) {
         live__query_unref(query);
         return code;

@@ -24,7 +24,8 @@ typedef struct LiveOrder {
 typedef struct LiveQuery {
     _Atomic unsigned refs;
     Arena *arena;
-    Table *table; /* a reference */
+    Table *table;      /* a reference */
+    struct View *view; /* NULL unless it is a system table: view.c */
     Partition partition;
     BoundExpr *where; /* NULL: every row */
     EvalContext eval;
@@ -41,8 +42,10 @@ typedef struct LiveQuery {
 } LiveQuery;
 
 /* The request's text and parameters. */
-CHECKED Code live__query_new(Database *db, const LiveUser *user, const LiveRequest *request,
-                             LiveQuery **out, Error *e);
+CHECKED Code live__query_new(LiveHub *hub, Database *db, const LiveUser *user,
+                             const LiveRequest *request, LiveQuery **out, Error *e);
+/* view.c: a system table that can be followed, and a reference to its definition; NULL when there is none. */
+struct View *live__find_view(LiveHub *hub, Slice namespace_name, Slice name, Table **out_table);
 LiveQuery *live__query_ref(LiveQuery *query);
 void live__query_unref(LiveQuery *query); /* accepts NULL */
 /* E_TABLE_NOT_FOUND with the reason once the table was dropped or altered: the query ends then. A view opened before a call that

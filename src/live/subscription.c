@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "live/live_int.h"
+#include "live/view_int.h"
 #include "os/clock.h"
 #include "os/random.h"
 
@@ -72,6 +72,7 @@ static void free_if_done(Subscription *s) /* I3 */
     if (s->state != SUB_ENDED || s->is_reading || s->is_waiting)
         return;
     live__reader_free(s->reader);
+    live__view_free(s->view);
     live__query_unref(s->query);
     free(s->error);
     free((void *)s->id.data);
@@ -102,6 +103,7 @@ static void release_channel(LiveLoop *loop, Channel *channel)
         return;
     char bytes[12];
     map_remove(loop->entries, partition_key(&entry->partition, bytes));
+    live__view_rows_unref(entry->view_rows);
     free(entry);
 }
 
@@ -162,6 +164,7 @@ void live__end(Subscription *s, const Error *error)
     live__hub_remove(s->loop->hub, s);
     live__set_state(s, SUB_ENDED);
     map_remove(client->subscriptions, s->id);
+    live__view_leave(s);
     leave_channel(s);
     if (s->is_reading)
         client->reading--;
@@ -187,7 +190,10 @@ static void release_stalled(LiveClient *client)
             free_if_done(s);
             continue;
         }
-        live__want_read(s);
+        if (s->view)
+            live__view_step(s);
+        else
+            live__want_read(s);
         room--;
     }
 }
@@ -197,7 +203,7 @@ static bool is_full(const LiveClient *client)
     return client->io->queued_bytes(client->socket) > client->drained_mark;
 }
 
-static void stall(Subscription *s)
+void live__stall(Subscription *s)
 {
     LiveClient *client = s->client;
     if (!client->stalled.first) {
@@ -357,7 +363,7 @@ void live__pump(LiveLoop *loop)
         if (s->state == SUB_ENDED) {
             free_if_done(s);
         } else if (s->client->reading >= CLIENT_READS_MAX || is_full(s->client)) { /* I2 */
-            stall(s);
+            live__stall(s);
         } else if (!start_read(s)) {
             queue_add_first(&loop->ready, s);
             loop_timer_start(loop->retry, RETRY_MS, 0);
@@ -549,7 +555,7 @@ Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **
     if (!channel) {
         LiveUser user = {client->user, slice_of_text(client->user_id), client->role};
         LiveQuery *query;
-        TRY(live__query_new(loop->hub->db, &user, request, &query, e));
+        TRY(live__query_new(loop->hub, loop->hub->db, &user, request, &query, e));
         channel = x_new(Channel);
         channel->query = query;
         channel->entry = entry_of(loop, &query->partition);
@@ -698,6 +704,8 @@ void live_subscribe(LiveClient *client, const LiveRequest *asked)
     /* Now that the loop is told of changes: one in between would have passed unseen. */
     if (live__query_check(s->query, s->loop->hub->db, &error) != OK)
         live__end(s, &error);
+    else if (s->query->view)
+        live__view_start(s);
     else if (request->has_options)
         start_loading(s, request);
     else

@@ -49,6 +49,10 @@ static const ResultColumn live_columns[LIVE_COLUMNS] = {
     {.name = SLICE("reads"), .type = TYPE_BIGINT},
 };
 
+/* From last_update on: they grow with every message. Whoever follows system.live sees them as they are when something else of the
+ * row changes. */
+static const uint64_t live_figures = (UINT64_C(1) << LIVE_COLUMNS) - (UINT64_C(1) << 10);
+
 static void add_option(Buffer *out, bool is_set, const char *name, uint64_t value)
 {
     if (is_set)
@@ -148,6 +152,8 @@ void server_add_views(Executor *executor, LiveHub *live, const Config *config)
          .columns = live_columns,
          .column_count = LIVE_COLUMNS,
          .admin_only = true,
+         .live_sources = LIVE_ON_SUBSCRIPTIONS,
+         .live_figures = live_figures,
          .fill = fill_live,
          .context = live},
         /* The name of older documentation. */
@@ -156,6 +162,8 @@ void server_add_views(Executor *executor, LiveHub *live, const Config *config)
          .columns = live_columns,
          .column_count = LIVE_COLUMNS,
          .admin_only = true,
+         .live_sources = LIVE_ON_SUBSCRIPTIONS,
+         .live_figures = live_figures,
          .fill = fill_live,
          .context = live},
         {.namespace_name = "system",
@@ -168,5 +176,6 @@ void server_add_views(Executor *executor, LiveHub *live, const Config *config)
     };
     for (size_t i = 0; i < sizeof views / sizeof *views; i++)
         executor_add_view(executor, &views[i]);
+    executor_follow_views(executor, live);
     executor_set_kill_live(executor, &(ExecKillLive){kill_live, live});
 }

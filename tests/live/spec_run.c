@@ -12,7 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPEC_WAIT_S = 30, SETTLE_ROUNDS_MAX = 10000, VARIABLE_BYTES = 200, MORE_LINES_MAX = 20 };
+enum {
+    SPEC_WAIT_S = 30,
+    ROUNDS = 4,
+    SETTLE_ROUNDS_MAX = 10000,
+    VARIABLE_BYTES = 200,
+    MORE_LINES_MAX = 20
+};
 
 typedef struct SpecRun {
     const Spec *spec;
@@ -85,7 +91,7 @@ static void settle(SpecRun *run)
 {
     if (!run->is_open || run->holds_loop || run->holds_workers)
         return;
-    for (int round = 0; round < 2 || has_reads(run); round++) {
+    for (int round = 0; round < ROUNDS || has_reads(run); round++) {
         if (round == SETTLE_ROUNDS_MAX)
             spec_failed(run->spec, run->line, "the reads do not end");
         settle_workers(run);
