@@ -49,7 +49,7 @@ static void print_settings(const Instance *instance, Buffer *out)
                          "SET autoinstall_known_extensions=false;"
                          "SET autoload_known_extensions=false;"
                          "SET allow_community_extensions=false;"
-                         "SET disabled_optimizers='late_materialization';"
+                         "SET late_materialization_max_rows=1000;"
                          "SET preserve_insertion_order=true;"
                          "SET enable_progress_bar=false;"
                          "SET TimeZone='UTC';"

@@ -34,6 +34,7 @@ typedef struct DuckTable {
     uint64_t seq_min, seq_max;
     BoundExpr
         *condition; /* in a transaction: which of the scanned hot rows count as read; NULL: all */
+    DeadList dead;  /* of its segments */
     Value **rows;   /* of a view, all made before the statement runs */
     size_t row_count, row_capacity;
     struct DuckTable *next;
@@ -146,12 +147,19 @@ static void scan_close(void *context)
 static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *out_dead, Error *e)
 {
     DuckTable *table = context;
+    if (!table->dead.is_cut && !table->duck->run->transaction) {
+        for (uint32_t i = 0; i < count; i++)
+            out_dead[i] = view_is_dead(&table->dead, seqs[i]);
+        return OK;
+    }
     MUTEX_SCOPE(&table->duck->lock);
     for (uint32_t i = 0; i < count; i++) {
+        bool is_dead = view_is_dead(&table->dead, seqs[i]);
         uint64_t at = 0;
-        TRY(view_dead_at(table->duck->view, table->partition, seqs[i], &at, e));
+        if (table->dead.is_cut && !is_dead)
+            TRY(view_dead_at(table->duck->view, table->partition, seqs[i], &at, e));
         TableView view = table_view(table);
-        out_dead[i] = at != 0 || exec__is_hidden(&view, seqs[i]);
+        out_dead[i] = is_dead || at != 0 || exec__is_hidden(&view, seqs[i]);
         if (!out_dead[i])
             exec__note_read(&view, seqs[i]); /* every cold row of a result has come through here */
     }
@@ -249,9 +257,10 @@ static Code find_segments(DuckTable *table, const TableRef *ref, uint64_t **out,
     return view_check_segments(duck->view, table->table, table->partition, entries, *out_count, e);
 }
 
-static Code print_segments(DuckTable *table, uint32_t ref, const uint64_t *batches, uint32_t count,
-                           Buffer *out, Error *e)
+static Code print_segments(const PrintTable *printed, uint32_t ref, const uint64_t *batches,
+                           uint32_t count, Buffer *out, Error *e)
 {
+    DuckTable *table = printed->tag;
     Duck *duck = table->duck;
     ColdPlace place = {
         .namespace_name = table->table->namespace_name,
@@ -267,13 +276,20 @@ static Code print_segments(DuckTable *table, uint32_t ref, const uint64_t *batch
         .batches = batches,
         .count = count,
     };
+    TRY(view_dead_list(duck->view, table->partition, duck->run->arena, &table->dead, e));
+    bool has_dead = table->dead.count > 0 || duck->run->transaction;
     buffer_add_text(out, " UNION ALL SELECT * FROM ");
+    if (printed->top.size)
+        buffer_add_text(out, "(SELECT * FROM ");
     cold_add_read_parquet(out, &list, table->schema);
-    bool has_dead = false;
-    TRY(view_has_dead(duck->view, table->partition, &has_dead, e));
-    if (has_dead || duck->run->transaction)
+    buffer_printf(out, " AS %.*s", SLICE_ARGS(printed->alias));
+    if (has_dead)
         buffer_printf(out, " WHERE NOT dead(%llu, %u, _seq)",
                       (unsigned long long)engine_query_handle(duck->query), ref);
+    if (printed->top.size && printed->where.size)
+        buffer_printf(out, " %s (%.*s)", has_dead ? "AND" : "WHERE", SLICE_ARGS(printed->where));
+    if (printed->top.size)
+        buffer_printf(out, "%.*s)", SLICE_ARGS(printed->top));
     return OK;
 }
 
@@ -303,7 +319,7 @@ static Code print_table(void *context, const TableRef *ref, const PrintTable *pr
         return OK;
     }
     buffer_printf(out, "(SELECT * FROM hot(%llu, %u)", handle, number);
-    TRY(print_segments(table, number, batches, count, out, e));
+    TRY(print_segments(printed, number, batches, count, out, e));
     buffer_add_char(out, ')');
     return OK;
 }

@@ -16,6 +16,10 @@ typedef struct PrintTable {
     Slice namespace_name;
     bool has_system_columns; /* _seq and _deleted exist and end SELECT *; false for system views */
     void *tag;               /* the caller's; given back to print_table */
+    /* For print_table. Where only the first rows of the table are wanted, `top` is " ORDER BY …
+     * LIMIT n" and `where` their condition (empty: none): each part of what is printed may be cut
+     * to them under the name `alias`. Else `top` is empty. */
+    Slice alias, where, top;
 } PrintTable;
 
 typedef struct PrintCallbacks {

@@ -117,10 +117,12 @@ static Code print_table(Printer *p, const TableRef *ref)
                     callbacks->find_table(callbacks->context, &ref->table, &table, p->e)));
     uint32_t relation =
         add_relation(p, name, ref->alias.size ? slice_of("", 0) : table.namespace_name);
+    add_table_columns(p, &table, relation, number);
+    table.alias = slice_of_text(arena_printf(p->arena, "t%u", number));
+    TRY(sql__print_top(p, ref, &table));
     TRY(place_error(p, ref->offset,
                     callbacks->print_table(callbacks->context, ref, &table, p->out, p->e)));
     buffer_printf(p->out, " AS t%u", number);
-    add_table_columns(p, &table, relation, number);
     return OK;
 }
 

@@ -65,6 +65,8 @@ CHECKED Code sql__print_select(Printer *p, const Select *select, Scope *outer,
 CHECKED Code sql__print_from(Printer *p, TableRef *ref);
 /* *out is NULL when there is no such name; E_INVALID_SQL when it is ambiguous. */
 CHECKED Code sql__resolve(Printer *p, const Expr *expr, const ScopeColumn **out);
+/* print_top.c: fills where and top of the table, whose columns are in the scope already. */
+CHECKED Code sql__print_top(Printer *p, const TableRef *ref, PrintTable *table);
 /* print_expr.c */
 CHECKED Code sql__print_expr(Printer *p, const Expr *expr);
 /* The type when it is plain to see, else TYPE_NULL. */

@@ -39,6 +39,22 @@ static Code count_hot(ReadView *view, const Table *table, Partition partition,
     return OK;
 }
 
+Code view_count_cold(ReadView *view, Partition partition, uint64_t *out, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    SegmentEntry *entries;
+    size_t count;
+    uint64_t dead = 0, rows = 0;
+    TRY(view_segments(view, partition, 0, UINT64_MAX, arena, &entries, &count, e));
+    for (size_t i = 0; i < count; i++)
+        rows += entries[i].row_count;
+    TRY(count_dead(view, partition, &dead, e));
+    if (dead > rows)
+        return fail(e, E_CORRUPT, "more rows of segments are dead than there are");
+    *out = rows - dead;
+    return OK;
+}
+
 Code view_figures(ReadView *view, const Table *table, Partition partition, PartitionFigures *out,
                   Error *e)
 {

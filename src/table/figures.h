@@ -15,6 +15,9 @@ typedef struct PartitionFigures {
     PartitionState state;
 } PartitionFigures;
 
+/* The living rows of the partition's segments; reads no file. */
+CHECKED Code view_count_cold(ReadView *view, Partition partition, uint64_t *out, Error *e);
+
 /* Takes as long as a walk of the hot rows. */
 CHECKED Code view_figures(ReadView *view, const Table *table, Partition partition,
                           PartitionFigures *out, Error *e);

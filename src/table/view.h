@@ -69,6 +69,16 @@ CHECKED Code view_check_segments(ReadView *view, const Table *table, Partition p
 /* The seq at which a row that lives in a segment died, 0 while it lives. */
 CHECKED Code view_dead_at(ReadView *view, Partition partition, uint64_t seq, uint64_t *out,
                           Error *e);
+/* The dead rows of the partition's segments, ascending; in the arena. */
+enum { DEAD_LIST_MAX = 1000 * 1000 };
+typedef struct DeadList {
+    uint64_t *seqs;
+    size_t count;
+    bool is_cut; /* there may be more than DEAD_LIST_MAX: ask view_dead_at */
+} DeadList;
+CHECKED Code view_dead_list(ReadView *view, Partition partition, Arena *arena, DeadList *out,
+                            Error *e);
+bool view_is_dead(const DeadList *list, uint64_t seq);
 /* True when no row of any segment of the partition is dead at S (the check can then be left out). */
 CHECKED Code view_has_dead(ReadView *view, Partition partition, bool *out, Error *e);
 

@@ -351,7 +351,7 @@ static void make_write(Buffer *out)
     case 0:
         buffer_add_text(out, "c = ");
         add_text_expr(out, 1);
-        buffer_add_text(out, ", d = 0.0 + "); /* Parquet may store -0.0 as 0.0 */
+        buffer_add_text(out, ", d = ");
         add_number(out, 1);
         break;
     case 1:

@@ -117,15 +117,16 @@ TEST("the settings that keep the instance small and closed are in force")
 {
     EnginePool *pool = rows_pool(1);
     Slice got = {0};
-    CHECK_OK(rows_run(pool, NULL,
-                      "SELECT current_setting('enable_external_access'),"
-                      " current_setting('lock_configuration'),"
-                      " current_setting('autoload_known_extensions'),"
-                      " current_setting('autoinstall_known_extensions'),"
-                      " current_setting('disabled_optimizers'), current_setting('threads'),"
-                      " current_setting('memory_limit'), current_setting('TimeZone')",
-                      &got, e));
-    CHECK_SLICE(got, SLICE("false|true|false|false|late_materialization|2|64.0 MiB|UTC"));
+    CHECK_OK(
+        rows_run(pool, NULL,
+                 "SELECT current_setting('enable_external_access'),"
+                 " current_setting('lock_configuration'),"
+                 " current_setting('autoload_known_extensions'),"
+                 " current_setting('autoinstall_known_extensions'),"
+                 " current_setting('late_materialization_max_rows'), current_setting('threads'),"
+                 " current_setting('memory_limit'), current_setting('TimeZone')",
+                 &got, e));
+    CHECK_SLICE(got, SLICE("false|true|false|false|1000|2|64.0 MiB|UTC"));
     Error error = {0};
     CHECK(outcome(pool, "SELECT set_config('threads', '9', false)", &error) != OK);
     engine_pool_free(pool);

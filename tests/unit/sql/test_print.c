@@ -53,6 +53,57 @@ static Code print(const char *text, Arena *arena, Buffer *out, PrintColumn **res
     return sql_print_select(&request, s->select, arena, out, result, count, e);
 }
 
+static Code print_top(void *context, const TableRef *ref, const PrintTable *table, Buffer *out,
+                      Error *e)
+{
+    (void)ref, (void)e;
+    Buffer *said = context;
+    buffer_printf(said, "%.*s|%.*s|%.*s;", SLICE_ARGS(table->alias), SLICE_ARGS(table->where),
+                  SLICE_ARGS(table->top));
+    buffer_add_text(out, "hot(m)");
+    return OK;
+}
+
+TEST("what is said to a table of which the first rows are wanted; nothing where that could change "
+     "an answer")
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"SELECT Body FROM m WHERE id > 5 ORDER BY at DESC LIMIT 3 OFFSET 2",
+         "t0|(t0.\"id\" > 5::BIGINT)| ORDER BY t0.\"at\" DESC NULLS LAST LIMIT 5;"},
+        {"SELECT * FROM m AS x ORDER BY x.id, _seq LIMIT 1",
+         "t0|| ORDER BY t0.\"id\" ASC NULLS LAST, t0.\"_seq\" ASC NULLS LAST LIMIT 1;"},
+        {"SELECT * FROM (SELECT id FROM m ORDER BY at LIMIT 7) AS y",
+         "t1|| ORDER BY t1.\"at\" ASC NULLS LAST LIMIT 7;"},
+        {"SELECT id AS i FROM m ORDER BY at", "t0||;"},           /* no limit */
+        {"SELECT id FROM m LIMIT 4", "t0||;"},                    /* no order */
+        {"SELECT -id AS at FROM m ORDER BY at LIMIT 4", "t0||;"}, /* at is the item */
+        {"SELECT id FROM m ORDER BY 1 LIMIT 4", "t0||;"},
+        {"SELECT count(*) FROM m ORDER BY 1 LIMIT 4", "t0||;"},
+        {"SELECT max(id) FROM m GROUP BY at ORDER BY at LIMIT 4", "t0||;"},
+        {"SELECT DISTINCT id FROM m ORDER BY id LIMIT 4", "t0||;"},
+        {"SELECT row_number() OVER (ORDER BY id) FROM m ORDER BY at LIMIT 4", "t0||;"},
+        {"SELECT id FROM m WHERE id IN (SELECT id FROM n) ORDER BY id LIMIT 4", "t0||;t1||;"},
+        {"SELECT m.id FROM m JOIN n ON m.id = n.id ORDER BY m.id LIMIT 4", "t0||;t1||;"},
+        {"SELECT id FROM m UNION SELECT id FROM n ORDER BY id LIMIT 4", "t0||;t1||;"},
+        {"SELECT id FROM m ORDER BY id LIMIT 10001", "t0||;"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+        CLEANUP(buffer_done) Buffer out = {0}, said = {0};
+        PrintCallbacks callbacks = {&said, find_table, print_top};
+        PrintRequest request = {slice_of_text(cases[i].text), parameters, 4, &statement,
+                                &callbacks};
+        Statement *s;
+        PrintColumn *result;
+        size_t count;
+        CHECK_OK(sql_parse(request.text, arena, &s, e));
+        CHECK_OK(sql_print_select(&request, s->select, arena, &out, &result, &count, e));
+        CHECK_SLICE(buffer_slice(&said), slice_of_text(cases[i].want));
+    }
+}
+
 TEST("the printed SQL, shape by shape")
 {
     static const struct {
