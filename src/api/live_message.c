@@ -77,6 +77,15 @@ static Code read_number(Reading *r, const json_t *object, const char *field, boo
     return OK;
 }
 
+void live_features_add(LiveFeatures *features, Slice name)
+{
+    features->replay |= slice_equal(name, SLICE("replay"));
+    features->seq_text |= slice_equal(name, SLICE("seq_text"));
+    features->schema |= slice_equal(name, SLICE("schema"));
+    features->resnapshot |= slice_equal(name, SLICE("resnapshot"));
+    features->token_expiring |= slice_equal(name, SLICE("token_expiring"));
+}
+
 static Code read_features(Reading *r, const json_t *list, ClientMessage *out)
 {
     if (!list || json_is_null(list))
@@ -84,15 +93,12 @@ static Code read_features(Reading *r, const json_t *list, ClientMessage *out)
     if (!json_is_array(list))
         return wrong(r, "features", "an array of strings");
     out->has_features = true;
-    for (size_t i = 0; i < json_array_size(list); i++) { /* unknown ones are of newer clients */
+    for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *name = json_array_get(list, i);
         if (!json_is_string(name))
             return wrong(r, "features", "an array of strings");
-        out->features.replay |= strcmp(json_string_value(name), "replay") == 0;
-        out->features.seq_text |= strcmp(json_string_value(name), "seq_text") == 0;
-        out->features.resnapshot |= strcmp(json_string_value(name), "resnapshot") == 0;
-        out->features.schema |= strcmp(json_string_value(name), "schema") == 0;
-        out->features.token_expiring |= strcmp(json_string_value(name), "token_expiring") == 0;
+        live_features_add(&out->features,
+                          slice_of(json_string_value(name), json_string_length(name)));
     }
     return OK;
 }

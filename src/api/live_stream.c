@@ -8,8 +8,9 @@
  *
  * I1. The answer begins with the first message, so that what is refused at once is refused by its status.
  * I2. An event has an id only where resuming is exact (LiveSocket.send): `Last-Event-ID` resumes with replay.
- * I3. live/ calls us while it works on the client: ending is always a task of its own.
- * I4. A stream lives until its request is answered, no worker looks at its token and no task is posted.
+ * I3. The last event of a stream that the server ends is an error that says why; only who does not read is cut without one.
+ * I4. live/ calls us while it works on the client: ending is always a task of its own.
+ * I5. A stream lives until its request is answered, no worker looks at its token and no task is posted.
  */
 #include "api/live_stream.h"
 
@@ -17,11 +18,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "api/live_message.h"
 #include "api/parameters.h"
 #include "api/reply.h"
 #include "api/session.h"
 #include "auth/token.h"
 #include "base/limits.h"
+#include "http/ws.h"
 #include "os/clock.h"
 #include "os/log.h"
 
@@ -29,6 +32,9 @@ enum {
     PING_MS = 15 * 1000,
     DRAINED_MARK = SOCKET_QUEUE_BYTES_MAX / 4, /* as os/stream.h says */
 };
+
+/* When a browser that was cut off comes back. */
+#define RETRY_MS "2000"
 
 /* The id of the only subscription of a stream, and how its errors begin. */
 #define STREAM_ID "live"
@@ -45,9 +51,9 @@ typedef struct LiveStream {
     Buffer refusal;    /* the error message that came before anything else */
     Buffer event;
     Arena *arena;
-    Slice token;     /* borrowed from the request */
-    LiveRequest ask; /* texts in arena */
-    Session user;    /* texts in arena */
+    Slice token;           /* borrowed from the request */
+    LiveRequest ask;       /* texts in arena */
+    Session user;          /* texts in arena */
     int64_t expires_at_us; /* as the token says */
     LoopTask task;
     Code code;
@@ -66,6 +72,8 @@ static int status_of(Slice rest)
         {"\"code\":\"INVALID_SQL\"", 400},
         {"\"code\":\"UNSUPPORTED\"", 400},
         {"\"code\":\"UNAUTHORIZED\"", 403},
+        {"\"code\":\"TOKEN_EXPIRED\"", 401},
+        {"\"code\":\"SHUTTING_DOWN\"", 503},
         {"\"code\":\"NOT_FOUND\"", 404},
         {"\"code\":\"CURSOR_TOO_OLD\"", 410},
         {"\"code\":\"CURSOR_TOO_NEW\"", 400},
@@ -113,7 +121,7 @@ static void answer(LiveStream *stream)
         refuse_stopping(stream->api, request);
 }
 
-static void finish(LiveStream *stream) /* I4 */
+static void finish(LiveStream *stream) /* I5 */
 {
     live_client_free(stream->client);
     stream->client = NULL;
@@ -129,7 +137,7 @@ static void finish_task(LoopTask *task)
     finish((LiveStream *)((char *)task - offsetof(LiveStream, task)));
 }
 
-static void end_later(LiveStream *stream) /* I3 */
+static void end_later(LiveStream *stream) /* I4 */
 {
     if (stream->is_ending)
         return;
@@ -159,6 +167,7 @@ static void begin(LiveStream *stream) /* I1 */
     };
     size_t count = reply_add_cors(stream->api, stream->request, headers, 3);
     http_respond_begin(stream->request, 200, headers, count);
+    http_respond_chunk(stream->request, SLICE("retry: " RETRY_MS "\n\n"));
     stream->is_begun = true;
 }
 
@@ -212,20 +221,25 @@ static size_t events_queued_bytes(void *socket)
     return http_respond_queued_bytes(((const LiveStream *)socket)->request);
 }
 
-/* A client that does not read would not read the end either. */
-static void events_close(void *socket, int code, const char *reason)
+/* I3. A client that does not read would not read the end either. */
+static void end_with(LiveStream *stream, const char *code, const char *reason)
 {
-    LiveStream *stream = (LiveStream *)socket;
-    (void)code;
+    CLEANUP(buffer_done) Buffer message = {0};
     if (stream->is_ending)
         return;
-    stream->is_cut = events_queued_bytes(stream) > DRAINED_MARK;
-    if (stream->is_begun && !stream->is_cut) {
-        buffer_clear(&stream->event);
-        buffer_printf(&stream->event, ": %s\n\n", reason);
-        write_text(stream, buffer_slice(&stream->event));
+    stream->is_cut = stream->is_begun && events_queued_bytes(stream) > DRAINED_MARK;
+    if (stream->is_cut) {
+        end_later(stream);
+        return;
     }
-    end_later(stream);
+    buffer_add_slice(&message, error_start);
+    buffer_printf(&message, "\"code\":\"%s\",\"message\":\"%s\"}", code, reason);
+    events_send(stream, buffer_slice(&message), 0);
+}
+
+static void events_close(void *socket, int code, const char *reason)
+{
+    end_with((LiveStream *)socket, code == WS_CODE_GOING_AWAY ? "SHUTTING_DOWN" : "CLOSED", reason);
 }
 
 static void events_report(void *socket, const Error *error)
@@ -245,7 +259,7 @@ static void events_tick(void *socket, uint64_t now_ms)
 {
     LiveStream *stream = (LiveStream *)socket;
     if (has_expired(stream)) { /* what it proved is proved no longer */
-        events_close(stream, 0, "Token expired");
+        end_with(stream, "TOKEN_EXPIRED", "Token expired");
         return;
     }
     if (stream->is_ending || now_ms - stream->moved_ms < PING_MS || events_queued_bytes(stream) > 0)
@@ -307,6 +321,21 @@ static CHECKED Code read_cursor(const HttpRequest *request, LiveRequest *ask, Er
     return read_digits("Last-Event-ID", header, &ask->from, e);
 }
 
+/* "schema,resnapshot" */
+static void read_features(const HttpRequest *request, LiveFeatures *out)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    *out = (LiveFeatures){.replay = true, .seq_text = true};
+    if (!http_query(request, "features", &text))
+        return;
+    for (size_t start = 0, at = 0; at <= text.size; at++) {
+        if (at < text.size && text.data[at] != ',')
+            continue;
+        live_features_add(out, slice_of(text.data + start, at - start));
+        start = at + 1;
+    }
+}
+
 static CHECKED Code read_query(LiveStream *stream, Error *e)
 {
     const HttpRequest *request = stream->request;
@@ -335,7 +364,8 @@ static void subscribe(LiveStream *stream)
         return;
     }
     LiveUser user = {stream->user.user, stream->user.user_id, stream->user.role};
-    LiveFeatures features = {.replay = true, .seq_text = true};
+    LiveFeatures features;
+    read_features(stream->request, &features);
     stream->moved_ms = loop_now_ms(api->loop);
     stream->client = live_client_new(api->live, &live_io, stream, DRAINED_MARK, false);
     live_client_set_user(stream->client, &user, &features,

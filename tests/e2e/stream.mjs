@@ -60,6 +60,7 @@ class Stream {
       if (line.startsWith(':')) this.comments.push(line);
       else event[line.slice(0, line.indexOf(':'))] = line.slice(line.indexOf(':') + 2);
     }
+    if (event.retry !== undefined) this.retry = event.retry;
     if (event.data === undefined) return;
     if (event.id !== undefined) this.lastEventId = event.id;
     this.inbox.push({ event: event.event, id: event.id, data: JSON.parse(event.data) });
@@ -245,8 +246,11 @@ test('what is refused before it begins is an ordinary HTTP error', async () => {
 test('a token that ends is the end of its stream, as of a socket', async () => {
   const stream = await Stream.open(new Client(server, 'alice', signToken('alice', -57)), { sql: SQL });
   await stream.expect('subscription_ack');
+  await stream.expect('initial_data_batch');
+  const last = await stream.expect('error');
+  equal([last.id, last.data.subscription_id, last.data.code], [undefined, 'live', 'TOKEN_EXPIRED'], 'the last event');
   await stream.done;
-  equal([stream.ended, stream.comments], ['whole', [': Token expired']], 'the end');
+  equal([stream.ended, stream.comments], ['whole', []], 'the end');
 });
 
 test('a cursor older than the feed window is 410, which no browser tries again', async () => {
@@ -400,14 +404,47 @@ test('kill -9 and Last-Event-ID: what was committed meanwhile, exactly once', as
   await second.close();
 });
 
-test('when the server stops, streams end whole, with a comment that says why', async () => {
+test('a user who gets another role, or is dropped: an event that says so, then the end; to come back is 401', async () => {
+  for (const [change, says] of [['ALTER USER eve1 SET ROLE service', 'another role'], ['DROP USER eve2', 'was dropped']]) {
+    const eve = await newUser(root, change.match(/eve./)[0]);
+    const stream = await Stream.open(eve, { sql: SQL });
+    await stream.expect('subscription_ack');
+    await stream.expect('initial_data_batch');
+    await root.run(change);
+    const last = await stream.expect('error');
+    equal([last.data.code, last.data.message.includes(says)], ['UNAUTHORIZED', true], 'the last event');
+    await stream.done;
+    equal(stream.ended, 'whole', 'the end');
+    const again = await Stream.open(eve, { sql: SQL });
+    equal(again.response.status, 401, 'the same token again');
+  }
+});
+
+test('features: a cursor that is no good is answered with first rows in place; new columns are told', async () => {
+  await root.run('CREATE SHARED TABLE sse.f (id BIGINT PRIMARY KEY, v TEXT)');
+  await root.run("INSERT INTO sse.f VALUES (1, 'a')");
+  const stream = await Stream.open(root, { sql: 'SELECT * FROM sse.f', features: 'schema,resnapshot,later', from: '9000000000000000000' });
+  await stream.expect('subscription_ack');
+  const told = await stream.expect('resnapshot');
+  equal([told.id, told.data.code], [undefined, 'CURSOR_TOO_NEW'], 'resnapshot');
+  const page = await stream.expect('initial_data_batch');
+  equal(page.data.rows.map((r) => r.id), ['1'], 'first rows');
+  check(page.id, 'from here a resume is exact');
+  await root.run("ALTER TABLE sse.f ADD COLUMN w TEXT DEFAULT 'old'");
+  const schema = await stream.expect('schema');
+  equal(schema.data.schema[2].fill, 'old', 'what the rows before read in it');
+  await stream.close();
+});
+
+test('when the server stops, streams end whole, with an event that says why', async () => {
   const stream = await Stream.open(alice, { sql: SQL });
   await stream.expect('subscription_ack');
   await stream.expect('initial_data_batch');
   const end = await server.stop();
   equal([end.code, end.signal], [0, null], 'exit');
-  equal(await stream.next(), null, 'no event');
-  equal([stream.ended, stream.comments], ['whole', [': Server shutting down']], 'the end');
+  equal((await stream.expect('error')).data.code, 'SHUTTING_DOWN', 'the last event');
+  equal(await stream.next(), null, 'nothing after it');
+  equal([stream.ended, stream.comments, stream.retry], ['whole', [], '2000'], 'the end');
 });
 
 test('a silent stream is kept alive by a comment', async () => {
