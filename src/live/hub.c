@@ -201,6 +201,8 @@ Code live_hub_new(Database *db, Workers *workers, const LiveOptions *options, Li
         hub->options.chunk_bytes_max = CHUNK_BYTES;
     if (!hub->options.backlog_bytes_max)
         hub->options.backlog_bytes_max = BACKLOG_BYTES;
+    if (!hub->options.subscriptions_per_client_max)
+        hub->options.subscriptions_per_client_max = SUBSCRIPTIONS_PER_CONNECTION_MAX;
     mutex_init(&hub->lock);
     hub->users = map_new();
     database_add_sink(db, (ChangeSink){on_commit, hub, on_reopen});

@@ -652,9 +652,11 @@ static bool check_request(LiveClient *client, const LiveRequest *request)
     Subscription *old = (Subscription *)map_get(client->subscriptions, request->id);
     if (old)
         live__end(old, NULL);
-    if (map_count(client->subscriptions) >= SUBSCRIPTIONS_PER_CONNECTION_MAX) {
-        live_client_error(client, request->id, "UNSUPPORTED",
-                          "Maximum subscriptions (10000) per connection exceeded");
+    uint32_t most = client->loop->hub->options.subscriptions_per_client_max;
+    if (map_count(client->subscriptions) >= most) {
+        char text[80];
+        snprintf(text, sizeof text, "Maximum subscriptions (%u) per connection exceeded", most);
+        live_client_error(client, request->id, "UNSUPPORTED", text);
         return false;
     }
     return true;

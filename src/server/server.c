@@ -140,7 +140,13 @@ static Code open_network(Server *server, Error *e)
 {
     const Config *c = server->config;
     TRY(tcp_port_check(c->server_host, (uint16_t)c->server_port, e));
-    TRY(live_hub_new(server->db, server->workers, NULL, &server->live, e));
+    LiveOptions live = {
+        .stall_timeout_ms = (uint32_t)c->live_stall_timeout_seconds * 1000,
+        .socket_queue_bytes_max = (size_t)c->live_queue_bytes,
+        .backlog_bytes_max = (size_t)c->live_backlog_bytes,
+        .subscriptions_per_client_max = (uint32_t)c->live_subscriptions_per_connection,
+    };
+    TRY(live_hub_new(server->db, server->workers, &live, &server->live, e));
     server_add_views(server->executor, server->live, c);
     make_setup_token(server);
     ApiSettings settings = api_settings(server);

@@ -333,12 +333,14 @@ static void open_stage(SpecRun *run)
 /* "window=5 queue=4096 …", before anything else. */
 static void set_limits(SpecRun *run, const char *text)
 {
-    static const char *const names[] = {"window", "queue", "chunk", "backlog"};
-    unsigned long long values[4] = {run->window_s, run->options.socket_queue_bytes_max,
-                                    run->options.chunk_bytes_max, run->options.backlog_bytes_max};
+    static const char *const names[] = {"window", "queue", "chunk", "backlog", "subscriptions"};
+    enum { LIMITS = sizeof names / sizeof *names };
+    unsigned long long values[LIMITS] = {
+        run->window_s, run->options.socket_queue_bytes_max, run->options.chunk_bytes_max,
+        run->options.backlog_bytes_max, run->options.subscriptions_per_client_max};
     for (Slice word; (word = spec_word(&text)).size;) {
         bool is_known = false;
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < LIMITS; i++) {
             size_t size = strlen(names[i]);
             if (word.size > size && memcmp(word.data, names[i], size) == 0 &&
                 word.data[size] == '=') {
@@ -347,12 +349,14 @@ static void set_limits(SpecRun *run, const char *text)
             }
         }
         if (!is_known)
-            spec_failed(run->spec, run->line, "limits are window, queue, chunk and backlog");
+            spec_failed(run->spec, run->line,
+                        "limits are window, queue, chunk, backlog and subscriptions");
     }
     run->window_s = (uint32_t)values[0];
     run->options.socket_queue_bytes_max = values[1];
     run->options.chunk_bytes_max = values[2];
     run->options.backlog_bytes_max = values[3];
+    run->options.subscriptions_per_client_max = (uint32_t)values[4];
 }
 
 /* "phone anna", "phone anna knows replay schema" */
