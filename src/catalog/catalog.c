@@ -80,6 +80,28 @@ static Code load_all(Catalog *catalog, HotSnapshot *snapshot, char prefix, LoadR
     return hot_iterator_end(it, e);
 }
 
+Code catalog_read_tables(HotSnapshot *snapshot, Slice namespace_name, Arena *arena, Table **out,
+                         size_t *out_count, Error *e)
+{
+    char prefix = KEY_TABLE, after = KEY_TABLE + 1;
+    CLEANUP(buffer_done) Buffer found = {0};
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(&prefix, 1),
+                                        slice_of(&after, 1), false);
+    while (hot_next(it)) {
+        Table t;
+        TRY(catalog__decode_table(hot_key(it), hot_value(it), arena, &t, e));
+        if (slice_equal_ignoring_case(t.namespace_name, namespace_name))
+            buffer_add(&found, &t, sizeof t);
+    }
+    TRY(hot_iterator_end(it, e));
+    *out_count = found.size / sizeof(Table);
+    *out = arena_new_array(arena, Table, *out_count + 1);
+    if (found.size)
+        memcpy(*out, found.data, found.size);
+    return OK;
+}
+
 static Code load_counter(HotSnapshot *snapshot, Slice name, atomic_uint_least64_t *out_next,
                          Error *e)
 {

@@ -96,6 +96,9 @@ bool catalog_has_namespace(Catalog *catalog, Slice name);
  * releases. */
 void catalog_list_namespaces(Catalog *catalog, Arena *arena, Namespace **out, size_t *out_count);
 void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *out_count);
+/* The tables of one namespace as they are in the snapshot, by number; all of it lives in the arena. */
+CHECKED Code catalog_read_tables(HotSnapshot *snapshot, Slice namespace_name, Arena *arena,
+                                 Table **out, size_t *out_count, Error *e);
 /* Grows with every applied change of a namespace or table (not of a user); keys plan caches. */
 uint64_t catalog_version(Catalog *catalog);
 
@@ -156,5 +159,15 @@ CHECKED Code catalog_plan_drop_table(Catalog *catalog, Table *table, CatalogChan
  * conflicts with every commit of rows of the table after its snapshot. E_CONFLICT when `table` is not current. */
 CHECKED Code catalog_plan_alter_table(Catalog *catalog, Table *table, const Table *definition,
                                       bool needs_quiet, CatalogChange **out, Error *e);
+/* Gives out `count` ids for tables that catalog_plan_restore_namespace makes later. */
+CHECKED Code catalog_plan_reserve_tables(Catalog *catalog, uint32_t count, uint32_t *out_first_id,
+                                         CatalogChange **out, Error *e);
+/* Makes a namespace, unless it is there and holds no table, and these tables in it, all at once. Definitions are copied; their ids are
+ * reserved ones, their namespace is `name`. E_ALREADY_EXISTS when the namespace has tables. */
+CHECKED Code catalog_plan_restore_namespace(Catalog *catalog, Slice name, const Table *definitions,
+                                            size_t count, CatalogChange **out, Error *e);
+/* A definition as bytes that no id is part of, and back; texts are copied to the arena. E_CORRUPT, E_FORMAT_VERSION. */
+void catalog_encode_definition(const Table *table, Buffer *out);
+CHECKED Code catalog_decode_definition(Slice bytes, Arena *arena, Table *out, Error *e);
 /* Writes the whole record; a record with id 0 gets a new id, which *io_user receives. */
 CHECKED Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out, Error *e);

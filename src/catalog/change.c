@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "catalog/catalog_int.h"
+#include "os/clock.h"
 
 typedef enum ChangeType {
     CREATE_NAMESPACE,
@@ -20,6 +21,7 @@ typedef enum ChangeType {
     CREATE_TABLE,
     DROP_TABLE,
     ALTER_TABLE,
+    RESERVE_TABLES,
     PUT_USER
 } ChangeType;
 
@@ -33,7 +35,8 @@ typedef struct Write {
 
 struct CatalogChange {
     ChangeType type;
-    Catalog *catalog; /* borrowed; outlives every change */
+    struct CatalogChange *next; /* of the same restore, written and applied with it; owned */
+    Catalog *catalog;           /* borrowed; outlives every change */
     uint64_t guard;
     Write writes[WRITES_MAX];
     size_t write_count;
@@ -71,10 +74,8 @@ static Write *add_write(CatalogChange *change, RecordKey key)
     return write;
 }
 
-void catalog_change_free(CatalogChange *change)
+static void free_one(CatalogChange *change)
 {
-    if (!change)
-        return;
     for (size_t i = 0; i < change->write_count; i++)
         buffer_done(&change->writes[i].value);
     free(change->namespace_object);
@@ -83,6 +84,15 @@ void catalog_change_free(CatalogChange *change)
     table_unref(change->dropped);
     table_unref(change->altered);
     free(change);
+}
+
+void catalog_change_free(CatalogChange *change)
+{
+    while (change) {
+        CatalogChange *next = change->next;
+        free_one(change);
+        change = next;
+    }
 }
 
 /* ---- Namespaces ---- */
@@ -222,6 +232,17 @@ static uint64_t take_id(atomic_uint_least64_t *next)
     return atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
 }
 
+static CatalogChange *create_table(Catalog *catalog, const Table *definition, uint32_t id,
+                                   Slice namespace_name)
+{
+    CatalogChange *change = change_new(catalog, CREATE_TABLE, schema_guard());
+    change->created = catalog__table_new(definition, id, namespace_name);
+    must(catalog__fold_table(namespace_name, definition->name, &change->name));
+    Write *write = add_write(change, catalog__key_u32(KEY_TABLE, id));
+    catalog__encode_table(record_key_slice(&write->key), &change->created->table, &write->value);
+    return change;
+}
+
 Code catalog_plan_create_table(Catalog *catalog, const Table *definition, CatalogChange **out,
                                Error *e)
 {
@@ -232,13 +253,75 @@ Code catalog_plan_create_table(Catalog *catalog, const Table *definition, Catalo
     uint64_t id = take_id(&catalog->next_table_id);
     if (id > UINT32_MAX)
         return fail(e, E_INVALID_OPERATION, "All numbers for tables have been used up");
-    CatalogChange *change = change_new(catalog, CREATE_TABLE, schema_guard());
-    change->created = catalog__table_new(definition, (uint32_t)id, namespace_name);
+    *out = create_table(catalog, definition, (uint32_t)id, namespace_name);
+    (*out)->counter = "table";
+    return OK;
+}
+
+/* ---- Restoring a namespace ---- */
+
+Code catalog_plan_reserve_tables(Catalog *catalog, uint32_t count, uint32_t *out_first_id,
+                                 CatalogChange **out, Error *e)
+{
+    /* Relaxed: as take_id. */
+    uint64_t first =
+        atomic_fetch_add_explicit(&catalog->next_table_id, count, memory_order_relaxed);
+    if (first + count > UINT32_MAX)
+        return fail(e, E_INVALID_OPERATION, "All numbers for tables have been used up");
+    CatalogChange *change = change_new(catalog, RESERVE_TABLES, schema_guard());
     change->counter = "table";
-    must(catalog__fold_table(namespace_name, definition->name, &change->name));
-    Write *write = add_write(change, catalog__key_u32(KEY_TABLE, (uint32_t)id));
-    catalog__encode_table(record_key_slice(&write->key), &change->created->table, &write->value);
+    *out_first_id = (uint32_t)first;
     *out = change;
+    return OK;
+}
+
+/* Adds the table to the list whose end *io_end is; `names` holds those that are in it. */
+static Code plan_restored(Catalog *catalog, const Table *definition, Slice namespace_name,
+                          Map *names, CatalogChange **io_end, Error *e)
+{
+    TRY(check_table(catalog, definition, namespace_name, e));
+    CatalogChange *change = create_table(catalog, definition, definition->id, namespace_name);
+    (*io_end)->next = change;
+    *io_end = change;
+    if (map_put(names, folded_slice(&change->name), change))
+        return fail(e, E_CORRUPT, "two tables of the backup are named %.*s",
+                    SLICE_ARGS(definition->name));
+    return OK;
+}
+
+static Code plan_namespace(Catalog *catalog, Slice name, CatalogChange **out, Error *e)
+{
+    FoldedName folded;
+    if (!catalog_has_namespace(catalog, name))
+        return catalog_plan_create_namespace(catalog, name, clock_wall_us(), out, e);
+    must(catalog__fold(name, &folded));
+    if (count_tables_of(catalog, &folded) > 0)
+        return fail(e, E_ALREADY_EXISTS,
+                    "Namespace '%.*s' has tables; restore into one that does not exist or is empty",
+                    SLICE_ARGS(name));
+    *out =
+        change_new(catalog, RESERVE_TABLES, schema_guard()); /* writes nothing: the list's start */
+    return OK;
+}
+
+Code catalog_plan_restore_namespace(Catalog *catalog, Slice name, const Table *definitions,
+                                    size_t count, CatalogChange **out, Error *e)
+{
+    char spelling[NAME_BYTES_MAX];
+    CatalogChange *first;
+    TRY(plan_namespace(catalog, name, &first, e));
+    Slice found = namespace_spelling(catalog, name, spelling);
+    CatalogChange *end = first;
+    Map *names = map_new();
+    Code code = OK;
+    for (size_t i = 0; i < count && code == OK; i++)
+        code = plan_restored(catalog, &definitions[i], found.size ? found : name, names, &end, e);
+    map_free(names);
+    if (code != OK) {
+        catalog_change_free(first);
+        return code;
+    }
+    *out = first;
     return OK;
 }
 
@@ -362,7 +445,12 @@ uint32_t catalog_change_quiet_table(const CatalogChange *change)
 
 int64_t catalog_change_not_before_us(const CatalogChange *change)
 {
-    return change->type == CREATE_TABLE ? change->created->table.created_at_us : 0;
+    int64_t latest_us = 0;
+    for (const CatalogChange *c = change; c; c = c->next) {
+        if (c->type == CREATE_TABLE && c->created->table.created_at_us > latest_us)
+            latest_us = c->created->table.created_at_us;
+    }
+    return latest_us;
 }
 
 Slice catalog_change_user(const CatalogChange *change)
@@ -389,7 +477,7 @@ uint64_t catalog_change_user_number(const CatalogChange *change)
 
 static void write_counter(const CatalogChange *change, HotStore *store, HotBatch *batch)
 {
-    bool is_table = change->type == CREATE_TABLE;
+    bool is_table = change->type == CREATE_TABLE || change->type == RESERVE_TABLES;
     atomic_uint_least64_t *next =
         is_table ? &change->catalog->next_table_id : &change->catalog->next_user_id;
     RecordKey key = catalog__key(KEY_COUNTER, slice_of_text(change->counter));
@@ -399,7 +487,7 @@ static void write_counter(const CatalogChange *change, HotStore *store, HotBatch
     hot_batch_put(batch, store, HOT_SYSTEM, record_key_slice(&key), buffer_slice(&value));
 }
 
-void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch *batch)
+static void write_one(const CatalogChange *change, HotStore *store, HotBatch *batch)
 {
     for (size_t i = 0; i < change->write_count; i++) {
         const Write *write = &change->writes[i];
@@ -411,6 +499,12 @@ void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch
     }
     if (change->counter)
         write_counter(change, store, batch);
+}
+
+void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch *batch)
+{
+    for (; change; change = change->next)
+        write_one(change, store, batch);
 }
 
 static void apply_create_table(Catalog *catalog, CatalogChange *change)
@@ -446,12 +540,8 @@ static void apply_alter_table(Catalog *catalog, CatalogChange *change)
     table_unref(&old->table); /* the maps' reference; the change still holds one */
 }
 
-void catalog_change_apply(Catalog *catalog, CatalogChange *change)
+static void apply_one(Catalog *catalog, CatalogChange *change)
 {
-    must(change->catalog == catalog);
-    if (change->type == PUT_USER)
-        return; /* users live in the store only */
-    MUTEX_SCOPE(&catalog->lock);
     if (change->type == CREATE_NAMESPACE) {
         NamespaceObject *object = TAKE(change->namespace_object);
         must(!map_put(catalog->namespaces, folded_slice(&change->name), object)); /* I3 */
@@ -463,9 +553,19 @@ void catalog_change_apply(Catalog *catalog, CatalogChange *change)
         apply_create_table(catalog, change);
     } else if (change->type == ALTER_TABLE) {
         apply_alter_table(catalog, change);
-    } else {
+    } else if (change->type == DROP_TABLE) {
         apply_drop_table(catalog, change);
     }
+}
+
+void catalog_change_apply(Catalog *catalog, CatalogChange *change)
+{
+    must(change->catalog == catalog);
+    if (change->type == PUT_USER)
+        return; /* users live in the store only */
+    MUTEX_SCOPE(&catalog->lock);
+    for (CatalogChange *c = change; c; c = c->next)
+        apply_one(catalog, c);
     /* Release: pairs with catalog_version. */
     atomic_fetch_add_explicit(&catalog->version, 1, memory_order_release);
 }

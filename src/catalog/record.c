@@ -258,6 +258,24 @@ Code catalog__decode_table(Slice key, Slice value, Arena *arena, Table *out, Err
     return OK;
 }
 
+/* The key of a table without a number: what stands in a definition. */
+static RecordKey definition_key(void)
+{
+    return catalog__key_u32(KEY_TABLE, UINT32_MAX);
+}
+
+void catalog_encode_definition(const Table *table, Buffer *out)
+{
+    RecordKey key = definition_key();
+    catalog__encode_table(record_key_slice(&key), table, out);
+}
+
+Code catalog_decode_definition(Slice bytes, Arena *arena, Table *out, Error *e)
+{
+    RecordKey key = definition_key();
+    return catalog__decode_table(record_key_slice(&key), bytes, arena, out, e);
+}
+
 /* ---- Users ---- */
 
 void catalog__encode_user(Slice key, const User *user, Buffer *out)

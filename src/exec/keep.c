@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT. The check reads at one view while writers go on; a backup is a job; a restore
- * needs a server that is not running.
+ * STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT. The check reads at one view while writers go on; the others
+ * are jobs. A whole server is restored by one that is not running (server/offline.c).
  */
 #include "exec/exec_int.h"
 
@@ -130,14 +130,30 @@ static Code storage_check(Run *run, Error *e)
 
 static Code backup(Run *run, Error *e)
 {
-    Slice path = run->statement->id;
+    Slice space = run->statement->backup.namespace_name, place = run->statement->backup.place;
     char id[JOB_ID_BYTES];
-    if (path.size && memchr(path.data, 0, path.size))
-        return fail(e, E_INVALID_INPUT, "The path must not contain a NUL byte");
-    const char *text = arena_text(run->arena, path);
-    TRY(jobs_request_backup(run->executor->jobs, text, id, e));
-    exec__end_message(
-        run, 0, arena_printf(run->arena, "Database backup started to '%s'. Job ID: %s", text, id));
+    if (space.size && !catalog_has_namespace(database_catalog(run->executor->db), space))
+        return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' not found", SLICE_ARGS(space));
+    TRY(jobs_request_backup(run->executor->jobs, space, place, id, e));
+    exec__end_message(run, 0,
+                      arena_printf(run->arena, "Database backup started to '%.*s'. Job ID: %s",
+                                   SLICE_ARGS(place), id));
+    return OK;
+}
+
+static Code restore(Run *run, Error *e)
+{
+    Slice space = run->statement->backup.namespace_name, place = run->statement->backup.place;
+    char id[JOB_ID_BYTES];
+    if (space.size == 0)
+        return fail(e, E_UNSUPPORTED,
+                    "A running server cannot be replaced by a backup; stop it and run: "
+                    "kalamdb-server --restore <backup> <new data folder>. One namespace is "
+                    "restored by RESTORE DATABASE <namespace> FROM '<name>'");
+    TRY(jobs_request_restore(run->executor->jobs, space, place, id, e));
+    exec__end_message(run, 0,
+                      arena_printf(run->arena, "Database restore started from '%.*s'. Job ID: %s",
+                                   SLICE_ARGS(place), id));
     return OK;
 }
 
@@ -222,10 +238,7 @@ Code exec__run_keep(Run *run, Error *e)
     case STATEMENT_BACKUP:
         return backup(run, e);
     case STATEMENT_RESTORE:
-        return fail(e, E_UNSUPPORTED,
-                    "A running server cannot be replaced by a backup; stop it and run: "
-                    "kalamdb-server --restore "
-                    "<backup> <new data folder>");
+        return restore(run, e);
     case STATEMENT_EXPORT_USER:
         return export_user(run, e);
     case STATEMENT_SHOW_EXPORT:

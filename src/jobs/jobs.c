@@ -50,12 +50,13 @@ void jobs__wake(Jobs *jobs)
     cond_signal(&jobs->wake);
 }
 
-/* Backups and exports are not taken up again: a folder is half full, and after a restore nobody asks for them. Dropped users are looked
+/* Backups, restores and exports are not taken up again: a folder is half full, and perhaps nobody wants them any more. Dropped users are looked
  * for at every start, and get a new job. */
 static void restart_job(Jobs *jobs, Job *job)
 {
     bool is_cleanup = job->type == JOB_USER_CLEANUP;
-    if (job->type == JOB_BACKUP || job->type == JOB_USER_EXPORT || is_cleanup) {
+    if (job->type == JOB_BACKUP || job->type == JOB_RESTORE || job->type == JOB_USER_EXPORT ||
+        is_cleanup) {
         job->status = JOB_FAILED;
         free(job->message);
         job->message = x_text(
@@ -164,7 +165,8 @@ void jobs_free(Jobs *jobs)
 typedef struct Order {
     JobType type;
     const Table *table;
-    const char *target; /* of a backup */
+    const char *target; /* of a backup or restore */
+    Slice space;        /* its namespace; empty: all */
     const User *user;   /* of an export or a user cleanup */
 } Order;
 
@@ -176,6 +178,10 @@ static void add_parameters(const Order *order, Buffer *out)
     } else if (order->target) {
         buffer_add_text(out, "{\"path\":");
         json_add_string(out, slice_of_text(order->target));
+        if (order->space.size) {
+            buffer_add_text(out, ",\"namespace_id\":");
+            json_add_string(out, order->space);
+        }
     } else {
         buffer_add_text(out, "{\"namespace_id\":");
         json_add_string(out, order->table->namespace_name);
@@ -232,8 +238,9 @@ static Job *forget_oldest(Jobs *jobs)
 static Job *new_job(Jobs *jobs, const Order *order)
 {
     static const char *const prefixes[JOB_TYPE_COUNT] = {
-        [JOB_FLUSH] = "FL",  [JOB_CLEANUP] = "CL",     [JOB_COMPACT] = "CO",
-        [JOB_BACKUP] = "BK", [JOB_USER_EXPORT] = "UE", [JOB_USER_CLEANUP] = "UC",
+        [JOB_FLUSH] = "FL",   [JOB_CLEANUP] = "CL",     [JOB_COMPACT] = "CO",
+        [JOB_BACKUP] = "BK",  [JOB_USER_EXPORT] = "UE", [JOB_USER_CLEANUP] = "UC",
+        [JOB_RESTORE] = "RS",
     };
     Job *job = x_new(Job);
     uint64_t random = random_u64();
@@ -243,6 +250,7 @@ static Job *new_job(Jobs *jobs, const Order *order)
     job->table_id = order->table ? order->table->id : 0;
     job->user = order->user ? order->user->id : 0;
     job->target = order->target ? x_text(slice_of_text(order->target)) : NULL;
+    job->space = order->space.size ? x_text(order->space) : NULL;
     job->created_at_us = clock_wall_us();
     snprintf(job->id, sizeof job->id, "%s-%012llx", prefixes[order->type],
              (unsigned long long)(random & 0xFFFFFFFFFFFFu));
@@ -372,15 +380,31 @@ Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES],
     return queue(jobs, JOB_CLEANUP, dropped, &existed, out_id, e);
 }
 
-Code jobs_request_backup(Jobs *jobs, const char *path, char out_id[JOB_ID_BYTES], Error *e)
+static Code queue_keeping(Jobs *jobs, Order *order, Slice place, char out_id[JOB_ID_BYTES],
+                          Error *e)
 {
-    Order order = {.type = JOB_BACKUP, .target = path};
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     bool existed;
-    TRY(backup_check_path(jobs->db, slice_of_text(path), e));
-    TRY(queue_order(jobs, &order, &existed, out_id, e));
+    TRY(backup_place(jobs->db, jobs->options.backup_folder, place, arena, &order->target, e));
+    TRY(queue_order(jobs, order, &existed, out_id, e));
     if (existed)
-        return fail(e, E_CONFLICT, "a backup is queued or running already: job %s", out_id);
+        return fail(e, E_CONFLICT, "a %s is queued or running already: job %s",
+                    jobs__type_name(order->type), out_id);
     return OK;
+}
+
+Code jobs_request_backup(Jobs *jobs, Slice namespace_name, Slice place, char out_id[JOB_ID_BYTES],
+                         Error *e)
+{
+    Order order = {.type = JOB_BACKUP, .space = namespace_name};
+    return queue_keeping(jobs, &order, place, out_id, e);
+}
+
+Code jobs_request_restore(Jobs *jobs, Slice namespace_name, Slice place, char out_id[JOB_ID_BYTES],
+                          Error *e)
+{
+    Order order = {.type = JOB_RESTORE, .space = namespace_name};
+    return queue_keeping(jobs, &order, place, out_id, e);
 }
 
 Code jobs_request_export(Jobs *jobs, const User *user, char out_id[JOB_ID_BYTES], Error *e)

@@ -37,7 +37,8 @@ typedef struct JobsOptions {
     uint32_t check_interval_s;   /* how often due work is looked for */
     uint32_t
         dropped_user_grace_s; /* how long a dropped user can be restored before everything of it is erased */
-    uint32_t export_keep_s; /* exports older than that are removed; 0 = never */
+    const char *backup_folder; /* where backups lie; NULL or empty: none is made; borrowed */
+    uint32_t export_keep_s;    /* exports older than that are removed; 0 = never */
 } JobsOptions;
 
 CHECKED Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e);
@@ -63,9 +64,13 @@ CHECKED Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started,
                                   char out_id[JOB_ID_BYTES], Error *e);
 /* Queues the removal of the files of a dropped table. */
 CHECKED Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES], Error *e);
-/* Queues a backup of the whole database into that folder (table/backup.h). E_INVALID_INPUT for a path that may not be used,
- * E_CONFLICT while another backup is queued or running. */
-CHECKED Code jobs_request_backup(Jobs *jobs, const char *path, char out_id[JOB_ID_BYTES], Error *e);
+/* Queues a backup of a namespace, or (name empty) of the whole database, to that place below the folder for backups (backup_place).
+ * E_INVALID_INPUT for a place that may not be used, E_CONFLICT while another backup is queued or running. */
+CHECKED Code jobs_request_backup(Jobs *jobs, Slice namespace_name, Slice place,
+                                 char out_id[JOB_ID_BYTES], Error *e);
+/* Queues the restore of a namespace from there. */
+CHECKED Code jobs_request_restore(Jobs *jobs, Slice namespace_name, Slice place,
+                                  char out_id[JOB_ID_BYTES], Error *e);
 /* Queues an export of all that a user has (table/export.h); the id is that of the one that runs or was completed today, if there is. */
 CHECKED Code jobs_request_export(Jobs *jobs, const User *user, char out_id[JOB_ID_BYTES], Error *e);
 bool jobs_is_export_of(const JobInfo *job, Slice user_id);

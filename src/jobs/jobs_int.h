@@ -26,6 +26,7 @@ typedef enum JobType {
     JOB_BACKUP,
     JOB_USER_EXPORT,
     JOB_USER_CLEANUP,
+    JOB_RESTORE,
     JOB_TYPE_COUNT
 } JobType;
 
@@ -38,9 +39,11 @@ typedef struct Job {
     uint32_t table_id;
     char *parameters; /* JSON text, owned */
     char *target;     /* path of a backup, owned; NULL for others, and after a restart */
-    uint64_t user;    /* of an export or a user cleanup; 0 for others, and after a restart */
-    char *message;    /* owned, may be NULL */
-    bool kill;        /* asked to stop */
+    char *
+        space; /* the namespace of a backup or restore, owned; NULL for others, and after a restart */
+    uint64_t user; /* of an export or a user cleanup; 0 for others, and after a restart */
+    char *message; /* owned, may be NULL */
+    bool kill;     /* asked to stop */
     unsigned
         saves; /* writes of its record under way: until they are over it is neither taken nor forgotten */
     int64_t created_at_us, started_at_us, finished_at_us;
@@ -114,6 +117,8 @@ CHECKED Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t 
                               Error *e);
 CHECKED Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                               Error *e);
+CHECKED Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
+                               Error *e);
 
 /* At start: removes what a crash left of exports. */
 void jobs__sweep_exports(Jobs *jobs);
@@ -136,6 +141,8 @@ int64_t jobs__compact_due(Jobs *jobs);
 bool jobs__is_killed(Jobs *jobs, const Job *job);
 void jobs__warn_of_table(const char *what, const Table *table, const Error *error);
 void jobs__run(void *argument);
+/* Has all partitions of a table looked at by the next check. */
+void jobs__note_partitions(Jobs *jobs, Table *table);
 void jobs__on_reopen(void *context, bool has_lost);
 /* Writes the job's record, which takes back one of job->saves; after a failure the job goes on, its row is only not
  * remembered. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Jobs that keep data elsewhere: backups and exports. Writers go on meanwhile; flushes and compactions wait for the thread.
+ * Jobs that keep data elsewhere, or bring it back: backups, restores of namespaces, exports. Writers go on meanwhile; flushes and compactions wait for the thread.
  */
 #include <stdio.h>
 
@@ -27,10 +27,46 @@ Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_
     KeepRun run = {jobs, job};
     BackupReport report;
     must(job->target); /* a backup does not survive a restart */
-    TRY(database_backup(jobs->db, job->target, (BackupStop){is_stopped, &run}, &report, e));
-    snprintf(message, message_bytes,
-             "Backed up %llu file(s), %llu bytes, as of commit %llu; verified",
-             (unsigned long long)report.files, (unsigned long long)report.bytes,
+    BackupStop stop = {is_stopped, &run};
+    if (job->space)
+        TRY(database_backup_namespace(jobs->db, slice_of_text(job->space), job->target, stop,
+                                      &report, e));
+    else
+        TRY(database_backup(jobs->db, job->target, stop, &report, e));
+    int used = snprintf(message, message_bytes,
+                        "Backed up %llu file(s), %llu bytes, as of commit %llu; verified",
+                        (unsigned long long)report.files, (unsigned long long)report.bytes,
+                        (unsigned long long)report.seq);
+    if (job->space && used > 0 && (size_t)used < message_bytes)
+        snprintf(message + used, message_bytes - (size_t)used, "; %llu table(s), %llu row(s)",
+                 (unsigned long long)report.tables, (unsigned long long)report.rows);
+    return OK;
+}
+
+/* Flush policies hold for what was restored as for what is written. */
+static void note_tables(Jobs *jobs, Slice namespace_name)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Table **tables;
+    size_t count;
+    catalog_list_tables(database_catalog(jobs->db), arena, &tables, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal_ignoring_case(tables[i]->namespace_name, namespace_name))
+            jobs__note_partitions(jobs, tables[i]);
+        table_unref(tables[i]);
+    }
+}
+
+Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
+{
+    KeepRun run = {jobs, job};
+    BackupReport report;
+    must(job->target && job->space); /* a restore does not survive a restart */
+    TRY(database_restore_namespace(jobs->db, job->target, slice_of_text(job->space),
+                                   (BackupStop){is_stopped, &run}, &report, e));
+    note_tables(jobs, slice_of_text(job->space));
+    snprintf(message, message_bytes, "Restored %llu table(s), %llu row(s), as of commit %llu",
+             (unsigned long long)report.tables, (unsigned long long)report.rows,
              (unsigned long long)report.seq);
     return OK;
 }

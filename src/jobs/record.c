@@ -10,8 +10,13 @@
 enum { RECORD_FORMAT = 1, TEXT_BYTES_MAX = 64 * 1024 };
 
 static const char *const type_names[JOB_TYPE_COUNT] = {
-    [JOB_FLUSH] = "flush",   [JOB_CLEANUP] = "cleanup",         [JOB_COMPACT] = "compact",
-    [JOB_BACKUP] = "backup", [JOB_USER_EXPORT] = "user_export", [JOB_USER_CLEANUP] = "user_cleanup",
+    [JOB_FLUSH] = "flush",
+    [JOB_CLEANUP] = "cleanup",
+    [JOB_COMPACT] = "compact",
+    [JOB_BACKUP] = "backup",
+    [JOB_USER_EXPORT] = "user_export",
+    [JOB_USER_CLEANUP] = "user_cleanup",
+    [JOB_RESTORE] = "restore",
 };
 static const char *const status_names[] = {"queued", "running",   "completed",
                                            "failed", "cancelled", "skipped"};
@@ -35,6 +40,7 @@ void jobs__free_job(Job *job)
     free(job->parameters);
     free(job->message);
     free(job->target);
+    free(job->space);
     free(job);
 }
 

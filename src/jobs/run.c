@@ -92,6 +92,8 @@ static Code run_type(Jobs *jobs, const Job *job, char *message, size_t message_b
         return jobs__run_compact(jobs, job, message, message_bytes, e);
     case JOB_BACKUP:
         return jobs__run_backup(jobs, job, message, message_bytes, e);
+    case JOB_RESTORE:
+        return jobs__run_restore(jobs, job, message, message_bytes, e);
     case JOB_USER_EXPORT:
         return jobs__run_export(jobs, job, message, message_bytes, e);
     case JOB_USER_CLEANUP:
@@ -223,7 +225,7 @@ static void each_table(Jobs *jobs, void (*visit)(Jobs *jobs, Table *table))
     }
 }
 
-static void note_all_partitions(Jobs *jobs, Table *table)
+void jobs__note_partitions(Jobs *jobs, Table *table)
 {
     Error error = {0};
     if (flush_each_partition(jobs->db, table, note_partition, jobs, &error) != OK)
@@ -240,7 +242,7 @@ static void flush_due(Jobs *jobs)
         flush_if_due(jobs, (const Dirt *)value);
     jobs__free_dirt(dirt);
     if (all)
-        each_table(jobs, note_all_partitions);
+        each_table(jobs, jobs__note_partitions);
 }
 
 typedef struct TrimRun {
@@ -340,7 +342,8 @@ static void upkeep_run(Jobs *jobs, Upkeep *upkeep)
     if (clock_monotonic_us() < upkeep->next_at_us)
         return;
     uint64_t last_seq = database_last_seq(jobs->db);
-    uint64_t low = seq_at(clock_wall_us() - (int64_t)database_feed_window_s(jobs->db, NULL) * 1000000);
+    uint64_t low =
+        seq_at(clock_wall_us() - (int64_t)database_feed_window_s(jobs->db, NULL) * 1000000);
     bool has_passed = low >= last_seq;
     if (upkeep->trimmed_seq != last_seq || (has_passed && !upkeep->is_settled)) {
         each_table(jobs, trim_table);
@@ -357,7 +360,7 @@ void jobs__run(void *argument)
     Upkeep upkeep = upkeep_start(jobs);
     sweep(jobs);
     jobs__sweep_exports(jobs);
-    each_table(jobs, note_all_partitions);
+    each_table(jobs, jobs__note_partitions);
     while (!jobs__is_killed(jobs, NULL)) {
         if (take_reopened(jobs))
             sweep(jobs);

@@ -68,6 +68,7 @@ static Code open_core(Server *server, Error *e)
         .flush_rows_default = (uint32_t)c->flush_default_row_limit,
         .check_interval_s = (uint32_t)c->flush_check_interval_seconds,
         .dropped_user_grace_s = (uint32_t)c->user_management_deletion_grace_period_days * 24 * 3600,
+        .backup_folder = c->backup_path,
         .export_keep_s = (uint32_t)c->exports_keep_days * 24 * 3600,
     };
     ExecutorOptions executor = {

@@ -4,28 +4,26 @@
  */
 #include "sql/sql_int.h"
 
-static Code whole_database(Parser *p, Keyword direction)
+/* DATABASE [namespace] TO|FROM 'name' */
+static Code database(Parser *p, Keyword direction, Statement *s)
 {
     TRY(sql__expect_word(p, KW_DATABASE));
-    if (!sql__at_word(p, direction) &&
-        (p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED))
-        return sql__unsupported(p, p->token.start,
-                                "backups hold the whole server; write BACKUP DATABASE TO '/path'");
-    return sql__expect_word(p, direction);
+    if (!sql__at_word(p, direction))
+        TRY(sql__name(p, "a namespace", &s->backup.namespace_name));
+    TRY(sql__expect_word(p, direction));
+    return sql__string(p, "the name of a backup in single quotes", &s->backup.place);
 }
 
 Code sql__backup(Parser *p, Statement *s)
 {
     s->kind = STATEMENT_BACKUP;
-    TRY(whole_database(p, KW_TO));
-    return sql__string(p, "a path in single quotes", &s->id);
+    return database(p, KW_TO, s);
 }
 
 Code sql__restore(Parser *p, Statement *s)
 {
     s->kind = STATEMENT_RESTORE;
-    TRY(whole_database(p, KW_FROM));
-    return sql__string(p, "a path in single quotes", &s->id);
+    return database(p, KW_FROM, s);
 }
 
 Code sql__storage_check(Parser *p, Statement *s)

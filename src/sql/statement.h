@@ -32,8 +32,8 @@ typedef enum StatementKind {
     STATEMENT_COMPACT_TABLE,  /* table */
     STATEMENT_COMPACT_ALL,    /* namespace_ */
     STATEMENT_STORAGE_CHECK,  /* check */
-    STATEMENT_BACKUP,         /* id: the path */
-    STATEMENT_RESTORE,        /* id: the path */
+    STATEMENT_BACKUP,         /* backup */
+    STATEMENT_RESTORE,        /* backup */
     STATEMENT_EXPORT_USER,
     STATEMENT_SHOW_EXPORT,
     STATEMENT_KILL_JOB,        /* id */
@@ -142,6 +142,10 @@ struct Statement {
             Slice id; /* as written; empty = the only storage */
             bool is_extended;
         } check;
+        struct {
+            Slice namespace_name; /* empty: the whole server */
+            Slice place;          /* as written */
+        } backup;
         Subscribe subscribe;
         Statement *inner;
     };

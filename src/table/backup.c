@@ -27,7 +27,7 @@
 #include "base/limits.h"
 #include "cold/cold.h"
 #include "os/clock.h"
-#include "os/file.h"
+#include "os/file_piece.h"
 #include "table/table_int.h"
 
 enum { MARGIN_S = 60, ENTRIES_MAX = 10 * 1000 * 1000, DEPTH_MAX = 8 };
@@ -94,8 +94,49 @@ Code backup_check_path(Database *db, Slice path, Error *e)
     return OK;
 }
 
+static bool is_backup_name(Slice name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+        bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool is_mark = c == '-' || c == '_' || (c == '.' && i > 0);
+        if (!is_letter && !(c >= '0' && c <= '9') && !is_mark)
+            return false;
+    }
+    return name.size > 0 && name.size <= NAME_BYTES_MAX;
+}
+
+Code backup_place(Database *db, const char *root, Slice name, Arena *arena, const char **out,
+                  Error *e)
+{
+    FileLook look;
+    if (!root || !*root)
+        return fail(e, E_INVALID_OPERATION,
+                    "No folder for backups is configured: set backup.path and start again");
+    TRY(file_make_folders(root, 0700, e));
+    Slice real = real_path(slice_of_text(root), arena);
+    if (real.size == 0 || real.data[0] != '/')
+        return fail(e, E_INVALID_OPERATION, "The folder for backups, %s, cannot be found", root);
+    TRY(backup_check_path(db, real, e));
+    Slice rest = name, given = slice_of_text(root);
+    Slice *above = slice_starts_with(name, real) ? &real : &given;
+    if (name.size > above->size && slice_starts_with(name, *above) && name.data[above->size] == '/')
+        rest = slice_of(name.data + above->size + 1, name.size - above->size - 1);
+    if (!is_backup_name(rest))
+        return fail(e, E_INVALID_INPUT,
+                    "A backup is named by letters, digits, '-', '_' and '.', and lies in %.*s "
+                    "(setting backup.path); other paths are not written to, nor read",
+                    SLICE_ARGS(real));
+    const char *path = arena_printf(arena, "%.*s/%.*s", SLICE_ARGS(real), SLICE_ARGS(rest));
+    TRY(file_look(path, &look, e));
+    if (look.kind != FILE_NOTHING && look.kind != FILE_FOLDER)
+        return fail(e, E_INVALID_INPUT, "%s is a link or a file, not the folder of a backup", path);
+    *out = path;
+    return OK;
+}
+
 /* Makes the folder; E_INVALID_OPERATION when there is something in it. */
-static Code make_empty(const char *folder, Error *e)
+Code backup__make_empty(const char *folder, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     FileEntry *entries;
@@ -243,23 +284,25 @@ static Code list_folder(Listing *list, const char *relative, int depth, Error *e
     return OK;
 }
 
-static Code write_list(Backup *b, Error *e)
+Code backup__write_list(const char *folder, const char *const *roots, bool is_namespace,
+                        BackupReport *io_report, Error *e)
 {
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    Listing listing = {.root = b->folder, .arena = arena, .report = &b->report};
-    Code code = list_folder(&listing, "rocksdb", DEPTH_MAX, e);
-    if (code == OK)
-        code = list_folder(&listing, "storage", DEPTH_MAX, e);
+    Listing listing = {.root = folder, .arena = arena, .report = io_report};
+    Code code = OK;
+    for (; *roots && code == OK; roots++)
+        code = list_folder(&listing, *roots, DEPTH_MAX, e);
     BackupList list = {
-        .seq = b->report.seq,
+        .is_namespace = is_namespace,
+        .seq = io_report->seq,
         .created_at_ms = clock_wall_ms(),
         .files = (BackupFile *)listing.files.data,
         .count = listing.files.size / sizeof(BackupFile),
     };
     if (code == OK) {
         backup_list_print(&list, &text);
-        code = file_write(arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, b->folder),
+        code = file_write(arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, folder),
                           buffer_slice(&text), 0600, e);
     }
     buffer_done(&listing.files);
@@ -293,7 +336,7 @@ Code database_backup(Database *db, const char *folder, BackupStop stop, BackupRe
     Backup b = {.source = db, .folder = folder, .stop = stop, .arena = arena};
     uint64_t pin;
     TRY(backup_check_path(db, slice_of_text(folder), e));
-    TRY(make_empty(folder, e));
+    TRY(backup__make_empty(folder, e));
     TRY(pin_files(db, &pin, e)); /* I2 */
     Code code = copy_and_verify(&b, e);
     view_unpin_files(db, pin);
@@ -301,14 +344,16 @@ Code database_backup(Database *db, const char *folder, BackupStop stop, BackupRe
     if (code != OK)
         return code;
     TRY(file_remove(arena_printf(arena, "%s/LOCK", folder), e));
-    TRY(write_list(&b, e)); /* I3 */
+    static const char *const roots[] = {"rocksdb", "storage", NULL};
+    TRY(backup__write_list(folder, roots, false, &b.report, e)); /* I3 */
     *out = b.report;
     return OK;
 }
 
 /* ---- restore ---- */
 
-static Code read_list(const char *backup, Arena *arena, Slice *out_bytes, BackupList *out, Error *e)
+Code backup__read_list(const char *backup, Arena *arena, Slice *out_bytes, BackupList *out,
+                       Error *e)
 {
     const char *path = arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, backup);
     Code code = file_read(path, BACKUP_LIST_BYTES_MAX, arena, out_bytes, e);
@@ -320,7 +365,7 @@ static Code read_list(const char *backup, Arena *arena, Slice *out_bytes, Backup
     return backup_list_parse(*out_bytes, arena, out, e);
 }
 
-static Code check_file(const char *backup, const BackupFile *file, Arena *arena, Error *e)
+Code backup__check_file(const char *backup, const BackupFile *file, Arena *arena, Error *e)
 {
     uint32_t crc;
     uint64_t bytes;
@@ -396,13 +441,18 @@ Code backup_restore(const char *backup, const char *folder, BackupReport *out, E
     BackupList list;
     BackupReport report = {0};
     Slice bytes;
-    TRY(read_list(backup, arena, &bytes, &list, e));
+    TRY(backup__read_list(backup, arena, &bytes, &list, e));
+    if (list.is_namespace)
+        return fail(e, E_INVALID_INPUT,
+                    "%s is the backup of a namespace; a running server takes it with RESTORE "
+                    "DATABASE <namespace> FROM '<name>'",
+                    backup);
     for (size_t i = 0; i < list.count; i++, arena_reset(paths)) {
-        TRY(check_file(backup, &list.files[i], paths, e));
+        TRY(backup__check_file(backup, &list.files[i], paths, e));
         report.files++;
         report.bytes += list.files[i].bytes;
     }
-    TRY(make_empty(folder, e));
+    TRY(backup__make_empty(folder, e));
     const char *guard = arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, folder);
     TRY(file_write(guard, bytes, 0600, e)); /* I3 */
     TRY(restore_files(backup, folder, &list, e));

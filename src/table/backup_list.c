@@ -2,7 +2,7 @@
  *
  * The file BACKUP (docs/formats/backup.md), lines of text:
  *
- *     kalamdb backup 1
+ *     kalamdb backup 1                                                   or: kalamdb namespace backup 1
  *     seq <number> created_at_ms <number>
  *     <CRC-32C, 8 hex digits> <bytes> <path relative to the backup>      one for each file
  *     end <number of files> <CRC-32C of all bytes before this line>
@@ -16,12 +16,13 @@
 #include "data/row.h"
 
 static const char first_line[] = "kalamdb backup 1";
+static const char namespace_line[] = "kalamdb namespace backup 1";
 
 void backup_list_print(const BackupList *list, Buffer *out)
 {
     size_t start = out->size;
-    buffer_printf(out, "%s\nseq %" PRIu64 " created_at_ms %" PRId64 "\n", first_line, list->seq,
-                  list->created_at_ms);
+    buffer_printf(out, "%s\nseq %" PRIu64 " created_at_ms %" PRId64 "\n",
+                  list->is_namespace ? namespace_line : first_line, list->seq, list->created_at_ms);
     for (size_t i = 0; i < list->count; i++)
         buffer_printf(out, "%08x %" PRIu64 " %.*s\n", list->files[i].crc, list->files[i].bytes,
                       SLICE_ARGS(list->files[i].path));
@@ -68,10 +69,17 @@ static bool read_number(Slice word, unsigned base, uint64_t *out)
     return true;
 }
 
-/* Below rocksdb/ or storage/, without empty, "." or ".." parts: what is listed can only lie in the backup. */
-static bool is_sound_path(Slice path)
+static bool is_below_root(Slice path, bool is_namespace)
 {
-    if (!slice_starts_with(path, SLICE("rocksdb/")) && !slice_starts_with(path, SLICE("storage/")))
+    if (is_namespace)
+        return slice_starts_with(path, SLICE("table-"));
+    return slice_starts_with(path, SLICE("rocksdb/")) || slice_starts_with(path, SLICE("storage/"));
+}
+
+/* Below rocksdb/ or storage/ (a namespace: a folder table-<n>/), without empty, "." or ".." parts: what is listed can only lie in the backup. */
+static bool is_sound_path(Slice path, bool is_namespace)
+{
+    if (!is_below_root(path, is_namespace))
         return false;
     size_t start = 0;
     for (size_t i = 0; i <= path.size; i++) {
@@ -87,7 +95,7 @@ static bool is_sound_path(Slice path)
     return path.size < BACKUP_PATH_BYTES_MAX;
 }
 
-static bool read_file_line(Slice crc, Slice line, BackupFile *out)
+static bool read_file_line(Slice crc, Slice line, bool is_namespace, BackupFile *out)
 {
     uint64_t number;
     if (crc.size != 8 || !read_number(crc, 16, &number))
@@ -96,7 +104,7 @@ static bool read_file_line(Slice crc, Slice line, BackupFile *out)
     if (!read_number(take_word(&line), 10, &out->bytes))
         return false;
     out->path = line;
-    return is_sound_path(line);
+    return is_sound_path(line, is_namespace);
 }
 
 static bool read_second_line(Slice line, BackupList *out)
@@ -123,9 +131,11 @@ Code backup_list_parse(Slice bytes, Arena *arena, BackupList *out, Error *e)
 {
     BackupList list = {0};
     Slice rest = bytes, line;
-    if (!take_line(&rest, &line) || !slice_starts_with(line, SLICE("kalamdb backup ")))
+    if (!take_line(&rest, &line) || (!slice_starts_with(line, SLICE("kalamdb backup ")) &&
+                                     !slice_starts_with(line, SLICE("kalamdb namespace backup "))))
         return fail(e, E_CORRUPT, "the file BACKUP is not the list of a backup");
-    if (!slice_equal(line, slice_of_text(first_line)))
+    list.is_namespace = slice_equal(line, slice_of_text(namespace_line));
+    if (!list.is_namespace && !slice_equal(line, slice_of_text(first_line)))
         return fail(e, E_FORMAT_VERSION, "the backup has another format version than this server");
     if (!take_line(&rest, &line) || !read_second_line(line, &list))
         return fail(e, E_CORRUPT, "the second line of the file BACKUP is damaged");
@@ -143,7 +153,7 @@ Code backup_list_parse(Slice bytes, Arena *arena, BackupList *out, Error *e)
             *out = list;
             return OK;
         }
-        if (!read_file_line(word, line, &list.files[list.count++]))
+        if (!read_file_line(word, line, list.is_namespace, &list.files[list.count++]))
             return fail(e, E_CORRUPT, "line %zu of the file BACKUP is damaged", list.count + 2);
     }
 }

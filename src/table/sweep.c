@@ -48,12 +48,27 @@ static Code purge_segment(Purge *purge, const Table *table, Slice key, Slice val
     return OK;
 }
 
+/* DROP TABLE has removed its keys; those of a restore that was cut are still there. */
+static void purge_keys(Purge *purge, const SeqKey *from, const SeqKey *to)
+{
+    static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        intent_add_raw(purge->intent, RAW_DELETE_RANGE, families[i], slice_of(from->bytes, 4),
+                       slice_of(to->bytes, 4));
+    char state_from[5] = {SYSTEM_PREFIX_PARTITION}, state_to[5] = {SYSTEM_PREFIX_PARTITION};
+    memcpy(state_from + 1, from->bytes, 4);
+    memcpy(state_to + 1, to->bytes, 4);
+    intent_add_raw(purge->intent, RAW_DELETE_RANGE, HOT_SYSTEM, slice_of(state_from, 5),
+                   slice_of(state_to, 5));
+}
+
 static Code purge_table(Purge *purge, Slice key, Slice value, Error *e)
 {
     Table table;
     TRY(table__decode_dropped(key, value, &table, e));
     SeqKey from = table__seq_key((Partition){table.id, 0}, 0);
     SeqKey to = table__seq_key((Partition){table.id + 1, 0}, 0);
+    purge_keys(purge, &from, &to);
     CLEANUP(hot_iterator_close_ptr)
     HotIterator *it = hot_iterator_open(purge->snapshot, HOT_BLOCKING, HOT_SEGMENTS,
                                         table__key_slice(&from), table__key_slice(&to), false);

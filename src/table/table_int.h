@@ -153,6 +153,22 @@ CHECKED Code table__each_partition(Database *db, HotFamily family, const Table *
 /* Rewrites manifest.json from the newest commit. */
 CHECKED Code table__write_manifest(Database *db, const Table *table, Partition partition, Error *e);
 
+/* ---- backup.c ---- */
+struct BackupList;
+struct BackupFile;
+struct BackupReport;
+/* Makes the folder; E_INVALID_OPERATION when there is something in it. */
+CHECKED Code backup__make_empty(const char *folder, Error *e);
+/* Writes the file BACKUP over what lies in the folders of that name (the last one is NULL); adds files and bytes to the report. */
+CHECKED Code backup__write_list(const char *folder, const char *const *roots, bool is_namespace,
+                                struct BackupReport *io_report, Error *e);
+/* E_NOT_FOUND when the folder is no complete backup. */
+CHECKED Code backup__read_list(const char *backup, Arena *arena, Slice *out_bytes,
+                               struct BackupList *out, Error *e);
+/* Compares a file with the list. */
+CHECKED Code backup__check_file(const char *backup, const struct BackupFile *file, Arena *arena,
+                                Error *e);
+
 /* ---- obsolete.c ---- */
 /* Lists a segment file for removal in the commit that stops naming it. */
 void obsolete__add(Intent *intent, Partition partition, Slice folder,

@@ -41,7 +41,7 @@ typedef struct Verify {
     Arena *arena; /* of the partition */
     Arena *row;   /* of the record */
     /* the partition */
-    Table *table;
+    const Table *table;
     Partition partition;
     PartitionState state;
     uint64_t ttl_floor;
@@ -597,14 +597,16 @@ static Code check_partition(Verify *v, Partition partition, Error *e)
     v->pieces = NULL;
     v->piece_count = 0;
     v->hot_heads = v->hot_rows = 0;
-    CLEANUP(table_unref_ptr)
-    Table *table = catalog_find_table_by_id(database_catalog(v->db), partition.table_id);
-    if (!table)
+    CLEANUP(table_unref_ptr) Table *found = NULL;
+    const VerifyOptions *options = v->options;
+    if (!options->only)
+        found = catalog_find_table_by_id(database_catalog(v->db), partition.table_id);
+    v->table = options->only ? &options->only[partition.table_id - options->only[0].id] : found;
+    if (!v->table)
         return check_unknown(v, e);
-    v->table = table;
-    v->ttl_floor = table__ttl_floor(table);
+    v->ttl_floor = table__ttl_floor(v->table);
     v->report.partitions++;
-    Code code = view_partition(v->view, table, partition, &v->state, &error);
+    Code code = view_partition(v->view, v->table, partition, &v->state, &error);
     if (code == E_CORRUPT) {
         problem(v, "%s", error.text);
         code = OK;
@@ -644,14 +646,17 @@ static Code each_partition(Verify *v, Error *e)
 {
     static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD, HOT_SEGMENTS};
     enum { COUNT = sizeof families / sizeof *families };
-    SeqKey from = table__seq_key((Partition){0, 0}, 0),
-           to = table__seq_key((Partition){UINT32_MAX, 0}, 0);
+    const VerifyOptions *options = v->options;
+    uint32_t first = options->only ? options->only[0].id : 0;
+    uint32_t end = options->only ? first + (uint32_t)options->only_count : UINT32_MAX;
+    SeqKey from = table__seq_key((Partition){first, 0}, 0),
+           to = table__seq_key((Partition){end, 0}, 0);
     HotIterator *iterators[COUNT];
     for (size_t i = 0; i < COUNT; i++)
         iterators[i] = hot_iterator_open(view_snapshot(v->view), HOT_BLOCKING, families[i],
                                          table__key_slice(&from), table__key_slice(&to), false);
     Code code = OK;
-    for (Partition partition = {0, 0};
+    for (Partition partition = {first, 0};
          code == OK && find_partition(iterators, COUNT, &partition);) {
         code = check_partition(v, partition, e);
         if (partition.user++ == UINT64_MAX)
@@ -669,6 +674,8 @@ static Code run(Verify *v, Error *e)
 {
     Table **tables;
     size_t count;
+    if (v->options->only)
+        return v->options->only_count ? each_partition(v, e) : OK;
     TRY(catalog_verify(view_snapshot(v->view), tell, v, &v->report.users, e));
     catalog_list_tables(database_catalog(v->db), v->arena, &tables, &count);
     v->report.tables = count;

@@ -14,6 +14,9 @@ typedef struct VerifyOptions {
                        const char *text); /* called for the first VERIFY_PROBLEMS_TOLD problems */
     bool (*is_stopped)(void *context);    /* asked now and then; may be NULL */
     void *context;
+    /* When not NULL: only these are checked, whatever the catalog says; ascending ids without a gap. */
+    const Table *only;
+    size_t only_count;
 } VerifyOptions;
 
 enum { VERIFY_PROBLEMS_TOLD = 1000 };

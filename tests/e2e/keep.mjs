@@ -80,7 +80,7 @@ for (const [name, damage] of Object.entries(damages)) {
     const whole = fs.readFileSync(mine[0]);
     equal((await root.rows('SELECT COUNT(*) AS n FROM keep.t'))[0].n, '100', 'rows before');
     damage(mine[0]);
-    for (const sql of ['SELECT COUNT(*) AS n FROM keep.t', "SELECT id FROM keep.t WHERE v = 'text 3'"]) {
+    for (const sql of ['SELECT SUM(id) AS n FROM keep.t', "SELECT id FROM keep.t WHERE v = 'text 3'"]) {
       await fails(root.run(sql), /segment user\/root\/keep\/t\/batch-0\.parquet is (missing|damaged)/);
     }
     equal((await root.rows('SELECT v FROM keep.t WHERE id = 500'))[0].v, 'hot', 'a hot row');
@@ -117,12 +117,12 @@ test('BACKUP DATABASE while clients write, --restore: the same rows, and old cur
   const root = await loginRoot(server);
   const home = temporaryFolder('backup');
   await fill(root);
-  const backup = path.join(home, 'b1');
+  const backup = path.join(server.home, 'backups', 'b1');
   let writing = true;
   const writer = (async () => {
     for (let i = 0; writing; i++) await root.run(`INSERT INTO keep.t VALUES (${10000 + i}, 'written meanwhile')`);
   })();
-  const job = await ended(root, (await root.run(`BACKUP DATABASE TO '${backup}'`)).message);
+  const job = await ended(root, (await root.run("BACKUP DATABASE TO 'b1'")).message);
   writing = false;
   await writer;
   equal([job.job_type, job.status], ['backup', 'completed'], `the job: ${job.message}`);
@@ -132,7 +132,9 @@ test('BACKUP DATABASE while clients write, --restore: the same rows, and old cur
   await live.subscribed('s', 'SELECT * FROM keep.t', {});
   const [{ seq }] = await root.rows('SELECT MAX(_seq) AS seq FROM keep.t');
   live.close();
-  for (const to of [backup, '/etc/kalamdb', 'relative', path.join(server.dir, 'b'), '/tmp/../etc/b']) {
+  fs.symlinkSync(home, path.join(server.home, 'backups', 'link'));
+  const refused = ['/etc/kalamdb', '../x', 'a/b', '', 'link', path.join(server.dir, 'b'), path.join(home, 'b'), '/tmp/../etc/b', `${backup}/x`];
+  for (const to of [backup, ...refused]) {
     const answer = await root.raw(`BACKUP DATABASE TO '${to}'`);
     if (to === backup) {
       const again = await ended(root, answer.json.results[0].message);
@@ -141,7 +143,10 @@ test('BACKUP DATABASE while clients write, --restore: the same rows, and old cur
       equal(answer.status, 400, `a backup to ${to}: ${answer.text}`);
     }
   }
-  matches((await root.error(`RESTORE DATABASE FROM '${backup}'`)).message, /kalamdb-server --restore/, 'RESTORE');
+  matches((await root.error("RESTORE DATABASE FROM 'b1'")).message, /kalamdb-server --restore/, 'RESTORE');
+  for (const to of refused) equal((await root.raw(`RESTORE DATABASE copy FROM '${to}'`)).status, 400, `a restore from ${to}`);
+  const whole = await ended(root, (await root.run("RESTORE DATABASE copy FROM 'b1'")).message);
+  matches([whole.status, whole.message].join(), /failed,.*backup of a whole server/, 'a whole backup as a namespace');
   await server.stop();
   equal(program('--verify', backup).code, 0, 'the backup verifies');
   const restored = path.join(home, 'restored');
@@ -159,6 +164,134 @@ test('BACKUP DATABASE while clients write, --restore: the same rows, and old cur
   equal(error.code, 'CURSOR_TOO_OLD', JSON.stringify(error));
   resumed.close();
   await second.stop();
+});
+
+test('BACKUP and RESTORE DATABASE <namespace>: back under its name or another, for administrators, cursors told', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const user = await newUser(root, 'plain');
+  const service = await newUser(root, 'svc', 'service');
+  await user.run("INSERT INTO keep.t VALUES (1, 'of plain')");
+  await root.run('CREATE SHARED TABLE keep.shared (id BIGINT PRIMARY KEY, v TEXT)');
+  await root.run("INSERT INTO keep.shared VALUES (1, 'all see it')");
+  await root.run("CREATE STREAM TABLE keep.s (id BIGINT, v TEXT) WITH (TTL_SECONDS = 3600)");
+  await user.run("INSERT INTO keep.s VALUES (1, 'event')");
+  for (const client of [user, service]) {
+    equal((await client.error("BACKUP DATABASE keep TO 'mine'")).status, 403, 'a backup by others');
+    equal((await client.error("RESTORE DATABASE mine FROM 'n1'")).status, 403, 'a restore by others');
+  }
+  const state = async (client, space) => [
+    await client.rows(`SELECT id, v, _seq FROM ${space}.t ORDER BY id`), await client.rows(`SELECT id, v, _seq FROM ${space}.other ORDER BY id`),
+    await root.rows(`SELECT id, v, _seq FROM ${space}.shared`), await client.rows(`SELECT id, v, _seq FROM ${space}.s`)];
+  const [mine, theirs] = [await state(root, 'keep'), await state(user, 'keep')];
+  const job = await ended(root, (await root.run("BACKUP DATABASE keep TO 'n1'")).message);
+  equal([job.job_type, job.status], ['backup', 'completed'], job.message);
+  matches((await root.error("BACKUP DATABASE nothing TO 'n2'")).message, /not found/, 'no such namespace');
+  await root.run("INSERT INTO keep.t VALUES (9999, 'after the backup')");
+  const [{ seq }] = await root.rows('SELECT MAX(_seq) AS seq FROM keep.t');
+  const over = await ended(root, (await root.run("RESTORE DATABASE keep FROM 'n1'")).message);
+  matches([over.status, over.message].join(), /failed,.*has tables/, 'a restore over tables');
+  const copied = await ended(root, (await root.run("RESTORE DATABASE copy FROM 'n1'")).message);
+  equal([copied.job_type, copied.status], ['restore', 'completed'], copied.message);
+  matches(copied.id, /^RS-[0-9a-f]{12}$/, 'job id');
+  equal([await state(root, 'copy'), await state(user, 'copy')], [mine, theirs], 'the copy, seqs and all');
+  await root.run('DROP NAMESPACE keep CASCADE');
+  equal((await ended(root, (await root.run("RESTORE DATABASE keep FROM 'n1'")).message)).status, 'completed', 'back under its name');
+  equal([await state(root, 'keep'), await state(user, 'keep')], [mine, theirs], 'what is back');
+  const live = await Live.open(server, { token: root.token });
+  await live.send({ type: 'subscribe', subscription: { id: 's', sql: 'SELECT * FROM keep.t', options: { from: Number(seq) } } });
+  equal((await live.next((message) => message.type === 'error')).code, 'CURSOR_TOO_OLD', 'a cursor from before');
+  live.close();
+  await server.stop();
+  equal(program('--verify', server.dir).code, 0, 'the folder verifies');
+  const backup = path.join(server.home, 'backups', 'n1');
+  const done = program('--restore', backup, path.join(server.home, 'as-server'));
+  equal(done.code, 1, 'a namespace as a server');
+  matches(done.out, /backup of a namespace/, 'and why');
+  const file = files(backup).find((name) => name.endsWith('rows'));
+  const bytes = fs.readFileSync(file);
+  bytes[bytes.length >> 1] ^= 1;
+  fs.writeFileSync(file, bytes);
+  await server.start();
+  const again = await loginRoot(server);
+  equal([await state(again, 'keep'), await state(again, 'copy')], [mine, mine], 'after a restart');
+  const damaged = await ended(again, (await again.run("RESTORE DATABASE bad FROM 'n1'")).message);
+  matches([damaged.status, damaged.message].join(), /failed,.*checksum/, 'a damaged backup');
+  equal((await again.error('SELECT * FROM bad.t')).status, 400, 'nothing of it is there');
+  await server.stop();
+});
+
+test('a deleted row stays deleted through flush, compaction, restart, backup + restore, export', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await root.run('CREATE NAMESPACE gone');
+  await root.run('CREATE USER TABLE gone.t (id BIGINT PRIMARY KEY, v TEXT)');
+  const kept = [];
+  const at = [];
+  /** Rows i and i + 1: the first one is deleted `where` it says, the second one stays. */
+  const row = async (i, del) => {
+    await root.run(`INSERT INTO gone.t VALUES (${i}, 'dead ${i}'), (${i + 1}, 'alive ${i + 1}')`);
+    kept.push(i + 1);
+    at.push([i, del]);
+  };
+  const remove = async (when) => {
+    for (const [i, del] of at) if (del === when) await root.run(`DELETE FROM gone.t WHERE id = ${i}`);
+  };
+  const holds = async (client, space, when) => {
+    for (const order of ['ORDER BY id', 'ORDER BY _seq']) {
+      const rows = await client.rows(`SELECT id, v FROM ${space}.t ${order}`);
+      equal(rows.map((r) => Number(r.id)).sort((a, b) => a - b), kept, `${when}, ${order}`);
+      check(rows.every((r) => r.v.startsWith('alive')), `${when}: ${JSON.stringify(rows)}`);
+    }
+    equal((await client.rows(`SELECT COUNT(*) AS n FROM ${space}.t`))[0].n, String(kept.length), `${when}, counted`);
+    for (const [i] of at) equal(await client.rows(`SELECT id FROM ${space}.t WHERE id = ${i}`), [], `${when}, by key`);
+  };
+  await row(10, 'hot');
+  await row(20, 'cold');
+  await remove('hot');
+  await root.run('STORAGE FLUSH TABLE gone.t');
+  await row(30, 'hot too');
+  await remove('cold');
+  await remove('hot too');
+  await holds(root, 'gone', 'deleted hot and cold');
+  await root.run('STORAGE FLUSH TABLE gone.t');
+  await holds(root, 'gone', 'flushed');
+  await ended(root, (await root.run("BACKUP DATABASE gone TO 'before'")).message);
+  await ended(root, (await root.run("BACKUP DATABASE TO 'all'")).message);
+  await server.stop();
+  await server.start();
+  let client = await loginRoot(server);
+  await holds(client, 'gone', 'restarted');
+  equal((await ended(client, (await client.run("RESTORE DATABASE again FROM 'before'")).message)).status, 'completed', 'restore');
+  await holds(client, 'again', 'restored');
+  for (const space of ['gone', 'again']) {
+    await ended(client, (await client.run(`STORAGE COMPACT TABLE ${space}.t`)).message);
+    await holds(client, space, 'compacted');
+    await client.run(`STORAGE FLUSH TABLE ${space}.t`);
+    await holds(client, space, 'compacted and flushed');
+  }
+  await ended(client, (await client.run("BACKUP DATABASE gone TO 'after'")).message);
+  equal((await ended(client, (await client.run("RESTORE DATABASE third FROM 'after'")).message)).status, 'completed', 'restore of what was compacted');
+  await holds(client, 'third', 'restored after compaction');
+  const job = await ended(client, (await client.run('EXPORT USER DATA')).message);
+  const entries = unzip((await download(server, `/v1/exports/root/${job.id}`, client.token)).body);
+  for (const space of ['gone', 'again', 'third']) {
+    const file = entries[`${space}.t.parquet`];
+    const rows = await parquetReadObjects({ file: file.buffer.slice(file.byteOffset, file.byteOffset + file.length), compressors });
+    equal(rows.map((r) => Number(r.id)).sort((a, b) => a - b), kept, `exported ${space}`);
+  }
+  await server.stop();
+  await server.start();
+  client = await loginRoot(server);
+  for (const space of ['gone', 'again', 'third']) await holds(client, space, 'restarted at last');
+  await server.stop();
+  const restored = path.join(server.home, 'restored');
+  equal(program('--restore', path.join(server.home, 'backups', 'all'), restored).code, 0, 'restore of the whole');
+  const second = await startServer({ dir: restored });
+  await holds(await loginRoot(second), 'gone', 'restored whole');
+  await second.stop();
+  equal(program('--verify', server.dir).code, 0, 'the folder verifies');
 });
 
 test('EXPORT USER DATA: a folder with the live rows of both tiers, of the user who asks and nobody else', async () => {
