@@ -10,7 +10,9 @@
  * delivery is taken from the process that delivers, so that it does not depend on the clients.
  */
 #include "crowd.h"
+#include "redis.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 
@@ -22,6 +24,7 @@ enum {
     SERVER_FILES_SPARE = 1500, /* descriptors of the server that are no sockets */
     HEALTHY = 1000,            /* beside the slow reader */
     HEALTHY_INSERTS = 15,      /* in a slice of the slow reader's measurement */
+    HEALTHY_WARM_INSERTS = 3,
     HEALTHY_STEP_MS = 20,
     RESUMED = 10000,
     IDLE_SOCKETS = 1000,
@@ -150,6 +153,36 @@ static void write_and_sync(const Bench *b)
         die("fdatasync: %m");
 }
 
+/* Whether a thread of the server runs or waits for a processor or a disk. */
+static bool is_busy(pid_t pid)
+{
+    char name[300], text[512];
+    bool busy = false;
+    snprintf(name, sizeof name, "/proc/%d/task", pid);
+    DIR *tasks = opendir(name);
+    if (!tasks)
+        die("%s: %m", name);
+    for (struct dirent *task; !busy && (task = readdir(tasks));) {
+        snprintf(name, sizeof name, "/proc/%d/task/%s/stat", pid, task->d_name);
+        FILE *file = task->d_name[0] == '.' ? NULL : fopen(name, "r");
+        const char *end = file && fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
+        busy = end && (end[2] == 'R' || end[2] == 'D');
+        if (file)
+            fclose(file);
+    }
+    closedir(tasks);
+    return busy;
+}
+
+/* Until the server has had nothing to do a few times in a row, or some seconds have passed. */
+static void settle(const Bench *b)
+{
+    for (int i = 0, quiet = 0; i < 400 && quiet < 5; i++) {
+        usleep(10 * 1000);
+        quiet = is_busy(b->server) ? 0 : quiet + 1;
+    }
+}
+
 static int slices(const Bench *b)
 {
     int n = (int)(b->seconds * 1000 / SLICE_MS / 2);
@@ -223,103 +256,6 @@ static void measure_one(Bench *b)
 typedef struct Rate {
     double deliveries, wall_seconds, cpu_seconds;
 } Rate;
-
-typedef struct Redis {
-    pid_t pid;
-    int port;
-    Wire publisher;
-    char *publishes; /* of one statement's worth */
-    size_t bytes;
-} Redis;
-
-static int free_port(void)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in any = {.sin_family = AF_INET};
-    socklen_t size = sizeof any;
-    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof any) < 0 ||
-        getsockname(fd, (struct sockaddr *)&any, &size) < 0)
-        die("a free port: %m");
-    close(fd);
-    return ntohs(any.sin_port);
-}
-
-static bool try_connect(int port)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bool is_up = connect(fd, (struct sockaddr *)&to, sizeof to) == 0;
-    close(fd);
-    return is_up;
-}
-
-/* False when Redis is not installed. */
-static bool redis_start(Redis *r)
-{
-    if (system("command -v redis-server >/dev/null 2>&1") != 0)
-        return false;
-    char port[16];
-    r->port = free_port();
-    snprintf(port, sizeof port, "%d", r->port);
-    fflush(stdout);
-    r->pid = fork();
-    if (r->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (!freopen("/dev/null", "w", stdout))
-            _exit(127);
-        execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
-               "--appendonly", "no", (char *)NULL);
-        _exit(127);
-    }
-    for (int i = 0; i < 200 && !try_connect(r->port); i++)
-        usleep(20 * 1000);
-    r->publisher = wire_open(r->port);
-    return true;
-}
-
-static void redis_stop(Redis *r)
-{
-    kill(r->pid, SIGKILL);
-    waitpid(r->pid, NULL, 0);
-    wire_close(&r->publisher);
-    free(r->publishes);
-}
-
-/* `rows` PUBLISH commands with a payload of `size` bytes each; returns a message's bytes. */
-static size_t redis_prepare(Redis *r, unsigned rows, size_t size)
-{
-    size_t room = rows * (size + 64);
-    r->publishes = malloc(room);
-    char *payload = malloc(size + 1);
-    if (!r->publishes || !payload)
-        abort();
-    memset(payload, 'x', size);
-    payload[size] = 0;
-    r->bytes = 0;
-    for (unsigned i = 0; i < rows; i++)
-        r->bytes +=
-            (size_t)snprintf(r->publishes + r->bytes, room - r->bytes,
-                             "*3\r\n$7\r\nPUBLISH\r\n$1\r\nc\r\n$%zu\r\n%s\r\n", size, payload);
-    free(payload);
-    return (size_t)snprintf(NULL, 0, "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$%zu\r\n", size) + size + 2;
-}
-
-/* The answers to so many PUBLISHes: one line each. */
-static void redis_await(Redis *r, unsigned answers)
-{
-    Wire *w = &r->publisher;
-    while (answers > 0) {
-        char *end = w->bytes ? memchr(w->in, '\n', w->bytes) : NULL;
-        if (!end) {
-            wire_read(w);
-            continue;
-        }
-        answers--;
-        wire_take(w, (size_t)(end - w->in) + 1);
-    }
-}
 
 /* `statements` of `rows` each go out on several connections, then all deliveries are awaited. */
 static void live_rate_slice(Bench *b, Crowd *c, unsigned rows, unsigned statements, Rate *out)
@@ -417,6 +353,77 @@ static void measure_rate(Bench *b, unsigned subscribers, unsigned rows, unsigned
     crowd_close(c);
 }
 
+/* ---- what a delivery costs by itself ---- */
+
+enum { LAG_ROWS = 100 * 1000, LAG_ROWS_A_STATEMENT = 1000 };
+
+/* Reads until `wanted` frames of `live` hold a change. */
+static void count_changes(Wire *live, unsigned wanted)
+{
+    static char in[1 << 20];
+    size_t size = live->bytes, bytes, count;
+    const char *payload;
+    memcpy(in, live->in, size);
+    while (wanted > 0) {
+        ssize_t n = recv(live->fd, in + size, sizeof in - size, 0);
+        if (n <= 0)
+            die("the server closed the connection: %m");
+        Wire w = {.in = in, .bytes = size + (size_t)n};
+        for (; (bytes = wire_frame(&w, &payload, &count)) > 0; w.in += bytes, w.bytes -= bytes)
+            wanted -= wanted > 0 && starts(payload, count, "{\"type\":\"change\"");
+        size = w.bytes;
+        memmove(in, w.in, size);
+    }
+}
+
+/* Changes that are committed already, to one subscriber that had stopped reading: nothing but delivery. */
+static void measure_lag(Bench *b, Rate *out)
+{
+    Wire live = wire_open_socket(b->port, b->token);
+    wire_send_frame(&live, "{\"type\":\"subscribe\",\"subscription\":{\"id\":\"l\",\"sql\":"
+                           "\"SELECT id, at, v FROM live.rate\",\"options\":{\"last_rows\":1}}}");
+    wire_wait_frame(&live, "initial_data_batch");
+    for (unsigned i = 0; i < LAG_ROWS / LAG_ROWS_A_STATEMENT; i++)
+        insert(b, "rate", LAG_ROWS_A_STATEMENT, 0);
+    settle(b);
+    double cpu = cpu_seconds(b->server);
+    uint64_t started = now_ns();
+    count_changes(&live, LAG_ROWS);
+    out->wall_seconds += (double)(now_ns() - started) / 1e9;
+    out->cpu_seconds += cpu_seconds(b->server) - cpu;
+    out->deliveries += LAG_ROWS;
+    wire_close(&live);
+}
+
+static void measure_delivery(Bench *b)
+{
+    enum { PUBLISHES = 100, TIMES = 16 };
+    Redis redis = {0};
+    Rate lag = {0}, redis_rate = {0};
+    bool has_redis = redis_start(&redis);
+    Crowd *c = NULL;
+    if (has_redis) {
+        CrowdPlan listen = {.kind = CROWD_REDIS,
+                            .port = redis.port,
+                            .sockets = 1,
+                            .subscriptions = 1,
+                            .message_bytes = redis_prepare(&redis, PUBLISHES, 220)};
+        c = crowd_open(&listen);
+        crowd_await_ready(c);
+    }
+    for (int i = 0; i < slices(b) / 4 + 1; i++) {
+        measure_lag(b, &lag);
+        if (has_redis)
+            redis_rate_slice(&redis, c, PUBLISHES, TIMES, &redis_rate);
+    }
+    print_rate("100,000 changes committed before, to 1 subscriber", &lag,
+               has_redis ? &redis_rate : NULL);
+    if (has_redis) {
+        crowd_close(c);
+        redis_stop(&redis);
+    }
+}
+
 static void measure_rates(Bench *b)
 {
     if (system("command -v redis-server >/dev/null 2>&1") != 0)
@@ -424,6 +431,7 @@ static void measure_rates(Bench *b)
     make_table(b, "rate");
     insert(b, "rate", 1, 0);
     measure_rate(b, 1, 100, 16);
+    measure_delivery(b);
     measure_rate(b, 100, 100, 4);
     measure_rate(b, 1000, 16, 4);
     measure_rate(b, 1000, 1, 4);
@@ -635,23 +643,24 @@ static void measure_idle_different(Bench *b)
 
 /* ---- one slow reader ---- */
 
-/* A process that subscribes to live.slow and reads a byte a second. */
-static pid_t slow_reader(Bench *b, const char *options)
+/* A process that subscribes to live.slow and reads a byte a second, or everything. */
+static pid_t start_reader(Bench *b, const char *options, bool is_slow)
 {
     fflush(stdout);
     pid_t pid = fork();
     if (pid != 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    char text[512], byte;
+    static char text[64 * 1024];
     Wire w = wire_open_socket(b->port, b->token);
     snprintf(text, sizeof text,
              "{\"type\":\"subscribe\",\"subscription\":{\"id\":\"slow\",\"sql\":\"SELECT id, at, v "
              "FROM live.slow\",\"options\":%s}}",
              options);
     wire_send_frame(&w, text);
-    while (recv(w.fd, &byte, 1, 0) == 1)
-        sleep(1);
+    while (recv(w.fd, text, is_slow ? 1 : sizeof text, 0) > 0)
+        if (is_slow)
+            sleep(1);
     _exit(0);
 }
 
@@ -661,10 +670,20 @@ static void end_process(pid_t pid)
     waitpid(pid, NULL, 0);
 }
 
-/* Inserts at an even pace. The p50 and p99 of the times at which the healthy ones had them. */
-static void healthy_slice(Bench *b, Crowd *c, Stats *p50, Stats *p99, double *io_cpu)
+typedef struct Phase {
+    double p50_ms, p99_ms, cpu_seconds;
+} Phase;
+
+/* Inserts at an even pace, and when the healthy ones had them. */
+static Phase healthy_phase(Bench *b, Crowd *c)
 {
     Stats times = {0};
+    Phase phase;
+    for (int i = 0; i < HEALTHY_WARM_INSERTS; i++) {
+        crowd_expect(c, 1);
+        insert(b, "slow", 1, 0);
+        crowd_await(c);
+    }
     double cpu = cpu_seconds(b->server);
     uint64_t step = HEALTHY_STEP_MS * 1000000ull, next = now_ns();
     crowd_take_times(c, NULL);
@@ -676,25 +695,53 @@ static void healthy_slice(Bench *b, Crowd *c, Stats *p50, Stats *p99, double *io
         insert(b, "slow", 1, 0);
         crowd_await(c);
     }
-    *io_cpu += cpu_seconds(b->server) - cpu;
+    phase.cpu_seconds = cpu_seconds(b->server) - cpu;
     crowd_take_times(c, &times);
-    stats_add(p50, (uint64_t)(stats_percentile_ms(&times, 50) * 1e6));
-    stats_add(p99, (uint64_t)(stats_percentile_ms(&times, 99) * 1e6));
+    phase.p50_ms = stats_percentile_ms(&times, 50);
+    phase.p99_ms = stats_percentile_ms(&times, 99);
     free(times.times_ns);
+    return phase;
 }
 
-/* Until the server has nothing to do, or a second has passed. */
-static void settle(const Bench *b)
+/* Beside one more, whose first rows fill its queue at once if it is slow. */
+static Phase phase_beside(Bench *b, Crowd *c, bool is_slow)
 {
-    for (int i = 0; i < 25; i++) {
-        double before = cpu_seconds(b->server);
-        usleep(40 * 1000);
-        if (cpu_seconds(b->server) - before < 0.001)
-            return;
-    }
+    pid_t reader = start_reader(b, "{}", is_slow);
+    usleep(100 * 1000);
+    settle(b); /* what is measured is a slow reader, not a new one */
+    Phase phase = healthy_phase(b, c);
+    end_process(reader);
+    return phase;
 }
 
-/* Medians over the slices, so that what disturbs one of them decides nothing. */
+/* What the rounds of a comparison gave: Stats of nanoseconds serve for milliseconds and for ratios. */
+typedef struct Rounds {
+    Stats p50, p99, slow_p50, slow_p99, p99_ratio, cpu_ratio;
+} Rounds;
+
+static void add_value(Stats *s, double value)
+{
+    stats_add(s, (uint64_t)(value * 1e6));
+}
+
+static void add_round(Rounds *r, const Phase *quiet, const Phase *slow)
+{
+    add_value(&r->p50, quiet->p50_ms);
+    add_value(&r->p99, quiet->p99_ms);
+    add_value(&r->slow_p50, slow->p50_ms);
+    add_value(&r->slow_p99, slow->p99_ms);
+    add_value(&r->p99_ratio, slow->p99_ms / quiet->p99_ms);
+    add_value(&r->cpu_ratio, slow->cpu_seconds / quiet->cpu_seconds);
+}
+
+static void print_ratio(const char *name, Stats *ratios)
+{
+    line(name, "%.2f x (half of %zu rounds between %.2f and %.2f)", stats_percentile_ms(ratios, 50),
+         ratios->count, stats_percentile_ms(ratios, 25), stats_percentile_ms(ratios, 75));
+}
+
+/* Each round has a phase beside a slow reader and one beside a fast one, in changing order; the medians over many rounds count, so that what
+ * else the machine does decides nothing. */
 static void measure_slow_latency(Bench *b)
 {
     CrowdPlan plan = {.kind = CROWD_LIVE,
@@ -705,28 +752,23 @@ static void measure_slow_latency(Bench *b)
                       .options = "{\"last_rows\":1}",
                       .sockets = sockets_of(HEALTHY),
                       .subscriptions = 1};
-    Stats with[2] = {0}, without[2] = {0}, warm[2] = {0};
-    double with_cpu = 0, without_cpu = 0, warm_cpu = 0;
+    Rounds r = {0};
     Crowd *c = crowd_open(&plan);
     crowd_await_ready(c);
-    healthy_slice(b, c, &warm[0], &warm[1], &warm_cpu);
-    int rounds = (int)b->seconds > 0 ? (int)b->seconds : 1;
-    for (int i = 0; i < rounds; i++) {
-        settle(b);
-        healthy_slice(b, c, &without[0], &without[1], &without_cpu);
-        pid_t slow = slow_reader(b, "{}"); /* the rows fill its queue at once */
-        usleep(100 * 1000);
-        settle(b); /* what is measured is a slow reader, not a new one */
-        healthy_slice(b, c, &with[0], &with[1], &with_cpu);
-        end_process(slow);
+    healthy_phase(b, c);
+    for (int i = 0; i < (int)(b->seconds * 2) || i < 4; i++) {
+        Phase phases[2];
+        for (int k = 0; k < 2; k++)
+            phases[(i + k) % 2] = phase_beside(b, c, (i + k) % 2);
+        add_round(&r, &phases[0], &phases[1]);
     }
-    double with_99 = stats_percentile_ms(&with[1], 50);
-    double without_99 = stats_percentile_ms(&without[1], 50);
-    line("1,000 subscribers, INSERT to change", "p50 %.2f ms, p99 %.2f ms",
-         stats_percentile_ms(&without[0], 50), without_99);
-    line("the same beside one that reads 1 byte/s",
-         "p50 %.2f ms, p99 %.2f ms: p99 %.2f x, processor %.2f x",
-         stats_percentile_ms(&with[0], 50), with_99, with_99 / without_99, with_cpu / without_cpu);
+    double p99 = stats_percentile_ms(&r.p99, 50), slow_p99 = stats_percentile_ms(&r.slow_p99, 50);
+    line("1,000 subscribers beside one more, INSERT to change", "p50 %.2f ms, p99 %.2f ms",
+         stats_percentile_ms(&r.p50, 50), p99);
+    line("the same beside one that reads 1 byte/s", "p50 %.2f ms, p99 %.2f ms: p99 %.2f x",
+         stats_percentile_ms(&r.slow_p50, 50), slow_p99, slow_p99 / p99);
+    print_ratio("  p99, round by round", &r.p99_ratio);
+    print_ratio("  the server's processor time a change, likewise", &r.cpu_ratio);
     crowd_close(c);
 }
 
@@ -754,16 +796,18 @@ static void measure_slow(Bench *b)
     double before = resident_bytes(b->server);
     insert_many(b, rows / 2);
     double plain = resident_bytes(b->server);
-    pid_t slow[2] = {slow_reader(b, "{}"), slow_reader(b, "{\"last_rows\":1}")};
+    pid_t slow[2] = {start_reader(b, "{}", true), start_reader(b, "{\"last_rows\":1}", true)};
     usleep(200 * 1000);
     uint64_t started = now_ns();
-    insert_many(b, rows);
+    insert_many(b, rows / 2);
+    double half = resident_bytes(b->server);
+    insert_many(b, rows / 2);
     double after = resident_bytes(b->server);
     char name[100];
     snprintf(name, sizeof name, "%u changes beside two that read 1 byte/s", rows);
-    line(name, "server %+.0f MB to %.0f MB, in %.1f s (%u without them: %+.0f MB)",
-         (after - plain) / 1e6, after / 1e6, (double)(now_ns() - started) / 1e9, rows / 2,
-         (plain - before) / 1e6);
+    line(name, "server %+.0f MB, then %+.0f MB, to %.0f MB, in %.1f s (%u before them: %+.0f MB)",
+         (half - plain) / 1e6, (after - half) / 1e6, after / 1e6,
+         (double)(now_ns() - started) / 1e9, rows / 2, (plain - before) / 1e6);
     end_process(slow[0]);
     end_process(slow[1]);
 }

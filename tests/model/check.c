@@ -24,7 +24,7 @@ void check_wait(const char *what, bool (*is_there)(int argument), int argument)
         for (int i = 0; i < LINKS; i++)
             link_tend(i);
         MUTEX_SCOPE(&world.lock);
-        if (model->failure[0] || is_there(argument))
+        if (model->has_failed || is_there(argument))
             return;
         if (clock_monotonic_us() > deadline) {
             failed("waiting for %s of %d takes more than %d s", what, argument, WAIT_S);
@@ -159,7 +159,7 @@ static void check_follower(int index, uint64_t limit)
         rows[e->id] = follower_matches(index, e->id, &e->new) ? e->new : (State){0};
         if (kind != EVENT_NONE && e->seq > f->base)
             check_event(index, e, kind, at++);
-        if (model->failure[0])
+        if (model->has_failed)
             return;
     }
     if (f->is_begun)
@@ -213,23 +213,23 @@ void check_book(int at)
         link_unstall(i);
         check_wait_fence(i);
     }
-    if (model->failure[0])
+    if (model->has_failed)
         return;
     writers_settle(at);
     mutex_lock(&world.lock);
     const Book *book = &model->books[at];
-    for (int i = info->first; i < info->first + info->count && !model->failure[0]; i++) {
+    for (int i = info->first; i < info->first + info->count && !model->has_failed; i++) {
         const Follower *f = &model->followers[i];
         check_follower(i, link_is_connected(i) ? book->log[book->log_count - 1].seq : f->cursor);
     }
     mutex_unlock(&world.lock);
-    if (!model->failure[0])
+    if (!model->has_failed)
         check_table(at);
 }
 
 void check_all(void)
 {
-    for (int i = 0; i < BOOKS && !model->failure[0]; i++)
+    for (int i = 0; i < BOOKS && !model->has_failed; i++)
         check_book(i);
     model->figures.checks++;
 }

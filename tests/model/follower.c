@@ -96,6 +96,11 @@ int follower_fence(int index)
     return follower_matches(index, FENCE, &fence) ? FENCE : FENCE_B;
 }
 
+int64_t follower_age_us(int index)
+{
+    return clock_wall_us() - seq_time_us(model->followers[index].cursor);
+}
+
 const char *follower_query(int index)
 {
     return queries[index].sql;

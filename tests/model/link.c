@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "model.h"
+#include "os/clock.h"
 
 enum { DRAINED_MARK = 2048 };
 
@@ -16,6 +17,7 @@ typedef struct Link {
     LiveClient *client; /* NULL while away */
     char **held;        /* messages the stalled socket has not taken */
     size_t held_count, held_capacity, held_bytes;
+    int64_t stalled_at_us;
     bool is_stalled, has_ended; /* has_ended: guarded by world.lock */
     bool forgets;               /* the end means to start anew */
 } Link;
@@ -50,7 +52,7 @@ uint64_t number_of(const json_t *object, const char *name)
 static void take(Link *link, const char *text)
 {
     MUTEX_SCOPE(&world.lock);
-    if (!model->failure[0]) {
+    if (!model->has_failed) {
         json_t *message = json_loads(text, 0, NULL);
         must(message);
         link->user->take((int)(link - links), json_string_value(json_object_get(message, "type")),
@@ -156,9 +158,17 @@ static void stall_now(void *argument)
 
 void link_stall(int link)
 {
-    if (links[link].client)
+    if (links[link].client && !links[link].is_stalled) {
+        links[link].stalled_at_us = clock_monotonic_us();
         run(link, stall_now);
+    }
     model->figures.stalls++;
+}
+
+int64_t link_stalled_us(int link)
+{
+    bool is_stalled = links[link].client && links[link].is_stalled;
+    return is_stalled ? clock_monotonic_us() - links[link].stalled_at_us : 0;
 }
 
 static void unstall_now(void *argument)
@@ -183,7 +193,7 @@ void link_tend(int link)
 {
     Link *l = &links[link];
     mutex_lock(&world.lock);
-    bool has_ended = l->client && l->has_ended && !model->failure[0];
+    bool has_ended = l->client && l->has_ended && !model->has_failed;
     if (has_ended && l->forgets)
         l->user->forget(link);
     mutex_unlock(&world.lock);

@@ -117,6 +117,20 @@ static void travel(void)
         link_disconnect(link);
 }
 
+/* On a slow machine the feed window passes soon. */
+static void keep_witnesses(void)
+{
+    for (int i = 0; i < BOOKS; i++) {
+        if (link_stalled_us(book_info[i].first) > FEED_WINDOW_S * 1000000 / 4)
+            link_unstall(book_info[i].first);
+    }
+}
+
+static bool may_leave(int link)
+{
+    return !is_at_home(link) || follower_age_us(link) < FEED_WINDOW_S * 1000000 / 4;
+}
+
 static void disturb_link(void)
 {
     int link = (int)(random_of(&model->random) % LINKS);
@@ -133,7 +147,8 @@ static void disturb_link(void)
         link_unstall(link);
         break;
     case 4:
-        link_disconnect(link);
+        if (may_leave(link))
+            link_disconnect(link);
         if (is_witness)
             link_connect(link);
         break;
@@ -151,7 +166,7 @@ static void drop(int book)
 {
     writers_pause();
     check_book(book);
-    if (model->failure[0])
+    if (model->has_failed)
         return;
     writers_drop(book);
     check_wait_exact(book_info[book].first);
@@ -191,7 +206,14 @@ static void disturb(void)
         disturb_link();
     else
         nanosleep(&pause, NULL);
+    keep_witnesses();
     travel();
+}
+
+static bool goes_on(uint64_t until)
+{
+    MUTEX_SCOPE(&world.lock);
+    return model->changes < until && !model->has_failed;
 }
 
 /* The witness must not be away for long: its events are the log. */
@@ -205,18 +227,12 @@ static bool has_room(void)
     return true;
 }
 
-static bool is_reached(uint64_t changes)
-{
-    MUTEX_SCOPE(&world.lock);
-    return model->changes >= changes || model->failure[0];
-}
-
 static void run_until_check(void)
 {
     uint64_t each = 500 + model->wanted / 20; /* a short run has checks and kills too */
     uint64_t until = model->changes + (each < CHECK_EVENTS_MAX ? each : CHECK_EVENTS_MAX);
     writers_resume();
-    while (!is_reached(until) && has_room())
+    while (goes_on(until) && has_room())
         disturb();
     if (model->dies_now)
         return;
@@ -259,7 +275,7 @@ static void run_until_cut(void)
     streams_note_synced();
     uint64_t until = model->changes + 50 + random_of(&model->random) % 3000;
     writers_resume();
-    while (model->changes < until && has_room() && !model->failure[0])
+    while (goes_on(until) && has_room())
         disturb();
     model->was_cut = true;
     model->figures.cuts++;
@@ -330,12 +346,12 @@ static void begin_epoch(void)
     writers_start();
     for (int i = 0; i < BOOKS; i++) /* so that the log begins before the first change */
         check_wait_exact(book_info[i].first);
-    for (int i = 0; i < BOOKS && !model->failure[0]; i++) {
+    for (int i = 0; i < BOOKS && !model->has_failed; i++) {
         if (model->books[i].needs_settling)
             writers_settle_life(i);
         writers_fence(i);
         check_wait_fence(book_info[i].first);
-        if (!model->failure[0])
+        if (!model->has_failed)
             writers_settle(i);
     }
     model->was_killed = model->was_cut = false;
@@ -347,13 +363,13 @@ static void run_epoch(void)
     uint64_t rounds = 1 + random_of(&model->random) % EPOCH_CHECKS;
     bool is_killed = random_of(&model->random) % 2 && model_wants("kill");
     bool is_cut = is_killed && random_of(&model->random) % 2 && model_wants("cut");
-    for (uint64_t i = 0; i < rounds && !model->failure[0] && model->changes < model->wanted; i++) {
+    for (uint64_t i = 0; i < rounds && !model->has_failed && model->changes < model->wanted; i++) {
         model->dies_now = is_killed && i + 1 == rounds;
         run_until_check();
     }
-    if (model->dies_now && is_cut && !model->failure[0])
+    if (model->dies_now && is_cut && !model->has_failed)
         run_until_cut();
-    if (model->dies_now && !model->failure[0]) {
+    if (model->dies_now && !model->has_failed) {
         model->figures.kills++;
         model->was_killed = true;
         die();
@@ -423,7 +439,7 @@ static bool run_child(void)
         failed("the epoch ended with status %x", (unsigned)status);
     if (was_killed && model->was_cut)
         cut();
-    return !model->failure[0];
+    return !model->has_failed;
 }
 
 int main(void)
@@ -442,9 +458,9 @@ int main(void)
     }
     nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     print_figures();
-    if (model->failure[0])
+    if (model->has_failed)
         printf("FAILED (KALAM_TEST_SEED=%llu): %s\n", (unsigned long long)model->seed,
                model->failure);
-    printf("%d passed, %d failed\n", !model->failure[0], model->failure[0] != 0);
-    return model->failure[0] != 0;
+    printf("%d passed, %d failed\n", !model->has_failed, model->has_failed != 0);
+    return model->has_failed != 0;
 }

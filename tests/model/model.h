@@ -114,13 +114,14 @@ typedef struct Figures {
 typedef struct Model {
     uint64_t seed, random, wanted; /* random: of the main thread */
     bool is_created, dies_now, was_killed, was_cut;
+    _Atomic bool has_failed;
     char failure[1000];
     char synced_file[512]; /* the write-ahead log synced last, and how much of it was */
     uint64_t synced_bytes;
     int traveller; /* the link that stays away until returns_at_us; -1: none */
     int64_t returns_at_us;
     int64_t counter; /* makes each n unique */
-    uint64_t changes;
+    _Atomic uint64_t changes;
     Figures figures;
     Writer writers[WRITERS + 1]; /* the last is the main thread's */
     Book books[BOOKS];
@@ -129,9 +130,8 @@ typedef struct Model {
 } Model;
 
 extern Model *model; /* shared memory */
-
 void *model_shared(size_t bytes);
-/* KALAM_MODEL_WITHOUT leaves things out, to find what a failure needs: "truncate alter". */
+/* KALAM_MODEL_WITHOUT leaves things out: "truncate alter". */
 bool model_wants(const char *what);
 
 typedef struct BookInfo {
@@ -141,7 +141,6 @@ typedef struct BookInfo {
 } BookInfo;
 
 extern const BookInfo book_info[BOOKS];
-
 /* ---- writer.c ---- */
 
 void writers_start(void);
@@ -170,6 +169,7 @@ void followers_open(void);
 const char *follower_query(int index);
 int follower_book(int index);
 int follower_fence(int index);
+int64_t follower_age_us(int index); /* of its cursor */
 /* The newest rows it asks for; KEYS: all; 0: none. */
 unsigned follower_first_rows(int index);
 bool follower_matches(int index, uint32_t id, const State *state);

@@ -428,7 +428,7 @@ static void let_expire(void)
 
 void streams_check(void)
 {
-    if (!model_wants("stream") || model->failure[0])
+    if (!model_wants("stream") || model->has_failed)
         return;
     insert(1, true);
     stream->next_fence = stream->count;
@@ -439,7 +439,7 @@ void streams_check(void)
         check_wait("the stream's fence", has_fence, i);
     }
     MUTEX_SCOPE(&world.lock);
-    for (int i = FOLLOWERS; i < LINKS && !model->failure[0]; i++) {
+    for (int i = FOLLOWERS; i < LINKS && !model->has_failed; i++) {
         if (link_is_connected(i))
             check_client(i);
     }

@@ -13,12 +13,13 @@ World world;
 
 void failed(const char *format, ...)
 {
-    if (model->failure[0])
+    if (model->has_failed)
         return;
     va_list args;
     va_start(args, format);
     vsnprintf(model->failure, sizeof model->failure, format, args);
     va_end(args);
+    model->has_failed = true;
 }
 
 uint64_t random_of(uint64_t *state)

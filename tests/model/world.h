@@ -68,6 +68,7 @@ void link_connect(int link);
 void link_disconnect(int link);
 void link_stall(int link);
 void link_unstall(int link);
+int64_t link_stalled_us(int link); /* for how long */
 void link_anew(int link);
 /* Comes back when its subscription was ended. */
 void link_tend(int link);
