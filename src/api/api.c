@@ -197,6 +197,7 @@ void api_loop_free(ApiLoop *api)
     if (!api)
         return;
     http_server_free(api->http);
+    loop_settle(api->loop); /* requests that were cut may end in a task of their own */
     live_loop_free(api->live);
     free(api);
 }

@@ -68,6 +68,7 @@ typedef struct ApiLoop {
 /* Serves one loop; owns the HttpServer and the LiveLoop. On the loop's thread, or before it runs. */
 CHECKED Code api_loop_new(ApiContext *context, Loop *loop, const HttpOptions *options,
                           ApiLoop **out, Error *e);
-void api_loop_free(ApiLoop *api); /* accepts NULL */
+/* Once nobody else posts to the loop and it runs on no thread. Accepts NULL. */
+void api_loop_free(ApiLoop *api);
 /* Stops listening, ends WebSockets with 1001, answers what runs; `done` is called once nothing is left. Loop thread. */
 void api_loop_drain(ApiLoop *api, void (*done)(void *context), void *context);

@@ -128,6 +128,16 @@ void loop_free(Loop *loop)
     free(loop);
 }
 
+void loop_settle(Loop *loop)
+{
+    must(!loop->has_thread);
+    Loop *before = current;
+    current = loop;
+    while (atomic_load_explicit(&loop->inbox, memory_order_acquire))
+        run_inbox(loop);
+    current = before;
+}
+
 void loop_run(Loop *loop)
 {
     Loop *before = current;

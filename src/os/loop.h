@@ -21,6 +21,10 @@ CHECKED Code loop_new(Loop **out_loop, Error *e);
  * NULL. */
 void loop_free(Loop *loop);
 
+/* Runs what was posted until nothing is left, on this thread; for the end, when no other runs the loop and nobody
+ * else posts. */
+void loop_settle(Loop *loop);
+
 /* Runs until loop_stop. */
 void loop_run(Loop *loop);
 /* Any thread. The turn under way is finished first. */

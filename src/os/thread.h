@@ -118,5 +118,7 @@ CHECKED Code workers_start(const char *name, ThreadKind kind, int threads, size_
 bool workers_push(Workers *workers, Task task);
 /* Tasks that wait. */
 size_t workers_waiting(Workers *workers);
-/* Runs what was pushed, joins the threads, frees. Accepts NULL. */
+/* Runs what was pushed and joins the threads; whatever is pushed from then on is refused. Accepts NULL. */
+void workers_finish(Workers *workers);
+/* The same, and frees. Accepts NULL. */
 void workers_stop(Workers *workers);

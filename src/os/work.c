@@ -121,13 +121,20 @@ size_t workers_waiting(Workers *workers)
     return work_queue_count(workers->queue);
 }
 
-void workers_stop(Workers *workers)
+void workers_finish(Workers *workers)
 {
     if (!workers)
         return;
     work_queue_close(workers->queue);
-    for (int i = 0; i < workers->started; i++)
-        thread_join(workers->threads[i]);
+    while (workers->started > 0)
+        thread_join(workers->threads[--workers->started]);
+}
+
+void workers_stop(Workers *workers)
+{
+    if (!workers)
+        return;
+    workers_finish(workers);
     work_queue_free(workers->queue);
     free(workers);
 }

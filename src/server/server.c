@@ -4,8 +4,8 @@
  *
  *     database -> jobs -> executor -> workers -> live hub -> api context -> loops
  *
- * I1. Whoever can still call another part is stopped before that part is: loops, then workers, then jobs, then
- *     the database, whose committer is the last to call sinks.
+ * I1. First all threads end, then what they share is freed: loops, workers, jobs, the committer. What they have posted
+ *     to the loops is run before the loops go, and meets closed queues: it can answer, and start nothing.
  */
 #include "server/server.h"
 
@@ -264,12 +264,16 @@ void server_close(Server *server)
 {
     if (!server)
         return;
-    workers_stop(server->workers); /* I1: what they post back is run by loop_free */
+    workers_finish(server->workers); /* I1 */
+    jobs_stop(server->jobs);
+    database_finish(server->db);
+    for (size_t i = 0; i < server->loop_count; i++)
+        loop_settle(server->loops[i]);
     for (size_t i = 0; i < server->loop_count; i++) {
         api_loop_free(server->apis[i]);
         loop_free(server->loops[i]);
     }
-    jobs_stop(server->jobs);
+    workers_stop(server->workers);
     database_close(server->db);
     live_hub_free(server->live);
     api_context_free(server->context);

@@ -411,12 +411,18 @@ static void mark_clean(Database *db)
     hot_batch_free(batch);
 }
 
+void database_finish(Database *db)
+{
+    if (db && db->committer)
+        committer_stop(db->committer);
+}
+
 void database_close(Database *db)
 {
     if (!db)
         return;
+    database_finish(db);
     if (db->committer) {
-        committer_stop(db->committer);
         if (!database_is_read_only(db))
             mark_clean(db);
     }

@@ -27,7 +27,9 @@ DatabaseOptions database_inspect_options(const char *folder);
 /* Opens or creates the folder, replays the log, loads the catalog, starts the committer. E_LOCKED when another server
  * uses the folder, E_FORMAT_VERSION when it was written by another format. */
 CHECKED Code database_open(const DatabaseOptions *options, Database **out, Error *e);
-/* Refuses new intents, answers the queued ones, syncs, marks the stop as clean, closes. Accepts NULL. */
+/* Refuses new intents and answers the queued ones: nothing is committed from then on, no sink and no `done` called. */
+void database_finish(Database *db);
+/* The same, syncs, marks the stop as clean, closes. Accepts NULL. */
 void database_close(Database *db);
 
 Catalog *database_catalog(Database *db);

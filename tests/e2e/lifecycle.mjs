@@ -117,6 +117,38 @@ test('SIGINT ends it like SIGTERM; two of them do not hurt', async () => {
   equal(end.signal === null || end.signal === 'SIGINT', true, 'ended');
 });
 
+test('a second signal while writes wait for their commits: the end is at once, and still whole', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await root.run('CREATE NAMESPACE two');
+  await root.run('CREATE SHARED TABLE two.t (id BIGINT PRIMARY KEY, v TEXT)');
+  let acknowledged = 0;
+  for (let round = 0; round < 5; round++) {
+    let stopped = false;
+    const writer = async (base) => {
+      for (let i = 0; !stopped; i++) {
+        try {
+          const answer = await root.raw(`INSERT INTO two.t VALUES (${base + i}, '${'x'.repeat(1000)}')`);
+          if (answer.status === 200) acknowledged++;
+        } catch { /* the connection was cut, as it may be */ }
+        if (i === 20 && base % 64000000 === 0) {
+          server.signal('SIGTERM');
+          server.signal('SIGINT'); // two of one kind may arrive as one
+        }
+      }
+    };
+    const writers = [...Array(64).keys()].map((k) => writer((round * 64 + k) * 1000000));
+    const end = await server.exited;
+    stopped = true;
+    await Promise.all(writers);
+    equal([end.code, end.signal], [0, null], `exit; output:\n${server.output.slice(-3000)}`);
+    await server.start();
+    const [{ n }] = await root.rows('SELECT COUNT(*) AS n FROM two.t');
+    check(Number(n) >= acknowledged, `${n} rows, ${acknowledged} acknowledged`);
+  }
+  await server.stop();
+});
+
 test('the JWT secret of a first start is kept, readable by its owner only', async () => {
   const server = await startServer({ env: { KALAMDB_JWT_SECRET: undefined } });
   const root = await loginRoot(server);

@@ -145,3 +145,28 @@ TEST("a loop thread cannot be stopped and joined")
     loop_free(loop);
     loop_free(NULL);
 }
+
+typedef struct Chain {
+    LoopTask task;
+    Loop *loop;
+    int left;
+} Chain;
+
+static void run_chain(LoopTask *task)
+{
+    Chain *chain = (Chain *)task;
+    if (--chain->left > 0)
+        loop_post_task(chain->loop, task);
+}
+
+TEST("a loop that is settled leaves tasks that its tasks have posted")
+{
+    Loop *loop;
+    CHECK_OK(loop_new(&loop, e));
+    Chain chain = {{NULL, run_chain}, loop, 5};
+    loop_settle(loop);
+    loop_post_task(loop, &chain.task);
+    loop_settle(loop);
+    CHECK_INT(chain.left, 0);
+    loop_free(loop);
+}

@@ -82,6 +82,21 @@ TEST("with many pushers and takers every task runs exactly once")
     CHECK_INT(atomic_load(&runs), PUSHERS * TASKS_EACH);
 }
 
+TEST("workers that have finished run what was pushed before, and nothing after")
+{
+    atomic_store(&runs, 0);
+    Workers *workers;
+    CHECK_OK(workers_start("worker", THREAD_WORKER, 2, 100, &workers, e));
+    for (int i = 0; i < 100; i++)
+        CHECK(workers_push(workers, (Task){count_run, NULL}));
+    workers_finish(workers);
+    CHECK_INT(atomic_load(&runs), 100);
+    CHECK(!workers_push(workers, (Task){count_run, NULL}));
+    workers_finish(workers);
+    workers_stop(workers);
+    CHECK_INT(atomic_load(&runs), 100);
+}
+
 typedef struct Gate {
     Mutex lock;
     Cond opened;
