@@ -123,9 +123,10 @@ fmt: $(O)/.packages-check ## format the C sources
 	$(Q)tools/check-format --write
 fuzz: $(O)/.packages-check ## search with each fuzz target for FUZZ_SECONDS (30); ONLY=<name> for one
 	$(Q)$(MAKE) SAN=fuzz CC=clang fuzz-search
-crash: $(SERVER) $(TEST_PROGRAMS) ## 1,000 kills and 300 power cuts, 15 minutes (CRASH_KILLS, CRASH_CUTS, CRASH_LANES)
+crash: $(SERVER) $(TEST_PROGRAMS) ## 1,000 kills, 300 power cuts, 100 failing disks: 15 minutes (CRASH_KILLS, …, CRASH_LANES)
 	$(Q)BUILD=$(ABS_B) CRASH_KILLS=$${CRASH_KILLS:-$${KALAM_CRASH_ROUNDS:-1000}} \
-		CRASH_CUTS=$${CRASH_CUTS:-$${KALAM_CRASH_ROUNDS:-300}} CRASH_LANES=$${CRASH_LANES:-2} CRASH_SELFTEST=all tools/run-named crash
+		CRASH_CUTS=$${CRASH_CUTS:-$${KALAM_CRASH_ROUNDS:-300}} \
+		CRASH_FAILS=$${CRASH_FAILS:-$${KALAM_CRASH_ROUNDS:-100}} CRASH_LANES=$${CRASH_LANES:-2} CRASH_SELFTEST=all tools/run-named crash
 model: $(SERVER) $(TEST_PROGRAMS) ## a million random changes against live queries, stops and kills (KALAM_MODEL_EVENTS)
 	$(Q)BUILD=$(ABS_B) KALAM_MODEL_EVENTS=$${KALAM_MODEL_EVENTS:-1000000} tools/run-named model
 bench: $(SERVER) $(BENCHES) ## measure

@@ -17,11 +17,13 @@ import { pause } from './request.mjs';
 const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const KILLS = number('CRASH_KILLS', 3);
 const CUTS = number('CRASH_CUTS', 3);
+const FAILS = number('CRASH_FAILS', 1);
 const SEED = number('CRASH_SEED', Math.floor(Math.random() * 2 ** 31));
 const LOAD_MS_MAX = number('CRASH_LOAD_MS', 700);
 const ONLY_FOLDER = number('CRASH_FOLDER', -1);
 const ROUNDS_OF_A_FOLDER = 20;
 const KEPT_MAX = 3;
+const FAILING_MS_MAX = 2000;
 /** What a crash may wait for; the empty word: nothing. */
 const MOMENTS = ['', '', '', '', 'BEGIN', 'ALTER', 'STORAGE FLUSH', 'STORAGE COMPACT', 'TRUNCATE', 'DROP', 'CREATE'];
 const BUILD = process.env.BUILD || path.join(ROOT, 'build');
@@ -30,7 +32,7 @@ const BUILD = process.env.BUILD || path.join(ROOT, 'build');
 const COUNTED = ['BEGIN', 'ALTER', 'TRUNCATE', 'STORAGE FLUSH', 'STORAGE COMPACT', 'CREATE', 'DROP'];
 
 const counts = new Map(COUNTED.map((word) => [word, 0]));
-const totals = { passed: 0, failed: 0, refused: 0, atOperation: 0, requests: 0, readyMsMax: 0, kept: 0 };
+const totals = { passed: 0, failed: 0, refused: 0, atOperation: 0, failing: 0, requests: 0, readyMsMax: 0, kept: 0 };
 
 /** The end of a load: `saw` is told of each request, and `moment` ends with the one that is waited for. */
 function scene(word) {
@@ -73,14 +75,42 @@ async function workUntilCrash(folder, kind, random) {
   await working;
 }
 
+/** Loads until the disk has refused the calls it was to refuse, and looks at the same server once it writes again. */
+async function workOnFailingDisk(folder, last, random) {
+  const stop = scene('');
+  stop.diskFails = true;
+  fault.arm(folder.home);
+  const working = folder.load(stop);
+  await within(random.below(LOAD_MS_MAX), folder.current);
+  const deadline = Date.now() + FAILING_MS_MAX;
+  while (!fault.isOver(folder.home, last) && Date.now() < deadline && !folder.current.ended) await pause(20);
+  const wrong = [];
+  folder.isCut = true; // what does not sync may have lost its end
+  if (fault.isOver(folder.home, last)) {
+    totals.failing++;
+    stop.now = true;
+    await working;
+    await folder.untilWritable();
+    wrong.push(...folder.violations(), ...await folder.verify());
+    await folder.drop();
+    if (wrong.length === 0) wrong.push(...await folder.verifyResume());
+  }
+  if (folder.current.ended) wrong.push(`the server ended by itself: ${JSON.stringify(folder.current.ended)}`);
+  await folder.current.kill();
+  stop.now = true;
+  await working;
+  return wrong;
+}
+
 /** One life of the server: start, check what the last crash left, load, crash. */
 async function life(folder, kind, random) {
   if (random.below(10) === 0) {
     const wrong = folder.check();
     if (wrong.length) return wrong;
   }
-  const atStart = random.below(8) === 0;
-  const faults = kind === 'cut' ? fault.environment(folder.home, folder.dir, random, atStart) : {};
+  const atStart = kind !== 'fail' && random.below(8) === 0;
+  const { faults, last } = kind === 'cut' ? { faults: fault.environment(folder.home, folder.dir, random, atStart) } :
+    kind === 'fail' ? fault.failing(folder.home, folder.dir, random) : { faults: {} };
   if (atStart) { // a crash while it starts
     const server = folder.server(faults);
     await server.spawn();
@@ -91,8 +121,9 @@ async function life(folder, kind, random) {
   await folder.start(faults);
   const wrong = await folder.verify();
   if (wrong.length === 0) wrong.push(...await folder.verifyResume());
-  if (wrong.length === 0) await workUntilCrash(folder, kind, random);
-  else await folder.current.kill();
+  if (wrong.length) await folder.current.kill();
+  else if (kind === 'fail') wrong.push(...await workOnFailingDisk(folder, last, random));
+  else await workUntilCrash(folder, kind, random);
   await folder.drop();
   return [...wrong, ...folder.violations()];
 }
@@ -109,7 +140,7 @@ async function lastLook(folder) {
 }
 
 function report(label, wrong, folder, index) {
-  console.log(`NOT OK  ${label}; CRASH_SEED=${SEED} CRASH_KILLS=${KILLS} CRASH_CUTS=${CUTS} CRASH_FOLDER=${index} repeats its folder`);
+  console.log(`NOT OK  ${label}; CRASH_SEED=${SEED} CRASH_KILLS=${KILLS} CRASH_CUTS=${CUTS} CRASH_FAILS=${FAILS} CRASH_FOLDER=${index} repeats its folder`);
   for (const text of wrong.slice(0, 20)) console.log(`        ${text}`);
   if (totals.kept++ < KEPT_MAX && !process.env.CRASH_BINARY) {
     const kept = path.join(BUILD, `crash-${SEED}-${label.replaceAll(' ', '-')}`);
@@ -154,9 +185,9 @@ async function liveThrough(kinds, index) {
   console.log(`# folder ${index}: ${totals.passed} passed, ${totals.failed} failed so far`);
 }
 
-function shuffledKinds(kills, cuts) {
+function shuffledKinds(kills, cuts, fails) {
   const random = new Random(SEED);
-  const kinds = [...Array(kills).fill('kill'), ...Array(cuts).fill('cut')];
+  const kinds = [...Array(kills).fill('kill'), ...Array(cuts).fill('cut'), ...Array(fails).fill('fail')];
   for (let i = kinds.length - 1; i > 0; i--) {
     const k = random.below(i + 1);
     [kinds[i], kinds[k]] = [kinds[k], kinds[i]];
@@ -165,17 +196,20 @@ function shuffledKinds(kills, cuts) {
 }
 
 async function main() {
-  const cuts = fault.available() ? CUTS : 0;
-  if (cuts < CUTS) totals.failed++; // power cuts that are asked for and not to be had
-  console.log(`# crash: seed ${SEED}, ${KILLS} kills, ${cuts} power cuts${cuts < CUTS ? ` (${fault.missing()})` : ''}`);
-  const kinds = shuffledKinds(KILLS, cuts);
+  const [cuts, fails] = fault.available() ? [CUTS, FAILS] : [0, 0];
+  if (cuts + fails < CUTS + FAILS) {
+    totals.failed++; // asked for and not to be had
+    console.log(`# crash: ${fault.missing()}`);
+  }
+  console.log(`# crash: seed ${SEED}, ${KILLS} kills, ${cuts} power cuts, ${fails} failing disks`);
+  const kinds = shuffledKinds(KILLS, cuts, fails);
   for (let first = 0; first < kinds.length; first += ROUNDS_OF_A_FOLDER) {
     const index = first / ROUNDS_OF_A_FOLDER;
     if (ONLY_FOLDER < 0 || ONLY_FOLDER === index) await liveThrough(kinds.slice(first, first + ROUNDS_OF_A_FOLDER), index);
   }
   await cleanUp();
   console.log(`# crash: ${totals.requests} requests, of them ${
-    [...counts].map(([word, count]) => `${count} ${word}`).join(', ')}; ${totals.atOperation} cuts in a file operation; slowest start ${
+    [...counts].map(([word, count]) => `${count} ${word}`).join(', ')}; ${totals.atOperation} cuts in a file operation, ${totals.failing} disks that came back; slowest start ${
     totals.readyMsMax.toFixed(0)} ms; ${totals.refused} folders ended by a torn MANIFEST, as documented`);
   console.log(`${totals.passed} passed, ${totals.failed} failed`);
   process.exit(totals.failed ? 1 : 0);

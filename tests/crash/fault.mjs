@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Power cuts by the preloaded disk-fault library (tests/fault): the one place that knows its settings.
+// Power cuts and refused calls by the preloaded disk-fault library (tests/fault): the one place that knows its settings.
 // The library remembers what was synced; at the cut it writes a folder that holds just what the disk
 // would hold, and that folder takes the place of the data folder. A cut comes at a random file operation
 // of the server, perhaps on files of one kind, or at a random moment if that is not reached; of the unsynced bytes nothing, a part, a
@@ -17,6 +17,7 @@ const CUT_STATUS = 137;
 const PATHS = ['', '', '', '.log', '.parquet', 'manifest.json', 'MANIFEST', '.sst'];
 
 const keepFile = (home) => path.join(home, 'keep');
+const callsFile = (home) => path.join(home, 'calls');
 const armFile = (home) => path.join(home, 'armed');
 const afterFolder = (home) => path.join(home, 'after');
 
@@ -47,6 +48,32 @@ export function environment(home, dir, random, atStart) {
     ...(only ? { KALAM_FAULT_PATH: only } : {}),
     ...(atStart ? {} : { KALAM_FAULT_ARM: armFile(home) }),
   };
+}
+
+/** The environment of a server whose disk refuses some calls once it is armed, and then takes them again; and `last`,
+ * the number of the last such call. */
+export function failing(home, dir, random) {
+  const only = random.pick(PATHS);
+  const at = 1 + random.below(only && only !== '.log' ? 15 : 300);
+  const times = random.pick([1, 1, 2, 5, 30]);
+  for (const file of [armFile(home), keepFile(home), callsFile(home)]) fs.rmSync(file, { force: true });
+  const faults = {
+    LD_PRELOAD: LIBRARY,
+    KALAM_FAULT_DIR: dir,
+    KALAM_FAULT_LOG: callsFile(home),
+    KALAM_FAULT_MODE: random.pick(['fail', 'fail', 'short']),
+    KALAM_FAULT_ERRNO: random.pick(['EIO', 'ENOSPC']),
+    KALAM_FAULT_AT: String(at),
+    KALAM_FAULT_TIMES: String(times),
+    KALAM_FAULT_ARM: armFile(home),
+    ...(only ? { KALAM_FAULT_PATH: only } : {}),
+  };
+  return { faults, last: at + times - 1 };
+}
+
+/** Whether the call of this number has been: no more are refused. */
+export function isOver(home, last) {
+  return fs.existsSync(callsFile(home)) && fs.readFileSync(callsFile(home), 'utf8').split('\n').length > last;
 }
 
 /** A start that was refused since the cut left garbage in the last block of RocksDB's MANIFEST (docs/operations.md). */

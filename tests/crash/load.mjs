@@ -3,7 +3,7 @@
 // What runs beside the writers: tables that come and go, rows that expire, flushes and compactions,
 // subscribers that drop off and resume.
 
-import { pause, send, RETRY } from './request.mjs';
+import { isRefused, pause, send } from './request.mjs';
 
 /** Creates and drops tables, the same few names; what was acknowledged must be so after the crash. */
 export class Definer {
@@ -24,7 +24,7 @@ export class Definer {
       for (const sql of steps) {
         const answer = await send(this.client, sql, stop);
         if (!answer) return;
-        if (answer.status !== 200 && !RETRY.has(answer.status)) {
+        if (answer.status !== 200 && !isRefused(answer, stop)) {
           this.wrong.push(`${answer.status} ${answer.text.slice(0, 200)} for ${sql}`);
         }
         if (answer.status !== 200) return;

@@ -3,7 +3,15 @@
 // One request of the load: its moment may be the one that the crash waits for.
 
 /** Answers that say "nothing was done, ask again". */
-export const RETRY = new Set([409, 429, 503]);
+const RETRY = new Set([409, 429, 503]);
+
+/** What else says so while the disk refuses to write. */
+const REFUSED = new Set(['STORAGE_ERROR', 'DISK_FULL']);
+
+/** Whether an answer says that nothing was done. */
+export function isRefused(answer, stop) {
+  return RETRY.has(answer.status) || (Boolean(stop.diskFails) && REFUSED.has(answer.json?.error?.code));
+}
 
 export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));

@@ -148,7 +148,7 @@ function runWith(bug, cuts, loadMs) {
   const { stdout, stderr, status } = spawnSync(process.execPath, [path.join(here, 'crash.mjs')], {
     encoding: 'utf8', timeout: 120000,
     env: { ...process.env, CRASH_BINARY: process.execPath, CRASH_ARGS: path.join(here, 'mock.mjs'), MOCK_BUG: bug,
-      CRASH_KILLS: '10', CRASH_CUTS: cuts, CRASH_SEED: '7', CRASH_LOAD_MS: String(loadMs) },
+      CRASH_KILLS: '10', CRASH_CUTS: cuts, CRASH_FAILS: '0', CRASH_SEED: '7', CRASH_LOAD_MS: String(loadMs) },
   });
   return { status, output: `${stdout}${stderr}` };
 }

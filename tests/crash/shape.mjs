@@ -4,7 +4,7 @@
 // identity that outlives renames; rows keep values by it. A row that has no value of its own in a column
 // has the column's default, whether it was written before the column was added or after.
 
-import { pause, send, RETRY } from './request.mjs';
+import { isRefused, pause, send } from './request.mjs';
 
 const NAMES = ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7'];
 const COLUMNS_MAX = 4;
@@ -137,7 +137,7 @@ export class Alterer {
       shape.pending = null;
       shape.answered[group]++;
       if (answer.status === 200) shape.apply(change);
-      else if (!RETRY.has(answer.status)) this.wrong.push(`${answer.status} ${answer.text.slice(0, 200)} for ALTER ${change.sql}`);
+      else if (!isRefused(answer, stop)) this.wrong.push(`${answer.status} ${answer.text.slice(0, 200)} for ALTER ${change.sql}`);
       this.leave(change.column, false);
     }
   }

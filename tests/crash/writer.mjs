@@ -4,7 +4,7 @@
 // tables a writer has. Everything ends by itself when the server dies; what was sent and what came back
 // is in the ledger.
 
-import { RETRY, send } from './request.mjs';
+import { isRefused, pause, send } from './request.mjs';
 
 const ROWS_MAX = 20; // of one statement
 const STATEMENTS_MAX = 5; // of one transaction
@@ -201,7 +201,8 @@ export class Writer {
       }
       this.ledger.refused(effect);
       const mayMiss = request.columns.some(({ column, epoch }) => column.isLeaving || column.epoch !== epoch);
-      if (RETRY.has(answer.status) || (answer.status === 400 && (request.mustFail || mayMiss))) continue;
+      if (stop.diskFails) await pause(5);
+      if (isRefused(answer, stop) || (answer.status === 400 && (request.mustFail || mayMiss))) continue;
       this.wrong.push(`${this.client.user}: ${answer.status} ${answer.text.slice(0, 300)} for ${request.sql.slice(0, 300)}`);
       return;
     }
