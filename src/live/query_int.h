@@ -25,7 +25,7 @@ typedef struct LiveQuery {
     _Atomic unsigned refs;
     Arena *arena;
     Table *table;      /* a reference */
-    struct View *view; /* NULL unless it is a system table: view.c */
+    struct View *view; /* NULL unless it is a system table: view_rows.c */
     Partition partition;
     BoundExpr *where; /* NULL: every row */
     EvalContext eval;
@@ -44,7 +44,7 @@ typedef struct LiveQuery {
 /* The request's text and parameters. */
 CHECKED Code live__query_new(LiveHub *hub, Database *db, const LiveUser *user,
                              const LiveRequest *request, LiveQuery **out, Error *e);
-/* view.c: a system table that can be followed, and a reference to its definition; NULL when there is none. */
+/* view_rows.c: a system table that can be followed, and a reference to its definition; NULL when there is none. */
 struct View *live__find_view(LiveHub *hub, Slice namespace_name, Slice name, Table **out_table);
 LiveQuery *live__query_ref(LiveQuery *query);
 void live__query_unref(LiveQuery *query); /* accepts NULL */

@@ -145,6 +145,9 @@ static void read_file(const char *file)
             add_line(spec, line_of(text, number));
     }
     fclose(in);
+    free(setup.file); /* the texts of its lines are its tests' */
+    free(setup.name);
+    free(setup.lines);
 }
 
 __attribute__((constructor)) static void read_all(void)
