@@ -105,6 +105,26 @@ test('a user who is dropped: error for each subscription, then close 1008', asyn
   equal(await socket.ended, { code: 1008, reason: 'The user was dropped' }, 'close');
 });
 
+test('system tables are live for administrators: first rows, then what changes; anybody else is refused', async () => {
+  const socket = await Live.open(server, { token: root.token });
+  const { rows } = await socket.subscribed('users', "SELECT * FROM system.users WHERE user_id LIKE 'watched%'");
+  equal(rows, [], 'first rows');
+  await root.run("CREATE USER 'watched' WITH PASSWORD 'pw-of-user-123' ROLE user");
+  const insert = await socket.expect('change', 'users');
+  const [{ user_id: id, role, password_hash: hash }] = insert.rows;
+  equal([insert.change_type, id, role, hash], ['insert', 'watched', 'user', '***'], 'a user, without its password');
+  const told = await root.rows("SUBSCRIBE TO system.users");
+  equal(told[0].ws_url, '/v1/ws', 'SUBSCRIBE TO says where');
+  await socket.subscribed('jobs', "SELECT * FROM system.jobs WHERE job_type = 'flush' AND status = 'completed'", { last_rows: 0 });
+  await root.run('CREATE SHARED TABLE ws.flushed (id BIGINT PRIMARY KEY)');
+  await root.run('INSERT INTO ws.flushed VALUES (1)');
+  await root.run('STORAGE FLUSH TABLE ws.flushed');
+  equal((await socket.expect('change', 'jobs')).rows[0].status, 'completed', 'a job');
+  await socket.close();
+  live.subscribe('refused', 'SELECT * FROM system.users', {});
+  equal((await live.expect('error', 'refused')).code, 'UNAUTHORIZED', 'a user');
+});
+
 test('no authenticate within the time: auth_error, then close 1008', async () => {
   const socket = await Live.open(server);
   matches((await socket.expect('auth_error')).message,
