@@ -44,6 +44,7 @@ enum {
     COMMIT_QUEUE_MAX = 8192, /* intents that wait for the committer */
     WORKER_QUEUE_MAX = 4096,
     CONFLICT_KEYS_MAX = 128 * 1024,
+    HOT_MANIFEST_BYTES_MAX = 64 * 1024 * 1024, /* of one that is to be mended */
     TRANSACTION_READS_MAX =
         50 * 1000, /* rows listed; above it every change of the partition counts */
 

@@ -13,6 +13,7 @@ struct HotStore {
     rocksdb_t *db; /* NULL: it could not be opened again, not even to read */
     char *folder;
     rocksdb_options_t *options;
+    struct HotTamer *tamer; /* lives as long as the options */
     rocksdb_options_t *family_options[HOT_FAMILY_COUNT];
     rocksdb_cache_t *cache;
     rocksdb_writeoptions_t *synced;
@@ -45,5 +46,16 @@ void hot__close_db(HotStore *store);
 CHECKED Code hot__enter(HotStore *store, Error *e);
 void hot__leave(HotStore *store);
 
-/* tame.cc: RocksDB neither repairs itself after a failed write nor keeps a log of events. */
-void hot__tame(rocksdb_options_t *options);
+/* tame.cc: RocksDB neither repairs itself after a failed write nor keeps a log of events, and knows which logs it has synced. */
+struct HotTamer *hot__tame(rocksdb_options_t *options);
+/* While held, no compaction begins. */
+void hot__hold_compactions(struct HotTamer *tamer, bool is_held);
+
+/* manifest.c */
+/* Notes what the MANIFEST of a store that was just opened holds. No compaction may have begun. */
+CHECKED Code hot__note_manifest(const char *folder, Error *e);
+/* Cuts the torn last record of the MANIFEST of a store that is not open. Fails when that is not what is wrong with it, or not
+ * for sure. */
+CHECKED Code hot__mend_manifest(const char *folder, Error *e);
+/* Where the records of a MANIFEST end. False when there are more behind a damaged one. */
+bool hot__manifest_end(Slice bytes, size_t *out_end);

@@ -73,7 +73,7 @@ static rocksdb_options_t *family_options_new(const HotOptions *options, rocksdb_
     return o;
 }
 
-static rocksdb_options_t *store_options_new(const HotOptions *options)
+static rocksdb_options_t *store_options_new(const HotOptions *options, struct HotTamer **out_tamer)
 {
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(o, 1);
@@ -81,7 +81,7 @@ static rocksdb_options_t *store_options_new(const HotOptions *options)
     rocksdb_options_set_wal_recovery_mode(
         o, rocksdb_tolerate_corrupted_tail_records_recovery); /* I2 */
     rocksdb_options_set_recycle_log_file_num(o, 0);           /* I3 */
-    hot__tame(o);                                             /* I4 */
+    *out_tamer = hot__tame(o);                                /* I4 */
     rocksdb_options_set_db_write_buffer_size(o, options->write_buffer_bytes);
     rocksdb_options_set_max_background_jobs(o, options->background_jobs);
     rocksdb_options_set_max_open_files(o, options->open_files_max);
@@ -93,7 +93,7 @@ static rocksdb_options_t *store_options_new(const HotOptions *options)
     return o;
 }
 
-Code hot__open_db(HotStore *store, bool read_only, Error *e)
+static Code open_instance(HotStore *store, bool read_only, Error *e)
 {
     char *error_text = NULL;
     const rocksdb_options_t *const *family_options =
@@ -108,6 +108,23 @@ Code hot__open_db(HotStore *store, bool read_only, Error *e)
         return hot__fail(e, error_text, "open the hot store");
     store->db = db;
     return OK;
+}
+
+Code hot__open_db(HotStore *store, bool read_only, Error *e)
+{
+    Error ignored; /* what RocksDB says of it */
+    if (read_only)
+        return open_instance(store, true, e);
+    hot__hold_compactions(store->tamer, true);
+    Code code = open_instance(store, false, e);
+    if (code == E_CORRUPT && hot__mend_manifest(store->folder, &ignored) == OK)
+        code = open_instance(store, false, e);
+    if (code == OK)
+        code = hot__note_manifest(store->folder, e);
+    hot__hold_compactions(store->tamer, false);
+    if (code != OK)
+        hot__close_db(store);
+    return code;
 }
 
 void hot__close_db(HotStore *store)
@@ -127,7 +144,7 @@ Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Err
     store->folder = x_text(slice_of_text(folder));
     mutex_init(&store->lock);
     cond_init(&store->changed);
-    store->options = store_options_new(options);
+    store->options = store_options_new(options, &store->tamer);
     store->cache = rocksdb_cache_create_lru(options->block_cache_bytes);
     for (int i = 0; i < HOT_FAMILY_COUNT; i++)
         store->family_options[i] = family_options_new(options, store->cache, (HotFamily)i);

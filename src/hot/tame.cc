@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Two habits of RocksDB that a failing disk makes dangerous. The C API cannot change them; this is all the C++ here.
+ * Habits of RocksDB that a failing disk makes dangerous. The C API cannot change them; this is all the C++ here.
  *
  * 1. When its log cannot be written for lack of space, RocksDB waits for space, writes out its memtables and goes on, family
  *    by family. The batch that failed is then in the old log still, and a later opening replays it into those families only
@@ -9,26 +9,46 @@
  * 2. Its own log of events, the file LOG, is written through the same class as its data. Debian builds RocksDB with
  *    assertions, and that class asserts that nobody writes after a failed write: a full disk would end the process by
  *    the second line. What goes wrong comes back as the error of a call anyway, so nothing is logged.
+ * 3. It does not remember which logs it has synced: one that is missing would not be missed (manifest.c, I3).
+ * 4. Compactions begin while the store is being opened. They wait until its MANIFEST is noted (manifest.c, I2).
  */
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 
 #include <rocksdb/c.h>
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 
-namespace
-{
-
-class RefuseRecovery final : public rocksdb::EventListener
-{
+struct HotTamer final : public rocksdb::EventListener {
   public:
     void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
                               bool *auto_recovery) override
     {
         *auto_recovery = false;
     }
+    void OnCompactionBegin(rocksdb::DB *, const rocksdb::CompactionJobInfo &) override
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        while (is_held_)
+            released_.wait(lock);
+    }
+    void hold(bool is_held)
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        is_held_ = is_held;
+        released_.notify_all();
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable released_;
+    bool is_held_ = false;
 };
+
+namespace
+{
 
 class NoLog final : public rocksdb::Logger
 {
@@ -44,12 +64,22 @@ class NoLog final : public rocksdb::Logger
 
 } // namespace
 
-extern "C" void hot__tame(rocksdb_options_t *options); /* hot_int.h is C */
+/* hot_int.h is C */
+extern "C" HotTamer *hot__tame(rocksdb_options_t *options);
+extern "C" void hot__hold_compactions(HotTamer *tamer, bool is_held);
 
 /* The C API keeps the C++ options as the only member of its own struct. */
-extern "C" void hot__tame(rocksdb_options_t *options)
+extern "C" HotTamer *hot__tame(rocksdb_options_t *options)
 {
     auto *real = reinterpret_cast<rocksdb::Options *>(options);
-    real->listeners.push_back(std::make_shared<RefuseRecovery>());
+    auto tamer = std::make_shared<HotTamer>();
+    real->listeners.push_back(tamer);
     real->info_log = std::make_shared<NoLog>();
+    real->track_and_verify_wals_in_manifest = true;
+    return tamer.get();
+}
+
+extern "C" void hot__hold_compactions(HotTamer *tamer, bool is_held)
+{
+    tamer->hold(is_held);
 }

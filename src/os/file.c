@@ -196,6 +196,15 @@ Code file_copy(const char *from, const char *to, unsigned mode, Error *e)
     return sync_descriptor(target, to, e);
 }
 
+Code file_cut(const char *path, uint64_t bytes, Error *e)
+{
+    CLEANUP(close_descriptor) int descriptor = -1;
+    TRY(open_file(path, O_WRONLY, 0, &descriptor, e));
+    if (file__fault("ftruncate", path) || ftruncate(descriptor, (off_t)bytes) != 0)
+        return file__failed(e, "shorten", path);
+    return sync_descriptor(descriptor, path, e);
+}
+
 Code file_sync(const char *path, Error *e)
 {
     CLEANUP(close_descriptor) int descriptor = -1;

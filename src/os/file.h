@@ -22,6 +22,8 @@ CHECKED Code file_write(const char *path, Slice bytes, unsigned mode, Error *e);
 CHECKED Code file_write_new(const char *path, Slice bytes, unsigned mode, Error *e);
 /* Flushes what somebody else wrote (DuckDB's COPY does not) to the disk. */
 CHECKED Code file_sync(const char *path, Error *e);
+/* Shortens a file, durably. */
+CHECKED Code file_cut(const char *path, uint64_t bytes, Error *e);
 /* Copies a file to a path that does not exist; its bytes are on disk after OK, its name after file_sync_folder. */
 CHECKED Code file_copy(const char *from, const char *to, unsigned mode, Error *e);
 /* Renames within one folder and makes the new name durable. */

@@ -22,8 +22,7 @@ static const char *const user_ids[USERS] = {"alice", "bob", "carol"};
 
 Journal *journal;
 Model *model;
-bool may_fail; /* the disk may */
-bool model_manifest_refused;
+bool may_fail;         /* the disk may */
 static bool stays_bad; /* the disk, once it has failed */
 
 static int64_t model_clock(void)
@@ -342,10 +341,8 @@ bool model_live(const char *folder, ModelLife life)
     Code code = open_life(&run, folder, &error);
     if (code == OK)
         code = flush_sweep(run.f.db, &removed, &error);
-    model_manifest_refused = code == E_CORRUPT && strstr(error.text, "MANIFEST-");
     if (code != OK) {
-        if (!model_manifest_refused)
-            model__note_failure(code, &error);
+        model__note_failure(code, &error);
     } else {
         replay();
         run.is_unsettled = !model__settle(&run);

@@ -22,9 +22,6 @@ typedef enum ModelLife {
     MODEL_CHECK,           /* after a fault: settles and compares, a few steps, closes */
 } ModelLife;
 
-/* The last model_live did not open the folder because RocksDB found its MANIFEST damaged. */
-extern bool model_manifest_refused;
-
 /* Makes the journal, or maps the one that is there. */
 void model_create(const char *path, uint64_t seed, uint64_t steps);
 void model_map(const char *path);
