@@ -93,13 +93,14 @@ SUITE_FOLDERS := $(sort $(foreach f,sql live wire model,$(if $(wildcard tests/$(
 SUITE_TESTS := $(SUITE_FOLDERS:%=$(B)/tests/%)
 FAULT_TESTS := $(if $(wildcard tests/fault/libfault.c),$(B)/tests/libfault.so) \
     $(if $(wildcard tests/fault/selftest.c),$(B)/tests/fault_selftest) \
-    $(if $(wildcard tests/fault/database_fault.c),$(B)/tests/fault_database)
+    $(if $(wildcard tests/fault/database_fault.c),$(B)/tests/fault_database) \
+    $(if $(wildcard tests/fault/keep_fault.c),$(B)/tests/fault_keep)
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 TEST_PROGRAMS := $(UNIT_TESTS) $(FUZZ_TESTS) $(SUITE_TESTS) $(FAULT_TESTS)
 
 # ---- Targets -------------------------------------------------------------------------------------
 
-.PHONY: all libs run setup test unit check asan tsan fuzz bench crash model fmt clean help tests
+.PHONY: all libs run setup test unit check asan tsan fuzz bench crash fault model fmt clean help tests
 all: $(SERVER) $(KALAMDB) ## build the server (build/bin/kalamdb-server) and the library (build/lib)
 libs: $(LIBS) $(KALAMDB) ## build the libraries only
 setup: $(O)/.packages $(B)/duckdb/libduckdb.so ## install the packages and fetch DuckDB, nothing else
@@ -129,6 +130,9 @@ crash: $(SERVER) $(TEST_PROGRAMS) ## 1,000 kills, 300 power cuts, 100 failing di
 		CRASH_FAILS=$${CRASH_FAILS:-$${KALAM_CRASH_ROUNDS:-100}} CRASH_LANES=$${CRASH_LANES:-2} CRASH_SELFTEST=all tools/run-named crash
 model: $(SERVER) $(TEST_PROGRAMS) ## a million random changes against live queries, stops and kills (KALAM_MODEL_EVENTS)
 	$(Q)BUILD=$(ABS_B) KALAM_MODEL_EVENTS=$${KALAM_MODEL_EVENTS:-1000000} tools/run-named model
+fault: $(TEST_PROGRAMS) ## a disk that fails: many calls of a database, every call of exports, backups, erasing (KALAM_FAULT_POINTS, KALAM_FAULT_KEEP_POINTS)
+	$(Q)BUILD=$(ABS_B) KALAM_FAULT_POINTS=$${KALAM_FAULT_POINTS:-500} \
+	    KALAM_FAULT_KEEP_POINTS=$${KALAM_FAULT_KEEP_POINTS:-all} tools/run-named fault
 bench: $(SERVER) $(BENCHES) ## measure
 	$(Q)BUILD=$(ABS_B) tools/run-named bench
 clean: ## remove everything built (downloads stay in the cache)
@@ -250,6 +254,10 @@ $(B)/tests/libfault.so: $(wildcard tests/fault/libfault*.c tests/fault/*.h) | $(
 $(B)/tests/fault_selftest: tests/fault/selftest.c | $(O)/.packages
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(FAULT_FLAGS) $(filter %.c,$^) -o $@ -lpthread
+$(B)/tests/fault_keep: $(call object,$(wildcard tests/fault/keep*.c) tests/unit/table/fixture.c) \
+    $(call libs-of,$(call may-use,table))
+	$(link)
+	$(LINK)
 $(B)/tests/fault_database: $(call object,tests/fault/database_fault.c tests/unit/table/fixture.c \
     $(filter-out %/test_model.c,$(wildcard tests/unit/table/*model*.c))) $(call libs-of,$(call may-use,table))
 	$(link)

@@ -59,6 +59,7 @@ typedef struct Restore {
     Intent *piece;
     size_t piece_bytes;
     uint64_t records;
+    bool may_have_appeared; /* 5 was sent */
 } Restore;
 
 static Code check_stop(Restore *r, Error *e)
@@ -469,6 +470,7 @@ static Code fill(Restore *r, Error *e)
         TRY(fill_table(r, i, e));
     TRY(send_piece(r, e));
     TRY(verify(r, e));
+    r->may_have_appeared = true;
     return change_catalog(r, plan_appear, e);
 }
 
@@ -515,7 +517,7 @@ static Code restore(Restore *r, Error *e)
     intent_unref(TAKE(r->piece));
     if (code == OK)
         write_manifests(r);
-    else if (code != E_OUTCOME_UNKNOWN) /* else it may be there */
+    else if (code != E_OUTCOME_UNKNOWN || !r->may_have_appeared)
         undo(r);
     return code;
 }
