@@ -23,6 +23,7 @@ const LOAD_MS_MAX = number('CRASH_LOAD_MS', 700);
 const ONLY_FOLDER = number('CRASH_FOLDER', -1);
 const ROUNDS_OF_A_FOLDER = 20;
 const KEPT_MAX = 3;
+const CUT_MS_MORE = 300; // so that most reach the file operation they wait for
 const FAILING_MS_MAX = 2000;
 /** What a crash may wait for; the empty word: nothing. */
 const MOMENTS = ['', '', '', '', 'BEGIN', 'ALTER', 'STORAGE FLUSH', 'STORAGE COMPACT', 'TRUNCATE', 'DROP', 'CREATE'];
@@ -64,7 +65,7 @@ async function workUntilCrash(folder, kind, random) {
   const stop = scene(word);
   if (kind === 'cut') fault.arm(folder.home);
   const working = folder.load(stop);
-  await within(5 + random.below(LOAD_MS_MAX), server);
+  await within(5 + random.below(LOAD_MS_MAX) + (kind === 'cut' ? CUT_MS_MORE : 0), server);
   if (word) {
     stop.isWaiting = true;
     await Promise.race([stop.moment, within(LOAD_MS_MAX, server)]);

@@ -13,8 +13,9 @@ import { ROOT } from '../e2e/lib/server.mjs';
 const LIBRARY = path.join(process.env.BUILD || path.join(ROOT, 'build'), 'tests/libfault.so');
 const CUT_STATUS = 137;
 
-/** What the operation of the cut is on; the empty text: any file. */
-const PATHS = ['', '', '', '.log', '.parquet', 'manifest.json', 'MANIFEST', '.sst'];
+/** What the operation is on that a cut or a refusal comes at, and up to which one of these; the empty text: any file. */
+const PLACES = [['', 300], ['', 300], ['', 300], ['.log', 150], ['.parquet', 15], ['manifest.json', 10], ['MANIFEST', 8], ['.sst', 12]];
+const START_CALLS = 150; // of a server that starts
 
 const keepFile = (home) => path.join(home, 'keep');
 const callsFile = (home) => path.join(home, 'calls');
@@ -34,7 +35,7 @@ export function environment(home, dir, random, atStart) {
   fs.mkdirSync(dir, { recursive: true });
   fs.rmSync(armFile(home), { force: true });
   fs.rmSync(afterFolder(home), { recursive: true, force: true });
-  const only = atStart ? '' : random.pick(PATHS);
+  const [only, calls] = atStart ? ['', START_CALLS] : random.pick(PLACES);
   const keep = random.pick(['none', 'prefix', 'torn', 'all']);
   fs.writeFileSync(keepFile(home), keep);
   return {
@@ -43,8 +44,8 @@ export function environment(home, dir, random, atStart) {
     KALAM_FAULT_AFTER: afterFolder(home),
     KALAM_FAULT_KEEP: keep,
     KALAM_FAULT_SEED: String(1 + random.below(1000000)),
-    KALAM_FAULT_MODE: random.below(3) ? 'cut' : 'count',
-    KALAM_FAULT_AT: String(1 + random.below(atStart ? 150 : only && only !== '.log' ? 25 : 2000)),
+    KALAM_FAULT_MODE: random.below(4) ? 'cut' : 'count',
+    KALAM_FAULT_AT: String(1 + random.below(calls)),
     ...(only ? { KALAM_FAULT_PATH: only } : {}),
     ...(atStart ? {} : { KALAM_FAULT_ARM: armFile(home) }),
   };
@@ -53,8 +54,8 @@ export function environment(home, dir, random, atStart) {
 /** The environment of a server whose disk refuses some calls once it is armed, and then takes them again; and `last`,
  * the number of the last such call. */
 export function failing(home, dir, random) {
-  const only = random.pick(PATHS);
-  const at = 1 + random.below(only && only !== '.log' ? 15 : 300);
+  const [only, calls] = random.pick(PLACES);
+  const at = 1 + random.below(calls);
   const times = random.pick([1, 1, 2, 5, 30]);
   for (const file of [armFile(home), keepFile(home), callsFile(home)]) fs.rmSync(file, { force: true });
   const faults = {

@@ -264,6 +264,7 @@ export class Folder {
       this.definer.run(stop),
       this.alterer.run(stop),
       keeper(this.root, KEPT, this.random.split(), stop),
+      keeper(this.root, KEPT, this.random.split(), stop),
     ]);
   }
 
