@@ -17,7 +17,6 @@ const CUT_STATUS = 137;
 const PLACES = [['', 300], ['', 300], ['', 300], ['.log', 150], ['.parquet', 15], ['manifest.json', 10], ['MANIFEST', 8], ['.sst', 12]];
 const START_CALLS = 150; // of a server that starts
 
-const keepFile = (home) => path.join(home, 'keep');
 const callsFile = (home) => path.join(home, 'calls');
 const armFile = (home) => path.join(home, 'armed');
 const afterFolder = (home) => path.join(home, 'after');
@@ -36,13 +35,11 @@ export function environment(home, dir, random, atStart) {
   fs.rmSync(armFile(home), { force: true });
   fs.rmSync(afterFolder(home), { recursive: true, force: true });
   const [only, calls] = atStart ? ['', START_CALLS] : random.pick(PLACES);
-  const keep = random.pick(['none', 'prefix', 'torn', 'all']);
-  fs.writeFileSync(keepFile(home), keep);
   return {
     LD_PRELOAD: LIBRARY,
     KALAM_FAULT_DIR: dir,
     KALAM_FAULT_AFTER: afterFolder(home),
-    KALAM_FAULT_KEEP: keep,
+    KALAM_FAULT_KEEP: random.pick(['none', 'prefix', 'torn', 'all']),
     KALAM_FAULT_SEED: String(1 + random.below(1000000)),
     KALAM_FAULT_MODE: random.below(4) ? 'cut' : 'count',
     KALAM_FAULT_AT: String(1 + random.below(calls)),
@@ -57,7 +54,7 @@ export function failing(home, dir, random) {
   const [only, calls] = random.pick(PLACES);
   const at = 1 + random.below(calls);
   const times = random.pick([1, 1, 2, 5, 30]);
-  for (const file of [armFile(home), keepFile(home), callsFile(home)]) fs.rmSync(file, { force: true });
+  for (const file of [armFile(home), callsFile(home)]) fs.rmSync(file, { force: true });
   const faults = {
     LD_PRELOAD: LIBRARY,
     KALAM_FAULT_DIR: dir,
@@ -75,12 +72,6 @@ export function failing(home, dir, random) {
 /** Whether the call of this number has been: no more are refused. */
 export function isOver(home, last) {
   return fs.existsSync(callsFile(home)) && fs.readFileSync(callsFile(home), 'utf8').split('\n').length > last;
-}
-
-/** A start that was refused since the cut left garbage in the last block of RocksDB's MANIFEST (docs/operations.md). */
-export function isDocumentedRefusal(home, message) {
-  const isTorn = fs.existsSync(keepFile(home)) && fs.readFileSync(keepFile(home), 'utf8') === 'torn';
-  return isTorn && /did not start[^]*checksum mismatch[^]*MANIFEST/.test(message);
 }
 
 /** From here on file operations count. */
