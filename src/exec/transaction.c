@@ -43,7 +43,10 @@ static Code commit_once(Run *run, Error *e)
 {
     CLEANUP(intent_unref_ptr) Intent *intent = NULL;
     TRY(exec__transaction_intent(run->transaction, &intent, e));
-    return intent ? database_commit(run->executor->db, intent, e) : OK;
+    if (!intent)
+        return OK;
+    intent->owner = run->session.user;
+    return database_commit(run->executor->db, intent, e);
 }
 
 static Code rebase(Run *run, Error *e)

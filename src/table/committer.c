@@ -2,7 +2,7 @@
  *
  * The committer: one thread that makes commits durable, in seq order, and reads nothing.
  *
- *     queue -> take a group -> admit or refuse each -> seqs -> one batch, one sync -> apply -> publish -> answer
+ *     queue (in turns) -> take a group -> admit or refuse each -> seqs -> one batch, one sync -> apply -> publish -> answer
  *
  * I1. Seqs ascend in commit order; the batch that holds them holds last_seq too, so a snapshot's last_seq is
  *     always the end of a commit.
@@ -45,8 +45,7 @@ struct Committer {
     Mutex lock;
     Cond wake;
     /* guarded by lock */
-    Intent *head, *tail;
-    size_t depth;
+    IntentQueue queue;
     bool stopping;
 
     /* the committer thread's own */
@@ -85,7 +84,7 @@ static void count(_Atomic uint64_t *counter, uint64_t by)
 /* Until somebody submits, or it is time to try again. */
 static void wait_for_intents(Committer *c)
 {
-    while (!c->head && !c->stopping) {
+    while (c->queue.count == 0 && !c->stopping) {
         if (c->retry_at_us == 0)
             cond_wait(&c->wake, &c->lock);
         else if (!cond_wait_until(&c->wake, &c->lock, c->retry_at_us))
@@ -100,23 +99,19 @@ static bool take_group(Committer *c)
     wait_for_intents(c);
     c->group_count = 0;
     size_t rows = 0, bytes = 0;
-    while (c->head && c->group_count < GROUP_INTENTS_MAX) {
-        Intent *intent = c->head;
+    for (Intent *intent;
+         c->group_count < GROUP_INTENTS_MAX && (intent = queue__first(&c->queue));) {
         bool fits = rows + intent->row_count <= COMMIT_ROWS_MAX &&
                     bytes + intent->bytes <= COMMIT_BYTES_MAX;
         if (c->group_count > 0 && !fits)
             break;
-        c->head = intent->next;
-        intent->next = NULL;
-        c->depth--;
+        queue__pop(&c->queue);
         rows += intent->row_count;
         bytes += intent->bytes;
         c->group[c->group_count++] = intent;
         if (intent->catalog_change) /* I5 */
             break;
     }
-    if (!c->head)
-        c->tail = NULL;
     return c->group_count > 0 || !c->stopping;
 }
 
@@ -591,7 +586,7 @@ void committer_free(Committer *c)
     if (!c)
         return;
     must(!c->thread);
-    must(!c->head);
+    must(c->queue.count == 0);
     forget_doubted(c);
     conflicts_free(c->conflicts);
     map_free(c->dropped_users);
@@ -608,15 +603,10 @@ Code committer_submit(Committer *c, Intent *intent, Error *e)
     MUTEX_SCOPE(&c->lock);
     if (c->stopping)
         return fail(e, E_SHUTTING_DOWN, "the server is stopping");
-    if (c->depth >= COMMIT_QUEUE_MAX)
-        return fail(e, E_BUSY, "%d commits are waiting already; retry in a moment",
-                    COMMIT_QUEUE_MAX);
-    if (c->tail)
-        c->tail->next = intent;
-    else
-        c->head = intent;
-    c->tail = intent;
-    if (c->depth++ == 0)
+    if (!queue__push(&c->queue, intent))
+        return fail(e, E_BUSY, "%zu commits are waiting already; retry in a moment",
+                    c->queue.count);
+    if (c->queue.count == 1)
         cond_signal(&c->wake);
     return OK;
 }
@@ -633,5 +623,5 @@ void committer_stats(Committer *c, DatabaseStats *out)
         .reopen_tries = atomic_load_explicit(&c->reopen_tries, memory_order_relaxed),
     };
     MUTEX_SCOPE(&c->lock);
-    out->queue_depth = c->depth;
+    out->queue_depth = c->queue.count;
 }

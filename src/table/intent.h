@@ -74,7 +74,9 @@ typedef struct Intent Intent;
 typedef void IntentDone(void *context, Intent *intent, Code code, const Error *error);
 
 struct Intent {
-    Arena *arena;      /* owns everything below; lives as long as the intent */
+    Arena *arena; /* owns everything below; lives as long as the intent */
+    uint64_t
+        owner; /* who waits for it, for the turns in the queue (queue.c); 0 = the server itself */
     uint64_t read_seq; /* R: last_seq through the snapshot it was resolved at */
     IntentPart *parts;
     size_t part_count, part_capacity;

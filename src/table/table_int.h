@@ -95,6 +95,25 @@ void committer_free(Committer *committer);
 CHECKED Code committer_submit(Committer *committer, Intent *intent, Error *e);
 void committer_stats(Committer *committer, DatabaseStats *out);
 
+/* ---- queue.c: intents that wait; under the committer's lock ---- */
+enum { INTENT_LANES = 256 };
+typedef struct IntentLane {
+    Intent *head, *tail;
+    size_t count;
+    struct IntentLane *next_turn;
+} IntentLane;
+typedef struct IntentQueue {
+    IntentLane lanes[INTENT_LANES];
+    IntentLane *first_turn, *last_turn;
+    size_t count;
+} IntentQueue; /* empty: {0} */
+/* False when it is full, or holds too many of this owner. */
+bool queue__push(IntentQueue *queue, Intent *intent);
+/* Whose turn it is; NULL when it is empty. */
+Intent *queue__first(const IntentQueue *queue);
+/* Takes the first one out; the next turn is somebody else's, if anybody else waits. */
+void queue__pop(IntentQueue *queue);
+
 /* ---- reopen.c: after a failed write; committer thread ---- */
 enum { CEILING_AHEAD_MS = 3000 };
 typedef struct KnownSeqs {
