@@ -177,4 +177,46 @@ test('statements that read for long do not keep writes from going on for ever, n
   await o.server.stop();
 });
 
+/** How often the server has synced. */
+async function syncs(o) {
+  const answer = await request(o.server, 'GET', '/metrics', { headers: o.root.bearer });
+  return Number(/^kalamdb_syncs_total (\d+)$/m.exec(answer.text)[1]);
+}
+
+test('a disk that loses what was not synced: clients of an async table are told, those of others go on', async () => {
+  const o = await Outage.start('EIO');
+  await o.root.run('CREATE STREAM TABLE bad.e (id BIGINT, v TEXT) WITH (TTL_SECONDS = 3600)');
+  const folder = path.join(o.server.dir, 'rocksdb');
+  const log = path.join(folder, fs.readdirSync(folder).filter((name) => name.endsWith('.log')).sort().at(-1));
+  await o.follow();
+  await o.put(1, 'before');
+  await o.live.subscribed('e', 'SELECT id, v FROM bad.e');
+  let id = 10;
+  let events = 0;
+  for (let before = -1; before !== await syncs(o);) { // until events lie behind the last sync
+    await o.put(id++, 'before');
+    before = await syncs(o);
+    o.bytes = fs.statSync(log).size;
+    for (let i = 0; i < 3; i++) {
+      await o.user.run(`INSERT INTO bad.e VALUES (${id}, 'lost')`);
+      equal((await o.live.expectChange('insert', 'e')).rows[0].id, String(id++), 'an event');
+      events++;
+    }
+  }
+  o.begin();
+  equal((await o.user.error("INSERT INTO bad.t VALUES (1000, 'unknown')")).code, 'OUTCOME_UNKNOWN', 'the first');
+  fs.truncateSync(log, o.bytes);
+  o.end();
+  await o.until("INSERT INTO bad.t VALUES (1001, 'after')", ['STORAGE_ERROR']);
+  equal((await o.live.expect('error', 'e')).code, 'CURSOR_TOO_OLD', 'the events');
+  const rows = await o.user.rows("SELECT v FROM bad.e WHERE v = 'lost'");
+  equal(rows.length, events - 3, 'those of the last round are gone');
+  await o.user.run("INSERT INTO bad.e VALUES (1, 'next')");
+  await o.put(1002, 'after');
+  await o.live.subscribed('again', "SELECT id FROM bad.e WHERE v = 'next'");
+  await o.checkFollowed();
+  matches(o.server.output, /commits of async tables are lost/, 'the log says so');
+  await o.server.stop();
+});
+
 run('outage', { independent: true });
