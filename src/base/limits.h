@@ -62,7 +62,7 @@ enum {
     ENGINE_INSTANCES_MAX = 64,
     ENGINE_THREADS_MAX = 64,
     ENGINE_SOURCES_MAX = 256, /* table references of one statement */
-    ENGINE_ROW_GROUP_ROWS = 16 * 1024,
+    ENGINE_ROW_GROUP_ROWS = 8 * 1024,
     SEGMENT_ENTRY_BYTES_MAX = 4 * 1024 * 1024,
     SEGMENT_STATS_BYTES_MAX = 64, /* a text or bytes bound; longer ones are cut or left out */
 

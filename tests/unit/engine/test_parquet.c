@@ -35,7 +35,7 @@ TEST("a file has the rows in order, the field ids, ZSTD and row groups of the as
     check(pool,
           "SELECT count(DISTINCT row_group_id), max(row_group_num_rows), min(compression),"
           " max(compression) FROM parquet_metadata",
-          path, "3|16384|ZSTD|ZSTD");
+          path, "5|8192|ZSTD|ZSTD");
     check(pool, "SELECT count(*), sum(id), count(name), bool_or(_deleted) FROM read_parquet", path,
           "40000|800020000|34286|false");
     check(pool, "SELECT min(_seq - file_row_number), max(_seq - file_row_number) FROM read_parquet",
