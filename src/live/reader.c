@@ -72,7 +72,7 @@ Reader *live__reader_anew(Reader *old, const LiveRequest *request, const LiveFea
                           const Error *why)
 {
     LiveRequest again = *request;
-    if (why)
+    if (why || old->resnapshot)
         again.has_from = false;
     Reader *reader = live__reader_new(old->query, old->id, &again, features);
     if (!request->has_options) { /* it never asked for rows: as if it had asked now */

@@ -270,7 +270,7 @@ static Code subscribe_options(Parser *p, Subscribe *subscribe)
     return sql__expect(p, TOKEN_RIGHT, "',' or ')'");
 }
 
-/* SUBSCRIBE TO t WHERE … becomes SELECT * FROM t WHERE …; its text is that of the rest of the
+/* SUBSCRIBE TO t WHERE … ORDER BY … becomes SELECT * FROM t …; its text is that of the rest of the
  * statement. */
 static Code short_select(Parser *p, Select **out)
 {
@@ -284,6 +284,10 @@ static Code short_select(Parser *p, Select **out)
     TRY(sql__table_name(p, &from->table));
     if (sql__accept_word(p, KW_WHERE))
         TRY(sql__expr(p, &select->where));
+    if (sql__accept_word(p, KW_ORDER)) {
+        TRY(sql__expect_word(p, KW_BY));
+        TRY(sql__order_list(p, &select->order, &select->order_count));
+    }
     Slice rest = slice_of(p->text.data + select->offset, p->previous_end - select->offset);
     select->text = slice_of_text(arena_printf(p->arena, "SELECT * FROM %.*s", SLICE_ARGS(rest)));
     *out = select;

@@ -432,6 +432,9 @@ TEST("SUBSCRIBE TO: the short form becomes a SELECT, options are read, the rest 
     CHECK_SLICE(s->subscribe.select->text, SLICE("SELECT * FROM chat.m WHERE a = 'x'"));
     CHECK(s->subscribe.has_last_rows && s->subscribe.last_rows == 20);
     CHECK(s->subscribe.batch_size == 5 && s->subscribe.from == 77);
+    s = parse(arena, "SUBSCRIBE TO chat.m ORDER BY a DESC, b OPTIONS (last_rows = 20)");
+    CHECK_SLICE(s->subscribe.select->text, SLICE("SELECT * FROM chat.m ORDER BY a DESC, b"));
+    CHECK_INT(s->subscribe.select->order_count, 2);
     static const char *const refused[] = {
         "SELECT * FROM m",
         "SELECT * FROM c.m ORDER BY count(*)",
