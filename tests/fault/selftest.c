@@ -210,6 +210,14 @@ static void fail_sync(void)
     cut_power();
 }
 
+static void ask_for_ranges(void)
+{
+    int fd = make("disk/new");
+    EXPECT(sync_file_range(fd, 0, 0, 0) == 0); /* a question, which RocksDB asks, and no write */
+    EXPECT(sync_file_range(fd, 0, 1, SYNC_FILE_RANGE_WRITE) == -1 && errno == EIO);
+    end();
+}
+
 static void append_until_cut(void)
 {
     int fd = make("disk/new");
@@ -608,6 +616,8 @@ static const Case cases[] = {
         "KALAM_FAULT_OPS=write", "KALAM_FAULT_AT=1"),
     CUT(fail_sync, check_empty_new, "a failed sync makes nothing durable", "KALAM_FAULT_MODE=fail",
         "KALAM_FAULT_OPS=fsync", "KALAM_FAULT_PATH=disk/new", "KALAM_FAULT_AT=1"),
+    END(ask_for_ranges, NULL, "whether ranges can be synced is no call", "KALAM_FAULT_MODE=fail",
+        "KALAM_FAULT_OPS=range", "KALAM_FAULT_AT=1"),
     CUT(append_until_cut, check_cut_at_call, "the power is cut before the n-th call",
         "KALAM_FAULT_MODE=cut", "KALAM_FAULT_AT=30"),
     CUT(append_much, check_prefix, "a kept prefix is a prefix", "KALAM_FAULT_KEEP=prefix",
