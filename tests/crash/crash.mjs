@@ -141,7 +141,8 @@ async function lastLook(folder) {
 }
 
 function report(label, wrong, folder, index) {
-  console.log(`NOT OK  ${label}; CRASH_SEED=${SEED} CRASH_KILLS=${KILLS} CRASH_CUTS=${CUTS} CRASH_FAILS=${FAILS} CRASH_FOLDER=${index} repeats its folder`);
+  console.log(`NOT OK  ${label}; to repeat its folder: CRASH_SEED=${SEED} CRASH_KILLS=${KILLS} CRASH_CUTS=${CUTS} CRASH_FAILS=${
+    FAILS} CRASH_FOLDER=${index}`);
   for (const text of wrong.slice(0, 20)) console.log(`        ${text}`);
   if (totals.kept++ < KEPT_MAX && !process.env.CRASH_BINARY) {
     const kept = path.join(BUILD, `crash-${SEED}-${label.replaceAll(' ', '-')}`);
@@ -206,7 +207,8 @@ async function main() {
   }
   await cleanUp();
   console.log(`# crash: ${totals.requests} requests, of them ${
-    [...counts].map(([word, count]) => `${count} ${word}`).join(', ')}; ${totals.atOperation} cuts in a file operation, ${totals.failing} disks that came back; slowest start ${
+    [...counts].map(([word, count]) => `${count} ${word}`).join(', ')}; ${
+    totals.atOperation} cuts in a file operation, ${totals.failing} disks that came back; slowest start ${
     totals.readyMsMax.toFixed(0)} ms`);
   console.log(`${totals.passed} passed, ${totals.failed} failed`);
   process.exit(totals.failed ? 1 : 0);

@@ -14,7 +14,9 @@ const LIBRARY = path.join(process.env.BUILD || path.join(ROOT, 'build'), 'tests/
 const CUT_STATUS = 137;
 
 /** What the operation is on that a cut or a refusal comes at, and up to which one of these; the empty text: any file. */
-const PLACES = [['', 300], ['', 300], ['', 300], ['.log', 150], ['.parquet', 15], ['manifest.json', 10], ['MANIFEST', 8], ['.sst', 12]];
+const PLACES = [
+  ['', 300], ['', 300], ['', 300], ['.log', 150], ['.parquet', 15], ['manifest.json', 10], ['MANIFEST', 8], ['.sst', 12],
+];
 const START_CALLS = 150; // of a server that starts
 
 const callsFile = (home) => path.join(home, 'calls');

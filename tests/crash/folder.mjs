@@ -159,7 +159,7 @@ export class Folder {
       const result = await client.run(`SELECT * FROM ${table} WHERE id > ${last} ORDER BY id ASC LIMIT ${PAGE}`);
       const names = result.schema.map((column) => column.name);
       for (const cells of result.rows) {
-        rows.push(Object.fromEntries(names.map((name, i) => [name, isNumber(name) && cells[i] !== null ? Number(cells[i]) : cells[i]])));
+        rows.push(Object.fromEntries(names.map((name, i) => [name, isNumber(name) ? numberOf(cells[i]) : cells[i]])));
       }
       if (table === 'crash.items') this.names = names;
       if (result.rows.length < PAGE) return rows;
@@ -232,7 +232,8 @@ export class Folder {
     await this.joinAll();
     for (const partition of this.partitions) {
       if (partition.isTicks) continue; // some expire in between
-      for (const follower of partition.followers) if (!follower.isReplay || follower.from === null) wrong.push(...missed(partition, follower));
+      const paged = partition.followers.filter((follower) => !follower.isReplay || follower.from === null);
+      for (const follower of paged) wrong.push(...missed(partition, follower));
     }
     await this.writeFences();
     await Promise.all(this.partitions.map(async (partition) => {
@@ -308,8 +309,11 @@ function missed({ read, model }, follower) {
   if (follower.pageKeys.size > newer.length) wrong.push(`${where} gave ${follower.pageKeys.size} rows, ${newer.length} are newer`);
   for (const row of newer) {
     const copy = follower.rows.get(String(row.id));
-    const column = copy && follower.isStar && model.shape?.columns.find(({ name }) => copy[name] !== undefined && numberOf(copy[name]) !== row[name]);
-    if (column) wrong.push(`${follower.id}: row ${row.id} came with ${column.name} = ${copy[column.name]}, the table has ${row[column.name]}`);
+    if (!copy || !follower.isStar) continue;
+    for (const { name } of model.shape?.columns ?? []) {
+      if (copy[name] === undefined || numberOf(copy[name]) === row[name]) continue;
+      wrong.push(`${follower.id}: row ${row.id} came with ${name} = ${copy[name]}, the table has ${row[name]}`);
+    }
   }
   return wrong;
 }
@@ -325,9 +329,11 @@ function copyDiffers(follower, rows) {
     const copy = follower.rows.get(String(row.id));
     if (!copy) wrong.push(`${follower.id}: the subscriber never got row ${row.id} (seq ${row._seq})`);
     else if (Number(copy.n) !== row.n || copy._seq !== row._seq) {
-      wrong.push(`${follower.id}: the subscriber has row ${row.id} n=${copy.n} seq ${copy._seq}, the table n=${row.n} seq ${row._seq}`);
+      wrong.push(`${follower.id}: the subscriber has row ${row.id} n=${copy.n} seq ${copy._seq}, the table n=${
+        row.n} seq ${row._seq}`);
     }
   }
-  if (follower.rows.size > there.length) wrong.push(`${follower.id}: the subscriber keeps ${follower.rows.size - there.length} rows that are gone`);
+  const ghosts = follower.rows.size - there.length;
+  if (ghosts > 0) wrong.push(`${follower.id}: the subscriber keeps ${ghosts} rows that are gone`);
   return wrong;
 }

@@ -19,7 +19,8 @@ export class Definer {
       const life = this.ledger.nextTag();
       const drop = this.state.get(name)?.state === 'there';
       const steps = drop ? [`DROP TABLE ${name}`] :
-        [`CREATE USER TABLE ${name} (id BIGINT PRIMARY KEY, n INT, body TEXT)`, `INSERT INTO ${name} (id, n, body) VALUES (${life}, ${life}, 'made')`];
+        [`CREATE USER TABLE ${name} (id BIGINT PRIMARY KEY, n INT, body TEXT)`,
+          `INSERT INTO ${name} (id, n, body) VALUES (${life}, ${life}, 'made')`];
       this.state.set(name, { state: 'unknown', life: drop ? this.state.get(name).life : life });
       for (const sql of steps) {
         const answer = await send(this.client, sql, stop);
@@ -58,7 +59,8 @@ export async function ticker(client, table, model, ledger, stop) {
     const key = model.nextKey++;
     const row = { sentMs: Date.now(), acknowledged: 0 };
     model.sent.set(key, row);
-    const answer = await send(client, `INSERT INTO ${table} (id, n, body) VALUES (${key}, ${ledger.nextTag()}, '${model.canary} tick')`, stop);
+    const values = `(${key}, ${ledger.nextTag()}, '${model.canary} tick')`;
+    const answer = await send(client, `INSERT INTO ${table} (id, n, body) VALUES ${values}`, stop);
     if (!answer) return;
     if (answer.status === 200) row.acknowledged = ++ledger.clock;
     await pause(2);

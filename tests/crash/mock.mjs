@@ -54,7 +54,8 @@ function apply(record) {
 function alter({ alter: name, change }) {
   const table = tables.get(name);
   const column = table.columns.find((one) => one.name === change.name);
-  if (change.kind === 'ADD') table.columns.push({ name: change.name, identity: ++identity, initial: BUG === 'lost-default' ? null : change.initial });
+  const initial = BUG === 'lost-default' ? null : change.initial;
+  if (change.kind === 'ADD') table.columns.push({ name: change.name, identity: ++identity, initial });
   if (change.kind === 'DROP') table.columns = table.columns.filter((one) => one !== column);
   if (change.kind === 'RENAME') column.name = change.to;
 }
@@ -69,7 +70,8 @@ function recover() {
   if (BUG === 'refuse-start' && lines.length > 80) process.exit(3);
   const isLooseTable = (line) => /"crash\.(loose|events|ticks)\|/.test(line);
   const isKept = (line, i) => !(BUG === 'loose-hole' && isLooseTable(line) && i % 7 === 0) &&
-    !(BUG === 'loose-tail' && isLooseTable(line) && i > lines.length - 40) && !(BUG === 'alter-lost' && /"alter"/.test(line) && i > lines.length - 60) &&
+    !(BUG === 'loose-tail' && isLooseTable(line) && i > lines.length - 40) &&
+    !(BUG === 'alter-lost' && /"alter"/.test(line) && i > lines.length - 60) &&
     !(BUG === 'half-after' && /"isSecond":true/.test(line));
   lines = lines.filter(isKept);
   for (const line of lines) apply(JSON.parse(line));
@@ -143,14 +145,15 @@ function define(sql, table) {
   let record;
   if (created) {
     const ttl = /TTL_SECONDS = (\d+)/.exec(sql)?.[1];
-    record = { create: table, table: { kind: created[1], isLoose: /async/.test(sql) || Boolean(ttl), ttlMs: ttl ? ttl * 1000 : null } };
+    const isLoose = /async/.test(sql) || Boolean(ttl);
+    record = { create: table, table: { kind: created[1], isLoose, ttlMs: ttl ? ttl * 1000 : null } };
   } else if (/^DROP TABLE/.test(sql)) {
     if (BUG === 'undrop') return answer(0, 'Dropped');
     record = { drop: table };
   } else if (/^ALTER/.test(sql)) {
     const [, kind, name, rest] = /TABLE [\w.]+ (ADD|DROP|RENAME|MODIFY) COLUMN (\w+) ?(.*)/.exec(sql);
-    const initial = /DEFAULT (\d+)/.exec(rest)?.[1];
-    record = { alter: table, change: { kind, name, to: /TO (\w+)/.exec(rest)?.[1], initial: initial === undefined ? null : Number(initial) } };
+    const initial = Number(/DEFAULT (\d+)/.exec(rest)?.[1] ?? NaN);
+    record = { alter: table, change: { kind, name, to: /TO (\w+)/.exec(rest)?.[1], initial: initial >= 0 ? initial : null } };
   }
   if (!record) return undefined;
   store(record, false);
@@ -233,7 +236,8 @@ function select(sql, table, name, rows) {
   if (BUG === 'leak-rest' && shown.length > 30) shown[9].body = 'of-another k1';
   if (BUG === 'reseq' && shown.length > 30) shown[9]._seq = shown[8]._seq;
   const names = wanted === '*' ? live.namesOf(table) : wanted.split(', ');
-  return { schema: names.map((one) => ({ name: one })), rows: shown.map((row) => names.map((one) => row[one])), row_count: shown.length };
+  const cells = shown.map((row) => names.map((one) => row[one]));
+  return { schema: names.map((one) => ({ name: one })), rows: cells, row_count: cells.length };
 }
 
 function matching(sql, rows) {

@@ -141,7 +141,8 @@ export class Model {
     if (!want) return `${this.name}: row ${key} (n=${got.n}) is there but was deleted or never written`;
     const column = this.shape?.differs(got, want);
     if (got.n === want.n && column) return `${this.name}: row ${key}: ${column}`;
-    return `${this.name}: row ${key} is n=${got.n} '${got.body.slice(0, 30)}', acknowledged was n=${want.n} '${want.body.slice(0, 30)}'`;
+    const text = ({ n, body }) => `n=${n} '${body.slice(0, 30)}'`;
+    return `${this.name}: row ${key} is ${text(got)}, acknowledged was ${text(want)}`;
   }
 
   compare() {
