@@ -44,7 +44,8 @@ static const struct {
     {METHOD_GET, EXPORT_ROUTE_PREFIX, export_route},
 };
 
-/* The original tells its health to the machine itself only; so do we: versions are nobody else's business. */
+/* The original tells its health to the machine itself only; so do we: versions are nobody else's
+ * business. */
 static void health(ApiLoop *api, HttpRequest *request)
 {
     ClientAddress client;
@@ -132,7 +133,8 @@ static void on_request(void *context, HttpRequest *request)
 
 /* ---- life ---- */
 
-/* A change of a user may make cached tokens wrong. Committer thread, before the change is answered. */
+/* A change of a user may make cached tokens wrong. Committer thread, before the change is
+ * answered. */
 static void on_commit(void *context, const CommitGroup *group)
 {
     ApiContext *api = (ApiContext *)context;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The wire: HTTP routes and WebSocket sessions over one Executor. Everything above exec/ and live/ that
- * knows HTTP, JSON envelopes, tokens and cookies is in this folder.
+ * The wire: HTTP routes and WebSocket sessions over one Executor. Everything above exec/ and live/
+ * that knows HTTP, JSON envelopes, tokens and cookies is in this folder.
  *
- * One ApiContext serves the process; each network loop has an ApiLoop. Handlers run on the loop's thread; what would
- * block goes to the workers and comes back by a posted task.
+ * One ApiContext serves the process; each network loop has an ApiLoop. Handlers run on the loop's
+ * thread; what would block goes to the workers and comes back by a posted task.
  */
 #pragma once
 
@@ -52,7 +52,8 @@ typedef struct ApiContext {
     _Atomic uint64_t connections, websockets, requests; /* figures only */
 } ApiContext;
 
-/* Borrows all but the settings, which it copies. Registers a ChangeSink: before traffic. E_CONFIG. */
+/* Borrows all but the settings, which it copies. Registers a ChangeSink: before traffic.
+ * E_CONFIG. */
 CHECKED Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *workers,
                              const ApiSettings *settings, ApiContext **out, Error *e);
 /* After database_close, for the committer calls its sink until then. Accepts NULL. */
@@ -65,10 +66,12 @@ typedef struct ApiLoop {
     HttpServer *http;
 } ApiLoop;
 
-/* Serves one loop; owns the HttpServer and the LiveLoop. On the loop's thread, or before it runs. */
+/* Serves one loop; owns the HttpServer and the LiveLoop. On the loop's thread, or before it
+ * runs. */
 CHECKED Code api_loop_new(ApiContext *context, Loop *loop, const HttpOptions *options,
                           ApiLoop **out, Error *e);
 /* Once nobody else posts to the loop and it runs on no thread. Accepts NULL. */
 void api_loop_free(ApiLoop *api);
-/* Stops listening, ends WebSockets with 1001, answers what runs; `done` is called once nothing is left. Loop thread. */
+/* Stops listening, ends WebSockets with 1001, answers what runs; `done` is called once nothing is
+ * left. Loop thread. */
 void api_loop_drain(ApiLoop *api, void (*done)(void *context), void *context);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Login and setup. Password work and reads of user records run on workers; the loop parses and answers.
+ * Login and setup. Password work and reads of user records run on workers; the loop parses and
+ * answers.
  *
- * Errors here are flat: {"error": name, "message": text}. A wrong user and a wrong password read and cost
- * the same. Passwords are wiped with the call's arena text.
+ * Errors here are flat: {"error": name, "message": text}. A wrong user and a wrong password read
+ * and cost the same. Passwords are wiped with the call's arena text.
  */
 #include "api/auth_route.h"
 
@@ -359,7 +360,8 @@ static void work_me(AuthCall *call)
     work_token(call, TOKEN_ACCESS);
 }
 
-/* The token of a cookie, else of the Authorization header (refresh), or the other way round (me). */
+/* The token of a cookie, else of the Authorization header (refresh), or the other way round
+ * (me). */
 static Code find_token(AuthCall *call, const char *cookie_name, bool cookie_first)
 {
     bool has_cookie = http_cookie(call->request, cookie_name, &call->token);
@@ -422,7 +424,8 @@ void auth_logout_route(ApiLoop *api, HttpRequest *request)
 
 /* ---- first-time setup ---- */
 
-/* Loopback, or whoever knows the token that the server printed at its start, or anyone if so configured. */
+/* Loopback, or whoever knows the token that the server printed at its start, or anyone if so
+ * configured. */
 static bool may_set_up(const ApiLoop *api, const HttpRequest *request)
 {
     const ApiSettings *settings = &api->context->settings;

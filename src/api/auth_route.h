@@ -9,7 +9,8 @@
 AuthGate *auth_gate_new(uint32_t requests_per_s);
 void auth_gate_free(AuthGate *gate); /* accepts NULL */
 
-/* Takes one of the attempts of an address (limiter_address_key); false when there is none left. Any thread. */
+/* Takes one of the attempts of an address (limiter_address_key); false when there is none left. Any
+ * thread. */
 bool auth_gate_take(AuthGate *gate, Slice key);
 
 void auth_login_route(ApiLoop *api, HttpRequest *request);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Downloads of exports, piece by piece: a worker reads, the loop sends, and nothing more is read before the socket has taken most of it.
+ * Downloads of exports, piece by piece: a worker reads, the loop sends, and nothing more is read
+ * before the socket has taken most of it.
  *
- *     worker: token -> who may -> open, first piece ──> loop: head, piece ──drained──> worker: next piece … ──> end
+ *     worker: token -> who may -> open, first piece ──> loop: head, piece
+ *             ──drained──> worker: next piece … ──> end
  *
- * I1. One piece is in memory, and at most DRAINED_MARK bytes of it wait in the socket's queue when the next one is read.
+ * I1. One piece is in memory, and at most DRAINED_MARK bytes of it wait in the socket's queue when
+ *     the next one is read.
  * I2. A download belongs to one thread at a time: to a worker while is_pending, else to the loop.
  * I3. What may not be fetched, what is not there and who does not exist have one answer.
  * I4. An answer that has begun and cannot be finished is cut, so that nobody takes it for whole.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * GET /v1/exports/{user_id}/{export_id}: the zip of an export, to the user it is of, and to administrators.
+ * GET /v1/exports/{user_id}/{export_id}: the zip of an export, to the user it is of, and to
+ * administrators.
  */
 #pragma once
 

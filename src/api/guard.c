@@ -2,9 +2,9 @@
  *
  * Addresses and limits.
  *
- * I1. A forwarded address is believed only from loopback peers and configured ranges, and never when it claims to be
- *     loopback itself: what is allowed to this machine only (first-time setup, health) cannot be asked for through
- *     a proxy.
+ * I1. A forwarded address is believed only from loopback peers and configured ranges, and never
+ *     when it claims to be loopback itself: what is allowed to this machine only (first-time setup,
+ *     health) cannot be asked for through a proxy.
  */
 #include "api/guard.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who is calling, and whether it calls too often: the client's address behind trusted proxies, and the
- * limits per address and per user. Loopback is exempt from the limits per address. Any thread.
+ * Who is calling, and whether it calls too often: the client's address behind trusted proxies, and
+ * the limits per address and per user. Loopback is exempt from the limits per address. Any thread.
  */
 #pragma once
 

@@ -26,6 +26,6 @@ typedef struct ClientMessage {
 /* Announces what has that name; unknown names are those of newer clients. */
 void live_features_add(LiveFeatures *features, Slice name);
 
-/* Texts live in the arena. E_PROTOCOL with the reason for anything that is not a message. Numbers keep all 63
- * bits; a seq may be a number or a string of digits. */
+/* Texts live in the arena. E_PROTOCOL with the reason for anything that is not a message. Numbers
+ * keep all 63 bits; a seq may be a number or a string of digits. */
 CHECKED Code live_message_parse(Slice text, Arena *arena, ClientMessage *out, Error *e);

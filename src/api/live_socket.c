@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A WebSocket session: who is it, what does it ask for, when is it over. What a subscription is and what it
- * gets is live/'s; this is how messages come and go.
+ * A WebSocket session: who is it, what does it ask for, when is it over. What a subscription is and
+ * what it gets is live/'s; this is how messages come and go.
  *
  *     WAITING ──(authenticate, or a token in the upgrade)──> VERIFYING ──> OPEN ──> CLOSING
  *        └──────────────(3 s, or a bad token)──────────────────┴────────────────────> ^
  *
  * I1. A session lives until its connection is closed and no worker looks at its token.
  * I2. No subscription exists before OPEN, so live/ never sees a session without a user.
- * I3. A session never changes its user or role. A new token of the same ones lengthens it; when the last one has
- *     expired it is closed, and clients come back with a fresh token and their cursors.
+ * I3. A session never changes its user or role. A new token of the same ones lengthens it; when the
+ *     last one has expired it is closed, and clients come back with a fresh token and their
+ *     cursors.
  */
 #include "api/live_socket.h"
 

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One live query as an endless answer: who asks, for what, and how messages become events. What a subscription is
- * and what it gets is live/'s; live_socket.c does the same for WebSockets.
+ * One live query as an endless answer: who asks, for what, and how messages become events. What a
+ * subscription is and what it gets is live/'s; live_socket.c does the same for WebSockets.
  *
  *     token -> query string -> live_subscribe ──first message──> head, events … ──end──> released
  *                                                └─an error──> an ordinary answer
  *
- * I1. The answer begins with the first message, so that what is refused at once is refused by its status.
- * I2. An event has an id only where resuming is exact (LiveSocket.send): `Last-Event-ID` resumes with replay.
- * I3. The last event of a stream that the server ends is an error that says why; only who does not read is cut without one.
+ * I1. The answer begins with the first message, so that what is refused at once is refused by its
+ *     status.
+ * I2. An event has an id only where resuming is exact (LiveSocket.send): `Last-Event-ID` resumes
+ *     with replay.
+ * I3. The last event of a stream that the server ends is an error that says why; only who does not
+ *     read is cut without one.
  * I4. live/ calls us while it works on the client: ending is always a task of its own.
- * I5. A stream lives until its request is answered, no worker looks at its token and no task is posted.
+ * I5. A stream lives until its request is answered, no worker looks at its token and no task is
+ *     posted.
  */
 #include "api/live_stream.h"
 

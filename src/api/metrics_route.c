@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Metrics, read on a worker because RocksDB's properties may take its lock. Format: Prometheus text exposition
- * format 0.0.4.
+ * Metrics, read on a worker because RocksDB's properties may take its lock. Format: Prometheus text
+ * exposition format 0.0.4.
  */
 #include "api/metrics_route.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Shared answers. Texts of failures inside the server (I/O, corruption, bugs) can name paths: only admins
- * get them on the wire, everybody else a sentence; the log has them all.
+ * Shared answers. Texts of failures inside the server (I/O, corruption, bugs) can name paths: only
+ * admins get them on the wire, everybody else a sentence; the log has them all.
  */
 #include "api/reply.h"
 
@@ -48,7 +48,8 @@ bool reply_origin_allowed(const ApiContext *context, Slice origin)
     return false;
 }
 
-/* An origin is echoed only when listed: with credentials "*" would be refused by browsers and wrong. */
+/* An origin is echoed only when listed: with credentials "*" would be refused by browsers and
+ * wrong. */
 size_t reply_add_cors(ApiLoop *api, HttpRequest *request, HttpHeader *headers, size_t count)
 {
     Slice origin;
@@ -111,7 +112,8 @@ static void add_error_object(Buffer *out, const Error *error, bool is_admin, Sli
 void reply_add_sql_error(Buffer *out, const Error *error, double took_ms, bool is_admin,
                          Slice details)
 {
-    /* Clients have always seen the error of a refused token before the empty results, any other after them. */
+    /* Clients have always seen the error of a refused token before the empty results, any other
+     * after them. */
     if (code_info(error->code)->http_status == 401) {
         buffer_add_text(out, "{\"status\":\"error\",");
         add_error_object(out, error, false, (Slice){0});

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Answers that many routes share: the SQL envelope of an error, the flat errors of the auth routes, CORS.
+ * Answers that many routes share: the SQL envelope of an error, the flat errors of the auth routes,
+ * CORS.
  */
 #pragma once
 
 #include "api/api.h"
 
-/* {"status":"error","results":[],"took":…,"error":{code, message[, details]}}. `details` may be empty. Inner
- * failures are told to admins only; others read that the request failed and that the log knows why. */
+/* {"status":"error","results":[],"took":…,"error":{code, message[, details]}}. `details` may be
+ * empty. Inner failures are told to admins only; others read that the request failed and that the
+ * log knows why. */
 void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, double took_ms,
                      bool is_admin, Slice details);
 /* The same body, for tests and for routes that answer by themselves. */

@@ -2,8 +2,8 @@
  *
  * The envelope, in the key order that clients have always seen:
  *
- *   {"status":"success","results":[R, …],"took":1.234,"error":null}       one statement that returns rows
- *   {"status":"success","results":[R, …],"took":1.234}                    anything else
+ *   {"status":"success","results":[R, …],"took":1.234,"error":null}  one statement, with rows
+ *   {"status":"success","results":[R, …],"took":1.234}               anything else
  *   R = {"schema":[…],"rows":[[…],…],"row_count":n,"as_user":"alice"}
  *   R = {"row_count":n,"message":"…","as_user":"alice"}
  *

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Results of a request as the JSON envelope of /v1/api/sql, written while the rows come, without a tree.
+ * Results of a request as the JSON envelope of /v1/api/sql, written while the rows come, without a
+ * tree.
  */
 #pragma once
 

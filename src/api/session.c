@@ -2,8 +2,8 @@
  *
  * Bearer tokens to sessions, through the cache of verified tokens.
  *
- * I1. What is cached was found under a generation read before the user's record was: a change of the user
- *     that commits meanwhile voids it (auth/token_cache.h).
+ * I1. What is cached was found under a generation read before the user's record was: a change of
+ *     the user that commits meanwhile voids it (auth/token_cache.h).
  */
 #include "api/session.h"
 

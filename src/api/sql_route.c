@@ -6,8 +6,8 @@
  *                                 ├──pending──> commit ──done, posted──> exec_finish ──> answer
  *                                 └──move──> worker: exec_run ──posted──────────────────> answer
  *
- * I1. A SqlCall is touched by one thread at a time: the loop until it hands over, then the worker or committer until it
- *     posts back.
+ * I1. A SqlCall is touched by one thread at a time: the loop until it hands over, then the worker
+ *     or committer until it posts back.
  * I2. The HTTP request is answered exactly once, on its loop.
  */
 #include "api/sql_route.h"
