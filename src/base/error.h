@@ -38,7 +38,8 @@ CHECKED Code fail(Error *e, Code code, const char *format, ...)
 /* The same with a place in the text the user sent. */
 CHECKED Code fail_at(Error *e, Code code, uint32_t line, uint32_t column, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* Puts context before the text already there ("flush chat.messages: disk full"); returns e->code. */
+/* Puts context before the text already there ("flush chat.messages: disk full"); returns
+ * e->code. */
 CHECKED Code wrap(Error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 typedef struct CodeInfo {
@@ -69,7 +70,8 @@ _Noreturn void must_failed(const char *condition, const char *file, int line);
             return try_code_;    \
     } while (0)
 
-/* Cleanup by scope: CLEANUP(buffer_done) Buffer b = {0}; — the function takes a pointer to the variable. */
+/* Cleanup by scope: CLEANUP(buffer_done) Buffer b = {0}; — the function takes a pointer to the
+ * variable. */
 #define CLEANUP(function) __attribute__((cleanup(function)))
 /* Moves a pointer out of its variable, which becomes NULL. */
 #define TAKE(pointer)                           \

@@ -134,7 +134,8 @@ bool map_next(const Map *map, size_t *position, Slice *out_key, void **out_value
         size_t length = 0;
         for (Entry *entry = map->buckets[bucket]; entry; entry = entry->next)
             length++;
-        /* `done` is how many entries of this chain are still to come, plus one; 0 = chain not begun. */
+        /* `done` is how many entries of this chain are still to come, plus one; 0 = chain not
+         * begun. */
         size_t left = done ? done - 1 : length;
         if (left == 0)
             continue;

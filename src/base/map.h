@@ -17,6 +17,6 @@ void *map_get(const Map *map, Slice key); /* NULL when absent */
 void *map_put(Map *map, Slice key, void *value);
 void *map_remove(Map *map, Slice key); /* returns what was there, or NULL */
 
-/* Visits all entries in no particular order: for (size_t i = 0; map_next(m, &i, &k, &v);) The map must
- * not gain entries meanwhile; removing the current one is fine. */
+/* Visits all entries in no particular order: for (size_t i = 0; map_next(m, &i, &k, &v);) The map
+ * must not gain entries meanwhile; removing the current one is fine. */
 bool map_next(const Map *map, size_t *position, Slice *out_key, void **out_value);

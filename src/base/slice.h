@@ -48,5 +48,6 @@ bool slice_equal_ignoring_case(Slice a, Slice b);
 bool slice_starts_with(Slice s, Slice prefix);
 /* Well-formed UTF-8 without surrogates or over-long forms (Unicode 15, table 3-7). */
 bool slice_is_utf8(Slice s);
-/* 64-bit hash for tables in memory (FNV-1a folded by a multiply-xor finish); never stored on disk. */
+/* 64-bit hash for tables in memory (FNV-1a folded by a multiply-xor finish); never stored on
+ * disk. */
 uint64_t slice_hash(Slice s, uint64_t seed);
