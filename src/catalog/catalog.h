@@ -45,8 +45,8 @@ typedef struct Table {
     uint32_t flush_interval_s; /* 0 = the server's default */
     uint32_t ttl_s;            /* STREAM only */
     uint32_t feed_window_s;    /* how long changes are kept; 0 = the server's default */
-    uint64_t
-        feed_window_bytes; /* how many bytes of changes a partition keeps; 0 = the server's default */
+    /* how many bytes of changes a partition keeps; 0 = the server's default */
+    uint64_t feed_window_bytes;
     int64_t created_at_us, updated_at_us;
     const Schema *schema;
 } Table;
@@ -57,8 +57,9 @@ void table_unref_ptr(Table **table);
 /* False once a newer definition or a DROP was applied. */
 bool table_is_current(const Table *table);
 
-/* A table that stands in no catalog and is always current: what describes rows that are made when they are read. A copy, with a
- * reference for the caller. `id` is one that the catalog never gives out. */
+/* A table that stands in no catalog and is always current: what describes rows that are made when
+ * they are read. A copy, with a reference for the caller. `id` is one that the catalog never gives
+ * out. */
 Table *catalog_table_of_view(const Table *definition, Slice namespace_name, uint32_t id);
 
 typedef struct Namespace {
@@ -66,7 +67,8 @@ typedef struct Namespace {
     int64_t created_at_us;
 } Namespace;
 
-/* Once begun it cannot be undone; done: nothing but the two ids is left, which are never given out again. */
+/* Once begun it cannot be undone; done: nothing but the two ids is left, which are never given out
+ * again. */
 typedef enum Erasure { ERASURE_NONE, ERASURE_BEGUN, ERASURE_DONE } Erasure;
 
 typedef struct User {
@@ -96,7 +98,8 @@ bool catalog_has_namespace(Catalog *catalog, Slice name);
  * releases. */
 void catalog_list_namespaces(Catalog *catalog, Arena *arena, Namespace **out, size_t *out_count);
 void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *out_count);
-/* The tables of one namespace as they are in the snapshot, by number; all of it lives in the arena. */
+/* The tables of one namespace as they are in the snapshot, by number; all of it lives in the
+ * arena. */
 CHECKED Code catalog_read_tables(HotSnapshot *snapshot, Slice namespace_name, Arena *arena,
                                  Table **out, size_t *out_count, Error *e);
 /* Grows with every applied change of a namespace or table (not of a user); keys plan caches. */
@@ -112,7 +115,8 @@ CHECKED Code catalog_get_user_by_id(HotSnapshot *snapshot, HotRead mode, uint64_
 CHECKED Code catalog_list_users(HotSnapshot *snapshot, Slice after, size_t limit, Arena *arena,
                                 User **out, size_t *out_count, Error *e);
 
-/* Checks every record: that it decodes, that users and their numbers name each other. Damage is told, not returned. */
+/* Checks every record: that it decodes, that users and their numbers name each other. Damage is
+ * told, not returned. */
 CHECKED Code catalog_verify(HotSnapshot *snapshot,
                             void (*on_problem)(void *context, const char *text), void *context,
                             uint64_t *out_users, Error *e);
@@ -132,7 +136,8 @@ void catalog_change_apply(Catalog *catalog, CatalogChange *change);
 Table *catalog_change_dropped_table(const CatalogChange *change);
 /* The id of the table of which no row may have been committed after the snapshot; 0 for none. */
 uint32_t catalog_change_quiet_table(const CatalogChange *change);
-/* The moment a table is to be created at: its commit may have no earlier seq. 0 for other changes. */
+/* The moment a table is to be created at: its commit may have no earlier seq. 0 for other
+ * changes. */
 int64_t catalog_change_not_before_us(const CatalogChange *change);
 /* The user id whose record this change writes; empty for other changes. Borrowed. */
 Slice catalog_change_user(const CatalogChange *change);
@@ -154,19 +159,22 @@ CHECKED Code catalog_plan_create_table(Catalog *catalog, const Table *definition
                                        CatalogChange **out, Error *e);
 /* Drops the table of that id, whatever its definition has become meanwhile. */
 CHECKED Code catalog_plan_drop_table(Catalog *catalog, Table *table, CatalogChange **out, Error *e);
-/* Replaces the definition; `definition` is copied, and is that of `table` (same id, kind and names) with a higher schema.version
- * and field ids never used for anything else. `needs_quiet`: what the caller found in the rows must still hold, so the change
- * conflicts with every commit of rows of the table after its snapshot. E_CONFLICT when `table` is not current. */
+/* Replaces the definition; `definition` is copied, and is that of `table` (same id, kind and names)
+ * with a higher schema.version and field ids never used for anything else. `needs_quiet`: what the
+ * caller found in the rows must still hold, so the change conflicts with every commit of rows of
+ * the table after its snapshot. E_CONFLICT when `table` is not current. */
 CHECKED Code catalog_plan_alter_table(Catalog *catalog, Table *table, const Table *definition,
                                       bool needs_quiet, CatalogChange **out, Error *e);
 /* Gives out `count` ids for tables that catalog_plan_restore_namespace makes later. */
 CHECKED Code catalog_plan_reserve_tables(Catalog *catalog, uint32_t count, uint32_t *out_first_id,
                                          CatalogChange **out, Error *e);
-/* Makes a namespace, unless it is there and holds no table, and these tables in it, all at once. Definitions are copied; their ids are
- * reserved ones, their namespace is `name`. E_ALREADY_EXISTS when the namespace has tables. */
+/* Makes a namespace, unless it is there and holds no table, and these tables in it, all at once.
+ * Definitions are copied; their ids are reserved ones, their namespace is `name`. E_ALREADY_EXISTS
+ * when the namespace has tables. */
 CHECKED Code catalog_plan_restore_namespace(Catalog *catalog, Slice name, const Table *definitions,
                                             size_t count, CatalogChange **out, Error *e);
-/* A definition as bytes that no id is part of, and back; texts are copied to the arena. E_CORRUPT, E_FORMAT_VERSION. */
+/* A definition as bytes that no id is part of, and back; texts are copied to the arena. E_CORRUPT,
+ * E_FORMAT_VERSION. */
 void catalog_encode_definition(const Table *table, Buffer *out);
 CHECKED Code catalog_decode_definition(Slice bytes, Arena *arena, Table *out, Error *e);
 /* Writes the whole record; a record with id 0 gets a new id, which *io_user receives. */

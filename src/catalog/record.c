@@ -5,9 +5,11 @@
  *     record    = version(u8 = 1)  body  crc(u32)
  *     namespace = name  created_at(u64)
  *     table     = namespace  name  kind(u8)  access(u8)  durable(u8)  flush_rows(u32)
- *                 flush_interval_s(u32)  ttl_s(u32)  feed_window_s(u32)  feed_window_bytes(u64)  created_at(u64)  updated_at(u64)  schema
- *     user      = id(u64)  user_id  flags(u8: 1 registered, 2 erasure begun, 4 erased)  role(u8)  email  password_hash
- *                 auth_type  failed_logins(u32)  locked_until(u64)  last_login(u64)
+ *                 flush_interval_s(u32)  ttl_s(u32)  feed_window_s(u32)
+ *                 feed_window_bytes(u64)  created_at(u64)  updated_at(u64)  schema
+ *     user      = id(u64)  user_id  flags(u8: 1 registered, 2 erasure begun, 4 erased)  role(u8)
+ *                 email  password_hash  auth_type  failed_logins(u32)
+ *                 locked_until(u64)  last_login(u64)
  *                 created_at(u64)  updated_at(u64)  deleted_at(u64)
  *     user link = user_id
  *     counter   = next(u64)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every record of the catalog decodes, links and users name each other, and no counter gives out a number again.
+ * Every record of the catalog decodes, links and users name each other, and no counter gives out a
+ * number again.
  */
 #include "catalog/catalog_int.h"
 
