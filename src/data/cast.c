@@ -98,7 +98,7 @@ static Slice trimmed(Slice s)
     return s;
 }
 
-/* ---- Numbers in text -------------------------------------------------------------------------- */
+/* ---- Numbers in text ------------------------------------------------------------------------- */
 
 typedef struct Number {
     bool negative, has_exponent;
@@ -187,7 +187,7 @@ static bool real_of_text(Slice s, bool as_float, double *out)
     return true;
 }
 
-/* ---- One function per target ------------------------------------------------------------------ */
+/* ---- One function per target ----------------------------------------------------------------- */
 
 static Code integer_of_rounded(const Cast *c, double rounded, int64_t *out)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * CRC-32C (Castagnoli, reflected polynomial 0x82F63B78): SSE4.2 where the processor has it, else
- * eight tables that take eight bytes a step. Both give the same number (tests/unit/data/test_crc32c.c).
+ * eight tables that take eight bytes a step. Both give the same number
+ * (tests/unit/data/test_crc32c.c).
  *
  * The tables are filled before main(), so no thread ever sees them half made.
  */

@@ -9,11 +9,12 @@
 /* CRC-32C by tables alone: the fallback of crc32c(), and what the tests compare it with. */
 uint32_t data__crc32c_tables(uint32_t crc, Slice bytes);
 
-/* The payload of one non-null value (docs/formats/row.md). `at` has data__payload_bytes_max(value) bytes of
- * room; returns the place after the payload. */
+/* The payload of one non-null value (docs/formats/row.md). `at` has data__payload_bytes_max(value)
+ * bytes of room; returns the place after the payload. */
 size_t data__payload_bytes_max(const Value *value);
 unsigned char *data__put_payload(unsigned char *at, const Value *value);
-/* False when `tag` is no type or the bytes are none of its payloads; text and bytes are borrowed. */
+/* False when `tag` is no type or the bytes are none of its payloads; text and bytes are
+ * borrowed. */
 bool data__take_payload(Cursor *c, Type tag, Value *out);
 
 /* LEB128 into memory that has room for 10 bytes; returns the place after it. */

@@ -3,13 +3,16 @@
  * Values to bytes that sort as the values do (docs/formats/keys.md):
  *
  *     BOOLEAN            1 byte, 0 or 1
- *     integers, TIMESTAMP 8 bytes big-endian, sign bit flipped; one width, so that widening keeps keys
- *     FLOAT, DOUBLE      8 bytes of the double: negative numbers inverted, others with the sign bit set
+ *     integers, TIMESTAMP 8 bytes big-endian, sign bit flipped; one width, so that widening
+ *                        keeps keys
+ *     FLOAT, DOUBLE      8 bytes of the double: negative numbers inverted, others with the
+ *                        sign bit set
  *     UUID               its 16 bytes
  *     TEXT, JSON, BYTES  the bytes with 00 written as 00 FF, closed by 00 01
  *
  * I1. Prefix-free: no encoding is the start of another of the same type.
- * I2. One value, one encoding: 0.0 stands for -0.0 too, and one NaN for all. The decoder refuses others.
+ * I2. One value, one encoding: 0.0 stands for -0.0 too, and one NaN for all. The decoder refuses
+ *     others.
  */
 #include <math.h>
 

@@ -5,14 +5,16 @@
  *     row     = format(u8 = 1)  schema version(varint)  field*  crc(u32 big-endian)
  *     field   = head(varint: step << 5 | tag)  payload
  *     step    = field id minus the field id before it (0 before the first), so at least 1
- *     tag     = a Type; 0 for NULL, without payload; 0x1E for a run of NULLs, payload: how many (varint, >= 2)
- *     payload = BOOLEAN u8 0 or 1 | integers and TIMESTAMP zigzag varint | FLOAT 4, DOUBLE 8 bytes big-endian
- *               | TEXT, JSON, BYTES size(varint) and bytes | UUID 16 bytes
+ *     tag     = a Type; 0 for NULL, without payload; 0x1E for a run of NULLs,
+ *               payload: how many (varint, >= 2)
+ *     payload = BOOLEAN u8 0 or 1 | integers and TIMESTAMP zigzag varint | FLOAT 4, DOUBLE 8
+ *               bytes big-endian | TEXT, JSON, BYTES size(varint) and bytes | UUID 16 bytes
  *     crc     = CRC-32C of everything before it
  *
- * I1. Field ids rise. A field that comes twice or out of order cannot be written down: its step would be 0.
- * I2. A row of the schema's own version has exactly the schema's fields. Only rows of other versions may
- *     lack fields or have unknown ones.
+ * I1. Field ids rise. A field that comes twice or out of order cannot be written down: its step
+ *     would be 0.
+ * I2. A row of the schema's own version has exactly the schema's fields. Only rows of other
+ *     versions may lack fields or have unknown ones.
  * I3. The checksum is tested before anything else is believed; what follows it still checks each
  *     size, so that a forged checksum can give a wrong value but never a read out of bounds.
  */
@@ -29,7 +31,7 @@ enum {
     VARINT_BYTES_MAX = 10,
 };
 
-/* ---- Payloads --------------------------------------------------------------------------------- */
+/* ---- Payloads -------------------------------------------------------------------------------- */
 
 unsigned char *data__put_varint(unsigned char *at, uint64_t v)
 {
@@ -218,7 +220,7 @@ bool data__take_payload(Cursor *c, Type tag, Value *out)
     return taken;
 }
 
-/* ---- Encoding --------------------------------------------------------------------------------- */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 /* How many NULLs stand from column `first` on under consecutive field ids. */
 static uint32_t null_run(const Schema *schema, const Value *values, uint32_t first)
@@ -263,7 +265,7 @@ void row_encode(const Schema *schema, const Value *values, Buffer *out)
     out->size += (size_t)(at - start);
 }
 
-/* ---- Decoding --------------------------------------------------------------------------------- */
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
 typedef struct Decoder {
     const Schema *schema;

@@ -13,13 +13,13 @@
 /* Appends the encoded row; `values` holds schema->column_count values of the columns' types. */
 void row_encode(const Schema *schema, const Value *values, Buffer *out);
 
-/* Decodes into `out_values` (room for schema->column_count). Text and bytes point into `bytes`. `schema` is the
- * current one; rows of another version read by field id. Types that were widened since are widened. On failure
- * (E_CORRUPT) what `out_values` holds is undefined. */
+/* Decodes into `out_values` (room for schema->column_count). Text and bytes point into `bytes`.
+ * `schema` is the current one; rows of another version read by field id. Types that were widened
+ * since are widened. On failure (E_CORRUPT) what `out_values` holds is undefined. */
 CHECKED Code row_decode(const Schema *schema, Slice bytes, Value *out_values, Error *e);
 
-/* Order-preserving, prefix-free encoding of a key value (docs/formats/keys.md): bytes compare as values do.
- * E_CONSTRAINT above KEY_BYTES_MAX. NULL is not a key. */
+/* Order-preserving, prefix-free encoding of a key value (docs/formats/keys.md): bytes compare as
+ * values do. E_CONSTRAINT above KEY_BYTES_MAX. NULL is not a key. */
 CHECKED Code key_encode(const Value *value, Buffer *out, Error *e);
 CHECKED Code key_decode(Slice *io_bytes, Type type, Arena *arena, Value *out, Error *e);
 

@@ -2,14 +2,16 @@
  *
  * Schemas: finding columns, and their bytes in the catalog (docs/formats/row.md, "Schemas"):
  *
- *     schema  = format(u8 = 1 or 2)  version  next field id  key column + 1  column count  column*  crc(u32 big-endian)
- *     column  = field id  name(size and bytes)  type(u8)  flags(u8: 1 not null, 2 primary key, 4 fill)
+ *     schema  = format(u8 = 1 or 2)  version  next field id  key column + 1  column count
+ *               column*  crc(u32 big-endian)
+ *     column  = field id  name(size and bytes)  type(u8)  flags(u8: 1 not null, 2 key, 4 fill)
  *               default kind(u8)  [literal: null(u8), payload unless null]  [fill: payload]
  *
- * Numbers without a width are varints. Format 2 has the flag 4 and is written only when a column needs it.
+ * Numbers without a width are varints. Format 2 has the flag 4 and is written only when a column
+ * needs it.
  *
- * I1. Field ids rise from column to column and are below the next field id. ADD COLUMN appends with the next
- *     one, DROP COLUMN leaves a gap; rows rely on it.
+ * I1. Field ids rise from column to column and are below the next field id. ADD COLUMN appends with
+ *     the next one, DROP COLUMN leaves a gap; rows rely on it.
  * I2. Names are unique ignoring case.
  * I3. The key column is the only one with primary_key, and it is not_null.
  */
@@ -37,7 +39,7 @@ int32_t schema_find(const Schema *schema, Slice name)
     return -1;
 }
 
-/* ---- Encoding --------------------------------------------------------------------------------- */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 static void put_value(const Column *column, const Value *value, Buffer *out)
 {
@@ -99,7 +101,7 @@ void schema_encode(const Schema *schema, Buffer *out)
     buffer_add_u32(out, crc32c(0, slice_of(out->data + start, out->size - start)));
 }
 
-/* ---- Decoding --------------------------------------------------------------------------------- */
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
 static bool take_u32(Cursor *c, uint32_t *out)
 {

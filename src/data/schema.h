@@ -39,7 +39,8 @@ typedef struct Schema {
     Column *columns; /* in rising order of field_id: ADD COLUMN appends, DROP COLUMN leaves a gap */
 } Schema;
 
-/* Index of a column by name, ignoring case; -1 when there is none. `_seq` and `_deleted` are not columns. */
+/* Index of a column by name, ignoring case; -1 when there is none. `_seq` and `_deleted` are not
+ * columns. */
 int32_t schema_find(const Schema *schema, Slice name);
 /* Serialises for the catalog; decode checks everything and allocates in the arena. */
 void schema_encode(const Schema *schema, Buffer *out);

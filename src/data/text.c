@@ -14,10 +14,10 @@
 #define US_PER_SECOND INT64_C(1000000)
 #define US_PER_DAY (INT64_C(86400) * US_PER_SECOND)
 
-/* ---- Timestamps ------------------------------------------------------------------------------- */
+/* ---- Timestamps ------------------------------------------------------------------------------ */
 
-/* Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Years start in March here, so that
- * the leap day is the last of its year. */
+/* Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Years start in March here,
+ * so that the leap day is the last of its year. */
 static int64_t days_of_date(int64_t year, int month, int day)
 {
     year -= month <= 2;
@@ -175,7 +175,7 @@ void timestamp_print(int64_t us, Buffer *out)
     buffer_printf(out, ".%0*d", digits, fraction);
 }
 
-/* ---- UUIDs ------------------------------------------------------------------------------------ */
+/* ---- UUIDs ----------------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
 {
@@ -221,9 +221,10 @@ void uuid_print(const uint8_t uuid[16], Buffer *out)
     }
 }
 
-/* ---- Floating-point numbers ------------------------------------------------------------------- */
+/* ---- Floating-point numbers ------------------------------------------------------------------ */
 
-/* Writes d.ddd × 10^exponent, plain between 1e-4 and 1e16 and with an exponent outside, as DuckDB does. */
+/* Writes d.ddd × 10^exponent, plain between 1e-4 and 1e16 and with an exponent outside, as DuckDB
+ * does. */
 static void lay_out(const char *digits, int count, int exponent, Buffer *out)
 {
     if (exponent < -4 || exponent >= 16) {
@@ -247,9 +248,9 @@ static void lay_out(const char *digits, int count, int exponent, Buffer *out)
         buffer_add_char(out, '0');
 }
 
-/* Whole numbers and those with up to six decimals, which are most, without printf and strtod: r / 10^k with
- * both exact is rounded once, just as reading the text "r·10^-k" is. With r < 10^15 no other decimal of
- * that size reads back to v, and the smallest k is the shortest. */
+/* Whole numbers and those with up to six decimals, which are most, without printf and strtod: r /
+ * 10^k with both exact is rounded once, just as reading the text "r·10^-k" is. With r < 10^15 no
+ * other decimal of that size reads back to v, and the smallest k is the shortest. */
 static bool print_few_decimals(double v, Buffer *out)
 {
     static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};

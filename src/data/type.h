@@ -31,7 +31,8 @@ typedef struct TypeInfo {
 } TypeInfo;
 
 const TypeInfo *type_info(Type type);
-/* Looks up any SQL spelling of a type ("int8", "VARCHAR"), ignoring case; TYPE_NULL when unknown. */
+/* Looks up any SQL spelling of a type ("int8", "VARCHAR"), ignoring case; TYPE_NULL when
+ * unknown. */
 Type type_of_sql(Slice spelling);
 static inline bool type_is_integer(Type t)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Comparing and printing values. Orders and spellings are DuckDB's, since a query may be answered by
- * either engine and must not change its answer when rows move to the cold tier.
+ * Comparing and printing values. Orders and spellings are DuckDB's, since a query may be answered
+ * by either engine and must not change its answer when rows move to the cold tier.
  */
 #include "data/value.h"
 

@@ -42,24 +42,25 @@ static inline Value value_double(double d)
     return (Value){.type = TYPE_DOUBLE, .real = d};
 }
 
-/* Total order of two non-null values of comparable types (numbers of any kind with each other exactly,
- * text with JSON, equal types else): -1, 0, 1. Texts compare by bytes (DuckDB's binary collation),
- * NaN is equal to itself and above all numbers (DuckDB). */
+/* Total order of two non-null values of comparable types (numbers of any kind with each other
+ * exactly, text with JSON, equal types else): -1, 0, 1. Texts compare by bytes (DuckDB's binary
+ * collation), NaN is equal to itself and above all numbers (DuckDB). */
 int value_compare(const Value *a, const Value *b);
 /* False when value_compare has no meaning for the two types. */
 bool value_comparable(Type a, Type b);
 /* Same type, same nullness and same content: what "unchanged" means for UPDATE. */
 bool value_identical(const Value *a, const Value *b);
 
-/* Converts to a column's type as INSERT, UPDATE and CAST do (rules and messages: docs/sql.md). Text converts to
- * every type, numbers to numbers when in range (DOUBLE to integer rounds half to even as DuckDB does),
- * anything to TEXT. A NULL converts to a NULL of the type. `what` names the target for the message, as
- * "column 'id'". New memory comes from the arena. E_CONSTRAINT when out of range or malformed. */
+/* Converts to a column's type as INSERT, UPDATE and CAST do (rules and messages: docs/sql.md). Text
+ * converts to every type, numbers to numbers when in range (DOUBLE to integer rounds half to even
+ * as DuckDB does), anything to TEXT. A NULL converts to a NULL of the type. `what` names the target
+ * for the message, as "column 'id'". New memory comes from the arena. E_CONSTRAINT when out of
+ * range or malformed. */
 CHECKED Code value_cast(const Value *from, Type to, const char *what, Arena *arena, Value *out,
                         Error *e);
 
-/* The value as text, as CAST(x AS TEXT) and messages show it (doubles in the shortest form that reads
- * back, timestamps as 2026-11-21 04:07:12.123456, UUIDs lower case, bytes as \xAA…). */
+/* The value as text, as CAST(x AS TEXT) and messages show it (doubles in the shortest form that
+ * reads back, timestamps as 2026-11-21 04:07:12.123456, UUIDs lower case, bytes as \xAA…). */
 void value_print(const Value *value, Buffer *out);
 
 /* Timestamps: ISO 8601 in, with a T or a blank, optional fraction up to 9 digits (truncated to
@@ -68,6 +69,7 @@ bool timestamp_parse(Slice text, int64_t *out_us);
 void timestamp_print(int64_t us, Buffer *out); /* 2026-11-21 04:07:12[.ffffff] */
 bool uuid_parse(Slice text, uint8_t out[16]);
 void uuid_print(const uint8_t uuid[16], Buffer *out);
-/* Shortest decimal form that reads back to the same double (or float); "1.0", "1e+300", "nan", "inf". */
+/* Shortest decimal form that reads back to the same double (or float); "1.0", "1e+300", "nan",
+ * "inf". */
 void double_print(double v, Buffer *out);
 void float_print(float v, Buffer *out);
