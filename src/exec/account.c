@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Accounts: CREATE, ALTER and DROP USER, login with lockout, first-time setup, root, and the numbers
- * of user ids that were never registered.
+ * Accounts: CREATE, ALTER and DROP USER, login with lockout, first-time setup, root, and the
+ * numbers of user ids that were never registered.
  *
  * A change of a record reads it at a view, edits it and commits; a conflict edits the newest record
- * again, so that counters of failed logins do not lose an attempt. Hashing stands outside of that loop.
+ * again, so that counters of failed logins do not lose an attempt. Hashing stands outside of that
+ * loop.
  *
  * Nobody below System may make, change or drop a System user; root stays.
  */
@@ -24,8 +25,8 @@ struct UserEdit {
     Executor *executor;
     Arena *arena;
     Slice user_id;
-    /* Changes `user`, which is empty but for its user_id when the record does not exist; or says with *out_changed
-     * that there is nothing to write. */
+    /* Changes `user`, which is empty but for its user_id when the record does not exist; or says
+     * with *out_changed that there is nothing to write. */
     Code (*edit)(const UserEdit *edit, User *user, bool *out_changed, Error *e);
     const Run *run; /* of a statement, or NULL */
     const void *detail;

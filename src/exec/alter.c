@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ALTER TABLE: one operation makes a new definition of the table, whose schema version is one higher. Rows are not
- * rewritten: they are found by field id, under whatever schema they were written (data/row.h, cold/cold.h).
+ * ALTER TABLE: one operation makes a new definition of the table, whose schema version is one
+ * higher. Rows are not rewritten: they are found by field id, under whatever schema they were
+ * written (data/row.h, cold/cold.h).
  *
- * I1. A field id names one column for ever: ADD takes the next one, RENAME and a wider type keep it, and what DROP frees is never
- *     used again.
- * I2. A column never has NULLs under NOT NULL: what demands it looks at all live rows of all partitions, and the committer
- *     refuses the change when rows of the table were committed since (catalog_plan_alter_table, needs_quiet).
- * I3. What rows from before ADD COLUMN read is fixed by it (Column.fill); a later SET DEFAULT is for new rows only.
+ * I1. A field id names one column for ever: ADD takes the next one, RENAME and a wider type keep
+ *     it, and what DROP frees is never used again.
+ * I2. A column never has NULLs under NOT NULL: what demands it looks at all live rows of all
+ *     partitions, and the committer refuses the change when rows of the table were committed since
+ *     (catalog_plan_alter_table, needs_quiet).
+ * I3. What rows from before ADD COLUMN read is fixed by it (Column.fill); a later SET DEFAULT is
+ *     for new rows only.
  */
 #include "exec/exec_int.h"
 
@@ -52,7 +55,8 @@ static Code refuse_key(const Column *column, const char *what, Error *e)
                 SLICE_ARGS(column->name), what);
 }
 
-/* I3. Time stands still for old rows. Numbers that must differ from row to row, and users, cannot be made up for them. */
+/* I3. Time stands still for old rows. Numbers that must differ from row to row, and users, cannot
+ *     be made up for them. */
 static Code set_fill(Alteration *a, Column *column, Error *e)
 {
     if (column->default_kind != DEFAULT_LITERAL && column->default_kind != DEFAULT_NOW)
@@ -119,7 +123,8 @@ static Code rename_column(Alteration *a, Error *e)
     return OK;
 }
 
-/* Every value of the one is exactly a value of the other; rows and segments convert as they are read. */
+/* Every value of the one is exactly a value of the other; rows and segments convert as they are
+ * read. */
 static bool is_wider(Type from, Type to)
 {
     switch (from) {

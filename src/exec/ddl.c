@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * CREATE and DROP of namespaces and tables: checks and messages here, the change itself is planned by
- * catalog/ and committed like any other write. What the parser has checked is not checked again.
+ * CREATE and DROP of namespaces and tables: checks and messages here, the change itself is planned
+ * by catalog/ and committed like any other write. What the parser has checked is not checked again.
  */
 #include "exec/exec_int.h"
 

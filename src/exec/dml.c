@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * UPDATE, DELETE and the rows of TRUNCATE, and what all writes share: resolving at a view into an Intent, then
- * committing it, and resolving again after a conflict; or, in a transaction, staging it.
+ * UPDATE, DELETE and the rows of TRUNCATE, and what all writes share: resolving at a view into an
+ * Intent, then committing it, and resolving again after a conflict; or, in a transaction, staging
+ * it.
  *
- * Rows are found by key; else by a walk over the hot rows; else, when segments may hold some of them or the
- * WHERE is not native, by a SELECT through DuckDB over both tiers at the same view. A row that UPDATE
- * leaves as it is makes no change and is not counted.
+ * Rows are found by key; else by a walk over the hot rows; else, when segments may hold some of
+ * them or the WHERE is not native, by a SELECT through DuckDB over both tiers at the same view. A
+ * row that UPDATE leaves as it is makes no change and is not counted.
  */
 #include "exec/dml.h"
 
@@ -37,14 +38,15 @@ typedef struct Target { /* of UPDATE and DELETE */
     const Value *extra_values; /* what DuckDB made of the extras for the current row, or NULL */
     struct DuckRow *duck_rows, **duck_tail;
     size_t duck_bytes;
-    size_t
-        duck_column_count; /* `*` is printed from the catalog, which ALTER TABLE may have changed meanwhile */
+    /* `*` is printed from the catalog, which ALTER TABLE may have changed meanwhile */
+    size_t duck_column_count;
     size_t visited;
     bool is_partial; /* stop where a commit is full, instead of failing */
     bool is_full;    /* … which is what happened */
 } Target;
 
-/* A row that DuckDB found. Kept until the query has ended, because the view is DuckDB's until then. */
+/* A row that DuckDB found. Kept until the query has ended, because the view is DuckDB's until
+ * then. */
 typedef struct DuckRow {
     Slice row;
     uint64_t seq;

@@ -29,7 +29,8 @@ static inline TableView exec__table_view(const Dml *dml)
 
 CHECKED Code exec__resolve_insert(Dml *dml, Error *e);
 
-/* Index of a column that may be written. E_COLUMN_NOT_FOUND; E_INVALID_OPERATION for system columns. */
+/* Index of a column that may be written. E_COLUMN_NOT_FOUND; E_INVALID_OPERATION for system
+ * columns. */
 CHECKED Code exec__find_column(const Schema *schema, Slice name, int32_t *out, Error *e);
 /* `row` counts from 1. */
 CHECKED Code exec__check_not_null(const Column *column, const Value *value, size_t row, Error *e);

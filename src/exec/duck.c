@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A SELECT through DuckDB: everything the native executor leaves, and everything that reads segments.
+ * A SELECT through DuckDB: everything the native executor leaves, and everything that reads
+ * segments.
  *
- * Each table reference is printed as the rows of a callback, hot(handle, ref), and, where segments may
- * hold wanted rows, UNION ALL read_parquet([those segments]), less the rows that have died. All
+ * Each table reference is printed as the rows of a callback, hot(handle, ref), and, where segments
+ * may hold wanted rows, UNION ALL read_parquet([those segments]), less the rows that have died. All
  * tables are read at one view, which keeps the segment files it may read (I2).
  *
- * Threads: DuckDB calls the sources on threads of its own. A ReadView is for one thread at a time, so
- * every call on it stands under the lock of the statement.
+ * Threads: DuckDB calls the sources on threads of its own. A ReadView is for one thread at a time,
+ * so every call on it stands under the lock of the statement.
  */
 #include "exec/select.h"
 

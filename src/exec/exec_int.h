@@ -88,8 +88,8 @@ typedef struct Prepared {
     Run run;
     struct Plan *plan; /* a reference, or NULL: the tree lives in the request's arena */
 } Prepared;
-/* Splits, parses, unwraps EXECUTE AS USER and checks the rights of every statement. On failure nothing is
- * left to release. With HOT_CACHED_ONLY it may give E_WOULD_BLOCK. */
+/* Splits, parses, unwraps EXECUTE AS USER and checks the rights of every statement. On failure
+ * nothing is left to release. With HOT_CACHED_ONLY it may give E_WOULD_BLOCK. */
 CHECKED Code exec__prepare(Executor *executor, const ExecRequest *request, Arena *arena,
                            HotRead mode, Prepared **out, size_t *out_count, Error *e);
 void exec__release(Prepared *prepared, size_t count);
@@ -156,7 +156,8 @@ CHECKED Code exec__run_select(Run *run, Error *e);
 
 /* ---- views.c ---- */
 void exec__add_builtin_views(Executor *executor);
-/* The view of that name the session may read, or NULL: *e is filled when it may not or when it does not exist. */
+/* The view of that name the session may read, or NULL: *e is filled when it may not or when it does
+ * not exist. */
 CHECKED Code exec__find_view(const Run *run, Slice namespace_name, Slice name, const ExecView **out,
                              Error *e);
 /* A schema with the columns of a view. */

@@ -187,8 +187,8 @@ Code exec__new_id(void *context, DefaultKind kind, Arena *arena, Value *out, Err
 
 static Code change_once(Executor *executor, PlanChange *plan, void *context, Error *e)
 {
-    /* R is read before the plan: a commit is in a new view slightly before the catalog in memory has it, and a plan made
-     * in between must meet its guard. */
+    /* R is read before the plan: a commit is in a new view slightly before the catalog in memory
+     * has it, and a plan made in between must meet its guard. */
     uint64_t read_seq = database_last_seq(executor->db);
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     TRY(view_open(executor->db, HOT_BLOCKING, &view, e));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The loop's way: one statement that needs nothing but memory runs at once, a write waits for its
- * commit without holding a thread. Everything else moves to a worker, which starts it anew: reads are only
- * from the block cache, at most EXEC_CACHED_ROWS_MAX rows, and nothing has happened when it moves.
+ * commit without holding a thread. Everything else moves to a worker, which starts it anew: reads
+ * are only from the block cache, at most EXEC_CACHED_ROWS_MAX rows, and nothing has happened when
+ * it moves.
  */
 #include "exec/exec_int.h"
 
@@ -86,8 +87,8 @@ static Code try_write(Attempt *attempt, Run *run, Error *e)
     pending->context = attempt->context;
     resolved.intent->done = committed;
     resolved.intent->context = pending;
-    /* The queue takes one reference, exec_finish releases the other. The committer may call `done` before the submit
-     * returns: from then on `pending` is not ours. */
+    /* The queue takes one reference, exec_finish releases the other. The committer may call `done`
+     * before the submit returns: from then on `pending` is not ours. */
     Code code = database_submit(run->executor->db, intent_ref(resolved.intent), e);
     attempt->is_pending = code == OK;
     if (code == OK)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SHOW MANIFEST and SHOW STATS: figures of the partitions that the session may read: an administrator all of them, others their
- * own and those of SHARED tables they may read. Counted at one view.
+ * SHOW MANIFEST and SHOW STATS: figures of the partitions that the session may read: an
+ * administrator all of them, others their own and those of SHARED tables they may read. Counted at
+ * one view.
  */
 #include "exec/exec_int.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * INSERT: VALUES, SELECT and DEFAULT VALUES into changes of an Intent. Every column gets its value, its
- * default or NULL; NOT NULL and the uniqueness of the key are checked here at the view, and races
- * between statements by the committer. A STREAM appends: its keys need not be unique.
+ * INSERT: VALUES, SELECT and DEFAULT VALUES into changes of an Intent. Every column gets its value,
+ * its default or NULL; NOT NULL and the uniqueness of the key are checked here at the view, and
+ * races between statements by the committer. A STREAM appends: its keys need not be unique.
  */
 #include "exec/dml.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT. The check reads at one view while writers go on; the others
- * are jobs. A whole server is restored by one that is not running (server/offline.c).
+ * STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT. The check reads
+ * at one view while writers go on; the others are jobs. A whole server is restored by one that is
+ * not running (server/offline.c).
  */
 #include "exec/exec_int.h"
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The native SELECT: filter, projection, ORDER BY, LIMIT and count(*) over one table's hot rows, one
- * row by key, the rows of a view, or no table at all. It says "not handled" instead of being slow: when
- * segments have to be read, and when more than EXEC_NATIVE_BYTES_MAX of rows would have to be kept.
+ * The native SELECT: filter, projection, ORDER BY, LIMIT and count(*) over one table's hot rows,
+ * one row by key, the rows of a view, or no table at all. It says "not handled" instead of being
+ * slow: when segments have to be read, and when more than EXEC_NATIVE_BYTES_MAX of rows would have
+ * to be kept.
  *
  * Rows are pushed: a source (walk, key, view) calls consume() for each, which filters and then
  *   counts        count(*)
  *   emits         when the source's order is the one asked for; stops at LIMIT
- *   keeps         otherwise, all rows or the best LIMIT + OFFSET of them in a heap, emitted at the end
+ *   keeps         otherwise, all rows or the best LIMIT + OFFSET of them in a heap, emitted at
+ *                 the end
  */
 #include "exec/select.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Parsed statements by text, for applications that send the same text with other parameters. A plan
- * is a parse tree and nothing more: names are looked up and parameters bound in each run, so a plan never
- * goes stale and needs no key but its text.
+ * is a parse tree and nothing more: names are looked up and parameters bound in each run, so a plan
+ * never goes stale and needs no key but its text.
  *
  * I1. A plan is immutable and counted; one that is thrown out lives until its last user is done.
  * I2. At most plans_max plans; the one used longest ago goes first.
  * I3. Only statements on rows are kept: the text of CREATE USER holds a password.
- * I4. A text is kept only when it is seen a second time: literal INSERTs never come twice, and would push out
- *     everything else.
+ * I4. A text is kept only when it is seen a second time: literal INSERTs never come twice, and
+ *     would push out everything else.
  */
 #include "exec/exec_int.h"
 

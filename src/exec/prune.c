@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a WHERE says about the ranges of columns, so that segments whose statistics exclude it are
- * not opened. Only conjuncts at the top of the WHERE of the form `column op constant` are looked at; all
- * else is ignored, which is safe: the WHERE itself is still evaluated on every row.
+ * not opened. Only conjuncts at the top of the WHERE of the form `column op constant` are looked
+ * at; all else is ignored, which is safe: the WHERE itself is still evaluated on every row.
  *
  * Nothing here can make a statement fail: a constant that does not evaluate says nothing.
  */

@@ -126,7 +126,8 @@ TableKind exec__table_kind(const Session *session, const CreateTable *create)
     case SQL_TABLE_UNSET:
         break;
     }
-    /* SHARED is the default, but in a namespace named like themselves people get tables of their own. */
+    /* SHARED is the default, but in a namespace named like themselves people get tables of their
+     * own. */
     Slice name =
         create->table.namespace_name.size ? create->table.namespace_name : session->namespace_name;
     bool own = slice_equal_ignoring_case(name, session->user_id) &&

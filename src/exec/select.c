@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A SELECT goes to the native executor when that can answer it, else to DuckDB, both at the same
- * view. What is common to both stands here: the sink as an output, the row limit, the implicit order.
+ * view. What is common to both stands here: the sink as an output, the row limit, the implicit
+ * order.
  */
 #include "exec/select.h"
 

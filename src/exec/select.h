@@ -23,8 +23,9 @@ CHECKED Code exec__select_native(Run *run, ReadView *view, const Select *select,
                                  Error *e);
 CHECKED Code exec__select_duck(Run *run, ReadView *view, const Select *select,
                                const RowOutput *output, size_t *out_rows, Error *e);
-/* The order of a single-table SELECT without ORDER BY: the key's column when it is in the output, else BOUND_SEQ;
- * BOUND_NOT_A_COLUMN when the SELECT has an order of its own or none makes sense. */
+/* The order of a single-table SELECT without ORDER BY: the key's column when it is in the output,
+ * else BOUND_SEQ; BOUND_NOT_A_COLUMN when the SELECT has an order of its own or none makes
+ * sense. */
 int32_t exec__implicit_order(const Select *select, const Schema *schema);
 
 /* Bounds that a WHERE's top ANDs put on columns; used to leave out segments. */

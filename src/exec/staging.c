@@ -2,15 +2,16 @@
  *
  * The rows a transaction has changed, laid over its view, and the versions it has read.
  *
- * I1. A key is staged at most once per partition, with its net change against the view: insert + update is
- *     an insert, insert + delete is nothing, update + delete a delete, delete + insert an update. The before-image is
- *     always the view's.
- * I2. The list of staged rows is in the order of their last change: the order of their seqs after the commit.
+ * I1. A key is staged at most once per partition, with its net change against the view: insert +
+ *     update is an insert, insert + delete is nothing, update + delete a delete, delete + insert an
+ *     update. The before-image is always the view's.
+ * I2. The list of staged rows is in the order of their last change: the order of their seqs after
+ *     the commit.
  * I3. by_seq holds exactly the staged rows that replace or delete a version of the view.
  * I4. Statements stage when they have been resolved as a whole: nothing changes under a walk.
  *
- * I5. A staged row has a provisional seq: above the view's, unique, ascending in the order of I2. The commit gives
- *     the final one.
+ * I5. A staged row has a provisional seq: above the view's, unique, ascending in the order of I2.
+ *     The commit gives the final one.
  */
 #include "exec/transaction.h"
 
@@ -433,8 +434,8 @@ static Code changed(const StagedPart *part, Error *e)
                 SLICE_ARGS(part->table->namespace_name), SLICE_ARGS(part->table->name));
 }
 
-/* Looks for changes of what was read or is replaced. Too many changes, or ones that the feed no longer has, are as good as a
- * conflict. */
+/* Looks for changes of what was read or is replaced. Too many changes, or ones that the feed no
+ * longer has, are as good as a conflict. */
 static Code check_feed(const Transaction *transaction, const StagedPart *part, ReadView *view,
                        Error *e)
 {

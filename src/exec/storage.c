@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * STORAGE FLUSH and STORAGE COMPACT of one table or of all tables of a namespace: jobs are queued, and the
- * statement waits for them up to flush_wait_ms, so that most callers find the work done. What takes
- * longer goes on; its id is in the message.
+ * STORAGE FLUSH and STORAGE COMPACT of one table or of all tables of a namespace: jobs are queued,
+ * and the statement waits for them up to flush_wait_ms, so that most callers find the work done.
+ * What takes longer goes on; its id is in the message.
  */
 #include "exec/exec_int.h"
 

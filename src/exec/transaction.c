@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * BEGIN, COMMIT and ROLLBACK inside one request. A transaction is its view, the rows it staged and the
- * versions it read (staging.c); COMMIT makes one Intent of them, so that it happens as a whole, at one place of
- * the feed, or not at all.
+ * BEGIN, COMMIT and ROLLBACK inside one request. A transaction is its view, the rows it staged and
+ * the versions it read (staging.c); COMMIT makes one Intent of them, so that it happens as a whole,
+ * at one place of the feed, or not at all.
  *
  * I1. Nothing of a transaction is visible or on disk before its COMMIT is answered.
- * I2. It commits only if nobody changed a row that it read or writes since its view. A conflict is the client's: the
- *     statements are not run again, for they may depend on what was read before. What the committer refuses although no
- *     such row changed (a flush moved the partition) is offered again.
+ * I2. It commits only if nobody changed a row that it read or writes since its view. A conflict is
+ *     the client's: the statements are not run again, for they may depend on what was read before.
+ *     What the committer refuses although no such row changed (a flush moved the partition) is
+ *     offered again.
  * I3. It ends with its request.
  */
 #include "exec/transaction.h"

@@ -2,8 +2,9 @@
  *
  * BEGIN … COMMIT inside one request: what the statements of a transaction read and write through.
  *
- * Every read and write of a table's rows in exec/ goes through these functions. Without a transaction
- * they are those of table/view.h; within one, the rows it has staged stand in for those of its view.
+ * Every read and write of a table's rows in exec/ goes through these functions. Without a
+ * transaction they are those of table/view.h; within one, the rows it has staged stand in for those
+ * of its view.
  *
  * Not thread-safe: DuckDB's threads call them under the lock of their statement.
  */
@@ -26,8 +27,8 @@ void exec__close_view(const Run *run, ReadView *view); /* accepts NULL */
 /* view_find. A staged row has a provisional seq above that of the view. */
 CHECKED Code exec__find(const TableView *at, Slice key, Arena *arena, Version *out, Error *e);
 
-/* row_walk_next with the staged rows merged in: they are newer than all others. The staged rows must not
- * change meanwhile. */
+/* row_walk_next with the staged rows merged in: they are newer than all others. The staged rows
+ * must not change meanwhile. */
 typedef struct StagedWalk StagedWalk;
 CHECKED Code exec__walk_open(const TableView *at, uint64_t from_seq, uint64_t to_seq,
                              bool descending, StagedWalk **out, Error *e);
@@ -38,12 +39,13 @@ void exec__walk_close_ptr(StagedWalk **walk);
 
 /* Whether the transaction has replaced or deleted this version of the view. */
 bool exec__is_hidden(const TableView *at, uint64_t seq);
-/* Remembers that a version of the view was read: COMMIT fails when somebody changed it. Nothing outside a transaction,
- * nothing for staged rows. */
+/* Remembers that a version of the view was read: COMMIT fails when somebody changed it. Nothing
+ * outside a transaction, nothing for staged rows. */
 void exec__note_read(const TableView *at, uint64_t seq);
 
 /* ---- for the statements ---- */
-/* Takes over the changes of a resolved statement, all or none. E_TOO_LARGE: more than a commit may hold. */
+/* Takes over the changes of a resolved statement, all or none. E_TOO_LARGE: more than a commit may
+ * hold. */
 CHECKED Code exec__stage(const Run *run, const Intent *intent, Error *e);
 /* STREAM tables are refused, and those that changed since the transaction saw them. */
 CHECKED Code exec__check_transactional(const Run *run, const Table *table, Error *e);
@@ -51,7 +53,8 @@ CHECKED Code exec__check_transactional(const Run *run, const Table *table, Error
 CHECKED Code exec__check_in_transaction(const Run *run, Error *e);
 /* BEGIN, COMMIT, ROLLBACK: sets run->transaction. */
 CHECKED Code exec__run_transaction(Run *run, Error *e);
-/* What is left at the end of a request is rolled back: E_INVALID_OPERATION unless it failed already. Accepts NULL. */
+/* What is left at the end of a request is rolled back: E_INVALID_OPERATION unless it failed
+ * already. Accepts NULL. */
 CHECKED Code exec__end_request(Transaction *transaction, Code code, Error *e);
 
 /* ---- staging.c, for transaction.c ---- */
@@ -60,8 +63,9 @@ void exec__transaction_free(Transaction *transaction);
 ReadView *exec__transaction_view(const Transaction *transaction);
 Slice exec__transaction_id(const Transaction *transaction);
 void exec__transaction_set_id(Transaction *transaction, Slice id); /* copies */
-/* After a conflict: it may come from a flush, or because the committer's memory is short. Where nobody has changed what
- * was read or staged, the next intent counts from the newer view. E_CONFLICT otherwise. */
+/* After a conflict: it may come from a flush, or because the committer's memory is short. Where
+ * nobody has changed what was read or staged, the next intent counts from the newer view.
+ * E_CONFLICT otherwise. */
 CHECKED Code exec__transaction_rebase(Transaction *transaction, ReadView *view, Error *e);
 /* All that is staged and was read, as one Intent; NULL when nothing is to be committed. */
 CHECKED Code exec__transaction_intent(Transaction *transaction, Intent **out, Error *e);

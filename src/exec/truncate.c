@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * TRUNCATE: every row of the session's partition is deleted, oldest first, in as few commits as fit.
+ * TRUNCATE: every row of the session's partition is deleted, oldest first, in as few commits as
+ * fit.
  *
  * Up to COMMIT_ROWS_MAX rows and COMMIT_BYTES_MAX bytes it is one commit. More take several, each
- * of them whole; it ends when one has found less than fits, so that the partition was empty at that commit. Subscribers
- * see each deletion. In a transaction it is a DELETE of every row like any other.
+ * of them whole; it ends when one has found less than fits, so that the partition was empty at that
+ * commit. Subscribers see each deletion. In a transaction it is a DELETE of every row like any
+ * other.
  */
 #include "exec/exec_int.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The system views: rows made when they are read, out of the catalog, the jobs and the counters. They
- * are found by name among the views of the executor, where other folders add their own. Names and
- * columns are those of the original's clients; what has no meaning here reads as NULL.
+ * The system views: rows made when they are read, out of the catalog, the jobs and the counters.
+ * They are found by name among the views of the executor, where other folders add their own. Names
+ * and columns are those of the original's clients; what has no meaning here reads as NULL.
  *
  * A password hash is never shown, to nobody.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The executor on a real database in a folder: accounts with lockout, time limits, the loop's way, and
- * statements of many threads against each other.
+ * The executor on a real database in a folder: accounts with lockout, time limits, the loop's way,
+ * and statements of many threads against each other.
  */
 #include "test.h"
 

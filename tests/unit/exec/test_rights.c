@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every statement kind by every role, every SHARED access level by every role, every impersonation: the
- * whole matrix is written down here once more, so that a change of a rule shows.
+ * Every statement kind by every role, every SHARED access level by every role, every impersonation:
+ * the whole matrix is written down here once more, so that a change of a rule shows.
  */
 #include "test.h"
 

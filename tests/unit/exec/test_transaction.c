@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Transactions against other commits: what is a conflict and what is not, one commit with one place in the
- * feed, and threads that move money while others count it.
+ * Transactions against other commits: what is a conflict and what is not, one commit with one place
+ * in the feed, and threads that move money while others count it.
  */
 #include "test.h"
 
