@@ -9,8 +9,8 @@
  *     effects happen in the client's order.
  * I3  Nothing is parsed while HTTP_PIPELINE_MAX exchanges wait, while their bodies together exceed
  *     the limit of one, while an upgrade is undecided, or while the client does not read.
- * I4  http__run is the only place that parses, dispatches and releases; it is not reentrant: whoever
- *     answers from within on_request only leaves a mark.
+ * I4  http__run is the only place that parses, dispatches and releases; it is not reentrant:
+ *     whoever answers from within on_request only leaves a mark.
  */
 #include "http/http_int.h"
 
@@ -392,7 +392,8 @@ static void on_read(void *context, char *bytes, size_t size)
     take_input(c, slice_of(bytes, size));
 }
 
-/* Nobody half-closes to watch a stream; the answer may begin after the end has come (http__sweep_connection). */
+/* Nobody half-closes to watch a stream; the answer may begin after the end has come
+ * (http__sweep_connection). */
 static bool leave_stream(HttpConnection *c)
 {
     if (!c->has_ended || !c->first || !c->first->is_streaming)

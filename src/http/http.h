@@ -5,8 +5,8 @@
  *
  * A request lives until it is answered, also when its client has left; then answering does nothing
  * but release it. Each request must be answered exactly once: http_respond*, begin … end, or
- * ws_accept. Requests that a client pipelines are answered in their order; only safe ones (GET, HEAD,
- * OPTIONS) run side by side.
+ * ws_accept. Requests that a client pipelines are answered in their order; only safe ones (GET,
+ * HEAD, OPTIONS) run side by side.
  */
 #pragma once
 
@@ -118,7 +118,8 @@ void http_respond_json(HttpRequest *request, int status, Slice body);
 /* Streaming: begin, any number of chunks, end. The request lives until end. */
 void http_respond_begin(HttpRequest *request, int status, const HttpHeader *headers,
                         size_t header_count);
-/* The same with Content-Length: exactly so many bytes follow in chunks, or the answer is aborted. */
+/* The same with Content-Length: exactly so many bytes follow in chunks, or the answer is
+ * aborted. */
 void http_respond_begin_sized(HttpRequest *request, int status, const HttpHeader *headers,
                               size_t header_count, uint64_t body_bytes);
 void http_respond_chunk(HttpRequest *request, Slice bytes);

@@ -3,7 +3,8 @@
  * The server of one loop: listening, counting, timeouts, stopping.
  *
  * Timeouts are one sweep a few times a second over the connections, not a timer each: they need no
- * precision. WebSockets are swept only while they close; with idle ones alone the sweep stands still.
+ * precision. WebSockets are swept only while they close; with idle ones alone the sweep stands
+ * still.
  */
 #include "http/http_int.h"
 

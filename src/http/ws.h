@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * WebSocket connections (RFC 6455, version 13, no extensions). They belong to the loop thread of the
- * request they came from. The protocol itself is in ws_frame.h; this is the connection.
+ * WebSocket connections (RFC 6455, version 13, no extensions). They belong to the loop thread of
+ * the request they came from. The protocol itself is in ws_frame.h; this is the connection.
  */
 #pragma once
 

@@ -4,7 +4,8 @@
  * time. The server's side: frames that arrive must be masked, frames that leave are not.
  *
  * It fails fast: a violation is reported with the byte that makes it one, invalid UTF-8 in the
- * middle of a fragmented message included. After WS_EVENT_CLOSE and WS_EVENT_ERROR it takes nothing more.
+ * middle of a fragmented message included. After WS_EVENT_CLOSE and WS_EVENT_ERROR it takes nothing
+ * more.
  */
 #pragma once
 

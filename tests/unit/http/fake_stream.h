@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A stream in memory: the test pushes bytes in and looks at what comes out. Shared by the unit tests
- * and the fuzz targets of http/.
+ * A stream in memory: the test pushes bytes in and looks at what comes out. Shared by the unit
+ * tests and the fuzz targets of http/.
  */
 #pragma once
 
@@ -84,7 +84,8 @@ static inline void fake_free(FakeStream *fake)
     free(fake);
 }
 
-/* Bytes from the peer, `piece` at a time, in memory of their own (so that a read past them shows). */
+/* Bytes from the peer, `piece` at a time, in memory of their own (so that a read past them
+ * shows). */
 static inline void fake_push(FakeStream *fake, Slice bytes, size_t piece)
 {
     for (size_t at = 0; at < bytes.size && !fake->is_closed; at += piece) {

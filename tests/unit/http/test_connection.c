@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The server on a stream in memory: order, limits, errors, answers that come late. One fixture: every
- * request is kept until the test answers it, or answered at once with its own path.
+ * The server on a stream in memory: order, limits, errors, answers that come late. One fixture:
+ * every request is kept until the test answers it, or answered at once with its own path.
  */
 #include "test.h"
 

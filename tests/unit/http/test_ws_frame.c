@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The framer against the behaviours of the Autobahn suite, chapters 1 to 7. A row is a list of client
- * frames in short hand; the events must be the same however the bytes are cut.
+ * The framer against the behaviours of the Autobahn suite, chapters 1 to 7. A row is a list of
+ * client frames in short hand; the events must be the same however the bytes are cut.
  *
- *     "t:Hello"   final text      "T:Hel"   text, more follows      "b: B: c: C:" binary, continuation
+ *     "t:Hello"   final text      "T:Hel"   text, more follows
+ *     "b: B: c: C:" binary, continuation
  *     "p: o: x:"  ping, pong, close (payload given raw)
  * Events: "t:Hello" message, "p:" ping, "o:" pong, "x1000:reason", "!1002" error, "L" too large.
  */
