@@ -2,10 +2,10 @@
  *
  * Single files: bounded reads, and writes that either happen durably or not at all.
  *
- * A write goes to a temporary name in the same folder, is synced, renamed over the old file, and then
- * the folder is synced. A crash leaves at most a "*.tmp" file, which the next write replaces.
- * A failed fsync is never retried: the kernel may have dropped the pages and would say yes the second
- * time.
+ * A write goes to a temporary name in the same folder, is synced, renamed over the old file, and
+ * then the folder is synced. A crash leaves at most a "*.tmp" file, which the next write replaces.
+ * A failed fsync is never retried: the kernel may have dropped the pages and would say yes the
+ * second time.
  */
 #include "os/file.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Files piece by piece. A writer gathers small writes; what it has gathered goes out before it moves and
- * before it syncs. A failed sync is never retried (os/file.c says why): after a failure the writer only closes.
+ * Files piece by piece. A writer gathers small writes; what it has gathered goes out before it
+ * moves and before it syncs. A failed sync is never retried (os/file.c says why): after a failure
+ * the writer only closes.
  */
 #include "os/file_piece.h"
 

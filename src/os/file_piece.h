@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Files too large for memory, piece by piece, and a look at what a path is. All block: not for loop threads. An object
- * belongs to one thread at a time. Errors as in os/file.h.
+ * Files too large for memory, piece by piece, and a look at what a path is. All block: not for loop
+ * threads. An object belongs to one thread at a time. Errors as in os/file.h.
  */
 #pragma once
 
@@ -24,13 +24,15 @@ CHECKED Code file_writer_write(FileWriter *writer, Slice bytes, Error *e);
 /* Where the next bytes go, from the start of the file. */
 CHECKED Code file_writer_seek(FileWriter *writer, uint64_t offset, Error *e);
 uint64_t file_writer_offset(const FileWriter *writer);
-/* All bytes are on disk after OK; the name is after file_sync_folder. Nothing is written after it. */
+/* All bytes are on disk after OK; the name is after file_sync_folder. Nothing is written after
+ * it. */
 CHECKED Code file_writer_sync(FileWriter *writer, Error *e);
 /* What was not synced may be lost. Accepts NULL. */
 void file_writer_close(FileWriter *writer);
 
 typedef struct FileReader FileReader;
-/* E_NOT_FOUND; E_INVALID_INPUT when the path is a symbolic link, a folder, or anything but a plain file. */
+/* E_NOT_FOUND; E_INVALID_INPUT when the path is a symbolic link, a folder, or anything but a plain
+ * file. */
 CHECKED Code file_reader_open(const char *path, FileReader **out, Error *e);
 /* Size when it was opened. */
 uint64_t file_reader_bytes(const FileReader *reader);

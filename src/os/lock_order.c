@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Checks the order in which each thread takes its locks (docs/locks.md), at the first wrong step and
- * without a second thread: a deadlock needs two threads at the wrong moment, this does not.
+ * Checks the order in which each thread takes its locks (docs/locks.md), at the first wrong step
+ * and without a second thread: a deadlock needs two threads at the wrong moment, this does not.
  *
  * I1. A lock is taken only by who holds nothing or locks of lower ranks alone.
- * I2. A wait gives up its lock, so it must be the only one: others would be held for as long as it lasts.
+ * I2. A wait gives up its lock, so it must be the only one: others would be held for as long as it
+ *     lasts.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The structured log: an event is a fixed sentence plus named fields, so that lines can be searched by
- * machine. On a terminal it is readable text, otherwise one JSON object a line. Thread-safe; one
+ * The structured log: an event is a fixed sentence plus named fields, so that lines can be searched
+ * by machine. On a terminal it is readable text, otherwise one JSON object a line. Thread-safe; one
  * write(2) per line, so that lines of threads and processes do not mix.
  *
  *     log_event(LOG_LEVEL_INFO, "listening", LOG_TEXT("host", host), LOG_INT("port", port));
  *
- * Only the folders at the top log (api/, jobs/, server/); those below return errors. Passwords, tokens,
- * secrets and row contents never go into a field.
+ * Only the folders at the top log (api/, jobs/, server/); those below return errors. Passwords,
+ * tokens, secrets and row contents never go into a field.
  */
 #pragma once
 

@@ -6,8 +6,8 @@
  * I1  One wake-up per batch: only the push that finds the inbox empty sends one, and the loop takes
  *     the whole inbox at once.
  * I2  Tasks run in the order of posting. One posted by a task runs in a later batch.
- * I3  Streams are flushed once a turn, in the prepare phase: after timers, reads and tasks, before the
- *     loop sleeps. Nothing that queues bytes runs between that and sleeping.
+ * I3  Streams are flushed once a turn, in the prepare phase: after timers, reads and tasks, before
+ *     the loop sleeps. Nothing that queues bytes runs between that and sleeping.
  */
 #include "os/loop_int.h"
 

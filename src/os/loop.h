@@ -21,8 +21,8 @@ CHECKED Code loop_new(Loop **out_loop, Error *e);
  * NULL. */
 void loop_free(Loop *loop);
 
-/* Runs what was posted until nothing is left, on this thread; for the end, when no other runs the loop and nobody
- * else posts. */
+/* Runs what was posted until nothing is left, on this thread; for the end, when no other runs the
+ * loop and nobody else posts. */
 void loop_settle(Loop *loop);
 
 /* Runs until loop_stop. */

@@ -12,7 +12,8 @@ bool file__fault(const char *operation, const char *path);
 /* Makes an Error out of errno: "<operation> <path>: <reason>". */
 CHECKED Code file__failed(Error *e, const char *operation, const char *path);
 
-/* lock_order.c: called by the mutexes of builds with KALAM_DEBUG. Each aborts, naming both locks. */
+/* lock_order.c: called by the mutexes of builds with KALAM_DEBUG. Each aborts, naming both
+ * locks. */
 void os__order_take(const LockPlace *place);
 void os__order_release(const LockPlace *place);
 /* Before a wait: `place` must be the only lock this thread holds. */

@@ -10,7 +10,8 @@
  * I2  Bytes leave only in flush(): at the end of the loop's turn, or when a pending write ends.
  * I3  At most one uv_write is pending; while it is, the pieces it sends are pinned in the queue.
  * I4  Lingering: a socket closed with unread input resets the connection, and the peer may lose the
- *     answer it has not read. So input is read and dropped until the peer's end, for a limited time.
+ *     answer it has not read. So input is read and dropped until the peer's end, for a limited
+ *     time.
  */
 #include "os/tcp.h"
 

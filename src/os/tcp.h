@@ -15,7 +15,8 @@ typedef struct Peer {
 
 typedef struct Listener Listener;
 
-/* Somebody connected. The callee owns the stream: it sets handlers and context before it returns. */
+/* Somebody connected. The callee owns the stream: it sets handlers and context before it
+ * returns. */
 typedef void TcpAccepted(void *context, Stream *stream, const Peer *peer);
 
 /* Is the port free? Sockets of one user may share a port, so a second server would not notice by

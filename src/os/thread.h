@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 
-/* What a thread is for. A function tied to one kind starts with `on_thread(LOOP);`. Threads that were
- * not given a kind (main, tests) pass every such check. */
+/* What a thread is for. A function tied to one kind starts with `on_thread(LOOP);`. Threads that
+ * were not given a kind (main, tests) pass every such check. */
 typedef enum ThreadKind {
     THREAD_ANY = 0,
     THREAD_LOOP,      /* network; never blocks */
@@ -22,8 +22,9 @@ typedef enum ThreadKind {
 typedef struct Thread Thread;
 typedef void ThreadFunction(void *argument);
 
-/* Starts a thread; `name` shows in top and gdb (15 bytes are kept). Signals are blocked in it, so that
- * they reach the thread that waits for them. Returns a new Thread; E_BUSY when the system has no room. */
+/* Starts a thread; `name` shows in top and gdb (15 bytes are kept). Signals are blocked in it, so
+ * that they reach the thread that waits for them. Returns a new Thread; E_BUSY when the system has
+ * no room. */
 CHECKED Code thread_start(const char *name, ThreadKind kind, ThreadFunction *run, void *argument,
                           Thread **out_thread, Error *e);
 /* Waits until it ends, then frees it. Accepts NULL. */
@@ -36,8 +37,8 @@ int os_cpu_count(void);
 /* Resident bytes of this process, 0 when the system does not say. */
 size_t os_resident_bytes(void);
 
-/* The order of locks: docs/locks.md. A lock may be taken by who holds none, or only locks of a lower
- * rank; builds with KALAM_DEBUG abort where that is broken, others know no ranks. */
+/* The order of locks: docs/locks.md. A lock may be taken by who holds none, or only locks of a
+ * lower rank; builds with KALAM_DEBUG abort where that is broken, others know no ranks. */
 typedef enum LockRank {
     LOCK_CALLER = 1,    /* of a program around the engine; held while it calls the engine */
     LOCK_STATEMENT = 2, /* exec/duck.c; held while rows are read */
@@ -84,7 +85,8 @@ void cond_init(Cond *cond);
 void cond_done(Cond *cond);
 /* May wake for no reason: test the condition in a loop. */
 void cond_wait(Cond *cond, Mutex *mutex);
-/* The same until clock_monotonic_us() reaches `deadline_us`; false when it did. Uses the real clock. */
+/* The same until clock_monotonic_us() reaches `deadline_us`; false when it did. Uses the real
+ * clock. */
 bool cond_wait_until(Cond *cond, Mutex *mutex, int64_t deadline_us);
 void cond_signal(Cond *cond);
 void cond_broadcast(Cond *cond);
@@ -118,7 +120,8 @@ CHECKED Code workers_start(const char *name, ThreadKind kind, int threads, size_
 bool workers_push(Workers *workers, Task task);
 /* Tasks that wait. */
 size_t workers_waiting(Workers *workers);
-/* Runs what was pushed and joins the threads; whatever is pushed from then on is refused. Accepts NULL. */
+/* Runs what was pushed and joins the threads; whatever is pushed from then on is refused. Accepts
+ * NULL. */
 void workers_finish(Workers *workers);
 /* The same, and frees. Accepts NULL. */
 void workers_stop(Workers *workers);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The work queue is a ring under one mutex: tasks cost at least tens of microseconds, so the lock is
- * not what limits them. The worker threads take from it until it is closed and empty.
+ * The work queue is a ring under one mutex: tasks cost at least tens of microseconds, so the lock
+ * is not what limits them. The worker threads take from it until it is closed and empty.
  *
  * I1: count <= tasks_max. I2: once closed, a queue never opens again.
  */
