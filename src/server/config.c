@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Fills a Config. Each source (defaults, file, environment) hands over texts, numbers, booleans or
- * lists, which meet the same checks of type and range; so a setting behaves the same wherever it comes
- * from. A value of a SECRET never appears in a message.
+ * lists, which meet the same checks of type and range; so a setting behaves the same wherever it
+ * comes from. A value of a SECRET never appears in a message.
  */
 #include "server/config.h"
 
@@ -415,8 +415,8 @@ static Code apply_variable(Load *load, const char *variable)
         warn_foreign(load, known, "", full);
         return OK;
     }
-    /* Clients keep variables of this prefix too (KALAMDB_URL), so an unknown one is no reason to stop;
-     * one that looks like a misspelt setting is worth a word. */
+    /* Clients keep variables of this prefix too (KALAMDB_URL), so an unknown one is no reason to
+     * stop; one that looks like a misspelt setting is worth a word. */
     const char *meant = environment_suggestion(name);
     if (meant)
         warn(&load->warnings, "%s is no setting; did you mean KALAMDB_%s?", full, meant);

@@ -43,9 +43,9 @@ typedef struct ConfigWarnings {
 } ConfigWarnings;
 
 /* Defaults, then the file, then the environment (a NULL-ended list of "NAME=value", as environ).
- * `file` NULL means ./server.toml if there is one. Texts of *out_config live in the arena.
- * E_CONFIG with a sentence that names the file, the line and what is allowed; E_NOT_FOUND when a file
- * that was named is not there. Blocks; for the start of a process. */
+ * `file` NULL means ./server.toml if there is one. Texts of *out_config live in the arena. E_CONFIG
+ * with a sentence that names the file, the line and what is allowed; E_NOT_FOUND when a file that
+ * was named is not there. Blocks; for the start of a process. */
 CHECKED Code config_load(const char *file, char *const *environment, ConfigWarnings warnings,
                          Arena *arena, Config *out_config, Error *e);
 
@@ -57,9 +57,10 @@ typedef struct ConfigSetting {
 void config_describe(const Config *config, Arena *arena, const ConfigSetting **out,
                      size_t *out_count);
 
-/* Sees to it that config->auth_jwt_secret holds a secret: the configured one, if it is fit, or the one
- * kept in <data>/jwt_secret (mode 0600), which is made on the first start. E_CONFIG when the
- * configured one is well known or short and the server is not bound to loopback (there it warns). */
+/* Sees to it that config->auth_jwt_secret holds a secret: the configured one, if it is fit, or the
+ * one kept in <data>/jwt_secret (mode 0600), which is made on the first start. E_CONFIG when the
+ * configured one is well known or short and the server is not bound to loopback (there it
+ * warns). */
 CHECKED Code config_ensure_secret(Config *config, ConfigWarnings warnings, Arena *arena, Error *e);
 
 /* True for localhost, 127.0.0.0/8 and ::1. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kalamdb-server [settings file]: reads the settings, opens the server, says where it listens, runs it.
- * kalamdb-server --verify <folder>, --restore <backup> <folder>: work on a folder instead (offline.h).
- * Exit codes: 0 stopped as asked, 1 could not start (the reason is on standard error), 2 wrong usage.
+ * kalamdb-server [settings file]: reads the settings, opens the server, says where it listens, runs
+ * it. kalamdb-server --verify <folder>, --restore <backup> <folder>: work on a folder instead
+ * (offline.h). Exit codes: 0 stopped as asked, 1 could not start (the reason is on standard error),
+ * 2 wrong usage.
  */
 #include <malloc.h>
 #include <stdio.h>

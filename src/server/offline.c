@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * --verify: opens the folder for inspection and says for people what the check found. --restore: table/backup.h.
+ * --verify: opens the folder for inspection and says for people what the check found. --restore:
+ * table/backup.h.
  */
 #include "server/offline.h"
 

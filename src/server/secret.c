@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The secret that signs tokens. Whoever knows it is anybody, so a well-known or short one is refused
- * where other machines can reach the server, and with none configured a random one is made and kept.
+ * The secret that signs tokens. Whoever knows it is anybody, so a well-known or short one is
+ * refused where other machines can reach the server, and with none configured a random one is made
+ * and kept.
  */
 #include <arpa/inet.h>
 #include <stdio.h>

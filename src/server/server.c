@@ -4,8 +4,9 @@
  *
  *     database -> jobs -> executor -> workers -> live hub -> api context -> loops
  *
- * I1. First all threads end, then what they share is freed: loops, workers, jobs, the committer. What they have posted
- *     to the loops is run before the loops go, and meets closed queues: it can answer, and start nothing.
+ * I1. First all threads end, then what they share is freed: loops, workers, jobs, the committer.
+ *     What they have posted to the loops is run before the loops go, and meets closed queues: it
+ *     can answer, and start nothing.
  */
 #include "server/server.h"
 

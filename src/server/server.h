@@ -8,7 +8,8 @@
 
 typedef struct Server Server;
 
-/* Opens the data folder and everything above it; listens. E_LOCKED, E_FORMAT_VERSION, E_ADDRESS_IN_USE … */
+/* Opens the data folder and everything above it; listens. E_LOCKED, E_FORMAT_VERSION,
+ * E_ADDRESS_IN_USE … */
 CHECKED Code server_open(const Config *config, Server **out, Error *e);
 /* The port that was bound (settings may say 0). */
 uint16_t server_port(const Server *server);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reading TOML 1.0 through toml++, behind a C interface small enough that no C++ leaks out. The file is
- * flattened: each value is shown once with its dotted path ("storage.rocksdb.max_open_files").
+ * Reading TOML 1.0 through toml++, behind a C interface small enough that no C++ leaks out. The
+ * file is flattened: each value is shown once with its dotted path
+ * ("storage.rocksdb.max_open_files").
  */
 #pragma once
 
@@ -40,8 +41,8 @@ typedef struct TomlError {
     uint32_t line, column;
 } TomlError;
 
-/* Visits every value in the order of its path. False when the text is no TOML (out_error is filled) or
- * when the visitor ended it (out_error->line is 0). Any thread. */
+/* Visits every value in the order of its path. False when the text is no TOML (out_error is filled)
+ * or when the visitor ended it (out_error->line is 0). Any thread. */
 bool toml_read(const char *text, size_t size, TomlVisit *visit, void *context,
                TomlError *out_error);
 

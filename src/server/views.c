@@ -49,8 +49,8 @@ static const ResultColumn live_columns[LIVE_COLUMNS] = {
     {.name = SLICE("reads"), .type = TYPE_BIGINT},
 };
 
-/* From last_update on: they grow with every message. Whoever follows system.live sees them as they are when something else of the
- * row changes. */
+/* From last_update on: they grow with every message. Whoever follows system.live sees them as they
+ * are when something else of the row changes. */
 static const uint64_t live_figures = (UINT64_C(1) << LIVE_COLUMNS) - (UINT64_C(1) << 10);
 
 static void add_option(Buffer *out, bool is_set, const char *name, uint64_t value)
