@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ALTER TABLE: one operation per statement. What depends on the table as it is (whether the column exists, its type)
- * is left to the executor.
+ * ALTER TABLE: one operation per statement. What depends on the table as it is (whether the column
+ * exists, its type) is left to the executor.
  */
 #include "sql/sql_int.h"
 

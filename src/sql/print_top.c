@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The first rows of one table: SELECT … FROM t WHERE c ORDER BY x LIMIT n. Where the table is a union
- * of parts, the first n rows of all are among the first n of each part, and a part that is asked for
- * only those can skip what it need not read; DuckDB does not find that out for a union by itself. So
- * condition, order and limit are printed once more for the parts. The whole is still filtered,
- * ordered and cut as ever: what is said here may be ignored.
+ * The first rows of one table: SELECT … FROM t WHERE c ORDER BY x LIMIT n. Where the table is a
+ * union of parts, the first n rows of all are among the first n of each part, and a part that is
+ * asked for only those can skip what it need not read; DuckDB does not find that out for a union by
+ * itself. So condition, order and limit are printed once more for the parts. The whole is still
+ * filtered, ordered and cut as ever: what is said here may be ignored.
  */
 #include "sql/print_int.h"
 

@@ -30,8 +30,9 @@ CHECKED Code sql_split(Slice request, Arena *arena, SqlPiece **out_pieces, size_
 CHECKED Code sql_parse(Slice text, Arena *arena, Statement **out, Error *e);
 /* The same for a piece of a request: places count from the beginning of the request. */
 CHECKED Code sql_parse_piece(const SqlPiece *piece, Arena *arena, Statement **out, Error *e);
-/* Moves the place of an error that counts from the piece's beginning (sql_bind, sql_print_select with the piece's
- * text) to the request's. Once per error; errors without a place stay as they are. */
+/* Moves the place of an error that counts from the piece's beginning (sql_bind, sql_print_select
+ * with the piece's text) to the request's. Once per error; errors without a place stay as they
+ * are. */
 void sql_place_in_request(const SqlPiece *piece, Error *e);
 /* Parses one expression and nothing after it. */
 CHECKED Code sql_parse_expr(Slice text, Arena *arena, Expr **out, Error *e);
@@ -46,8 +47,9 @@ typedef enum SqlNameKind { SQL_NAME_NAMESPACE, SQL_NAME_TABLE, SQL_NAME_COLUMN }
  * has checked the names of CREATE NAMESPACE and CREATE TABLE already. */
 CHECKED Code sql_check_name(SqlNameKind kind, Slice name, Error *e);
 
-/* The default that ALTER COLUMN … SET DEFAULT sets: `text` is the statement's, `target` the column, of which name and type are
- * read; a literal is converted to that type. E_INVALID_SQL, E_CONSTRAINT with the place in `text`. */
+/* The default that ALTER COLUMN … SET DEFAULT sets: `text` is the statement's, `target` the column,
+ * of which name and type are read; a literal is converted to that type. E_INVALID_SQL, E_CONSTRAINT
+ * with the place in `text`. */
 CHECKED Code sql_column_default(Slice text, Expr *expr, const Column *target, Arena *arena,
                                 DefaultKind *out_kind, Value *out_value, Error *e);
 

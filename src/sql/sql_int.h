@@ -129,7 +129,8 @@ CHECKED Code sql__select(Parser *p, Select **out);
 CHECKED Code sql__order_list(Parser *p, OrderItem **out, uint32_t *out_count);
 /* parse_table.c */
 CHECKED Code sql__create_table(Parser *p, Statement *s);
-/* Type and constraints of a column whose name is in io_column; a NOT NULL one with DEFAULT NULL is refused. */
+/* Type and constraints of a column whose name is in io_column; a NOT NULL one with DEFAULT NULL is
+ * refused. */
 typedef struct ColumnState {
     bool has_null, has_not_null;
     uint32_t key_count;

@@ -92,8 +92,8 @@ typedef enum UserAuth {
     USER_AUTH_INTERNAL
 } UserAuth;
 
-/* CREATE USER (auth, role, email), ALTER USER (exactly one of password, role, email, restore), DROP USER
- * (if_exists). */
+/* CREATE USER (auth, role, email), ALTER USER (exactly one of password, role, email, restore), DROP
+ * USER (if_exists). */
 typedef struct UserStatement {
     Slice name;
     uint32_t offset;

@@ -67,7 +67,8 @@ typedef enum AlterAction {
     ALTER_COLUMN_TYPE,   /* type; nullability where MODIFY says it */
     ALTER_SET_NOT_NULL,
     ALTER_DROP_NOT_NULL,
-    ALTER_SET_DEFAULT, /* default_expr: sql_column_default makes it a default, once the type is known */
+    /* default_expr: sql_column_default makes it a default, once the type is known */
+    ALTER_SET_DEFAULT,
     ALTER_DROP_DEFAULT,
     ALTER_SET_OPTIONS, /* options */
 } AlterAction;
