@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * backup_list_parse over any bytes. What parses prints to the same bytes, and no path leads out of the backup.
+ * backup_list_parse over any bytes. What parses prints to the same bytes, and no path leads out of
+ * the backup.
  */
 #include "base/buffer.h"
 #include "table/backup.h"

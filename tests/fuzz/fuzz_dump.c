@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * dump_take over any bytes, record after record. What is taken lies within the bytes and in the order that writers keep. The
- * input's frames get sound checksums first, or nearly all of it would end at the first one.
+ * dump_take over any bytes, record after record. What is taken lies within the bytes and in the
+ * order that writers keep. The input's frames get sound checksums first, or nearly all of it would
+ * end at the first one.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Fuzzes the server from its first byte: heads, bodies, pipelines, upgrades and frames, through the
- * same code as sockets, on a stream in memory. The first byte chooses the size of the pieces and how
- * the handler answers.
+ * same code as sockets, on a stream in memory. The first byte chooses the size of the pieces and
+ * how the handler answers.
  */
 #include "http/fake_stream.h"
 #include "http/http.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * json_text_valid over any bytes. A valid text is UTF-8 and valid inside an array, and that array is
- * not valid while it is open; what json_add_string makes of any UTF-8 is valid.
+ * json_text_valid over any bytes. A valid text is UTF-8 and valid inside an array, and that array
+ * is not valid while it is open; what json_add_string makes of any UTF-8 is valid.
  */
 #include "data/json.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * key_decode over any bytes; the first byte is the type. A value has one encoding only: what decodes
- * encodes to the bytes it was read from. Two keys in a row must sort as their values.
+ * key_decode over any bytes; the first byte is the type. A value has one encoding only: what
+ * decodes encodes to the bytes it was read from. Two keys in a row must sort as their values.
  */
 #include "data/row.h"
 

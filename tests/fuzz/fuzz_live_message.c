@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Messages of WebSocket clients from arbitrary bytes: refused or understood, never a crash; what is understood keeps
- * the bounds the rest relies on.
+ * Messages of WebSocket clients from arbitrary bytes: refused or understood, never a crash; what is
+ * understood keeps the bounds the rest relies on.
  */
 #include "api/live_message.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * row_decode over any bytes. The checksum would stop nearly every mutation, so the input is also tried with
- * a right one. What decodes must survive another round through the codec.
+ * row_decode over any bytes. The checksum would stop nearly every mutation, so the input is also
+ * tried with a right one. What decodes must survive another round through the codec.
  */
 #include "data/row.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Replays inputs through a fuzz target without libFuzzer: arguments are files, or folders of files.
- * Besides each input as it is, every shorter prefix of a small one is tried, because truncated bytes
- * are what decoders meet after a crash. Ends with "N passed, N failed"; an input that breaks
+ * Besides each input as it is, every shorter prefix of a small one is tried, because truncated
+ * bytes are what decoders meet after a crash. Ends with "N passed, N failed"; an input that breaks
  * something ends the process, and is the last one named.
  */
 #include <dirent.h>
