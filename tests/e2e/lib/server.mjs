@@ -106,6 +106,8 @@ export class Server {
       KALAMDB_DATA_DIR: this.dir,
       KALAMDB_JWT_SECRET: JWT_SECRET,
       KALAMDB_RATE_LIMIT_AUTH_REQUESTS_PER_IP_PER_SEC: '100000',
+      // A client that works through what a slow server sends may be silent for long.
+      ...(SANITIZED ? { KALAMDB_WEBSOCKET_CLIENT_TIMEOUT_SECS: '600' } : {}),
     }, this.options.env);
     for (const key of Object.keys(env)) if (env[key] === undefined) delete env[key];
     this.output = '';
