@@ -108,8 +108,9 @@ static void session_send(void *socket, Slice message, uint64_t cursor)
         ws_send(session->ws, WS_TEXT, message);
 }
 
-static SharedBuffer *session_frame(Slice message, bool compress)
+static SharedBuffer *session_frame(Slice message, uint64_t cursor, bool compress)
 {
+    (void)cursor;
     CLEANUP(buffer_done) Buffer zipped = {0};
     if (wants_gzip(message, compress) && gzip(message, &zipped))
         return ws_frame_shared(WS_BINARY, buffer_slice(&zipped));

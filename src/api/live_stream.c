@@ -192,14 +192,23 @@ static void write_text(LiveStream *stream, Slice text)
 }
 
 /* JSON has no line break outside its escapes: a message is one line of data. */
+static void add_event(Slice message, uint64_t cursor, Buffer *out)
+{
+    buffer_add_text(out, "event: ");
+    buffer_add_slice(out, type_of(message));
+    if (cursor) /* I2 */
+        buffer_printf(out, "\nid: %llu", (unsigned long long)cursor);
+    buffer_add_text(out, "\ndata: ");
+    buffer_add_slice(out, message);
+    buffer_add_text(out, "\n\n");
+}
+
 static void events_send(void *socket, Slice message, uint64_t cursor)
 {
     LiveStream *stream = (LiveStream *)socket;
-    Buffer *event = &stream->event;
-    Slice type = type_of(message);
     if (stream->is_ending)
         return;
-    bool is_error = slice_equal(type, SLICE("error"));
+    bool is_error = slice_equal(type_of(message), SLICE("error"));
     if (is_error && !stream->is_begun) {
         buffer_add_slice(&stream->refusal, message);
         end_later(stream);
@@ -207,17 +216,30 @@ static void events_send(void *socket, Slice message, uint64_t cursor)
     }
     if (!stream->is_begun)
         begin(stream);
-    buffer_clear(event);
-    buffer_add_text(event, "event: ");
-    buffer_add_slice(event, type);
-    if (cursor) /* I2 */
-        buffer_printf(event, "\nid: %llu", (unsigned long long)cursor);
-    buffer_add_text(event, "\ndata: ");
-    buffer_add_slice(event, message);
-    buffer_add_text(event, "\n\n");
-    write_text(stream, buffer_slice(event));
+    buffer_clear(&stream->event);
+    add_event(message, cursor, &stream->event);
+    write_text(stream, buffer_slice(&stream->event));
     if (is_error) /* its subscription is over */
         end_later(stream);
+}
+
+static SharedBuffer *events_frame(Slice message, uint64_t cursor, bool compress)
+{
+    (void)compress;
+    CLEANUP(buffer_done) Buffer event = {0};
+    add_event(message, cursor, &event);
+    return http_chunk_shared(buffer_slice(&event));
+}
+
+static void events_send_frame(void *socket, SharedBuffer *frame)
+{
+    LiveStream *stream = (LiveStream *)socket;
+    if (stream->is_ending)
+        return;
+    if (!stream->is_begun)
+        begin(stream);
+    stream->moved_ms = loop_now_ms(stream->api->loop);
+    http_respond_chunk_shared(stream->request, frame);
 }
 
 static size_t events_queued_bytes(void *socket)
@@ -275,6 +297,8 @@ static void events_tick(void *socket, uint64_t now_ms)
 
 static const LiveSocket live_io = {
     .send = events_send,
+    .frame = events_frame,
+    .send_frame = events_send_frame,
     .queued_bytes = events_queued_bytes,
     .close = events_close,
     .report = events_report,

@@ -123,6 +123,10 @@ void http_respond_begin(HttpRequest *request, int status, const HttpHeader *head
 void http_respond_begin_sized(HttpRequest *request, int status, const HttpHeader *headers,
                               size_t header_count, uint64_t body_bytes);
 void http_respond_chunk(HttpRequest *request, Slice bytes);
+/* A chunk of an answer without a length, made ready once for many requests. Not empty. */
+SharedBuffer *http_chunk_shared(Slice bytes);
+/* Sends it, by reference where it can. Any loop's. */
+void http_respond_chunk_shared(HttpRequest *request, SharedBuffer *chunk);
 void http_respond_end(HttpRequest *request);
 /* Cuts a streamed answer short so that the client sees it is not whole. Instead of end. */
 void http_respond_abort(HttpRequest *request);

@@ -259,6 +259,41 @@ void http_respond_chunk(HttpRequest *request, Slice bytes)
     emit(x, SLICE("\r\n"));
 }
 
+SharedBuffer *http_chunk_shared(Slice bytes)
+{
+    char size[24];
+    must(bytes.size > 0);
+    size_t size_bytes = (size_t)snprintf(size, sizeof size, "%zx\r\n", bytes.size);
+    SharedBuffer *chunk = shared_buffer_new(size_bytes + bytes.size + 2);
+    char *at = chunk->data;
+    memcpy(at, size, size_bytes);
+    memcpy(at + size_bytes, bytes.data, bytes.size);
+    memcpy(at + size_bytes + bytes.size, "\r\n", 2);
+    return chunk;
+}
+
+/* What it holds between the lines that HTTP/1.0 does not know. */
+static Slice chunk_body(const SharedBuffer *chunk)
+{
+    Slice all = shared_buffer_slice(chunk);
+    const char *body = (const char *)memchr(all.data, '\n', all.size) + 1;
+    return slice_of(body, all.size - (size_t)(body - all.data) - 2);
+}
+
+void http_respond_chunk_shared(HttpRequest *request, SharedBuffer *chunk)
+{
+    HttpExchange *x = (HttpExchange *)request;
+    must(x->is_streaming && !x->is_sized);
+    if (!x->connection || request->method == METHOD_HEAD)
+        return;
+    if (x->is_http_10)
+        emit(x, chunk_body(chunk));
+    else if (x->connection->first == x)
+        stream_write_shared(x->connection->stream, chunk);
+    else
+        buffer_add_slice(&x->held, shared_buffer_slice(chunk));
+}
+
 void http_respond_end(HttpRequest *request)
 {
     HttpExchange *x = (HttpExchange *)request;

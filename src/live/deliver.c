@@ -29,7 +29,7 @@ static void send_change(LiveLoop *loop, Subscription *s, uint64_t seq, FrameCach
     LiveClient *client = s->client;
     if (cache->io && serves(cache, s) && client->io->frame) {
         if (!cache->frame)
-            cache->frame = client->io->frame(buffer_slice(&loop->message), client->compress);
+            cache->frame = client->io->frame(buffer_slice(&loop->message), seq, client->compress);
         client->io->send_frame(client->socket, cache->frame);
     } else {
         buffer_clear(&loop->message);

@@ -72,7 +72,7 @@ typedef struct LiveSocket {
      * from it, with `replay`, without gap or double; 0 when that is not so. */
     void (*send)(void *socket, Slice message, uint64_t cursor);
     /* One message made ready once for many sockets (framed, and compressed if so asked). NULL: `send` each. */
-    SharedBuffer *(*frame)(Slice message, bool compress);
+    SharedBuffer *(*frame)(Slice message, uint64_t cursor, bool compress);
     void (*send_frame)(void *socket, SharedBuffer *frame);
     /* Bytes that wait for this client. */
     size_t (*queued_bytes)(void *socket);

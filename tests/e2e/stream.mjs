@@ -317,6 +317,25 @@ test('a dropped table is an event of its own, then the end', async () => {
   equal(stream.ended, 'whole', 'a proper end');
 });
 
+test('many streams of one query share each event, and each gets all of them', async () => {
+  const streams = [];
+  for (let i = 0; i < 20; i++) {
+    const stream = await Stream.open(alice, { sql: `${SQL} WHERE v LIKE 'shared%'` });
+    await stream.expect('subscription_ack');
+    await stream.expect('initial_data_batch');
+    streams.push(stream);
+  }
+  for (let i = 0; i < 50; i++) await alice.run(`INSERT INTO sse.t VALUES (${8000 + i}, 'shared ${i}')`);
+  for (const stream of streams) {
+    for (let i = 0; i < 50; i++) {
+      const { id, data } = await stream.expect('change');
+      equal([id, data.rows[0].v], [data.rows[0]._seq, `shared ${i}`], 'the event');
+    }
+    await stream.close();
+  }
+  await subscriptions(0);
+});
+
 test('two on one connection: the second waits for the first, as HTTP has it', async () => {
   const socket = net.connect(server.port, '127.0.0.1');
   let text = '';

@@ -465,9 +465,9 @@ static void socket_send(void *socket, Slice message, uint64_t cursor)
     f->held_bytes += message.size;
 }
 
-static SharedBuffer *socket_frame(Slice message, bool compress)
+static SharedBuffer *socket_frame(Slice message, uint64_t cursor, bool compress)
 {
-    (void)compress;
+    (void)cursor, (void)compress;
     return shared_buffer_copy(message);
 }
 

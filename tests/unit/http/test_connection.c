@@ -171,6 +171,30 @@ TEST("pipelined answers that are ready early go out before their turn")
     stop(&f);
 }
 
+TEST("a shared chunk is what a chunk of one's own is: now, in its turn, and without chunks in "
+     "HTTP/1.0")
+{
+    Fixture f;
+    SharedBuffer *chunk = http_chunk_shared(SLICE("sixteen bytes\n\n."));
+    start(&f, NULL);
+    f.keeps = true;
+    fake_push(f.fake, SLICE(GET("/1") "GET /2 HTTP/1.0\r\n\r\n"), 1000);
+    CHECK_INT(f.count, 2);
+    for (int i = 0; i < 2; i++) {
+        http_respond_begin(f.kept[i], 200, NULL, 0);
+        http_respond_chunk_shared(f.kept[i], chunk);
+    }
+    http_respond_end(f.kept[0]);
+    http_respond_chunk_shared(f.kept[1], chunk);
+    http_respond_end(f.kept[1]);
+    shared_buffer_unref(chunk);
+    CHECK_SLICE(answers(&f), SLICE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                   "10\r\nsixteen bytes\n\n.\r\n0\r\n\r\n"
+                                   "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+                                   "sixteen bytes\n\n.sixteen bytes\n\n."));
+    stop(&f);
+}
+
 TEST("a pipelined write starts before the request ahead of it has ended")
 {
     Fixture f;
