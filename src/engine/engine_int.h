@@ -25,6 +25,7 @@ typedef struct Instance {
     bool is_open;
     bool is_broken;       /* of the thread that has it */
     bool is_busy;         /* guarded by pool->lock */
+    int64_t used_at_us;   /* monotonic, of the last statement's end; guarded by pool->lock */
     EngineQuery *running; /* guarded by pool->lock */
 } Instance;
 

@@ -133,6 +133,7 @@ void engine__release(Instance *instance)
     if (instance->is_broken) /* I3 */
         engine__close(instance);
     mutex_lock(&pool->lock);
+    instance->used_at_us = clock_monotonic_us();
     instance->is_busy = false;
     cond_broadcast(&pool->freed);
     mutex_unlock(&pool->lock);
@@ -211,12 +212,13 @@ void engine_pool_stop(EnginePool *pool)
     mutex_unlock(&pool->lock);
 }
 
-void engine_pool_trim(EnginePool *pool)
+void engine_pool_trim(EnginePool *pool, uint32_t idle_s)
 {
+    int64_t until_us = clock_monotonic_us() - (int64_t)idle_s * 1000 * US_PER_MS;
     for (uint32_t i = 0; i < pool->config.instances; i++) {
         Instance *instance = &pool->instances[i];
         mutex_lock(&pool->lock);
-        bool is_mine = instance->is_open && !instance->is_busy;
+        bool is_mine = instance->is_open && !instance->is_busy && instance->used_at_us <= until_us;
         if (is_mine)
             instance->is_busy = true;
         mutex_unlock(&pool->lock);

@@ -3,33 +3,33 @@
  * When compaction runs: on request for a whole table, by itself for partitions that were flushed or
  * have old dead rows.
  *
- * By itself it rewrites at most ROUND_ROWS rows before queued jobs and due flushes get their turn,
- * and a stopping server or a killed job interrupts it between rows. A round that fails is warned of
+ * By itself it rewrites at most ROUND_ROWS rows before queued compactions get their turn,
+ * and a stopping server or a killed job interrupts it between rows. A partition that another job works on comes later. A round that fails is warned of
  * and not tried again before the partition is noted again. After a restart partitions are noted by
  * their next flush, or by their old dead rows.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "jobs/jobs_int.h"
 #include "os/log.h"
 
-enum { ROUND_ROWS = 500 * 1000, ROUND_PARTITIONS = 1000, FILES_RETRY_US = 1000 * 1000 };
+enum {
+    ROUND_ROWS = 500 * 1000,
+    ROUND_PARTITIONS = 1000,
+    FILES_RETRY_US = 1000 * 1000,
+    BUSY_WAIT_MS = 200,
+    BUSY_RETRY_US = 1000 * 1000,
+};
 
 typedef struct CompactRun {
-    Jobs *jobs;
-    const Job *job; /* NULL for an automatic compaction */
+    JobRun run; /* without a job for an automatic compaction */
     Table *table;
     CompactMode mode;
     uint64_t until_seq;
     uint64_t segments, rows_read, rows_dropped;
 } CompactRun;
-
-static bool is_stopped(void *context)
-{
-    const CompactRun *run = (const CompactRun *)context;
-    return jobs__is_killed(run->jobs, run->job);
-}
 
 /* One step by the table's definition of this moment: an ALTER in between makes another try of it. */
 static Code step(CompactRun *run, Partition partition, const CompactOptions *options,
@@ -38,10 +38,10 @@ static Code step(CompactRun *run, Partition partition, const CompactOptions *opt
     for (int tries = 1;; tries++) {
         CLEANUP(table_unref_ptr)
         Table *table =
-            catalog_find_table_by_id(database_catalog(run->jobs->db), partition.table_id);
+            catalog_find_table_by_id(database_catalog(run->run.jobs->db), partition.table_id);
         if (!table)
             return fail(e, E_CANCELLED, "the table was dropped");
-        Code code = compact_step(run->jobs->db, table, partition, options, out, e);
+        Code code = compact_step(run->run.jobs->db, table, partition, options, out, e);
         if (code != E_CONFLICT || table_is_current(table) || tries == JOBS_ALTER_TRIES_MAX)
             return code;
     }
@@ -49,9 +49,9 @@ static Code step(CompactRun *run, Partition partition, const CompactOptions *opt
 
 static Code compact_once(CompactRun *run, Partition partition, bool *out_done, Error *e)
 {
-    CompactOptions options = {run->mode, run->until_seq, is_stopped, run};
+    CompactOptions options = {run->mode, run->until_seq, jobs__is_stopped, &run->run};
     CompactResult result = {0};
-    if (is_stopped(run))
+    if (jobs__is_stopped(&run->run))
         return fail(e, E_CANCELLED, "the job was cancelled");
     TRY(step(run, partition, &options, &result, e));
     run->segments += result.segments;
@@ -65,8 +65,16 @@ static Code compact_once(CompactRun *run, Partition partition, bool *out_done, E
 
 static Code compact_all(void *context, Partition partition, Error *e)
 {
-    for (bool done = false; !done;)
-        TRY(compact_once((CompactRun *)context, partition, &done, e));
+    CompactRun *run = (CompactRun *)context;
+    for (bool done = false; !done;) {
+        Code code = compact_once(run, partition, &done, e);
+        if (code == E_BUSY)
+            flush_wait(run->run.jobs->db, partition, BUSY_WAIT_MS);
+        else if (code != OK)
+            return code;
+        jobs__progress(run->run.jobs, run->run.job, "Rewrote %" PRIu64 " segment(s) so far",
+                       run->segments);
+    }
     return OK;
 }
 
@@ -76,8 +84,7 @@ Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message
     Table *table = catalog_find_table_by_id(database_catalog(jobs->db), job->table_id);
     if (!table)
         return fail(e, E_CANCELLED, "the table was dropped");
-    CompactRun run = {.jobs = jobs,
-                      .job = job,
+    CompactRun run = {.run = {jobs, job},
                       .table = table,
                       .mode = COMPACT_ALL,
                       .until_seq = database_last_seq(jobs->db)};
@@ -90,7 +97,7 @@ Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message
 
 /* ---- by itself ---- */
 
-void jobs__note_compactable(Jobs *jobs, Partition partition)
+static void note(Jobs *jobs, Partition partition)
 {
     char bytes[12];
     memcpy(bytes, &partition.table_id, 4);
@@ -98,53 +105,66 @@ void jobs__note_compactable(Jobs *jobs, Partition partition)
     Slice key = slice_of(bytes, sizeof bytes);
     if (map_get(jobs->compactable, key) || map_count(jobs->compactable) >= DIRTY_PARTITIONS_MAX)
         return; /* there is always a next time */
-    Dirt *dirt = x_new(Dirt);
-    *dirt = (Dirt){.table_id = partition.table_id, .user = partition.user};
-    map_put(jobs->compactable, key, dirt);
+    Partition *noted = x_new(Partition);
+    *noted = partition;
+    map_put(jobs->compactable, key, noted);
 }
 
-static Code note_if_due(void *context, Partition partition, Error *e)
+void jobs__note_compactable(Jobs *jobs, Partition partition)
 {
-    CompactRun *run = (CompactRun *)context;
-    bool due = false;
-    if (is_stopped(run))
-        return fail(e, E_CANCELLED, "the server stops");
-    TRY(compact_is_due(run->jobs->db, run->table, partition, &due, e));
-    if (due)
-        jobs__note_compactable(run->jobs, partition);
-    return OK;
+    MUTEX_SCOPE(&jobs->lock);
+    note(jobs, partition);
+    jobs__wake(jobs);
 }
 
-void jobs__note_old_dead(Jobs *jobs, Table *table)
+/* Puts back one that has more to do or that somebody works on; how many are noted now. */
+static size_t put_back(Jobs *jobs, Partition partition, bool is_noted)
 {
-    Error error = {0};
-    CompactRun run = {.jobs = jobs, .table = table};
-    Code code = compact_each_partition(jobs->db, table, true, note_if_due, &run, &error);
-    if (code != OK && code != E_CANCELLED)
-        jobs__warn_of_table("the search for dead rows failed", table, &error);
+    MUTEX_SCOPE(&jobs->lock);
+    if (is_noted)
+        note(jobs, partition);
+    return map_count(jobs->compactable);
 }
 
-/* Compacts one partition until it has nothing left or the round is full; true when it has more. */
-static bool compact_partition(Jobs *jobs, const Dirt *dirt, uint64_t *io_rows)
+static bool take_noted(Jobs *jobs, Partition *out)
+{
+    Slice key;
+    void *value;
+    size_t at = 0;
+    MUTEX_SCOPE(&jobs->lock);
+    if (!map_next(jobs->compactable, &at, &key, &value))
+        return false;
+    *out = *(const Partition *)value;
+    map_remove(jobs->compactable, key);
+    free(value);
+    return true;
+}
+
+typedef enum Turn { TURN_DONE, TURN_MORE, TURN_BUSY } Turn;
+
+/* Compacts one partition until it has nothing left or the round is full. */
+static Turn compact_partition(Jobs *jobs, Partition partition, uint64_t *io_rows)
 {
     CLEANUP(table_unref_ptr)
-    Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->table_id);
+    Table *table = catalog_find_table_by_id(database_catalog(jobs->db), partition.table_id);
     if (!table)
-        return false;
+        return TURN_DONE;
     Error error = {0};
     bool done = false;
-    CompactRun run = {.jobs = jobs, .table = table};
+    CompactRun run = {.run = {jobs, NULL}, .table = table};
     Code code = OK;
     while (code == OK && !done && *io_rows + run.rows_read < ROUND_ROWS)
-        code = compact_once(&run, (Partition){dirt->table_id, dirt->user}, &done, &error);
+        code = compact_once(&run, partition, &done, &error);
     *io_rows += run.rows_read;
     if (run.segments)
         log_event(LOG_LEVEL_INFO, "compacted", LOG_SLICE("namespace", table->namespace_name),
                   LOG_SLICE("table", table->name), LOG_INT("segments", run.segments),
                   LOG_INT("rows", run.rows_read), LOG_INT("dropped", run.rows_dropped));
-    if (code != OK && code != E_CANCELLED)
+    if (code != OK && code != E_CANCELLED && code != E_BUSY)
         jobs__warn_of_table("a compaction failed", table, &error);
-    return code == OK && !done;
+    if (code == E_BUSY)
+        return TURN_BUSY;
+    return code == OK && !done ? TURN_MORE : TURN_DONE;
 }
 
 static bool remove_obsolete(Jobs *jobs)
@@ -159,21 +179,20 @@ static bool remove_obsolete(Jobs *jobs)
 
 int64_t jobs__compact_due(Jobs *jobs)
 {
-    Slice key;
-    void *value;
+    Partition noted;
     uint64_t rows = 0;
-    size_t partitions = 0;
-    for (size_t at = 0;
-         rows < ROUND_ROWS && partitions < ROUND_PARTITIONS && !jobs__is_killed(jobs, NULL) &&
-         map_next(jobs->compactable, &at, &key, &value);
-         partitions++) {
-        if (compact_partition(jobs, (const Dirt *)value, &rows))
-            break; /* the round is full: this one goes on in the next */
-        map_remove(jobs->compactable, key);
-        free(value);
+    size_t left = 0;
+    Turn turn = TURN_DONE;
+    for (int i = 0; i < ROUND_PARTITIONS && turn == TURN_DONE && rows < ROUND_ROWS &&
+                    !jobs__is_killed(jobs, NULL) && take_noted(jobs, &noted);
+         i++) {
+        turn = compact_partition(jobs, noted, &rows);
+        left = put_back(jobs, noted, turn != TURN_DONE);
     }
     bool files_wait = remove_obsolete(jobs);
-    if (map_count(jobs->compactable) > 0)
+    if (turn == TURN_BUSY)
+        return BUSY_RETRY_US;
+    if (left)
         return 0;
     return files_wait ? FILES_RETRY_US : INT64_MAX;
 }

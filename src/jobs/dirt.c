@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which partitions have new rows: noted by the committer as it publishes, so that due work is found without walking
- * partitions. After a start, and when too many partitions are dirty, the next check looks at all of them.
+ * Counting what commits leave in partitions, so that a flush by rows comes with the commit that makes it due, and a feed that
+ * outgrows its bytes is trimmed. What time makes due is the due index's (table/due.h).
+ *
+ * A count starts with the first commit that is seen of a partition, so the rows that waited before are counted once, at the next
+ * look. Counts are in memory and bounded: one that made room for others starts again like that.
  */
 #include <stdlib.h>
 
 #include "jobs/jobs_int.h"
 #include "os/clock.h"
+
+enum { EVICT_MAX = 1000, FEED_PARTS = 8 };
 
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table)
 {
@@ -22,7 +27,24 @@ static Slice key_of(const Partition *partition, char bytes[12])
     return slice_of(bytes, 12);
 }
 
-/* The entry of a partition, made when there is none; NULL when there are too many. */
+/* Makes room: counts of partitions that wait for nothing. */
+static void evict(Jobs *jobs)
+{
+    Slice key;
+    void *value;
+    int evicted = 0;
+    for (size_t at = 0; evicted < EVICT_MAX && map_next(jobs->dirt, &at, &key, &value);) {
+        Dirt *dirt = (Dirt *)value;
+        if (dirt->is_listed)
+            continue;
+        map_remove(jobs->dirt, key);
+        free(dirt);
+        evicted++;
+    }
+}
+
+/* The entry of a partition, made when there is none; NULL when all there is room for wait for a look: then the due index finds
+ * the partition later. */
 static Dirt *find_or_add(Jobs *jobs, Partition partition)
 {
     char bytes[12];
@@ -30,63 +52,112 @@ static Dirt *find_or_add(Jobs *jobs, Partition partition)
     Dirt *dirt = (Dirt *)map_get(jobs->dirt, key);
     if (dirt)
         return dirt;
-    if (map_count(jobs->dirt) >= DIRTY_PARTITIONS_MAX) {
-        jobs->dirt_overflowed = true;
+    if (map_count(jobs->dirt) >= DIRTY_PARTITIONS_MAX)
+        evict(jobs);
+    if (map_count(jobs->dirt) >= DIRTY_PARTITIONS_MAX)
         return NULL;
-    }
     dirt = x_new(Dirt);
-    *dirt = (Dirt){partition.table_id, partition.user, 0, clock_wall_us()};
+    *dirt = (Dirt){.partition = partition};
     map_put(jobs->dirt, key, dirt);
     return dirt;
+}
+
+static void list(Jobs *jobs, Dirt *dirt)
+{
+    if (dirt->is_listed)
+        return;
+    dirt->is_listed = true;
+    dirt->next = jobs->listed;
+    jobs->listed = dirt;
+}
+
+/* Whether the thread is to look now: the partition is due, or will be before it wakes. */
+static bool note_part(Jobs *jobs, const IntentPart *part, int64_t now_us)
+{
+    int64_t delay_us = due_delay_us(jobs->db, part->table);
+    bool is_early = now_us + delay_us < jobs->sleeps_until_us;
+    if (part->table->kind == TABLE_STREAM)
+        return is_early;
+    Dirt *dirt = find_or_add(jobs, part->partition);
+    if (!dirt)
+        return is_early;
+    uint64_t feed_bytes = database_feed_window_bytes(jobs->db, part->table) / FEED_PARTS;
+    dirt->rows += part->count;
+    for (size_t i = 0; i < part->count; i++)
+        dirt->bytes += part->changes[i].new_row.size;
+    bool is_due = dirt->rows >= jobs__policy_rows(jobs, part->table) ||
+                  (feed_bytes && dirt->bytes >= feed_bytes);
+    bool is_news = is_due && !dirt->is_listed;
+    if (is_due || !dirt->is_counted)
+        list(jobs, dirt);
+    return is_early || is_news;
+}
+
+static bool note_group(Jobs *jobs, const CommitGroup *group)
+{
+    int64_t now_us = clock_wall_us();
+    bool news = false;
+    MUTEX_SCOPE(&jobs->dirt_lock);
+    for (size_t i = 0; i < group->count; i++) {
+        const Intent *intent = group->intents[i];
+        news |= intent->catalog_change != NULL; /* a policy may be another now */
+        for (size_t k = 0; k < intent->part_count; k++) {
+            if (intent->parts[k].count > 0)
+                news |= note_part(jobs, &intent->parts[k], now_us);
+        }
+    }
+    return news;
 }
 
 void jobs__on_commit(void *context, const CommitGroup *group)
 {
     Jobs *jobs = (Jobs *)context;
-    bool due = false;
-    mutex_lock(&jobs->dirt_lock);
-    for (size_t i = 0; i < group->count; i++) {
-        for (size_t k = 0; k < group->intents[i]->part_count; k++) {
-            const IntentPart *part = &group->intents[i]->parts[k];
-            if (part->count == 0 || part->table->kind == TABLE_STREAM)
-                continue;
-            Dirt *dirt = find_or_add(jobs, part->partition);
-            if (!dirt)
-                continue;
-            dirt->rows += part->count;
-            due |= dirt->rows >= jobs__policy_rows(jobs, part->table);
+    if (!note_group(jobs, group))
+        return;
+    mutex_lock(&jobs->lock);
+    jobs__wake(jobs);
+    mutex_unlock(&jobs->lock);
+}
+
+size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit)
+{
+    int64_t now_us = clock_wall_us();
+    size_t count = 0;
+    MUTEX_SCOPE(&jobs->dirt_lock);
+    for (Dirt **link = &jobs->listed; *link && count < limit;) {
+        Dirt *dirt = *link;
+        if (dirt->not_before_us > now_us) {
+            link = &dirt->next;
+            continue;
         }
+        *link = dirt->next;
+        out[count++] = *dirt;
+        dirt->is_listed = false;
+        dirt->is_counted = true; /* from here on: what waited comes with jobs__return_dirt */
+        dirt->rows = dirt->bytes = 0;
+        dirt->not_before_us = 0;
     }
-    due = due && !jobs->is_due;
-    jobs->is_due |= due;
-    mutex_unlock(&jobs->dirt_lock);
-    if (due) {
-        mutex_lock(&jobs->lock);
-        jobs__wake(jobs);
-        mutex_unlock(&jobs->lock);
-    }
+    return count;
 }
 
-Map *jobs__take_dirt(Jobs *jobs, bool *out_all)
+void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us)
 {
     MUTEX_SCOPE(&jobs->dirt_lock);
-    Map *dirt = jobs->dirt;
-    jobs->dirt = map_new();
-    *out_all = jobs->dirt_overflowed;
-    jobs->dirt_overflowed = false;
-    jobs->is_due = false;
-    return dirt;
-}
-
-void jobs__return_dirt(Jobs *jobs, const Dirt *old)
-{
-    MUTEX_SCOPE(&jobs->dirt_lock);
-    Dirt *dirt = find_or_add(jobs, (Partition){old->table_id, old->user});
+    Dirt *dirt = find_or_add(jobs, partition);
     if (!dirt)
         return;
-    dirt->rows += old->rows;
-    if (old->first_at_us < dirt->first_at_us)
-        dirt->first_at_us = old->first_at_us;
+    dirt->rows += rows;
+    dirt->is_counted |= retry_at_us == 0;
+    if (retry_at_us == 0)
+        return;
+    dirt->not_before_us = retry_at_us;
+    list(jobs, dirt);
+}
+
+void jobs__sleeps_until(Jobs *jobs, int64_t wall_us)
+{
+    MUTEX_SCOPE(&jobs->dirt_lock);
+    jobs->sleeps_until_us = wall_us;
 }
 
 void jobs__free_dirt(Map *dirt)

@@ -34,7 +34,10 @@ Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t me
     EraseReport report;
     must(job->user); /* such a job does not survive a restart */
     TRY(find_user(jobs, job->user, arena, &user, e));
-    TRY(database_erase_user(jobs->db, user.user_id, clock_wall_us() - grace_us(jobs), &report, e));
+    JobRun run = {jobs, job};
+    JobStop stop = {jobs__is_stopped, &run};
+    TRY(database_erase_user(jobs->db, user.user_id, clock_wall_us() - grace_us(jobs), &stop,
+                            &report, e));
     snprintf(message, message_bytes,
              "Erased what the user had in %llu table(s), with %llu segment(s)",
              (unsigned long long)report.tables, (unsigned long long)report.segments);
@@ -75,12 +78,20 @@ static Code queue_due(Jobs *jobs, Error *e)
     return OK;
 }
 
-void jobs__queue_cleanups(Jobs *jobs)
+static int64_t until_next(Jobs *jobs)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    int64_t now_us = clock_wall_us();
+    return jobs->erase_at_us > now_us ? jobs->erase_at_us - now_us : 0;
+}
+
+int64_t jobs__queue_cleanups(Jobs *jobs)
 {
     Error error = {0};
-    if (!take_look(jobs) || queue_due(jobs, &error) == OK)
-        return;
-    look_at(jobs, clock_wall_us() + LOOK_AGAIN_S * second_us);
-    if (error.code != E_SHUTTING_DOWN)
-        log_event(LOG_LEVEL_WARN, "dropped users could not be looked for", LOG_ERROR(&error));
+    if (take_look(jobs) && queue_due(jobs, &error) != OK) {
+        look_at(jobs, clock_wall_us() + LOOK_AGAIN_S * second_us);
+        if (error.code != E_SHUTTING_DOWN)
+            log_event(LOG_LEVEL_WARN, "dropped users could not be looked for", LOG_ERROR(&error));
+    }
+    return until_next(jobs);
 }

@@ -46,8 +46,9 @@ void jobs__save(Jobs *jobs, Job *job)
 
 void jobs__wake(Jobs *jobs)
 {
-    jobs->has_news = true;
-    cond_signal(&jobs->wake);
+    for (int i = 0; i < LANE_COUNT; i++)
+        jobs->lanes[i].has_news = true;
+    cond_broadcast(&jobs->wake);
 }
 
 /* Backups, restores and exports are not taken up again: a folder is half full, and perhaps nobody wants them any more. Dropped users are looked
@@ -107,12 +108,46 @@ static void free_all(Jobs *jobs)
     }
     jobs__free_dirt(jobs->dirt);
     jobs__free_dirt(jobs->compactable);
+    map_free(jobs->policies);
     obsolete_free(jobs->obsolete);
     mutex_done(&jobs->dirt_lock);
     mutex_done(&jobs->lock);
     cond_done(&jobs->wake);
     cond_done(&jobs->ended);
     free(jobs);
+}
+
+static void join_lanes(Jobs *jobs)
+{
+    mutex_lock(&jobs->lock);
+    jobs->stopping = true;
+    cond_broadcast(&jobs->wake);
+    cond_broadcast(&jobs->ended);
+    mutex_unlock(&jobs->lock);
+    for (int i = 0; i < LANE_COUNT; i++) {
+        thread_join(jobs->lanes[i].thread);
+        jobs->lanes[i].thread = NULL;
+    }
+}
+
+static Code start_lanes(Jobs *jobs, Error *e)
+{
+    static const char *const names[LANE_COUNT] = {
+        [LANE_UPKEEP] = "jobs-upkeep",
+        [LANE_COMPACT] = "jobs-compact",
+        [LANE_KEEP] = "jobs-keep",
+        [LANE_CLEANUP] = "jobs-cleanup",
+    };
+    Code code = OK;
+    for (int i = 0; i < LANE_COUNT && code == OK; i++) {
+        LaneThread *lane = &jobs->lanes[i];
+        lane->jobs = jobs;
+        lane->lane = (Lane)i;
+        code = thread_start(names[i], THREAD_JOBS, jobs__run_lane, lane, &lane->thread, e);
+    }
+    if (code != OK)
+        join_lanes(jobs);
+    return code;
 }
 
 Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
@@ -122,6 +157,8 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     jobs->options = *options;
     jobs->dirt = map_new();
     jobs->compactable = map_new();
+    jobs->policies = map_new();
+    jobs->is_purging = true;
     jobs->obsolete = obsolete_new(db);
     mutex_init(&jobs->lock);
     mutex_init(&jobs->dirt_lock);
@@ -130,7 +167,7 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     Code code = load(jobs, e);
     if (code == OK) {
         database_add_sink(db, (ChangeSink){jobs__on_commit, jobs, jobs__on_reopen});
-        code = thread_start("jobs", THREAD_JOBS, jobs__run, jobs, &jobs->thread, e);
+        code = start_lanes(jobs, e);
     }
     if (code != OK) {
         free_all(jobs);
@@ -142,15 +179,8 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
 
 void jobs_stop(Jobs *jobs)
 {
-    if (!jobs)
-        return;
-    mutex_lock(&jobs->lock);
-    jobs->stopping = true;
-    cond_broadcast(&jobs->wake);
-    cond_broadcast(&jobs->ended);
-    mutex_unlock(&jobs->lock);
-    thread_join(jobs->thread);
-    jobs->thread = NULL;
+    if (jobs)
+        join_lanes(jobs);
 }
 
 void jobs_free(Jobs *jobs)
@@ -345,16 +375,17 @@ typedef struct PendingSearch {
 static Code search_pending(void *context, Partition partition, Error *e)
 {
     PendingSearch *search = (PendingSearch *)context;
-    if (search->found)
-        return OK;
-    return flush_is_pending(search->db, search->table, partition, &search->found, e);
+    TRY(flush_is_pending(search->db, search->table, partition, &search->found, e));
+    return search->found ? fail(e, E_CANCELLED, "found") : OK; /* the walk ends */
 }
 
 Code jobs_request_flush(Jobs *jobs, Table *table, FlushRequest *out, char out_id[JOB_ID_BYTES],
                         Error *e)
 {
     PendingSearch search = {jobs->db, table, false};
-    TRY(flush_each_partition(jobs->db, table, search_pending, &search, e));
+    Code code = flush_each_partition(jobs->db, table, search_pending, &search, e);
+    if (code != OK && !search.found)
+        return code;
     if (!search.found) {
         *out = FLUSH_NOTHING_PENDING;
         return OK;
@@ -428,8 +459,7 @@ void jobs_note_dropped_user(Jobs *jobs)
     MUTEX_SCOPE(&jobs->lock);
     if (due_us < jobs->erase_at_us)
         jobs->erase_at_us = due_us;
-    if (jobs->options.dropped_user_grace_s == 0)
-        jobs__wake(jobs);
+    jobs__wake(jobs);
 }
 
 bool jobs_is_export_of(const JobInfo *job, Slice user_id)

@@ -3,8 +3,8 @@
  * Background work as rows of system.jobs: flush, compaction, trim of the feed window, stream expiry, cleanup
  * after DROP. A job survives a restart (it is queued again), never runs twice at once, and tells its progress.
  *
- * Threads: one jobs thread runs jobs one after the other; every function here is for any thread but the
- * loops.
+ * Threads: one for each kind of work (flush and upkeep, compaction, backup and export, cleanup), each runs its jobs one after
+ * the other; every function here is for any thread but the loops.
  */
 #pragma once
 
@@ -33,8 +33,9 @@ typedef struct JobInfo {
 
 typedef struct Jobs Jobs;
 typedef struct JobsOptions {
-    uint32_t flush_rows_default; /* for tables that name no policy */
-    uint32_t check_interval_s;   /* how often due work is looked for */
+    /* For tables that name no policy: rows that make a flush due, or (0: never) an age, then of at least so many rows. */
+    uint32_t flush_rows_default, flush_interval_default_s, flush_rows_min;
+    uint32_t check_interval_s; /* the longest sleep; what failed is tried again after it */
     uint32_t
         dropped_user_grace_s; /* how long a dropped user can be restored before everything of it is erased */
     const char *backup_folder; /* where backups lie; NULL or empty: none is made; borrowed */
@@ -42,7 +43,7 @@ typedef struct JobsOptions {
 } JobsOptions;
 
 CHECKED Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e);
-/* Lets the running job end and joins the thread; the other functions still answer. Before database_close. Accepts NULL. */
+/* Interrupts or lets end what runs and joins the threads; the other functions still answer. Before database_close. Accepts NULL. */
 void jobs_stop(Jobs *jobs);
 void jobs_free(
     Jobs *jobs); /* after database_close: the committer notes dirt until then; accepts NULL */

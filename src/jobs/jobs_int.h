@@ -8,13 +8,14 @@
 #include "jobs/jobs.h"
 #include "os/thread.h"
 #include "table/compact.h"
+#include "table/due.h"
 #include "table/flush.h"
 
 enum {
     JOBS_KEPT_MAX = 1000, /* ended jobs that system.jobs remembers */
     JOBS_QUEUED_MAX = 1000,
     JOBS_ALTER_TRIES_MAX = 10,         /* of work that an ALTER TABLE came in between of */
-    DIRTY_PARTITIONS_MAX = 100 * 1000, /* above it the next check looks at every partition */
+    DIRTY_PARTITIONS_MAX = 100 * 1000, /* whose rows are counted, and that wait for compaction */
     SYSTEM_PREFIX_JOB = 'j',
 };
 
@@ -49,21 +50,48 @@ typedef struct Job {
     int64_t created_at_us, started_at_us, finished_at_us;
 } Job;
 
-/* Partitions that commits touched since the last check. */
+/* Jobs run on one thread for each lane, so that a backup holds up no flush. Jobs of one lane never run at once; what jobs of several lanes
+ * do to one partition is kept apart by its claim (table/claims.c). */
+typedef enum Lane {
+    LANE_UPKEEP,  /* flush, trim, expiry */
+    LANE_COMPACT, /* compaction, files that were replaced */
+    LANE_KEEP,    /* backup and export */
+    LANE_CLEANUP, /* dropped tables and users: may wait long for readers */
+    LANE_COUNT
+} Lane;
+
+typedef struct LaneThread {
+    struct Jobs *jobs;
+    Lane lane;
+    Thread *thread;
+    bool has_news; /* since the thread last slept; guarded by Jobs.lock */
+} LaneThread;
+
+/* A job that runs, for functions that ask whether it shall stop. */
+typedef struct JobRun {
+    struct Jobs *jobs;
+    const Job *job; /* NULL: nobody asked for it */
+} JobRun;
+bool jobs__is_stopped(void *run); /* of a JobRun */
+
+/* What commits left in a partition. */
 typedef struct Dirt {
-    uint32_t table_id;
-    uint64_t user;
-    uint64_t rows;       /* what waited when it was last counted, and rows changed since */
-    int64_t first_at_us; /* when the oldest of them was committed */
+    struct Dirt *next; /* in the list of those that wait for a look */
+    Partition partition;
+    uint64_t rows;         /* that may wait for a flush */
+    uint64_t bytes;        /* of changes since the last look */
+    int64_t not_before_us; /* after a failure: when to look again */
+    bool is_counted;       /* rows has what waited before the first commit that was seen */
+    bool is_listed;
 } Dirt;
 
 struct Jobs {
     Database *db;
     JobsOptions options;
-    Thread *thread;
+    LaneThread lanes[LANE_COUNT];
 
     Mutex lock;
-    Cond wake;  /* the jobs thread has something to do */
+    Cond wake;  /* some lane has something to do */
     Cond ended; /* a job has ended */
     /* guarded by lock */
     Job *newest;
@@ -71,20 +99,24 @@ struct Jobs {
     uint64_t next_number;
     bool stopping;
     int64_t erase_at_us; /* wall clock: when dropped users are looked for */
+    bool is_swept;       /* left-over files are gone: other lanes may write */
+    Map *compactable;    /* partition bytes -> Partition, owned: to be looked at by LANE_COMPACT */
+    bool is_purging;     /* the start is still removing dropped tables */
     bool is_reopened;    /* left-over files are to be looked for */
-    bool has_news;       /* since the thread last slept: a job to run, or a partition that is due */
 
     Mutex
         dirt_lock; /* taken by the committer: held for a few lines only; never together with lock */
     /* guarded by dirt_lock */
-    Map *dirt; /* partition bytes -> Dirt, owned */
-    bool dirt_overflowed;
-    bool is_due; /* a partition reached its policy's rows */
+    Map *dirt;               /* partition bytes -> Dirt, owned */
+    Dirt *listed;            /* those that wait for a look */
+    int64_t sleeps_until_us; /* wall clock: when LANE_UPKEEP looks again by itself */
 
-    /* the jobs thread's own */
-    Map *
-        compactable; /* partition bytes -> Dirt, owned: flushed since they were last looked at, or with old dead rows */
+    /* of LANE_UPKEEP */
+    Map *policies; /* table id -> hash of what its looks were planned by */
+    uint64_t policies_version;
+    /* of LANE_COMPACT */
     Obsolete *obsolete;
+    /* of LANE_KEEP */
     int64_t exports_at_us; /* wall clock: when old exports are looked for */
 };
 
@@ -96,42 +128,43 @@ const char *jobs__type_name(JobType type);
 
 /* dirt.c */
 void jobs__on_commit(void *context, const CommitGroup *group);
-/* Takes all dirt; the map is the caller's: free with jobs__free_dirt. *out_all: look at every partition instead. */
-Map *jobs__take_dirt(Jobs *jobs, bool *out_all);
+/* Takes partitions that wait for a look; their counts begin at 0. */
+size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit);
+/* Adds the rows that a look has counted; or lists the partition again for later. */
+void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us);
 void jobs__free_dirt(Map *dirt);
-/* Puts back what is not due yet. */
-void jobs__return_dirt(Jobs *jobs, const Dirt *dirt);
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
+void jobs__sleeps_until(Jobs *jobs, int64_t wall_us);
 
-/* erase.c, jobs thread only */
+/* look.c: what is due by itself. Returns after how many microseconds it wants to be called again. */
+int64_t jobs__upkeep(Jobs *jobs);
+
+/* erase.c, LANE_CLEANUP */
 CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                                     Error *e);
-/* Queues a job for each dropped user whose grace period is over. */
-void jobs__queue_cleanups(Jobs *jobs);
+/* Queues a job for each dropped user whose grace period is over. Returns after how many microseconds it wants to be called again. */
+int64_t jobs__queue_cleanups(Jobs *jobs);
 
 /* jobs.c */
 CHECKED Code jobs__request_user_cleanup(Jobs *jobs, const User *user, Error *e);
 
-/* keep.c, jobs thread only */
+/* keep.c, LANE_KEEP */
 CHECKED Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                               Error *e);
 CHECKED Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                               Error *e);
 CHECKED Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                                Error *e);
-
-/* At start: removes what a crash left of exports. */
+/* Removes what a crash left of exports; once, before the first. */
 void jobs__sweep_exports(Jobs *jobs);
-/* Removes exports that are too old, once an hour. */
-void jobs__expire_exports(Jobs *jobs);
+/* Removes exports that are older than they are kept; looks once in a while, and returns when it wants to again, as the others. */
+int64_t jobs__expire_exports(Jobs *jobs);
 
-/* compact.c, jobs thread only */
+/* compact.c */
 CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                                Error *e);
-/* Notes that a partition may have something to merge. */
+/* Notes that a partition may have something to merge or to drop. Any lane. */
 void jobs__note_compactable(Jobs *jobs, Partition partition);
-/* Notes the partitions of a table that have rows which died before the feed window. */
-void jobs__note_old_dead(Jobs *jobs, Table *table);
 /* Compacts noted partitions, a bounded amount of rows, and unlinks replaced files. Returns after how many microseconds it wants
  * to be called again: 0 = at once. */
 int64_t jobs__compact_due(Jobs *jobs);
@@ -140,12 +173,17 @@ int64_t jobs__compact_due(Jobs *jobs);
 /* True when the server stops, or the job (may be NULL) was killed. */
 bool jobs__is_killed(Jobs *jobs, const Job *job);
 void jobs__warn_of_table(const char *what, const Table *table, const Error *error);
-void jobs__run(void *argument);
-/* Has all partitions of a table looked at by the next check. */
-void jobs__note_partitions(Jobs *jobs, Table *table);
+/* Flush and trim by the table's definition of this moment: an ALTER in between makes another try of it. E_BUSY. */
+CHECKED Code jobs__flush(Jobs *jobs, const Job *job, Partition partition, uint64_t *out_rows,
+                         Error *e);
+CHECKED Code jobs__trim(Jobs *jobs, Partition partition, Error *e);
+/* What system.jobs says of a job while it runs. */
+void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void jobs__run_lane(void *lane_thread);
 void jobs__on_reopen(void *context, bool has_lost);
 /* Writes the job's record, which takes back one of job->saves; after a failure the job goes on, its row is only not
  * remembered. */
 void jobs__save(Jobs *jobs, Job *job);
-/* Wakes the jobs thread; under lock. */
+/* Wakes all lanes; under lock. */
 void jobs__wake(Jobs *jobs);

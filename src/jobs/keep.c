@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Jobs that keep data elsewhere, or bring it back: backups, restores of namespaces, exports. Writers go on meanwhile; flushes and compactions wait for the thread.
+ * Jobs that keep data elsewhere, or bring it back: backups, restores of namespaces, exports. Writers, flushes and compactions go
+ * on meanwhile.
  */
 #include <stdio.h>
 
@@ -11,23 +12,12 @@
 
 enum { EXPORTS_LOOK_S = 3600 };
 
-typedef struct KeepRun {
-    Jobs *jobs;
-    const Job *job;
-} KeepRun;
-
-static bool is_stopped(void *context)
-{
-    const KeepRun *run = (const KeepRun *)context;
-    return jobs__is_killed(run->jobs, run->job);
-}
-
 Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
 {
-    KeepRun run = {jobs, job};
+    JobRun run = {jobs, job};
     BackupReport report;
     must(job->target); /* a backup does not survive a restart */
-    BackupStop stop = {is_stopped, &run};
+    BackupStop stop = {jobs__is_stopped, &run};
     if (job->space)
         TRY(database_backup_namespace(jobs->db, slice_of_text(job->space), job->target, stop,
                                       &report, e));
@@ -51,19 +41,23 @@ static void note_tables(Jobs *jobs, Slice namespace_name)
     size_t count;
     catalog_list_tables(database_catalog(jobs->db), arena, &tables, &count);
     for (size_t i = 0; i < count; i++) {
-        if (slice_equal_ignoring_case(tables[i]->namespace_name, namespace_name))
-            jobs__note_partitions(jobs, tables[i]);
+        Error error = {0};
+        bool is_of_it = slice_equal_ignoring_case(tables[i]->namespace_name, namespace_name);
+        if (is_of_it && due_note_all(jobs->db, tables[i], NULL, NULL, &error) != OK)
+            jobs__warn_of_table("the search for partitions failed", tables[i], &error);
         table_unref(tables[i]);
     }
+    MUTEX_SCOPE(&jobs->lock);
+    jobs__wake(jobs);
 }
 
 Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
 {
-    KeepRun run = {jobs, job};
+    JobRun run = {jobs, job};
     BackupReport report;
     must(job->target && job->space); /* a restore does not survive a restart */
     TRY(database_restore_namespace(jobs->db, job->target, slice_of_text(job->space),
-                                   (BackupStop){is_stopped, &run}, &report, e));
+                                   (BackupStop){jobs__is_stopped, &run}, &report, e));
     note_tables(jobs, slice_of_text(job->space));
     snprintf(message, message_bytes, "Restored %llu table(s), %llu row(s), as of commit %llu",
              (unsigned long long)report.tables, (unsigned long long)report.rows,
@@ -73,11 +67,11 @@ Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t message
 
 Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
 {
-    KeepRun run = {jobs, job};
+    JobRun run = {jobs, job};
     ExportReport report;
     must(job->user); /* an export does not survive a restart */
-    TRY(database_export_user(jobs->db, job->user, job->id, (BackupStop){is_stopped, &run}, &report,
-                             e));
+    TRY(database_export_user(jobs->db, job->user, job->id, (BackupStop){jobs__is_stopped, &run},
+                             &report, e));
     if (report.tables == 0)
         snprintf(message, message_bytes, "No data found for this user in any table");
     else
@@ -100,16 +94,19 @@ void jobs__sweep_exports(Jobs *jobs)
                   LOG_INT("files", removed));
 }
 
-void jobs__expire_exports(Jobs *jobs)
+int64_t jobs__expire_exports(Jobs *jobs)
 {
     Error error = {0};
     uint32_t removed = 0;
     int64_t now_us = clock_wall_us(), keep_us = (int64_t)jobs->options.export_keep_s * 1000000;
-    if (keep_us == 0 || now_us < jobs->exports_at_us)
-        return;
+    if (keep_us == 0)
+        return INT64_MAX;
+    if (now_us < jobs->exports_at_us)
+        return jobs->exports_at_us - now_us;
     jobs->exports_at_us = now_us + (int64_t)EXPORTS_LOOK_S * 1000000;
     if (export_expire(jobs->db, now_us - keep_us, &removed, &error) != OK)
         log_event(LOG_LEVEL_WARN, "old exports were not removed", LOG_ERROR(&error));
     else if (removed)
         log_event(LOG_LEVEL_INFO, "removed old exports", LOG_INT("files", removed));
+    return (int64_t)EXPORTS_LOOK_S * 1000000;
 }

@@ -67,6 +67,8 @@ static Code open_core(Server *server, Error *e)
     const Config *c = server->config;
     JobsOptions jobs = {
         .flush_rows_default = (uint32_t)c->flush_default_row_limit,
+        .flush_interval_default_s = (uint32_t)c->flush_default_time_interval,
+        .flush_rows_min = (uint32_t)c->flush_small_partition_rows,
         .check_interval_s = (uint32_t)c->flush_check_interval_seconds,
         .dropped_user_grace_s = (uint32_t)c->user_management_deletion_grace_period_days * 24 * 3600,
         .backup_folder = c->backup_path,

@@ -50,6 +50,7 @@ struct Committer {
 
     /* the committer thread's own */
     Conflicts *conflicts;
+    DueNotes *due;
     /* By table id modulo the slots, at least the seq of the last commit with rows of it. */
     uint64_t row_seqs[TABLE_SLOTS];
     Map *
@@ -308,14 +309,17 @@ static void append(Committer *c, Intent *intent)
 {
     SeqGenerator *generator = database__generator(c->db);
     int64_t now_us = time_of(intent);
+    DueWrite due = {c->db, c->hot, c->batch, now_us};
     for (size_t i = 0; i < intent->part_count; i++) {
         IntentPart *part = &intent->parts[i];
         for (size_t k = 0; k < part->count; k++) {
             part->changes[k].seq = intent->commit_seq = seq_next(generator, now_us); /* I1 */
             put_change(c, part, &part->changes[k]);
         }
-        if (part->count > 0)
-            c->row_seqs[part->partition.table_id % TABLE_SLOTS] = intent->commit_seq;
+        if (part->count == 0)
+            continue;
+        c->row_seqs[part->partition.table_id % TABLE_SLOTS] = intent->commit_seq;
+        due__note(c->due, &due, part, intent->commit_seq);
     }
     if (intent->row_count == 0)
         intent->commit_seq = seq_next(generator, now_us);
@@ -323,6 +327,8 @@ static void append(Committer *c, Intent *intent)
         put_raw(c, &intent->raw[i]);
     if (intent->flush)
         put_flush(c, intent);
+    for (size_t i = 0; i < intent->settle_count; i++)
+        due__settle(c->due, &due, &intent->settles[i], intent->read_seq);
     if (intent->catalog_change) {
         catalog_change_write(intent->catalog_change, c->hot, c->batch);
         const Table *dropped = catalog_change_dropped_table(intent->catalog_change);
@@ -473,6 +479,7 @@ static void settle_doubted(Committer *c, GroupFate fate)
 static void forget_conflicts(Committer *c)
 {
     uint64_t last_seq = database_last_seq(c->db);
+    due__notes_forget(c->due, last_seq);
     conflicts_free(c->conflicts);
     c->conflicts = conflicts_new(last_seq);
     for (size_t i = 0; i < TABLE_SLOTS; i++)
@@ -558,6 +565,7 @@ Code committer_start(Database *db, uint64_t last_seq, Committer **out, Error *e)
     c->hot = database_hot(db);
     c->batch = hot_batch_new();
     c->dropped_users = map_new();
+    c->due = due__notes_new();
     c->conflicts = conflicts_new(last_seq);
     c->known.synced = last_seq;
     mutex_init(&c->lock);
@@ -589,6 +597,7 @@ void committer_free(Committer *c)
     must(c->queue.count == 0);
     forget_doubted(c);
     conflicts_free(c->conflicts);
+    due__notes_free(c->due);
     map_free(c->dropped_users);
     hot_batch_free(c->batch);
     buffer_done(&c->scratch);

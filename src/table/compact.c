@@ -469,7 +469,9 @@ Code compact_step(Database *db, Table *table, Partition partition, const Compact
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Compaction c = {
         .db = db, .table = table, .partition = partition, .options = options, .arena = arena};
+    TRY(claims_take(database__claims(db), partition, 0, e));
     Code code = run_step(&c, out, e);
     view_close(c.view);
+    claims_release(database__claims(db), partition);
     return code;
 }

@@ -2,8 +2,7 @@
  *
  * Compaction: small neighbouring segments become one, and rows that died leave the disk.
  *
- * All functions here belong to the jobs thread, beside flush.h: a partition is flushed, trimmed or
- * compacted by one at a time.
+ * For threads of jobs/, as flush.h.
  */
 #pragma once
 
@@ -31,7 +30,7 @@ typedef struct CompactResult {
 /* Does the next piece of work of a partition, one commit, and rewrites manifest.json. Call it
  * again until out->segments is 0. Files it replaced stay on the obsolete list. E_CANCELLED when
  * stopped, E_CONFLICT when the table was altered or dropped meanwhile, E_CORRUPT when a segment
- * is damaged; then nothing has changed. */
+ * is damaged, E_BUSY when somebody else works on the partition; then nothing has changed. */
 CHECKED Code compact_step(Database *db, Table *table, Partition partition,
                           const CompactOptions *options, CompactResult *out, Error *e);
 /* True when compact_step would do something as COMPACT_DUE. */

@@ -22,7 +22,12 @@
 #include "os/thread.h"
 #include "table/table_int.h"
 
-enum { SINKS_MAX = 64, PATH_BYTES = 4096 };
+enum {
+    SINKS_MAX = 64,
+    PATH_BYTES = 4096,
+    FLUSH_INSTANCES =
+        5, /* a flush writes with one; a compaction and an export read with one and write with another */
+};
 
 struct Database {
     FileLock *lock;
@@ -31,6 +36,7 @@ struct Database {
     EnginePool *engine, *flush_engine;
     Committer *committer;
     Pins *pins;
+    Claims *claims;
     Trust *trust;
     SeqGenerator generator;
     _Atomic uint64_t last_seq;
@@ -81,6 +87,10 @@ uint64_t database_feed_window_bytes(Database *db, const Table *table)
 Pins *database__pins(Database *db)
 {
     return db->pins;
+}
+Claims *database__claims(Database *db)
+{
+    return db->claims;
 }
 SeqGenerator *database__generator(Database *db)
 {
@@ -260,7 +270,7 @@ static Code open_engines(Database *db, const DatabaseOptions *options, Error *e)
         return open_inspecting_engine(db, &config, e);
     config.temp_directory = path;
     TRY(engine_pool_new(&config, &db->engine, e));
-    config.instances = 2; /* a compaction reads with one and writes with the other */
+    config.instances = FLUSH_INSTANCES;
     config.temp_directory = flush_path;
     return engine_pool_new(&config, &db->flush_engine, e);
 }
@@ -387,6 +397,7 @@ Code database_open(const DatabaseOptions *options, Database **out, Error *e)
     db->feed_window_bytes = options->feed_window_bytes;
     db->inspect = options->inspect;
     db->pins = pins_new();
+    db->claims = claims_new();
     db->trust = trust_new();
     Code code = open_all(db, options, e);
     if (code != OK) {
@@ -433,6 +444,7 @@ void database_close(Database *db)
     hot_close(db->hot);
     remove_inspecting_temp(db);
     pins_free(db->pins);
+    claims_free(db->claims);
     trust_free(db->trust);
     file_unlock(db->lock);
     free(db);

@@ -9,8 +9,8 @@
  *   5. the record: "erased"
  *
  * I1. A crash anywhere repeats all steps; each finds what is left. 5 comes last and only after all others.
- * I2. Nothing is written to the partitions meanwhile: the committer refuses intents with rows of dropped users, and
- *     everything else that touches a partition runs on the caller's thread.
+ * I2. Nothing is written to the partitions meanwhile: the committer refuses intents with rows of dropped users, flush, trim and
+ *     compaction claim a partition as this does, and exports and this never run at once.
  * I3. Folders go whole, whatever lies in them: the names are made of the user's id alone, which nobody else ever gets.
  */
 #include "table/erase.h"
@@ -21,7 +21,7 @@
 #include "table/flush.h"
 #include "table/table_int.h"
 
-enum { USERS_PAGE = 1000, COMMIT_TRIES_MAX = 100, FOLDER_DEPTH_MAX = 6 };
+enum { USERS_PAGE = 1000, COMMIT_TRIES_MAX = 100, CLAIM_WAIT_MS = 60 * 1000, FOLDER_DEPTH_MAX = 6 };
 
 static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD, HOT_SEGMENTS};
 enum { FAMILY_COUNT = sizeof families / sizeof *families };
@@ -31,6 +31,7 @@ typedef struct Erase {
     Arena *arena;
     User user;
     int64_t dropped_until_us;
+    const JobStop *stop;
     EraseReport report;
 } Erase;
 
@@ -140,7 +141,7 @@ static Code plan_partition(Erase *erase, HotSnapshot *snapshot, Partition partit
     return code == E_NOT_FOUND ? OK : code;
 }
 
-static Code erase_partition(Erase *erase, Partition partition, Error *e)
+static Code erase_claimed(Erase *erase, Partition partition, Error *e)
 {
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(erase->db));
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(erase->db));
@@ -151,6 +152,15 @@ static Code erase_partition(Erase *erase, Partition partition, Error *e)
     intent->durable = true;
     erase->report.tables++;
     return database_commit(erase->db, intent, e); /* I2 */
+}
+
+/* Whoever works on the partition is done first, and finds nothing later. */
+static Code erase_partition(Erase *erase, Partition partition, Error *e)
+{
+    TRY(claims_take(database__claims(erase->db), partition, CLAIM_WAIT_MS, e));
+    Code code = erase_claimed(erase, partition, e);
+    claims_release(database__claims(erase->db), partition);
+    return code;
 }
 
 static void scrub_partition(Erase *erase, Partition partition)
@@ -200,21 +210,23 @@ static Code erase_tables(Erase *erase, Table **tables, size_t count, Error *e)
         if (tables[i]->kind != TABLE_SHARED)
             TRY(erase_partition(erase, (Partition){tables[i]->id, erase->user.id}, e));
     }
-    TRY(flush_purge_dropped(erase->db, e)); /* tables that went before the list was made */
-    pins_wait(database__pins(erase->db));
+    TRY(flush_purge_dropped(erase->db, erase->stop,
+                            e)); /* tables that went before the list was made */
+    TRY(pins_wait(database__pins(erase->db), erase->stop, e));
     TRY(remove_files(erase, e));
     TRY(scrub(erase, tables, count, e));
     return set_erasure(erase, ERASURE_DONE, e);
 }
 
-Code database_erase_user(Database *db, Slice user_id, int64_t dropped_until_us, EraseReport *out,
-                         Error *e)
+Code database_erase_user(Database *db, Slice user_id, int64_t dropped_until_us, const JobStop *stop,
+                         EraseReport *out, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Erase erase = {.db = db,
                    .arena = arena,
                    .user = {.user_id = user_id},
-                   .dropped_until_us = dropped_until_us};
+                   .dropped_until_us = dropped_until_us,
+                   .stop = stop};
     TRY(set_erasure(&erase, ERASURE_BEGUN, e));
     Table **tables;
     size_t count;

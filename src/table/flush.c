@@ -60,6 +60,64 @@ Code flush_is_pending(Database *db, const Table *table, Partition partition, boo
     return OK;
 }
 
+/* The first key of a partition with from_seq <= seq < end_seq; 0 = none. */
+static Code first_seq(ReadView *view, HotFamily family, Partition partition,
+                      const uint64_t range[2], uint64_t *out, Error *e)
+{
+    SeqKey from = table__seq_key(partition, range[0]), to = table__seq_key(partition, range[1]);
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it = hot_iterator_open(view_snapshot(view), HOT_BLOCKING, family,
+                                        table__key_slice(&from), table__key_slice(&to), false);
+    Partition of;
+    *out = 0;
+    if (hot_next(it) && !table__read_seq_key(hot_key(it), &of, out))
+        return fail(e, E_CORRUPT, "the key of a row version is damaged");
+    return hot_iterator_end(it, e);
+}
+
+static Code first_pending(ReadView *view, const Table *table, Partition partition, uint64_t *out,
+                          Error *e)
+{
+    CLEANUP(row_walk_close_ptr) RowWalk *walk = NULL;
+    bool end;
+    uint64_t seq = 0;
+    Slice row;
+    TRY(row_walk_open(view, table, partition, 0, UINT64_MAX, false, &walk, e));
+    TRY(row_walk_next(walk, &end, &seq, &row, e));
+    *out = end ? 0 : seq;
+    return OK;
+}
+
+Code flush_outlook(Database *db, const Table *table, Partition partition, Outlook *out, Error *e)
+{
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    PartitionState state;
+    uint64_t in_history = 0, stale = 0;
+    TRY(view_open(db, HOT_BLOCKING, &view, e));
+    TRY(view__stored_partition(view, partition, &state, e));
+    uint64_t end = state.feed_low + 1 < state.flush_mark ? state.feed_low + 1 : state.flush_mark;
+    *out = (Outlook){.feed_low = state.feed_low, .view_seq = view_seq(view)};
+    TRY(first_seq(view, HOT_ROWS, partition, (uint64_t[]){state.feed_low + 1, UINT64_MAX},
+                  &out->change_seq, e));
+    if (table->kind == TABLE_STREAM)
+        return OK;
+    TRY(first_seq(view, HOT_HISTORY, partition, (uint64_t[]){state.feed_low + 1, UINT64_MAX},
+                  &in_history, e));
+    if (in_history && (in_history < out->change_seq || out->change_seq == 0))
+        out->change_seq = in_history;
+    TRY(first_seq(view, HOT_ROWS, partition, (uint64_t[]){0, end}, &stale, e));
+    out->has_stale_copies = stale > 0;
+    TRY(first_pending(view, table, partition, &out->pending_seq, e));
+    return view_has_dead(view, partition, &out->has_dead, e);
+}
+
+void flush_wait(Database *db, Partition partition, uint32_t wait_ms)
+{
+    Error ignored;
+    if (claims_take(database__claims(db), partition, wait_ms, &ignored) == OK)
+        claims_release(database__claims(db), partition);
+}
+
 /* ---- step 1: the segment ---- */
 
 typedef struct FlushRows {
@@ -254,5 +312,8 @@ Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *
     must(table->kind != TABLE_STREAM);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Flush flush = {.db = db, .table = table, .partition = partition, .arena = arena};
-    return run_flush(&flush, out_rows, e);
+    TRY(claims_take(database__claims(db), partition, 0, e));
+    Code code = run_flush(&flush, out_rows, e);
+    claims_release(database__claims(db), partition);
+    return code;
 }

@@ -2,8 +2,8 @@
  *
  * Moving rows from the hot to the cold tier, and giving back what the feed window no longer needs.
  *
- * All functions here belong to the jobs thread: one at a time per partition. Each commits through the
- * committer; before that commit nothing has happened, after it everything.
+ * For threads of jobs/. Each commits through the committer; before that commit nothing has happened, after it everything. E_BUSY when
+ * somebody else works on the partition: flush_wait, then again.
  */
 #pragma once
 
@@ -19,6 +19,20 @@ CHECKED Code flush_is_pending(Database *db, const Table *table, Partition partit
 /* Live rows at or above the flush mark, counted up to `limit`. */
 CHECKED Code flush_count_pending(Database *db, const Table *table, Partition partition,
                                  size_t limit, size_t *out, Error *e);
+/* Waits until nobody works on the partition, at most so long. */
+void flush_wait(Database *db, Partition partition, uint32_t wait_ms);
+
+/* What time has done or will do to a partition. */
+typedef struct Outlook {
+    uint64_t pending_seq; /* of the oldest row that lives and is not flushed; 0 = none */
+    uint64_t
+        change_seq; /* of the oldest change above feed low (in a STREAM: of any row); 0 = none */
+    uint64_t feed_low, view_seq;
+    bool has_stale_copies; /* of flushed rows, below feed low */
+    bool has_dead;         /* rows that lie in a segment */
+} Outlook;
+CHECKED Code flush_outlook(Database *db, const Table *table, Partition partition, Outlook *out,
+                           Error *e);
 /* Writes one segment of everything live from the flush mark to the newest commit, and commits it; rewrites manifest.json.
  * *out_rows = 0: nothing to do. */
 CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows,
@@ -28,7 +42,13 @@ CHECKED Code flush_trim(Database *db, Table *table, Partition partition, Error *
 /* Where the segments of a partition lie, relative to the storage folder. */
 CHECKED Code flush_folder(Database *db, const Table *table, Partition partition, Arena *arena,
                           Slice *out_folder, Error *e);
-/* Removes the files and entries that dropped tables left behind; waits for statements that may read them. */
-CHECKED Code flush_purge_dropped(Database *db, Error *e);
-/* Removes temporary files and segment files that no entry names, everywhere. Once, after open, before the first flush. */
+/* Who asks whether a job shall stop; is_stopped may be NULL. */
+typedef struct JobStop {
+    bool (*is_stopped)(void *context);
+    void *context;
+} JobStop;
+/* Removes the files and entries that dropped tables left behind; waits for statements that may read them. E_CANCELLED when stopped, E_IO
+ * when a file cannot be read or removed: then its table stays listed. `stop` may be NULL. */
+CHECKED Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e);
+/* Removes temporary files and segment files that no entry names, everywhere: after open and after a failed write. No flush may run. */
 CHECKED Code flush_sweep(Database *db, uint32_t *out_removed, Error *e);

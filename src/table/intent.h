@@ -88,7 +88,9 @@ struct Intent {
     size_t read_count, read_capacity;
     RawWrite *raw;
     size_t raw_count, raw_capacity;
-    FlushRange *flush;             /* NULL unless this is the commit of a flush */
+    FlushRange *flush;         /* NULL unless this is the commit of a flush */
+    struct DueSettle *settles; /* looks of the due index that are over (due.h), in the arena */
+    size_t settle_count;
     CatalogChange *catalog_change; /* owned; NULL for none */
     IntentDone *done;
     void *context;

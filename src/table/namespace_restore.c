@@ -483,7 +483,7 @@ static void undo(Restore *r)
         if (file_remove(copied[i], &ignored) != OK)
             return;
     }
-    if (flush_purge_dropped(r->db, &ignored) != OK)
+    if (flush_purge_dropped(r->db, NULL, &ignored) != OK)
         return;
 }
 
@@ -511,7 +511,8 @@ static Code restore(Restore *r, Error *e)
     TRY(catalog_plan_restore_namespace(database_catalog(r->db), r->name, r->tables, 0, &change,
                                        e)); /* early: may it be at all */
     catalog_change_free(change);
-    TRY(flush_purge_dropped(r->db, e)); /* tables of these names may have left files */
+    JobStop stop = {r->stop.is_stopped, r->stop.context};
+    TRY(flush_purge_dropped(r->db, &stop, e)); /* tables of these names may have left files */
     TRY(change_catalog(r, plan_reserve, e));
     Code code = fill(r, e);
     intent_unref(TAKE(r->piece));

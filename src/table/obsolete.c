@@ -125,9 +125,12 @@ static Code unlink_all(Obsolete *o, Error *e)
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(o->db));
     for (size_t i = 0; i < o->count; i++) {
         const Listed *listed = &o->list[i];
-        Error mismatch;
-        if (cold_segment_verify(root, listed->folder, &listed->entry, &mismatch) == OK) /* I3 */
+        Error mismatch = {0};
+        Code code = cold_segment_verify(root, listed->folder, &listed->entry, &mismatch);
+        if (code == OK) /* I3 */
             TRY(cold_segment_remove(root, listed->folder, listed->entry.batch, e));
+        else if (code != E_CORRUPT && code != E_NOT_FOUND)
+            return fail(e, code, "%s", mismatch.text);
         /* The folder of a dropped table, whose manifest is gone, may be empty now. */
         TRY(file_remove_empty_folder(
             arena_printf(o->arena, "%s/%.*s", root, SLICE_ARGS(listed->folder)), e));

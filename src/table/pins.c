@@ -8,8 +8,11 @@
  */
 #include <stdlib.h>
 
+#include "os/clock.h"
 #include "os/thread.h"
 #include "table/table_int.h"
+
+enum { STOP_CHECK_US = 200 * 1000 };
 
 struct Pins {
     Mutex lock;
@@ -73,12 +76,22 @@ static bool has_older(const Pins *pins, uint64_t than)
     return false;
 }
 
-void pins_wait(Pins *pins)
+/* Nothing tells of a stop, so it is asked for now and then. */
+Code pins_wait(Pins *pins, const JobStop *stop, Error *e)
 {
-    MUTEX_SCOPE(&pins->lock);
-    uint64_t now = pins->next;
-    while (has_older(pins, now))
-        cond_wait(&pins->removed, &pins->lock);
+    uint64_t mark = pins_mark(pins);
+    for (;;) {
+        if (stop && stop->is_stopped && stop->is_stopped(stop->context))
+            return fail(e, E_CANCELLED, "the job was cancelled");
+        MUTEX_SCOPE(&pins->lock);
+        int64_t deadline_us = clock_monotonic_us() + STOP_CHECK_US;
+        while (has_older(pins, mark)) {
+            if (!cond_wait_until(&pins->removed, &pins->lock, deadline_us))
+                break;
+        }
+        if (!has_older(pins, mark))
+            return OK;
+    }
 }
 
 uint64_t pins_mark(Pins *pins)

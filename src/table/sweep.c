@@ -3,14 +3,19 @@
  * Removing files: those of dropped tables, and what a crash left between a rename and its commit.
  *
  * I1. A file is removed because an entry names it (purge) or because none does (sweep), never because of the folder it is in: a
- *     table of the same name may live in the same folder. The purge compares size and checksum first.
+ *     table of the same name may live in the same folder. The purge compares size and checksum first. A file that cannot be
+ *     read stops it: its entry stays, and the job says so.
  * I2. The sweep touches only folders of tables that exist or are being purged; unknown folders are left alone.
+ * I3. The sweep may run beside compactions: it claims the partition, then reads what is listed, obsolete files included while there are
+ *     views, so that neither a file whose commit is still to come is taken for left over, nor one that a view may read.
  */
 #include <stdlib.h>
 
 #include "cold/cold.h"
 #include "os/file.h"
 #include "table/table_int.h"
+
+enum { CLAIM_WAIT_MS = 10 * 1000 };
 
 /* ---- purge ---- */
 
@@ -20,6 +25,20 @@ typedef struct Purge {
     Arena *arena;
     Intent *intent;
 } Purge;
+
+/* Without a namesake nobody else writes there, so a damaged file goes too. With one, a file of other content is the namesake's, or
+ * damaged: then no manifest names it and the sweep of the next start removes it. What cannot be read is neither. */
+static Code remove_own(const char *root, Slice folder, const SegmentEntry *entry, bool has_namesake,
+                       Error *e)
+{
+    Error error = {0};
+    Code code = cold_segment_verify(root, folder, entry, &error);
+    if (code == OK || (code == E_CORRUPT && !has_namesake)) /* I1 */
+        return cold_segment_remove(root, folder, entry->batch, e);
+    if (code == E_CORRUPT || code == E_NOT_FOUND)
+        return OK;
+    return fail(e, code, "%s", error.text);
+}
 
 static Code purge_segment(Purge *purge, const Table *table, Slice key, Slice value, Error *e)
 {
@@ -32,18 +51,16 @@ static Code purge_segment(Purge *purge, const Table *table, Slice key, Slice val
         return fail(e, E_CORRUPT, "the key of a segment entry is damaged");
     TRY(segment_decode(value, purge->arena, &entry, e));
     TRY(table__folder(purge->db, purge->snapshot, table, partition, purge->arena, &folder, e));
-    Error mismatch;
-    if (cold_segment_verify(root, folder, entry, &mismatch) == OK) /* I1 */
-        TRY(cold_segment_remove(root, folder, entry->batch, e));
+    CLEANUP(table_unref_ptr)
     Table *namesake =
         catalog_find_table(database_catalog(purge->db), table->namespace_name, table->name);
+    TRY(remove_own(root, folder, entry, namesake != NULL, e));
     if (!namesake) {
         TRY(file_remove(
             arena_printf(purge->arena, "%s/%.*s/manifest.json", root, SLICE_ARGS(folder)), e));
         TRY(file_remove_empty_folder(
             arena_printf(purge->arena, "%s/%.*s", root, SLICE_ARGS(folder)), e));
     }
-    table_unref(namesake);
     intent_add_raw(purge->intent, RAW_DELETE, HOT_SEGMENTS, key, (Slice){0});
     return OK;
 }
@@ -104,17 +121,17 @@ static Code has_dropped(HotSnapshot *snapshot, bool *out, Error *e)
     return OK;
 }
 
-Code flush_purge_dropped(Database *db, Error *e)
+Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(db));
     Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent};
     bool found = false;
     Code code = has_dropped(purge.snapshot, &found, e);
-    if (code == OK && found) { /* waiting for readers holds up all other jobs: only for a reason */
-        pins_wait(database__pins(db));
+    if (code == OK && found)
+        code = pins_wait(database__pins(db), stop, e);
+    if (code == OK && found)
         code = purge_all(&purge, e);
-    }
     hot_snapshot_free(purge.snapshot);
     if (code != OK || intent->raw_count == 0)
         return code;
@@ -128,6 +145,7 @@ typedef struct Sweep {
     Database *db;
     HotSnapshot *snapshot;
     Arena *arena;
+    bool has_readers; /* of what the snapshot names no more */
     uint32_t removed;
 } Sweep;
 
@@ -146,6 +164,18 @@ static bool is_listed(void *context, uint64_t batch)
     return false;
 }
 
+static void add_batch(Sweep *sweep, uint64_t batch, Listed *listed)
+{
+    if (listed->count == listed->capacity) {
+        listed->capacity = listed->capacity ? listed->capacity * 2 : 16;
+        uint64_t *more = arena_new_array(sweep->arena, uint64_t, listed->capacity);
+        if (listed->count)
+            memcpy(more, listed->batches, listed->count * sizeof *more);
+        listed->batches = more;
+    }
+    listed->batches[listed->count++] = batch;
+}
+
 static Code add_listed(Sweep *sweep, Partition partition, Listed *listed, Error *e)
 {
     SeqKey from = table__seq_key(partition, 0), to = table__seq_key(partition, UINT64_MAX);
@@ -155,14 +185,7 @@ static Code add_listed(Sweep *sweep, Partition partition, Listed *listed, Error 
     while (hot_next(it)) {
         SegmentEntry *entry;
         TRY(segment_decode(hot_value(it), sweep->arena, &entry, e));
-        if (listed->count == listed->capacity) {
-            listed->capacity = listed->capacity ? listed->capacity * 2 : 16;
-            uint64_t *more = arena_new_array(sweep->arena, uint64_t, listed->capacity);
-            if (listed->count)
-                memcpy(more, listed->batches, listed->count * sizeof *more);
-            listed->batches = more;
-        }
-        listed->batches[listed->count++] = entry->batch;
+        add_batch(sweep, entry->batch, listed);
     }
     return hot_iterator_end(it, e);
 }
@@ -198,6 +221,31 @@ static bool parse_folder(Sweep *sweep, Slice folder, ColdPlace *out)
     return true;
 }
 
+/* Files that were replaced and that somebody may still read: obsolete.c unlinks them. */
+static Code add_obsolete(Sweep *sweep, Partition partition, Listed *listed, Error *e)
+{
+    char from[1 + SEQ_KEY_BYTES] = {SYSTEM_PREFIX_OBSOLETE}, to[] = {SYSTEM_PREFIX_OBSOLETE + 1};
+    SeqKey start = table__seq_key(partition, 0);
+    memcpy(from + 1, start.bytes, SEQ_KEY_BYTES);
+    if (!sweep->has_readers)
+        return OK;
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it = hot_iterator_open(sweep->snapshot, HOT_BLOCKING, HOT_SYSTEM,
+                                        slice_of(from, sizeof from), slice_of(to, 1), false);
+    while (hot_next(it)) {
+        Partition of;
+        uint64_t batch;
+        Slice key = hot_key(it);
+        if (key.size != sizeof from ||
+            !table__read_seq_key(slice_of(key.data + 1, SEQ_KEY_BYTES), &of, &batch))
+            return fail(e, E_CORRUPT, "the key of an obsolete file is damaged");
+        if (!partition_equal(of, partition))
+            break;
+        add_batch(sweep, batch, listed);
+    }
+    return hot_iterator_end(it, e);
+}
+
 /* The segments of every table, living or dropped, that keeps its files in this folder. */
 static Code list_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Listed *listed,
                         bool *out_known, Error *e)
@@ -209,6 +257,7 @@ static Code list_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Lis
         *out_known = true;
         table_unref(table);
         TRY(add_listed(sweep, partition, listed, e));
+        TRY(add_obsolete(sweep, partition, listed, e));
     }
     static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
     CLEANUP(hot_iterator_close_ptr)
@@ -222,44 +271,71 @@ static Code list_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Lis
             continue;
         *out_known = true;
         TRY(add_listed(sweep, (Partition){dropped.id, user}, listed, e));
+        TRY(add_obsolete(sweep, (Partition){dropped.id, user}, listed, e));
     }
     return hot_iterator_end(it, e);
+}
+
+static Code sweep_place(Sweep *sweep, Slice folder, const ColdPlace *place, uint64_t user, Error *e)
+{
+    Listed listed = {0};
+    bool known = false;
+    uint32_t removed = 0;
+    Pins *pins = database__pins(sweep->db);
+    sweep->snapshot = hot_snapshot_new(database_hot(sweep->db)); /* I3 */
+    sweep->has_readers = !pins_have_passed(pins, pins_mark(pins));
+    Code code = list_owners(sweep, place, user, &listed, &known, e);
+    hot_snapshot_free(sweep->snapshot);
+    if (code != OK || !known) /* I2 */
+        return code;
+    TRY(cold_sweep(database_storage_folder(sweep->db), folder, is_listed, &listed, &removed, e));
+    sweep->removed += removed;
+    return OK;
+}
+
+/* False when no user of that id has a folder to sweep; the erasure of a user removes it whole. */
+static Code find_user(Sweep *sweep, const ColdPlace *place, uint64_t *out_user, bool *out_found,
+                      Error *e)
+{
+    User user = {0};
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(sweep->db));
+    Code code = catalog_get_user(snapshot, HOT_BLOCKING, place->user_id, sweep->arena, &user, e);
+    hot_snapshot_free(snapshot);
+    *out_user = user.id;
+    *out_found = code == OK && user.erasure == ERASURE_NONE;
+    return code == E_NOT_FOUND ? OK : code;
 }
 
 static Code sweep_folder(void *context, Slice folder, Error *e)
 {
     Sweep *sweep = (Sweep *)context;
     ColdPlace place;
+    uint64_t user = 0;
+    bool found = true;
     arena_reset(sweep->arena);
     if (!parse_folder(sweep, folder, &place))
         return OK; /* I2 */
-    User user = {0};
-    if (!place.is_shared) {
-        Code code =
-            catalog_get_user(sweep->snapshot, HOT_BLOCKING, place.user_id, sweep->arena, &user, e);
-        if (code == E_NOT_FOUND)
-            return OK; /* I2 */
-        if (code != OK)
-            return code;
-    }
-    Listed listed = {0};
-    bool known = false;
-    TRY(list_owners(sweep, &place, user.id, &listed, &known, e));
-    if (!known)
+    if (!place.is_shared)
+        TRY(find_user(sweep, &place, &user, &found, e));
+    if (!found)
         return OK; /* I2 */
-    uint32_t removed = 0;
-    TRY(cold_sweep(database_storage_folder(sweep->db), folder, is_listed, &listed, &removed, e));
-    sweep->removed += removed;
-    return OK;
+    CLEANUP(table_unref_ptr)
+    Table *table =
+        catalog_find_table(database_catalog(sweep->db), place.namespace_name, place.table_name);
+    Partition partition = {table ? table->id : 0, user};
+    Error busy;
+    if (claims_take(database__claims(sweep->db), partition, CLAIM_WAIT_MS, &busy) != OK)
+        return OK; /* the sweep of the next start */
+    Code code = sweep_place(sweep, folder, &place, user, e);
+    claims_release(database__claims(sweep->db), partition);
+    return code;
 }
 
 Code flush_sweep(Database *db, uint32_t *out_removed, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    pins_wait(database__pins(db)); /* a view may read files that are listed as obsolete */
-    Sweep sweep = {db, hot_snapshot_new(database_hot(db)), arena, 0};
+    Sweep sweep = {.db = db, .arena = arena};
     Code code = cold_each_folder(database_storage_folder(db), sweep_folder, &sweep, e);
-    hot_snapshot_free(sweep.snapshot);
     *out_removed = sweep.removed;
     return code;
 }

@@ -11,9 +11,11 @@
  *   segments p|min seq -> SegmentEntry (cold/)
  *   system   'p'|p  -> PartitionState · 'x'|table id -> a dropped table whose files are still there
  *            'o'|p|batch -> a segment file that nothing names any more
+ *   due      time|p -> a partition to look at (due.c)
  */
 #pragma once
 
+#include "table/due.h"
 #include "table/flush.h"
 #include "table/seq.h"
 #include "table/view.h"
@@ -140,11 +142,36 @@ Pins *pins_new(void);
 void pins_free(Pins *pins);
 uint64_t pins_add(Pins *pins);
 void pins_remove(Pins *pins, uint64_t pin);
-/* Waits until every pin that exists now is gone. Not on loops. */
-void pins_wait(Pins *pins);
+/* Waits until every pin that exists now is gone. Not on loops. E_CANCELLED when stopped. */
+CHECKED Code pins_wait(Pins *pins, const JobStop *stop, Error *e);
 /* The same without waiting: later, pins_have_passed tells whether every pin older than the mark is gone. */
 uint64_t pins_mark(Pins *pins);
 bool pins_have_passed(Pins *pins, uint64_t mark);
+
+/* ---- claims.c: who changes the layout of a partition has it for itself ---- */
+typedef struct Claims Claims;
+Claims *claims_new(void);
+void claims_free(Claims *claims); /* accepts NULL; none may be taken */
+/* E_BUSY when somebody has the partition for longer than that. */
+CHECKED Code claims_take(Claims *claims, Partition partition, uint32_t wait_ms, Error *e);
+void claims_release(Claims *claims, Partition partition);
+Claims *database__claims(Database *db);
+
+/* ---- due.c: what the committer notes in the due index ---- */
+typedef struct DueNotes DueNotes;
+DueNotes *due__notes_new(void);
+void due__notes_free(DueNotes *notes); /* accepts NULL */
+/* After the store was opened anew: what a doubted batch noted may not be there. */
+void due__notes_forget(DueNotes *notes, uint64_t last_seq);
+/* Where the committer writes. */
+typedef struct DueWrite {
+    Database *db;
+    HotStore *hot;
+    HotBatch *batch;
+    int64_t now_us;
+} DueWrite;
+void due__note(DueNotes *notes, const DueWrite *to, const IntentPart *part, uint64_t commit_seq);
+void due__settle(DueNotes *notes, const DueWrite *to, const DueSettle *settle, uint64_t read_seq);
 
 /* ---- trust.c: which segment files were found good ---- */
 typedef struct Trust Trust;

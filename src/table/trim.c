@@ -238,7 +238,10 @@ static Code trim_once(Database *db, Table *table, Partition partition, bool *out
 
 Code flush_trim(Database *db, Table *table, Partition partition, Error *e)
 {
-    for (bool more = true; more;)
-        TRY(trim_once(db, table, partition, &more, e));
-    return OK;
+    Code code = OK;
+    TRY(claims_take(database__claims(db), partition, 0, e));
+    for (bool more = true; more && code == OK;)
+        code = trim_once(db, table, partition, &more, e);
+    claims_release(database__claims(db), partition);
+    return code;
 }

@@ -75,7 +75,7 @@ static Code sweep(Database *db, Error *e)
     uint32_t removed;
     bool more = true;
     TRY(flush_sweep(db, &removed, e));
-    TRY(flush_purge_dropped(db, e));
+    TRY(flush_purge_dropped(db, NULL, e));
     TRY(export_sweep(db, &removed, e));
     Obsolete *obsolete = obsolete_new(db);
     Code code = OK;
@@ -398,7 +398,7 @@ static Code run_erase(Database *db, const char *disk, Arena *arena, Error *e)
         TRY(catalog_plan_put_user(database_catalog(db), &bob, &change, e));
         TRY(commit_change(db, change, e));
     }
-    return database_erase_user(db, SLICE("bob"), clock_wall_us(), &report, e);
+    return database_erase_user(db, SLICE("bob"), clock_wall_us(), NULL, &report, e);
 }
 
 static bool erase_run(const char *disk)
@@ -511,7 +511,7 @@ static Code run_again(Database *db, const char *disk, Arena *arena, Error *e)
     TRY(catalog_plan_drop_table(database_catalog(db), table, &change, e));
     TRY(commit_change(db, change, e));
     TRY(create_table(db, "d", TABLE_USER, e));
-    TRY(flush_purge_dropped(db, e));
+    TRY(flush_purge_dropped(db, NULL, e));
     return fill_again(db, arena, e);
 }
 

@@ -40,11 +40,11 @@ TEST("trimming closes what is idle, leaves what runs, and the pool goes on")
     EnginePool *pool = rows_pool(2);
     EngineQuery *query;
     EngineResult *result = NULL;
-    engine_pool_trim(pool); /* nothing is open yet */
+    engine_pool_trim(pool, 0); /* nothing is open yet */
     CHECK_OK(rows_run(pool, NULL, "SELECT 1", NULL, e));
     CHECK_OK(start_query(pool, 0, &query, &result, e));
     CHECK_OK(rows_run(pool, NULL, "SELECT 1", NULL, e));
-    engine_pool_trim(pool);
+    engine_pool_trim(pool, 0);
     const Value *row = NULL;
     bool end = true;
     CHECK_OK(engine_result_next(result, &row, &end, e));

@@ -76,7 +76,7 @@ static void wait_for_job(Stage *s, const char *id, JobStatus status)
     CHECK_INT(info.status, status);
 }
 
-/* A cleanup waits for the view, and all later jobs wait for it. */
+/* A cleanup waits for the view, and all later cleanups wait for it. */
 static ReadView *block_jobs(Stage *s, char out_id[JOB_ID_BYTES])
 {
     ReadView *view = NULL;
@@ -94,15 +94,30 @@ static ReadView *block_jobs(Stage *s, char out_id[JOB_ID_BYTES])
 TEST("a reader that holds up jobs which need not wait for it")
 {
     Stage s;
-    char cleanup[JOB_ID_BYTES], flush[JOB_ID_BYTES];
+    char cleanup[JOB_ID_BYTES], flush[JOB_ID_BYTES], compact[JOB_ID_BYTES];
     FlushRequest outcome;
-    ReadView *view = NULL;
+    bool started;
     start(&s, test_folder());
     fixture_put(&s.f, 1, "v");
-    CHECK_OK(view_open(s.f.db, HOT_BLOCKING, &view, e));
-    CHECK_OK(jobs_request_cleanup(s.jobs, s.f.table, cleanup, e));
+    ReadView *view = block_jobs(&s, cleanup);
     CHECK_OK(jobs_request_flush(s.jobs, s.f.table, &outcome, flush, e));
     wait_for_job(&s, flush, JOB_COMPLETED);
+    CHECK_OK(jobs_request_compact(s.jobs, s.f.table, &started, compact, e));
+    wait_for_job(&s, compact, JOB_COMPLETED);
+    CHECK_INT(status_of(&s, cleanup), JOB_RUNNING);
+    view_close(view);
+    wait_for_job(&s, cleanup, JOB_COMPLETED);
+    stop(&s);
+}
+
+TEST("KILL JOB of a job that waits for a reader, and ends only with the reader")
+{
+    Stage s;
+    char cleanup[JOB_ID_BYTES];
+    start(&s, test_folder());
+    ReadView *view = block_jobs(&s, cleanup);
+    CHECK_OK(jobs_kill(s.jobs, slice_of_text(cleanup), e));
+    wait_for_job(&s, cleanup, JOB_CANCELLED);
     view_close(view);
     stop(&s);
 }
@@ -110,20 +125,20 @@ TEST("a reader that holds up jobs which need not wait for it")
 TEST("a queued job that was killed and runs after the restart")
 {
     Stage s;
-    char cleanup[JOB_ID_BYTES], flush[JOB_ID_BYTES];
-    FlushRequest outcome;
+    char cleanup[JOB_ID_BYTES], queued[JOB_ID_BYTES];
     const char *folder = test_folder();
     start(&s, folder);
-    fixture_put(&s.f, 1, "v");
     ReadView *view = block_jobs(&s, cleanup);
-    CHECK_OK(jobs_request_flush(s.jobs, s.f.table, &outcome, flush, e));
-    CHECK_INT(outcome, FLUSH_STARTED);
-    CHECK_OK(jobs_kill(s.jobs, slice_of_text(flush), e));
-    CHECK_INT(status_of(&s, flush), JOB_CANCELLED);
+    Table other = *s.f.table; /* one cleanup is queued for each table */
+    other.id += 100;
+    CHECK_OK(jobs_request_cleanup(s.jobs, &other, queued, e));
+    CHECK_INT(status_of(&s, queued), JOB_QUEUED);
+    CHECK_OK(jobs_kill(s.jobs, slice_of_text(queued), e));
+    CHECK_INT(status_of(&s, queued), JOB_CANCELLED);
     view_close(view);
     stop(&s);
     start(&s, folder);
-    CHECK_INT(status_of(&s, flush), JOB_CANCELLED);
+    CHECK_INT(status_of(&s, queued), JOB_CANCELLED);
     stop(&s);
 }
 

@@ -460,7 +460,7 @@ TEST("a compaction that is stopped, or whose table is dropped meanwhile, and lea
     options = (CompactOptions){.mode = COMPACT_ALL, .is_stopped = drop_table, .context = &f};
     CHECK_CODE(compact_step(f.db, f.table, f.partition, &options, &result, e), E_CONFLICT);
     CHECK_INT(files(&f, arena, &names), 5);
-    CHECK_OK(flush_purge_dropped(f.db, e));
+    CHECK_OK(flush_purge_dropped(f.db, NULL, e));
     CHECK(!file_exists(folder_of(&f, arena)));
     fixture_close(&f);
 }

@@ -104,7 +104,7 @@ TEST("a text of an erased user is still in some file, or somebody else's rows ar
     f.partition = alice;
     set_deleted(&f, "alice", clock_wall_us());
     CHECK(count_files(folder, CANARY, arena) > 2);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &report, e));
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
     CHECK_INT(report.tables, 1);
     CHECK_INT(report.segments, 1);
     CHECK_INT(count_files(folder, CANARY, arena), 0);
@@ -137,7 +137,7 @@ TEST("a write resolved before the drop, or after it, lands in the partition of a
     view_close(view);
     set_deleted(&f, "alice", clock_wall_us());
     CHECK_CODE(database_commit(f.db, before, e), E_PERMISSION_DENIED);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &report, e));
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
     CHECK_CODE(database_commit(f.db, again, e), E_PERMISSION_DENIED);
     CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
     Intent *after = fixture_resolve(&f, view, 3, "later");
@@ -162,7 +162,7 @@ TEST("a user within the grace period is erased, or a restored one is, or cannot 
     fixture_open(&f, test_folder(), TABLE_USER);
     fixture_put(&f, 1, "x");
     set_deleted(&f, "alice", now_us);
-    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), now_us - hour_us, &report, e),
+    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), now_us - hour_us, NULL, &report, e),
                E_INVALID_OPERATION);
     CHECK_OK(database_list_erasable(f.db, now_us - hour_us, 10, arena, &due, &count, &next_us, e));
     CHECK_INT(count, 0);
@@ -171,7 +171,7 @@ TEST("a user within the grace period is erased, or a restored one is, or cannot 
     CHECK_INT(count, 1);
     CHECK(next_us == 0);
     set_deleted(&f, "alice", 0);
-    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), now_us + hour_us, &report, e),
+    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), now_us + hour_us, NULL, &report, e),
                E_INVALID_OPERATION);
     fixture_put(&f, 2, "y");
     CHECK_TEXT(fixture_rows(&f, arena), "1=x 2=y ");
@@ -197,7 +197,7 @@ TEST("an erasure that was cut is taken for done, or is not taken up after a rest
     fill(&f);
     set_deleted(&f, "alice", clock_wall_us());
     file_set_fault(fail_unlink);
-    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &report, e), E_IO);
+    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e), E_IO);
     file_set_fault(NULL);
     fixture_close(&f);
     fixture_open(&f, folder, TABLE_USER);
@@ -206,11 +206,11 @@ TEST("an erasure that was cut is taken for done, or is not taken up after a rest
     CHECK_INT(count, 1);
     CHECK(due[0].erasure == ERASURE_BEGUN);
     CHECK_INT(due[0].email.size, 0);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), 0, &report, e));
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), 0, NULL, &report, e));
     CHECK_INT(count_files(folder, CANARY, arena), 0);
     CHECK_OK(database_list_erasable(f.db, INT64_MAX, 10, arena, &due, &count, &next_us, e));
     CHECK_INT(count, 0);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), 0, &report, e)); /* once more is fine */
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), 0, NULL, &report, e)); /* once more is fine */
     fixture_close(&f);
     arena_free(arena);
 }

@@ -294,7 +294,7 @@ TEST("a backup of another server loses a user it does not know, or brings one ba
     intent_set_catalog_change(intent, change);
     CHECK_OK(database_commit(f.db, intent, e));
     intent_unref(intent);
-    CHECK_OK(database_erase_user(f.db, SLICE("carol"), clock_wall_us(), &erased, e));
+    CHECK_OK(database_erase_user(f.db, SLICE("carol"), clock_wall_us(), NULL, &erased, e));
     CHECK_OK(restore(&f, &p, "copy", e));
     g = seen(&f, "copy");
     g.partition.user = fixture_partition(&f, "alice").user;

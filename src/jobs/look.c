@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is due without anybody asking: partitions that reached the rows of their policy, those that the due index names, and those
+ * of tables whose policies have changed. Nothing here walks over partitions but the last, once for each change.
+ *
+ * A look at a partition flushes it when its interval is over, trims its feed, removes what expired, and notes old dead rows for
+ * compaction; then it plans the next look for when time will have made more work, or none.
+ */
+#include "jobs/jobs_int.h"
+#include "os/clock.h"
+#include "os/log.h"
+#include "table/seq.h"
+
+enum {
+    LOOKS_PER_COMMIT = 256,
+    LOOKS_MAX = 4096, /* before queued jobs get their turn */
+    DIRT_MAX = 256,
+    BUSY_RETRY_S = 1,
+    PIECE_S_MAX = 3600,
+    WINDOW_PARTS = 8, /* a feed window is trimmed in pieces of that */
+};
+static const int64_t second_us = 1000000;
+
+static int64_t earlier(int64_t a_us, int64_t b_us)
+{
+    return b_us && (a_us == 0 || b_us < a_us) ? b_us : a_us;
+}
+
+/* How long what left the window may wait for more of it. */
+static int64_t piece_us(const Jobs *jobs, const Table *table)
+{
+    int64_t seconds = table->kind == TABLE_STREAM
+                          ? table->ttl_s
+                          : database_feed_window_s(jobs->db, table) / WINDOW_PARTS;
+    if (seconds > PIECE_S_MAX)
+        seconds = PIECE_S_MAX;
+    return (seconds > 0 ? seconds : 1) * second_us;
+}
+
+static bool is_stopping(void *context)
+{
+    return jobs__is_killed((Jobs *)context, NULL);
+}
+
+/* ---- flush ---- */
+
+static int64_t interval_us(const Jobs *jobs, const Table *table)
+{
+    uint32_t seconds = table->flush_interval_s;
+    if (!seconds && !table->flush_rows)
+        seconds = jobs->options.flush_interval_default_s;
+    return (int64_t)seconds * second_us;
+}
+
+static Code flush_by_policy(Jobs *jobs, const Table *table, Partition partition, Error *e)
+{
+    uint64_t rows = 0;
+    TRY(jobs__flush(jobs, NULL, partition, &rows, e));
+    log_event(LOG_LEVEL_INFO, "flushed by policy", LOG_SLICE("namespace", table->namespace_name),
+              LOG_SLICE("table", table->name), LOG_INT("rows", rows));
+    return OK;
+}
+
+/* A table that names no policy may keep small partitions hot, so that they make no tiny files. */
+static Code is_worth_flushing(Jobs *jobs, const Table *table, Partition partition, bool *out,
+                              Error *e)
+{
+    size_t count = 0, least = jobs->options.flush_rows_min;
+    *out = true;
+    if (table->flush_interval_s || least <= 1)
+        return OK;
+    TRY(flush_count_pending(jobs->db, table, partition, least, &count, e));
+    *out = count >= least;
+    return OK;
+}
+
+/* ---- partitions that were counted ---- */
+
+static Code flush_counted(Jobs *jobs, const Table *table, const Dirt *dirt, size_t *out_pending,
+                          Error *e)
+{
+    uint32_t policy = jobs__policy_rows(jobs, table);
+    uint64_t feed_bytes = database_feed_window_bytes(jobs->db, table);
+    size_t limit = policy == UINT32_MAX ? 0 : policy, pending = 0;
+    if (limit)
+        TRY(flush_count_pending(jobs->db, table, dirt->partition, limit, &pending, e));
+    if (limit && pending >= limit) {
+        TRY(flush_by_policy(jobs, table, dirt->partition, e));
+        pending = 0;
+    }
+    if (feed_bytes && dirt->bytes >= feed_bytes / WINDOW_PARTS)
+        TRY(jobs__trim(jobs, dirt->partition, e));
+    *out_pending = pending;
+    return OK;
+}
+
+static void handle_dirt(Jobs *jobs, const Dirt *dirt)
+{
+    CLEANUP(table_unref_ptr)
+    Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->partition.table_id);
+    Error error = {0};
+    size_t pending = 0;
+    if (!table)
+        return;
+    Code code = flush_counted(jobs, table, dirt, &pending, &error);
+    if (code == OK) {
+        jobs__return_dirt(jobs, dirt->partition, pending, 0);
+        return;
+    }
+    int64_t wait_s = code == E_BUSY ? BUSY_RETRY_S : (int64_t)jobs->options.check_interval_s;
+    jobs__return_dirt(jobs, dirt->partition, 0, clock_wall_us() + wait_s * second_us);
+    if (code != E_BUSY && code != E_CANCELLED)
+        jobs__warn_of_table("a flush by policy failed", table, &error);
+}
+
+static void handle_all_dirt(Jobs *jobs)
+{
+    Dirt dirt[DIRT_MAX];
+    for (size_t count = DIRT_MAX; count == DIRT_MAX && !is_stopping(jobs);) {
+        count = jobs__take_dirt(jobs, dirt, DIRT_MAX);
+        for (size_t i = 0; i < count; i++) {
+            if (is_stopping(jobs))
+                return;
+            handle_dirt(jobs, &dirt[i]);
+        }
+    }
+}
+
+/* ---- looks ---- */
+
+/* When time makes the next work, from how the partition is now. */
+static int64_t plan_next(const Jobs *jobs, const Table *table, const Outlook *outlook)
+{
+    int64_t now_us = clock_wall_us(), piece = piece_us(jobs, table), next_us = 0;
+    int64_t lives_us =
+        (int64_t)(table->kind == TABLE_STREAM ? table->ttl_s
+                                              : database_feed_window_s(jobs->db, table)) *
+        second_us;
+    int64_t flush_us = interval_us(jobs, table);
+    if (outlook->change_seq)
+        next_us = seq_time_us(outlook->change_seq) + lives_us + piece;
+    if (outlook->has_stale_copies || outlook->has_dead)
+        next_us = earlier(next_us, now_us + piece);
+    if (outlook->pending_seq && flush_us) {
+        int64_t due_us = seq_time_us(outlook->pending_seq) + flush_us;
+        if (due_us > now_us || table->flush_interval_s)
+            next_us = earlier(next_us, due_us);
+    }
+    return next_us && next_us <= now_us ? now_us + BUSY_RETRY_S * second_us : next_us;
+}
+
+static Code flush_if_over(Jobs *jobs, const Table *table, Partition partition, Outlook *io_outlook,
+                          Error *e)
+{
+    int64_t interval = interval_us(jobs, table);
+    bool is_worth = false;
+    if (!interval || !io_outlook->pending_seq ||
+        clock_wall_us() < seq_time_us(io_outlook->pending_seq) + interval)
+        return OK;
+    TRY(is_worth_flushing(jobs, table, partition, &is_worth, e));
+    if (!is_worth)
+        return OK;
+    TRY(flush_by_policy(jobs, table, partition, e));
+    return flush_outlook(jobs->db, table, partition, io_outlook, e);
+}
+
+static Code trim_if_over(Jobs *jobs, const Table *table, Partition partition, Outlook *io_outlook,
+                         Error *e)
+{
+    uint32_t lives_s =
+        table->kind == TABLE_STREAM ? table->ttl_s : database_feed_window_s(jobs->db, table);
+    uint64_t low = seq_at(clock_wall_us() - (int64_t)lives_s * second_us);
+    bool is_over = io_outlook->change_seq && io_outlook->change_seq <= low;
+    if (!is_over && !io_outlook->has_stale_copies)
+        return OK;
+    TRY(jobs__trim(jobs, partition, e));
+    return flush_outlook(jobs->db, table, partition, io_outlook, e);
+}
+
+static Code look_at(Jobs *jobs, const Table *table, Partition partition, int64_t *out_next_us,
+                    Error *e)
+{
+    Outlook outlook;
+    bool is_due = false;
+    TRY(flush_outlook(jobs->db, table, partition, &outlook, e));
+    if (table->kind != TABLE_STREAM)
+        TRY(flush_if_over(jobs, table, partition, &outlook, e));
+    TRY(trim_if_over(jobs, table, partition, &outlook, e));
+    if (outlook.has_dead)
+        TRY(compact_is_due(jobs->db, table, partition, &is_due, e));
+    if (is_due)
+        jobs__note_compactable(jobs, partition);
+    *out_next_us = plan_next(jobs, table, &outlook);
+    return OK;
+}
+
+static void look(Jobs *jobs, const DueEntry *entry, DueSettle *out)
+{
+    CLEANUP(table_unref_ptr)
+    Table *table = catalog_find_table_by_id(database_catalog(jobs->db), entry->partition.table_id);
+    Error error = {0};
+    *out = (DueSettle){.entry = *entry};
+    if (!table)
+        return; /* dropped: nothing is left to look at */
+    out->delay_us = due_delay_us(jobs->db, table);
+    Code code = look_at(jobs, table, entry->partition, &out->next_us, &error);
+    if (code == OK)
+        return;
+    int64_t wait_s = code == E_BUSY ? BUSY_RETRY_S : (int64_t)jobs->options.check_interval_s;
+    out->next_us = clock_wall_us() + wait_s * second_us;
+    if (code != E_BUSY && code != E_CANCELLED && code != E_CONFLICT)
+        jobs__warn_of_table("upkeep of a partition failed", table, &error);
+}
+
+/* One commit of looks; *out_next_us is when the next ones are due, *out_count how many there were. */
+static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    DueEntry *entries;
+    size_t count, looked = 0;
+    uint64_t read_seq = database_last_seq(jobs->db);
+    TRY(due_list(jobs->db, clock_wall_us(), LOOKS_PER_COMMIT, arena, &entries, &count, out_next_us,
+                 e));
+    DueSettle *settles = arena_new_array(arena, DueSettle, count + 1);
+    while (looked < count && !is_stopping(jobs)) {
+        look(jobs, &entries[looked], &settles[looked]);
+        looked++;
+    }
+    *out_count = looked;
+    return looked ? due_settle(jobs->db, read_seq, settles, looked, e) : OK;
+}
+
+static Code look_at_due(Jobs *jobs, int64_t *out_next_us, Error *e)
+{
+    size_t looked = 0;
+    for (size_t count = 1; count > 0 && looked < LOOKS_MAX && !is_stopping(jobs); looked += count)
+        TRY(look_at_some(jobs, &count, out_next_us, e));
+    return OK;
+}
+
+/* ---- policies ---- */
+
+static uint64_t mix(uint64_t hash, uint64_t v)
+{
+    hash = (hash ^ v) * 0x9E3779B97F4A7C15u;
+    return hash ^ hash >> 29;
+}
+
+/* All that decides when a partition of the table is looked at; never 0. */
+static uint64_t policy_of(const Jobs *jobs, const Table *table)
+{
+    uint64_t hash = mix(1, (uint64_t)table->ttl_s);
+    hash = mix(hash, jobs__policy_rows(jobs, table));
+    hash = mix(hash, (uint64_t)interval_us(jobs, table));
+    hash = mix(hash, jobs->options.flush_rows_min);
+    hash = mix(hash, database_feed_window_s(jobs->db, table));
+    hash = mix(hash, database_feed_window_bytes(jobs->db, table));
+    return hash ? hash : 1;
+}
+
+static Code check_policy(Jobs *jobs, const Table *table, Error *e)
+{
+    uint64_t policy = policy_of(jobs, table), known;
+    Slice key = slice_of(&table->id, sizeof table->id);
+    void *mark = (void *)(uintptr_t)policy;
+    if (map_get(jobs->policies, key) == mark)
+        return OK;
+    TRY(due_policy(jobs->db, table->id, &known, e));
+    if (known != policy) {
+        TRY(due_note_all(jobs->db, table, is_stopping, jobs, e));
+        TRY(due_set_policy(jobs->db, table->id, policy, e));
+    }
+    map_put(jobs->policies, key, mark);
+    return OK;
+}
+
+static void check_policies(Jobs *jobs)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Table **tables;
+    size_t count;
+    uint64_t version = catalog_version(database_catalog(jobs->db));
+    bool failed = false;
+    if (version == jobs->policies_version)
+        return;
+    catalog_list_tables(database_catalog(jobs->db), arena, &tables, &count);
+    for (size_t i = 0; i < count; i++) {
+        Error error = {0};
+        Code code = is_stopping(jobs) ? OK : check_policy(jobs, tables[i], &error);
+        failed |= code != OK;
+        if (code != OK && code != E_CANCELLED)
+            jobs__warn_of_table("the policies of a table were not applied", tables[i], &error);
+        table_unref(tables[i]);
+    }
+    if (!failed)
+        jobs->policies_version = version;
+}
+
+int64_t jobs__upkeep(Jobs *jobs)
+{
+    Error error = {0};
+    int64_t next_us = INT64_MAX, now_us = clock_wall_us();
+    int64_t sleep_us = (int64_t)jobs->options.check_interval_s * second_us;
+    jobs__sleeps_until(
+        jobs, now_us + sleep_us); /* commits from here on may come too late for this look */
+    check_policies(jobs);
+    handle_all_dirt(jobs);
+    Code code = look_at_due(jobs, &next_us, &error);
+    if (code != OK && code != E_CANCELLED && code != E_SHUTTING_DOWN)
+        log_event(LOG_LEVEL_WARN, "the due index could not be read or written", LOG_ERROR(&error));
+    now_us = clock_wall_us();
+    if (code == OK && next_us - now_us < sleep_us)
+        sleep_us = next_us > now_us ? next_us - now_us : 0;
+    jobs__sleeps_until(jobs, now_us + sleep_us);
+    return sleep_us;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is due by itself, on a clock of the test: flush policies to the letter, the feed window, expiry, and that an idle partition
+ * leaves nothing in the due index.
+ */
+#include <string.h>
+
+#include "../table/fixture.h"
+#include "../test.h"
+#include "cold/cold.h"
+#include "jobs/jobs.h"
+#include "os/clock.h"
+#include "os/thread.h"
+
+enum { WAIT_MS = 60 * 1000, TURNS_MAX = 200, DAY_S = 86400, HOUR_S = 3600 };
+
+static _Atomic int64_t now_us;
+
+static int64_t test_clock(void)
+{
+    return now_us;
+}
+
+typedef struct Stage {
+    Fixture f;
+    Jobs *jobs;
+    Table *other; /* its flushes give the thread turns */
+    int64_t next_id;
+    JobsOptions options;
+} Stage;
+
+static void alter(Stage *s, Table *definition)
+{
+    CatalogChange *change = NULL;
+    Schema schema = *s->f.table->schema;
+    schema.version++;
+    definition->schema = &schema;
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(s->f.db));
+    CHECK_OK(catalog_plan_alter_table(database_catalog(s->f.db), s->f.table, definition, false,
+                                      &change, e));
+    intent_set_catalog_change(intent, change);
+    CHECK_OK(database_commit(s->f.db, intent, e));
+    table_unref(s->f.table);
+    s->f.table = catalog_find_table(database_catalog(s->f.db), SLICE("app"), SLICE("t"));
+}
+
+static void set_policy(Stage *s, uint32_t rows, uint32_t interval_s)
+{
+    Table definition = *s->f.table;
+    definition.flush_rows = rows;
+    definition.flush_interval_s = interval_s;
+    alter(s, &definition);
+}
+
+static void make_other(Stage *s)
+{
+    Catalog *catalog = database_catalog(s->f.db);
+    CatalogChange *change = NULL;
+    Table definition = *s->f.table;
+    definition.kind = TABLE_SHARED;
+    definition.ttl_s = 0;
+    definition.name = SLICE("other");
+    definition.flush_rows = 1000 * 1000 - 1;
+    definition.flush_interval_s = 0;
+    s->other = catalog_find_table(catalog, SLICE("app"), SLICE("other"));
+    if (s->other)
+        return;
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(s->f.db));
+    CHECK_OK(catalog_plan_create_table(catalog, &definition, &change, e));
+    intent_set_catalog_change(intent, change);
+    CHECK_OK(database_commit(s->f.db, intent, e));
+    s->other = catalog_find_table(catalog, SLICE("app"), SLICE("other"));
+}
+
+static void open_stage(Stage *s, const char *folder, TableKind kind)
+{
+    fixture_open_window(&s->f, folder, kind, DAY_S);
+    make_other(s);
+    CHECK_OK(jobs_start(s->f.db, &s->options, &s->jobs, e));
+}
+
+static void begin(Stage *s, const char *folder, TableKind kind)
+{
+    now_us = INT64_C(1800000000) * 1000000;
+    clock_replace(test_clock, NULL);
+    *s = (Stage){.options = {.flush_rows_default = 100, .check_interval_s = 60}};
+    open_stage(s, folder, kind);
+}
+
+static void close_stage(Stage *s)
+{
+    jobs_stop(s->jobs);
+    table_unref(s->other);
+    fixture_close(&s->f);
+    jobs_free(s->jobs);
+}
+
+static void end(Stage *s)
+{
+    close_stage(s);
+    clock_replace(NULL, NULL);
+}
+
+static void flush_other(Stage *s)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Fixture other = s->f;
+    FlushRequest outcome;
+    char id[JOB_ID_BYTES];
+    JobInfo info;
+    other.table = s->other;
+    other.partition = (Partition){s->other->id, 0};
+    fixture_put(&other, ++s->next_id, "x");
+    CHECK_OK(jobs_request_flush(s->jobs, s->other, &outcome, id, e));
+    CHECK_INT(outcome, FLUSH_STARTED);
+    CHECK_OK(jobs_wait(s->jobs, id, WAIT_MS, arena, &info, e));
+    CHECK_INT(info.status, JOB_COMPLETED);
+}
+
+/* The thread looks for due work between two jobs. */
+static void turn(Stage *s)
+{
+    flush_other(s);
+    flush_other(s);
+}
+
+/* What must happen may need another turn; what must not is looked for after one. */
+#define TURN_UNTIL(s, condition)                                           \
+    do {                                                                   \
+        for (int turns_ = 0; !(condition) && turns_ < TURNS_MAX; turns_++) \
+            turn(s);                                                       \
+        CHECK(condition);                                                  \
+    } while (0)
+
+static void pass(Stage *s, int64_t seconds)
+{
+    now_us += seconds * 1000000;
+    turn(s);
+}
+
+static uint64_t count_flushed(Stage *s)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    SegmentEntry *entries;
+    size_t count;
+    uint64_t rows = 0;
+    ReadView *view = NULL;
+    CHECK_OK(view_open(s->f.db, HOT_BLOCKING, &view, e));
+    CHECK_OK(view_segments(view, s->f.partition, 0, UINT64_MAX, arena, &entries, &count, e));
+    for (size_t i = 0; i < count; i++)
+        rows += entries[i].row_count;
+    view_close(view);
+    return rows;
+}
+
+static size_t count_keys(Stage *s, HotFamily family, Partition partition)
+{
+    char from[12], to[12];
+    for (int i = 0; i < 4; i++)
+        from[i] = to[i] = (char)(partition.table_id >> (24 - 8 * i));
+    for (int i = 0; i < 8; i++) {
+        from[4 + i] = (char)(partition.user >> (56 - 8 * i));
+        to[4 + i] = (char)((partition.user + 1) >> (56 - 8 * i));
+    }
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(s->f.db));
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, family, slice_of(from, 12),
+                                        slice_of(to, 12), false);
+    size_t count = 0;
+    while (hot_next(it))
+        count++;
+    CHECK_OK(hot_iterator_end(it, e));
+    hot_iterator_close(it);
+    hot_snapshot_free(snapshot);
+    return count;
+}
+
+/* Entries and plans of the partition in the due index. */
+static size_t count_due(Stage *s)
+{
+    static const char from[1] = {0};
+    char to[32], wanted[12];
+    size_t count = 0;
+    memset(to, 0xFF, sizeof to);
+    for (int i = 0; i < 4; i++)
+        wanted[i] = (char)(s->f.partition.table_id >> (24 - 8 * i));
+    for (int i = 0; i < 8; i++)
+        wanted[4 + i] = (char)(s->f.partition.user >> (56 - 8 * i));
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(s->f.db));
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_DUE, slice_of(from, 1),
+                                        slice_of(to, sizeof to), false);
+    while (hot_next(it))
+        count += hot_key(it).size == 20 && memcmp(hot_key(it).data + 8, wanted, 12) == 0;
+    CHECK_OK(hot_iterator_end(it, e));
+    hot_iterator_close(it);
+    hot_snapshot_free(snapshot);
+    return count;
+}
+
+TEST("interval:S that flushes early, late, or not after a restart")
+{
+    Stage s;
+    const char *folder = test_folder();
+    begin(&s, folder, TABLE_USER);
+    set_policy(&s, 0, 300);
+    turn(&s);
+    fixture_put(&s.f, 1, "a");
+    pass(&s, 200);
+    fixture_put(&s.f, 2, "b");
+    pass(&s, 99);
+    CHECK_INT(count_flushed(&s), 0);
+    pass(&s, 2);
+    TURN_UNTIL(&s, count_flushed(&s) == 2);
+    fixture_put(&s.f, 3, "c");
+    pass(&s, 100);
+    close_stage(&s);
+    now_us += INT64_C(150) * 1000000;
+    open_stage(&s, folder, TABLE_USER);
+    turn(&s);
+    CHECK_INT(count_flushed(&s), 2);
+    pass(&s, 51);
+    TURN_UNTIL(&s, count_flushed(&s) == 3);
+    end(&s);
+}
+
+TEST("rows:N that flushes with fewer, does not with as many, or forgets what it counted before a "
+     "restart")
+{
+    Stage s;
+    const char *folder = test_folder();
+    begin(&s, folder, TABLE_USER);
+    set_policy(&s, 10, 0);
+    for (int i = 1; i <= 9; i++)
+        fixture_put(&s.f, i, "v");
+    fixture_put(&s.f, 9, "again"); /* ten changes of nine rows */
+    turn(&s);
+    CHECK_INT(count_flushed(&s), 0);
+    fixture_put(&s.f, 10, "v");
+    turn(&s);
+    TURN_UNTIL(&s, count_flushed(&s) == 10);
+    for (int i = 11; i <= 16; i++)
+        fixture_put(&s.f, i, "v");
+    turn(&s);
+    close_stage(&s);
+    open_stage(&s, folder, TABLE_USER);
+    for (int i = 17; i <= 19; i++)
+        fixture_put(&s.f, i, "v");
+    turn(&s);
+    CHECK_INT(count_flushed(&s), 10);
+    fixture_put(&s.f, 20, "v");
+    turn(&s);
+    TURN_UNTIL(&s, count_flushed(&s) == 20);
+    pass(&s, 10 * DAY_S);
+    fixture_put(&s.f, 21, "v");
+    pass(&s, 10 * DAY_S); /* rows alone: never by age */
+    CHECK_INT(count_flushed(&s), 20);
+    end(&s);
+}
+
+TEST("rows:N,interval:S of which only one is honoured")
+{
+    Stage s;
+    begin(&s, test_folder(), TABLE_USER);
+    set_policy(&s, 5, 60);
+    for (int i = 1; i <= 5; i++)
+        fixture_put(&s.f, i, "v");
+    turn(&s);
+    TURN_UNTIL(&s, count_flushed(&s) == 5);
+    fixture_put(&s.f, 6, "v");
+    pass(&s, 59);
+    CHECK_INT(count_flushed(&s), 5);
+    pass(&s, 2);
+    TURN_UNTIL(&s, count_flushed(&s) == 6);
+    end(&s);
+}
+
+TEST("the server's default that makes a tiny file, or never flushes by age")
+{
+    Stage s;
+    const char *folder = test_folder();
+    begin(&s, folder, TABLE_USER);
+    close_stage(&s);
+    s.options.flush_interval_default_s = DAY_S;
+    s.options.flush_rows_min = 3;
+    open_stage(&s, folder, TABLE_USER);
+    fixture_put(&s.f, 1, "v");
+    fixture_put(&s.f, 2, "v");
+    pass(&s, DAY_S + HOUR_S);
+    pass(&s, DAY_S);
+    CHECK_INT(count_flushed(&s), 0);
+    fixture_put(&s.f, 3, "v");
+    pass(&s, 2 * HOUR_S);
+    TURN_UNTIL(&s, count_flushed(&s) == 3);
+    for (int i = 4; i <= 6; i++)
+        fixture_put(&s.f, i, "v");
+    pass(&s, DAY_S - 60);
+    CHECK_INT(count_flushed(&s), 3);
+    pass(&s, 120);
+    TURN_UNTIL(&s, count_flushed(&s) == 6);
+    end(&s);
+}
+
+TEST("a policy given by ALTER TABLE that rows from before do not see")
+{
+    Stage s;
+    begin(&s, test_folder(), TABLE_USER);
+    set_policy(&s, 1000, 0);
+    fixture_put(&s.f, 1, "v");
+    pass(&s, 3 * DAY_S); /* all looks that the commit made due are over */
+    CHECK_INT(count_flushed(&s), 0);
+    set_policy(&s, 0, 60);
+    turn(&s);
+    TURN_UNTIL(&s, count_flushed(&s) == 1);
+    end(&s);
+}
+
+TEST("history, tombstones or hot copies of an idle partition that stay after the window, or a "
+     "partition looked at for ever")
+{
+    Stage s;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    begin(&s, test_folder(), TABLE_USER);
+    for (int i = 1; i <= 4; i++)
+        fixture_put(&s.f, i, "v");
+    fixture_put(&s.f, 1, "w");
+    fixture_delete(&s.f, 2);
+    CHECK_INT(count_keys(&s, HOT_HISTORY, s.f.partition), 2);
+    pass(&s, DAY_S - HOUR_S);
+    CHECK_INT(count_keys(&s, HOT_HISTORY, s.f.partition), 2);
+    CHECK(count_due(&s) > 0);
+    for (int i = 0; i < 4; i++)
+        pass(&s, 2 * HOUR_S);
+    TURN_UNTIL(&s, count_keys(&s, HOT_HISTORY, s.f.partition) == 0);
+    CHECK_INT(count_keys(&s, HOT_ROWS, s.f.partition), 3);
+    CHECK_TEXT(fixture_rows(&s.f, arena), "3=v 4=v 1=w ");
+    pass(&s, 30 * DAY_S);
+    pass(&s, 30 * DAY_S);
+    TURN_UNTIL(&s, count_due(&s) == 0);
+    end(&s);
+}
+
+TEST("events of a STREAM that expired on an idle server and still take space")
+{
+    Stage s;
+    begin(&s, test_folder(), TABLE_STREAM);
+    for (int i = 1; i <= 4; i++)
+        fixture_put(&s.f, i, "v");
+    pass(&s, HOUR_S - 60);
+    CHECK_INT(count_keys(&s, HOT_ROWS, s.f.partition), 4);
+    for (int i = 0; i < 3; i++)
+        pass(&s, HOUR_S);
+    TURN_UNTIL(&s, count_keys(&s, HOT_ROWS, s.f.partition) == 0);
+    TURN_UNTIL(&s, count_due(&s) == 0);
+    end(&s);
+}
+
+TEST("the content of a row that died, still in a file when the window has passed and nobody writes")
+{
+    Stage s;
+    begin(&s, test_folder(), TABLE_USER);
+    set_policy(&s, 3, 0);
+    for (int i = 1; i <= 3; i++)
+        fixture_put(&s.f, i, "v");
+    TURN_UNTIL(&s, count_flushed(&s) == 3);
+    fixture_delete(&s.f, 2);
+    pass(&s, DAY_S - HOUR_S);
+    CHECK_INT(count_flushed(&s), 3);
+    for (int i = 0; i < 4; i++)
+        pass(&s, HOUR_S);
+    TURN_UNTIL(&s, count_flushed(&s) == 2);
+    TURN_UNTIL(&s, count_keys(&s, HOT_DEAD, s.f.partition) == 0);
+    end(&s);
+}
