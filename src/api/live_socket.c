@@ -33,9 +33,9 @@
 
 enum {
     COMPRESS_BYTES_MIN = 512,
-    GZIP_WINDOW_BITS = 15 + 16,                /* zlib: + 16 writes a gzip header */
-    TOKEN_WARNING_S = 60,                      /* before its end */
-    RENEWALS_MAX = 10 * 1000,                  /* of one connection: their texts are kept */
+    GZIP_WINDOW_BITS = 15 + 16, /* zlib: + 16 writes a gzip header */
+    TOKEN_WARNING_S = 60,       /* before its end */
+    RENEWALS_MAX = 10 * 1000,   /* of one connection */
     DRAINED_MARK = SOCKET_QUEUE_BYTES_MAX / 4, /* as http/ws.h says */
 };
 
@@ -46,29 +46,36 @@ typedef enum SessionState {
     SESSION_CLOSING
 } SessionState;
 
+/* A token that is being looked at. */
+typedef struct Login {
+    LoopTask task; /* brings it back from the worker */
+    struct LiveSession *session;
+    Arena *arena;
+    Session found; /* whom it is of; texts in arena */
+    int64_t expires_at_us;
+    Code code;
+    Error error;
+} Login;
+
 typedef struct LiveSession {
     ApiLoop *api;
     WsConnection *ws; /* NULL once closed */
     LiveClient *client;
+    Login *login; /* while a worker has it */
     SessionState state;
-    bool compress, is_verifying; /* is_verifying: a worker has the token */
-    LoopTimer *auth_timer;
-    uint64_t active_ms, checked_ms; /* last frame from the client; last heartbeat check */
-    uint64_t second;                /* the second that `messages` counts */
-    uint32_t messages;
-    Slice serialization, compression;           /* as announced */
-    ClientMessage hello;                        /* texts in arena */
-    Arena *arena;                               /* the session's */
-    Slice token;                                /* the one looked at last; in arena */
-    Session user;                               /* texts in arena */
-    Session found;                              /* whom that token is of */
-    int64_t expires_at_us, found_expires_at_us; /* as the token says */
-    uint32_t renewals;
-    bool is_warned; /* that the token expires */
-    Slice address;  /* key of the limiter; in arena */
-    LoopTask task;  /* brings the verified token back */
-    Code code;
-    Error error;
+    bool compress, is_json, has_features;
+    bool is_warned;        /* that the token expires */
+    LiveFeatures features; /* as announced */
+    Slice compression;     /* likewise; owned */
+    Slice token;           /* the one looked at last; owned */
+    LiveUser user;         /* the id is owned */
+    int64_t expires_at_us;
+    uint64_t opened_ms, active_ms,
+        checked_ms;  /* last frame from the client; last heartbeat check */
+    uint64_t second; /* the second that `messages` counts */
+    uint32_t messages, renewals;
+    uint8_t address_size;
+    char address[GUARD_ADDRESS_BYTES]; /* key of the limiter */
 } LiveSession;
 
 /* ---- sending ---- */
@@ -134,7 +141,6 @@ static void session_close(void *socket, int code, const char *reason)
 {
     LiveSession *session = (LiveSession *)socket;
     session->state = SESSION_CLOSING;
-    loop_timer_stop(session->auth_timer);
     if (session->ws)
         ws_close(session->ws, code, slice_of_text(reason));
 }
@@ -157,7 +163,7 @@ static void check_token(LiveSession *session)
     if (session->is_warned || left_us > TOKEN_WARNING_S * INT64_C(1000000))
         return;
     session->is_warned = true;
-    if (!session->hello.features.token_expiring)
+    if (!session->features.token_expiring)
         return;
     CLEANUP(buffer_done) Buffer out = {0};
     buffer_printf(&out, "{\"type\":\"token_expiring\",\"expires_at\":%lld}",
@@ -165,38 +171,21 @@ static void check_token(LiveSession *session)
     session_send(session, buffer_slice(&out), 0);
 }
 
-static void session_tick(void *socket, uint64_t now_ms)
-{
-    LiveSession *session = (LiveSession *)socket;
-    if (session->state == SESSION_OPEN)
-        check_token(session);
-    const ApiSettings *settings = &session->api->context->settings;
-    if (session->state == SESSION_CLOSING ||
-        now_ms - session->checked_ms < settings->ws_heartbeat_ms)
-        return;
-    session->checked_ms = now_ms;
-    if (now_ms - session->active_ms > settings->ws_client_timeout_ms)
-        session_close(session, WS_CODE_NORMAL, "Heartbeat timeout");
-}
-
-static const LiveSocket live_io = {
-    .send = session_send,
-    .frame = session_frame,
-    .send_frame = session_send_frame,
-    .queued_bytes = session_queued_bytes,
-    .close = session_close,
-    .report = session_report,
-    .tick = session_tick,
-};
-
 /* ---- authentication ---- */
+
+static void set_text(Slice *io, Slice text)
+{
+    free((void *)io->data);
+    *io = slice_of(x_text(text), text.size);
+}
 
 static void session_free(LiveSession *session) /* I1 */
 {
-    if (session->ws || session->is_verifying)
+    if (session->ws || session->login)
         return;
-    loop_timer_free(session->auth_timer);
-    arena_free(session->arena);
+    free((void *)session->compression.data);
+    free((void *)session->token.data);
+    free((void *)session->user.user_id.data);
     free(session);
 }
 
@@ -216,15 +205,43 @@ static void refuse(LiveSession *session, const char *message, const char *reason
     session_close(session, WS_CODE_POLICY, reason);
 }
 
-static void on_auth_timeout(void *context)
+static void check_patience(LiveSession *session, uint64_t now_ms)
 {
-    LiveSession *session = (LiveSession *)context;
+    uint32_t timeout_ms = session->api->context->settings.ws_auth_timeout_ms;
+    if (now_ms - session->opened_ms < timeout_ms)
+        return;
     char message[96];
     snprintf(message, sizeof message,
              "Authentication timeout - no auth message received within %u seconds",
-             session->api->context->settings.ws_auth_timeout_ms / 1000);
+             timeout_ms / 1000);
     refuse(session, message, "Authentication timeout");
 }
+
+static void session_tick(void *socket, uint64_t now_ms)
+{
+    LiveSession *session = (LiveSession *)socket;
+    if (session->state == SESSION_OPEN)
+        check_token(session);
+    else if (session->state != SESSION_CLOSING)
+        check_patience(session, now_ms);
+    const ApiSettings *settings = &session->api->context->settings;
+    if (session->state == SESSION_CLOSING ||
+        now_ms - session->checked_ms < settings->ws_heartbeat_ms)
+        return;
+    session->checked_ms = now_ms;
+    if (now_ms - session->active_ms > settings->ws_client_timeout_ms)
+        session_close(session, WS_CODE_NORMAL, "Heartbeat timeout");
+}
+
+static const LiveSocket live_io = {
+    .send = session_send,
+    .frame = session_frame,
+    .send_frame = session_send_frame,
+    .queued_bytes = session_queued_bytes,
+    .close = session_close,
+    .report = session_report,
+    .tick = session_tick,
+};
 
 /* Those of the client's that this server knows. */
 static void add_features(Buffer *out, const LiveFeatures *features)
@@ -252,128 +269,139 @@ static void add_features(Buffer *out, const LiveFeatures *features)
 
 static void send_success(LiveSession *session)
 {
-    const ClientMessage *hello = &session->hello;
     CLEANUP(buffer_done) Buffer out = {0};
     buffer_add_text(&out, "{\"type\":\"auth_success\",\"user\":");
     json_add_string(&out, session->user.user_id);
     buffer_add_text(&out, ",\"role\":");
     json_add_text(&out, role_name(session->user.role));
     buffer_add_text(&out, ",\"protocol\":{\"serialization\":\"json\",\"compression\":");
-    json_add_string(&out, hello->compression);
-    if (hello->has_features)
-        add_features(&out, &hello->features);
+    json_add_string(&out, session->compression);
+    if (session->has_features)
+        add_features(&out, &session->features);
     buffer_add_text(&out, "}}");
     session_send(session, buffer_slice(&out), 0);
 }
 
-static void open_session(LiveSession *session)
+static void open_session(LiveSession *session, const Login *login)
 {
     const ApiSettings *settings = &session->api->context->settings;
-    LiveUser user = {session->user.user, session->user.user_id, session->user.role};
-    loop_timer_stop(session->auth_timer);
-    if (!live_client_set_user(session->client, &user, &session->hello.features,
+    LiveUser *user = &session->user;
+    user->user = login->found.user;
+    user->role = login->found.role;
+    set_text(&user->user_id, login->found.user_id);
+    if (!live_client_set_user(session->client, user, &session->features,
                               settings->subscriptions_per_user_max)) {
         refuse(session, "Invalid credentials", "Authentication failed");
         return;
     }
     session->state = SESSION_OPEN;
-    session->expires_at_us = session->found_expires_at_us;
+    session->expires_at_us = login->expires_at_us;
     send_success(session);
 }
 
 /* Failures are counted by address, with those of the auth routes. */
-static const char *reason_of(LiveSession *session)
+static const char *reason_of(LiveSession *session, Code code)
 {
-    if (session->code == E_BUSY)
+    if (code == E_BUSY)
         return "The server is busy. Please retry shortly.";
-    if (!auth_gate_take(session->api->context->gate, session->address))
+    if (!auth_gate_take(session->api->context->gate,
+                        slice_of(session->address, session->address_size)))
         return "Too many authentication attempts. Please retry shortly.";
     return "Invalid credentials";
 }
 
 /* I3 */
-static void renewed(LiveSession *session)
+static void renewed(LiveSession *session, const Login *login)
 {
-    bool is_same = session->code == OK && session->found.user == session->user.user &&
-                   session->found.role == session->user.role;
+    bool is_same = login->code == OK && login->found.user == session->user.user &&
+                   login->found.role == session->user.role;
     if (is_same) {
-        session->expires_at_us = session->found_expires_at_us;
+        session->expires_at_us = login->expires_at_us;
         session->is_warned = false;
         send_success(session);
         return;
     }
-    session->token = (Slice){0}; /* it is to be looked at again */
-    send_auth_error(session, session->code != OK
-                                 ? reason_of(session)
+    set_text(&session->token, SLICE("")); /* it is to be looked at again */
+    send_auth_error(session, login->code != OK
+                                 ? reason_of(session, login->code)
                                  : "The token is of another user or role; connect again");
 }
 
-static void verified(LiveSession *session)
+static void verified(LiveSession *session, const Login *login)
 {
-    if (session->state == SESSION_OPEN) {
-        renewed(session);
-    } else if (session->code == OK) {
-        session->user = session->found;
-        open_session(session);
-    } else {
-        refuse(session, reason_of(session), "Authentication failed");
-    }
+    if (session->state == SESSION_OPEN)
+        renewed(session, login);
+    else if (login->code == OK)
+        open_session(session, login);
+    else
+        refuse(session, reason_of(session, login->code), "Authentication failed");
+}
+
+static void login_free(Login *login)
+{
+    arena_free(login->arena);
+    free(login);
 }
 
 static void verify_done(LoopTask *task)
 {
-    LiveSession *session = (LiveSession *)((char *)task - offsetof(LiveSession, task));
-    session->is_verifying = false;
+    Login *login = (Login *)task;
+    LiveSession *session = login->session;
+    session->login = NULL;
     if (!session->ws)
         session_free(session);
     else if (session->state == SESSION_VERIFYING || session->state == SESSION_OPEN)
-        verified(session);
+        verified(session, login);
+    login_free(login);
 }
 
-static Code verify(LiveSession *session, HotRead mode)
+static Code verify(Login *login, HotRead mode)
 {
-    return session_of_token(session->api->context, session->token, mode, session->arena,
-                            &session->found, &session->found_expires_at_us, &session->error);
+    const LiveSession *session = login->session;
+    return session_of_token(session->api->context, session->token, mode, login->arena,
+                            &login->found, &login->expires_at_us, &login->error);
 }
 
 static void run_verify(void *argument) /* worker thread */
 {
-    LiveSession *session = (LiveSession *)argument;
-    session->code = verify(session, HOT_BLOCKING);
-    loop_post_task(session->api->loop, &session->task);
+    Login *login = (Login *)argument;
+    login->code = verify(login, HOT_BLOCKING);
+    loop_post_task(login->session->api->loop, &login->task);
+}
+
+/* session->token is set, and stays while it is looked at. */
+static void look_at_token(LiveSession *session)
+{
+    Login *login = x_new(Login);
+    login->task.run = verify_done;
+    login->session = session;
+    login->arena = arena_new();
+    login->code = verify(login, HOT_CACHED_ONLY);
+    if (login->code == E_WOULD_BLOCK) {
+        session->login = login; /* before the worker may be done */
+        if (workers_push(session->api->context->workers, (Task){run_verify, login}))
+            return;
+        session->login = NULL;
+        login->code = E_BUSY;
+    }
+    verified(session, login);
+    login_free(login);
 }
 
 /* session->token is set. */
-static void look_at_token(LiveSession *session)
-{
-    session->code = verify(session, HOT_CACHED_ONLY);
-    if (session->code == E_WOULD_BLOCK) {
-        session->task.run = verify_done;
-        session->is_verifying =
-            workers_push(session->api->context->workers, (Task){run_verify, session});
-        if (session->is_verifying)
-            return;
-        session->code = E_BUSY;
-    }
-    verified(session);
-}
-
-/* session->hello is set. */
 static void authenticate(LiveSession *session)
 {
     session->state = SESSION_VERIFYING;
-    if (!slice_equal(session->hello.serialization, SLICE("json"))) {
+    if (session->is_json)
+        look_at_token(session);
+    else
         refuse(session, "This server speaks serialization 'json' only", "Authentication failed");
-        return;
-    }
-    session->token = session->hello.token;
-    look_at_token(session);
 }
 
 /* The token before stays good until its end, and what the client announced stays. */
 static void renew(LiveSession *session, Slice token)
 {
-    if (session->is_verifying)
+    if (session->login)
         return; /* the answer to the one before comes first; this one may be sent again */
     if (slice_equal(token, session->token)) {
         send_success(session);
@@ -383,7 +411,7 @@ static void renew(LiveSession *session, Slice token)
         session_close(session, WS_CODE_POLICY, "Too many tokens; connect again");
         return;
     }
-    session->token = arena_copy(session->arena, token);
+    set_text(&session->token, token);
     look_at_token(session);
 }
 
@@ -397,10 +425,11 @@ static void on_authenticate(LiveSession *session, const ClientMessage *message)
     }
     if (session->state != SESSION_WAITING)
         return; /* one is being verified already */
-    session->hello = *message;
-    session->hello.token = arena_copy(session->arena, message->token);
-    session->hello.serialization = arena_copy(session->arena, message->serialization);
-    session->hello.compression = arena_copy(session->arena, message->compression);
+    session->features = message->features;
+    session->has_features = message->has_features;
+    session->is_json = slice_equal(message->serialization, SLICE("json"));
+    set_text(&session->compression, message->compression);
+    set_text(&session->token, message->token);
     authenticate(session);
 }
 
@@ -499,7 +528,6 @@ static void on_close(void *context, WsConnection *ws, int code, Slice reason)
     atomic_fetch_sub_explicit(&session->api->context->websockets, 1, memory_order_relaxed);
     session->ws = NULL;
     session->state = SESSION_CLOSING;
-    loop_timer_stop(session->auth_timer);
     live_client_free(session->client);
     session->client = NULL;
     session_free(session);
@@ -548,19 +576,18 @@ static LiveSession *session_new(ApiLoop *api, const HttpRequest *request)
 {
     LiveSession *session = x_new(LiveSession);
     session->api = api;
-    session->arena = arena_new();
     session->compress = !query_is(request, "compress", "false");
-    session->active_ms = session->checked_ms = loop_now_ms(api->loop);
-    session->auth_timer = loop_timer_new(api->loop, on_auth_timeout, session);
+    session->opened_ms = session->active_ms = session->checked_ms = loop_now_ms(api->loop);
     char buffer[16];
     ClientAddress client;
     guard_client(api->context->guard, request, &client);
-    session->address =
-        arena_copy(session->arena, limiter_address_key(slice_of_text(client.text), buffer));
-    session->hello.serialization =
-        query_is(request, "serialization", "msgpack") ? SLICE("msgpack") : SLICE("json");
-    session->hello.compression =
-        query_is(request, "compression", "none") ? SLICE("none") : SLICE("gzip");
+    Slice key = limiter_address_key(slice_of_text(client.text), buffer);
+    must(key.size < sizeof session->address);
+    memcpy(session->address, key.data, key.size);
+    session->address_size = (uint8_t)key.size;
+    session->is_json = !query_is(request, "serialization", "msgpack");
+    set_text(&session->compression,
+             query_is(request, "compression", "none") ? SLICE("none") : SLICE("gzip"));
     return session;
 }
 
@@ -574,7 +601,7 @@ void live_socket_accept(ApiLoop *api, HttpRequest *request)
     Slice header;
     bool has_header = http_header(request, "authorization", &header);
     if (has_header && session_bearer(request, &token, &error) == OK)
-        session->hello.token = arena_copy(session->arena, token);
+        set_text(&session->token, token);
     session->ws = ws_accept(request, &ws_handlers, session);
     if (!session->ws) {
         session_free(session);
@@ -583,7 +610,6 @@ void live_socket_accept(ApiLoop *api, HttpRequest *request)
     atomic_fetch_add_explicit(&api->context->websockets, 1, memory_order_relaxed);
     session->client =
         live_client_new(api->live, &live_io, session, DRAINED_MARK, session->compress);
-    loop_timer_start(session->auth_timer, api->context->settings.ws_auth_timeout_ms, 0);
     if (has_header)
         authenticate(session);
 }

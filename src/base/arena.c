@@ -55,11 +55,16 @@ static Block *block_new(size_t size)
     return block;
 }
 
-Arena *arena_new(void)
+Arena *arena_new_small(size_t first_block_bytes)
 {
     Arena *arena = x_new(Arena);
-    arena->top = block_new(FIRST_BLOCK_BYTES);
+    arena->top = block_new(first_block_bytes);
     return arena;
+}
+
+Arena *arena_new(void)
+{
+    return arena_new_small(FIRST_BLOCK_BYTES);
 }
 
 static void free_blocks(Block *block)

@@ -16,6 +16,8 @@
 typedef struct Arena Arena;
 
 Arena *arena_new(void);
+/* For what stays and is counted in thousands: its first block has so many bytes. */
+Arena *arena_new_small(size_t first_block_bytes);
 void arena_free(Arena *arena);      /* accepts NULL */
 void arena_free_ptr(Arena **arena); /* for CLEANUP */
 /* Forgets all allocations, keeps one block. */

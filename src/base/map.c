@@ -27,7 +27,7 @@ struct Map {
 Map *map_new(void)
 {
     Map *map = x_new(Map);
-    map->bucket_count = 16;
+    map->bucket_count = 4; /* there is a map for each socket */
     map->buckets = x_new_array(Entry *, map->bucket_count);
     return map;
 }

@@ -403,7 +403,7 @@ static LiveInfo info_of(const Subscription *subscription, Arena *arena)
         .subscription_id = arena_copy(arena, subscription->id),
         .namespace_name = arena_copy(arena, table->namespace_name),
         .table_name = arena_copy(arena, table->name),
-        .user_id = arena_copy(arena, subscription->user_id),
+        .user_id = arena_copy(arena, slice_of_text(subscription->client->user_id)),
         .query = arena_copy(arena, subscription->query->sql),
         .status = live__state_name(subscription->state),
         .created_at_us = subscription->created_at_us,

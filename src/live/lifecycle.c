@@ -236,7 +236,7 @@ static bool skip(Slice *io, Slice prefix)
 /* user-connection-subscription. Any of them may hold '-', so the id is compared and not split. */
 static bool has_live_id(const Subscription *s, Slice live_id)
 {
-    return skip(&live_id, s->user_id) && skip(&live_id, SLICE("-")) &&
+    return skip(&live_id, slice_of_text(s->client->user_id)) && skip(&live_id, SLICE("-")) &&
            skip(&live_id, slice_of_text(s->client->connection_id)) && skip(&live_id, SLICE("-")) &&
            slice_equal(live_id, s->id);
 }

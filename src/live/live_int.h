@@ -68,8 +68,6 @@ struct Subscription {
     Code code;     /* of that read */
     Error *error;
     LiveRequest request; /* its texts and parameters are not set */
-    char connection_id[LIVE_CONNECTION_ID_BYTES + 1];
-    Slice user_id;
     uint64_t user;
     int64_t created_at_us;
     _Atomic int64_t last_update_us;

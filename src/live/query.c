@@ -12,6 +12,8 @@
 
 #include "table/seq.h"
 
+enum { KEPT_BYTES = 448 }; /* of a short query, with what it is compiled to; more grows */
+
 static const char *const clock_functions[] = {"now", "current_timestamp", "snowflake_id", "ulid",
                                               "uuid_v7"};
 
@@ -254,6 +256,48 @@ static Code compile(LiveHub *hub, Database *db, const LiveUser *user, const Live
     return OK;
 }
 
+static const Value *keep_parameters(const LiveQuery *query, Arena *arena)
+{
+    Value *values = arena_new_array(arena, Value, query->param_count);
+    for (size_t i = 0; i < query->param_count; i++) {
+        values[i] = query->params[i];
+        if (values[i].type == TYPE_TEXT && !values[i].is_null)
+            values[i].bytes = arena_copy(arena, values[i].bytes);
+    }
+    return values;
+}
+
+/* The names are those of the schema, which the table holds, or aliases. */
+static LiveColumn *keep_columns(const LiveQuery *query, Arena *arena)
+{
+    LiveColumn *columns = arena_new_array(arena, LiveColumn, query->column_count);
+    for (uint32_t i = 0; i < query->column_count; i++) {
+        columns[i] = query->columns[i];
+        if (columns[i].name.data != query->table->schema->columns[columns[i].index].name.data)
+            columns[i].name = arena_copy(arena, columns[i].name);
+    }
+    return columns;
+}
+
+/* What is needed from here on goes into an arena of its size; what was parsed is let go. */
+static void keep(LiveQuery *query)
+{
+    Arena *arena = arena_new_small(KEPT_BYTES);
+    query->sql = arena_copy(arena, query->sql);
+    query->params = keep_parameters(query, arena);
+    query->columns = keep_columns(query, arena);
+    query->where = sql_bound_copy(query->where, arena);
+    query->eval.user_id = arena_copy(arena, query->eval.user_id);
+    LiveOrder *order = arena_new_array(arena, LiveOrder, query->order_count);
+    for (uint32_t i = 0; i < query->order_count; i++) {
+        order[i] = query->order[i];
+        order[i].expr = sql_bound_copy(query->order[i].expr, arena);
+    }
+    query->order = order;
+    arena_free(query->arena);
+    query->arena = arena;
+}
+
 Code live__query_new(LiveHub *hub, Database *db, const LiveUser *user, const LiveRequest *request,
                      LiveQuery **out, Error *e)
 {
@@ -266,6 +310,7 @@ Code live__query_new(LiveHub *hub, Database *db, const LiveUser *user, const Liv
         live__query_unref(query);
         return code;
     }
+    keep(query);
     *out = query;
     return OK;
 }

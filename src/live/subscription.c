@@ -76,7 +76,6 @@ static void free_if_done(Subscription *s) /* I3 */
     live__query_unref(s->query);
     free(s->error);
     free((void *)s->id.data);
-    free((void *)s->user_id.data);
     free(s);
 }
 
@@ -597,7 +596,6 @@ static Subscription *subscription_new(LiveClient *client, Channel *channel,
     s->query = live__query_ref(channel->query);
     s->id = slice_of_text(x_text(request->id));
     s->id.size = request->id.size;
-    s->user_id = slice_of_text(x_text(slice_of_text(client->user_id)));
     s->user = client->user;
     s->request = *request;
     s->request.id = s->request.sql = (Slice){0};

@@ -50,6 +50,8 @@ enum { BOUND_SEQ = -1, BOUND_DELETED = -2, BOUND_NOT_A_COLUMN = -3 };
 int32_t sql_bound_column(const BoundExpr *expr);
 /* False when the value depends on the time, the user or an id generator. */
 bool sql_bound_is_pure(const BoundExpr *expr);
+/* With all it points to but the schema; NULL of NULL. */
+BoundExpr *sql_bound_copy(const BoundExpr *expr, Arena *arena);
 
 typedef struct RowView {
     const Value *values; /* schema->column_count of them */
