@@ -94,8 +94,9 @@ CHECKED Code hot_iterator_end(HotIterator *iterator, Error *e);
 CHECKED Code hot_checkpoint(HotStore *store, const char *folder, Error *e);
 
 /* Makes the bytes of deleted and replaced entries with from <= key < to leave the disk, as far as no snapshot needs them: rewrites the
- * files that hold the range. Call hot_flush before, which takes them out of memory and the log. Blocks; for jobs. */
-void hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to);
+ * files that hold the range. Call hot_flush before, which takes them out of memory and the log. Blocks; for jobs. After
+ * a failure some of it may still be there. */
+CHECKED Code hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to, Error *e);
 /* Writes what is only in memory to files, so that the log starts anew. Blocks. */
 CHECKED Code hot_flush(HotStore *store, Error *e);
 

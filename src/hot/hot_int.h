@@ -50,6 +50,9 @@ void hot__leave(HotStore *store);
 struct HotTamer *hot__tame(rocksdb_options_t *options);
 /* While held, no compaction begins. */
 void hot__hold_compactions(struct HotTamer *tamer, bool is_held);
+/* Merges the range anew, down to the lowest level; NULL, or why not, for hot__fail. */
+char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *from,
+                         size_t from_size, const char *to, size_t to_size);
 
 /* manifest.c */
 /* Notes what the MANIFEST of a store that was just opened holds. No compaction may have begun. */

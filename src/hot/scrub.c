@@ -6,8 +6,6 @@
  */
 #include "hot/hot_int.h"
 
-enum { REWRITE_BOTTOMMOST = 2 /* BottommostLevelCompaction::kForce */ };
-
 Code hot_flush(HotStore *store, Error *e)
 {
     char *error_text = NULL;
@@ -21,16 +19,11 @@ Code hot_flush(HotStore *store, Error *e)
     return error_text ? hot__fail(e, error_text, "flush the hot store") : OK;
 }
 
-void hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to)
+Code hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to, Error *e)
 {
-    Error ignored; /* the commit that ends an erasure is refused then too */
-    if (hot__enter(store, &ignored) != OK)
-        return;
-    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
-    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
-    rocksdb_compactoptions_set_bottommost_level_compaction(options, REWRITE_BOTTOMMOST);
-    rocksdb_compact_range_cf_opt(store->db, store->families[family], options, from.data, from.size,
-                                 to.data, to.size);
-    rocksdb_compactoptions_destroy(options);
+    TRY(hot__enter(store, e));
+    char *error_text = hot__rewrite_range(store->db, store->families[family], from.data, from.size,
+                                          to.data, to.size);
     hot__leave(store);
+    return error_text ? hot__fail(e, error_text, "rewrite the hot store") : OK;
 }

@@ -11,12 +11,16 @@
  *    the second line. What goes wrong comes back as the error of a call anyway, so nothing is logged.
  * 3. It does not remember which logs it has synced: one that is missing would not be missed (manifest.c, I3).
  * 4. Compactions begin while the store is being opened. They wait until its MANIFEST is noted (manifest.c, I2).
+ * 5. The C API does not tell that a compaction which somebody asked for has failed: the bytes would be taken for gone.
  */
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 
+#include <cstring>
+
 #include <rocksdb/c.h>
+#include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
@@ -67,6 +71,9 @@ class NoLog final : public rocksdb::Logger
 /* hot_int.h is C */
 extern "C" HotTamer *hot__tame(rocksdb_options_t *options);
 extern "C" void hot__hold_compactions(HotTamer *tamer, bool is_held);
+extern "C" char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+                                    const char *from, size_t from_size, const char *to,
+                                    size_t to_size);
 
 /* The C API keeps the C++ options as the only member of its own struct. */
 extern "C" HotTamer *hot__tame(rocksdb_options_t *options)
@@ -82,4 +89,20 @@ extern "C" HotTamer *hot__tame(rocksdb_options_t *options)
 extern "C" void hot__hold_compactions(HotTamer *tamer, bool is_held)
 {
     tamer->hold(is_held);
+}
+
+/* As with the options: the handles of the C API begin with a pointer to what they stand for. */
+extern "C" char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+                                    const char *from, size_t from_size, const char *to,
+                                    size_t to_size)
+{
+    rocksdb::Slice first(from, from_size), last(to, to_size);
+    rocksdb::CompactRangeOptions options;
+    options.exclusive_manual_compaction = false;
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+    auto status =
+        (*reinterpret_cast<rocksdb::DB **>(db))
+            ->CompactRange(options, *reinterpret_cast<rocksdb::ColumnFamilyHandle **>(family),
+                           &first, &last);
+    return status.ok() ? nullptr : strdup(status.ToString().c_str());
 }

@@ -163,12 +163,13 @@ static Code erase_partition(Erase *erase, Partition partition, Error *e)
     return code;
 }
 
-static void scrub_partition(Erase *erase, Partition partition)
+static Code scrub_partition(Erase *erase, Partition partition, Error *e)
 {
     PartitionRange range;
     range_of(partition, &range);
     for (size_t i = 0; i < FAMILY_COUNT; i++)
-        hot_scrub(database_hot(erase->db), families[i], range.from_key, range.to_key);
+        TRY(hot_scrub(database_hot(erase->db), families[i], range.from_key, range.to_key, e));
+    return OK;
 }
 
 /* ---- files ---- */
@@ -196,12 +197,11 @@ static Code scrub(Erase *erase, Table **tables, size_t count, Error *e)
     TRY(hot_flush(database_hot(erase->db), e));
     for (size_t i = 0; i < count; i++) {
         if (tables[i]->kind != TABLE_SHARED)
-            scrub_partition(erase, (Partition){tables[i]->id, erase->user.id});
+            TRY(scrub_partition(erase, (Partition){tables[i]->id, erase->user.id}, e));
     }
     /* Records of users and of jobs lie here; the family is small. */
     static const char from[] = {0}, to[] = {(char)0xFF};
-    hot_scrub(database_hot(erase->db), HOT_SYSTEM, slice_of(from, 1), slice_of(to, 1));
-    return OK;
+    return hot_scrub(database_hot(erase->db), HOT_SYSTEM, slice_of(from, 1), slice_of(to, 1), e);
 }
 
 static Code erase_tables(Erase *erase, Table **tables, size_t count, Error *e)
@@ -211,7 +211,7 @@ static Code erase_tables(Erase *erase, Table **tables, size_t count, Error *e)
             TRY(erase_partition(erase, (Partition){tables[i]->id, erase->user.id}, e));
     }
     TRY(flush_purge_dropped(erase->db, erase->stop,
-                            e)); /* tables that went before the list was made */
+                            e)); /* tables that went before the list was made, and their bytes */
     TRY(pins_wait(database__pins(erase->db), erase->stop, e));
     TRY(remove_files(erase, e));
     TRY(scrub(erase, tables, count, e));

@@ -23,7 +23,8 @@ typedef struct Purge {
     Database *db;
     HotSnapshot *snapshot;
     Arena *arena;
-    Intent *intent;
+    Intent *intent; /* keys and entries go */
+    Intent *last;   /* then, once no file holds them, the records of the dropped tables */
 } Purge;
 
 /* Without a namesake nobody else writes there, so a damaged file goes too. With one, a file of other content is the namesake's, or
@@ -61,15 +62,16 @@ static Code purge_segment(Purge *purge, const Table *table, Slice key, Slice val
         TRY(file_remove_empty_folder(
             arena_printf(purge->arena, "%s/%.*s", root, SLICE_ARGS(folder)), e));
     }
-    intent_add_raw(purge->intent, RAW_DELETE, HOT_SEGMENTS, key, (Slice){0});
     return OK;
 }
 
-/* DROP TABLE has removed its keys; those of a restore that was cut are still there. */
+static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD, HOT_SEGMENTS};
+enum { FAMILY_COUNT = sizeof families / sizeof *families };
+
+/* DROP TABLE has removed most of its keys; those of a restore that was cut are still there. */
 static void purge_keys(Purge *purge, const SeqKey *from, const SeqKey *to)
 {
-    static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD};
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
         intent_add_raw(purge->intent, RAW_DELETE_RANGE, families[i], slice_of(from->bytes, 4),
                        slice_of(to->bytes, 4));
     char state_from[5] = {SYSTEM_PREFIX_PARTITION}, state_to[5] = {SYSTEM_PREFIX_PARTITION};
@@ -92,7 +94,31 @@ static Code purge_table(Purge *purge, Slice key, Slice value, Error *e)
     while (hot_next(it))
         TRY(purge_segment(purge, &table, hot_key(it), hot_value(it), e));
     TRY(hot_iterator_end(it, e));
-    intent_add_raw(purge->intent, RAW_DELETE, HOT_SYSTEM, key, (Slice){0});
+    intent_add_raw(purge->last, RAW_DELETE, HOT_SYSTEM, key, (Slice){0});
+    return OK;
+}
+
+/* What the ranges held leaves the files of the hot store: somebody who is erased later may have had rows in the table. */
+static Code scrub_table(Purge *purge, uint32_t id, Error *e)
+{
+    SeqKey from = table__seq_key((Partition){id, 0}, 0);
+    SeqKey to = table__seq_key((Partition){id + 1, 0}, 0);
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
+        TRY(hot_scrub(database_hot(purge->db), families[i], slice_of(from.bytes, 4),
+                      slice_of(to.bytes, 4), e));
+    return OK;
+}
+
+static Code scrub_all(Purge *purge, Error *e)
+{
+    TRY(hot_flush(database_hot(purge->db), e));
+    for (size_t i = 0; i < purge->last->raw_count; i++) {
+        Cursor key = cursor_of(purge->last->raw[i].key);
+        uint8_t prefix;
+        uint32_t id;
+        if (cursor_u8(&key, &prefix) && cursor_u32(&key, &id))
+            TRY(scrub_table(purge, id, e));
+    }
     return OK;
 }
 
@@ -125,7 +151,8 @@ Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(db));
-    Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent};
+    CLEANUP(intent_unref_ptr) Intent *last = intent_new(database_last_seq(db));
+    Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent, last};
     bool found = false;
     Code code = has_dropped(purge.snapshot, &found, e);
     if (code == OK && found)
@@ -135,8 +162,11 @@ Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e)
     hot_snapshot_free(purge.snapshot);
     if (code != OK || intent->raw_count == 0)
         return code;
-    intent->durable = true;
-    return database_commit(db, intent, e);
+    intent->durable = last->durable = true;
+    TRY(database_commit(db, intent, e));
+    TRY(pins_wait(database__pins(db), stop, e)); /* no snapshot keeps what has just been deleted */
+    TRY(scrub_all(&purge, e));
+    return database_commit(db, last, e);
 }
 
 /* ---- sweep ---- */

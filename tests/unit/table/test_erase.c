@@ -214,3 +214,31 @@ TEST("an erasure that was cut is taken for done, or is not taken up after a rest
     fixture_close(&f);
     arena_free(arena);
 }
+
+/* One commit of a catalog change. */
+static void change(Fixture *f, CatalogChange *change)
+{
+    Intent *intent = intent_new(database_last_seq(f->db));
+    intent_set_catalog_change(intent, change);
+    CHECK_OK(database_commit(f->db, intent, e));
+    intent_unref(intent);
+}
+
+TEST("what a user had in a table that was dropped before them is still in some file")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    CatalogChange *drop;
+    EraseReport report;
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fill(&f);
+    CHECK_OK(catalog_plan_drop_table(database_catalog(f.db), f.table, &drop, e));
+    change(&f, drop);
+    CHECK_OK(flush_purge_dropped(f.db, e));
+    set_deleted(&f, "alice", clock_wall_us());
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &report, e));
+    CHECK_INT(count_files(folder, CANARY, arena), 0);
+    fixture_close(&f);
+    arena_free(arena);
+}
