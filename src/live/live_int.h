@@ -140,8 +140,8 @@ struct LiveHub {
     Database *db;
     Workers *workers;
     LiveOptions options;
-    View *views[LIVE_VIEWS_MAX]; /* fixed before traffic */
-    size_t view_count;
+    View *views[LIVE_VIEWS_MAX]; /* fixed before traffic, but not before the first commits */
+    _Atomic size_t view_count;   /* counts a view once it stands in `views` */
     Mutex lock;
     /* guarded by lock */
     LiveLoop *loops[LIVE_LOOPS_MAX];

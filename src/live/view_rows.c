@@ -355,7 +355,8 @@ void live_hub_add_view(LiveHub *hub, const LiveView *definition)
     view->figures = definition->figures;
     view->fill = definition->fill;
     view->context = definition->context;
-    hub->views[hub->view_count++] = view;
+    hub->views[hub->view_count] = view;
+    hub->view_count++;
 }
 
 View *live__find_view(LiveHub *hub, Slice namespace_name, Slice name, Table **out_table)
