@@ -167,3 +167,14 @@ bool cursor_sized(Cursor *c, Slice *out)
     *c = at;
     return true;
 }
+
+void buffer_add_quoted(Buffer *buffer, Slice s, char quote)
+{
+    buffer_add_char(buffer, quote);
+    for (size_t i = 0; i < s.size; i++) {
+        if (s.data[i] == quote)
+            buffer_add_char(buffer, quote);
+        buffer_add_char(buffer, s.data[i]);
+    }
+    buffer_add_char(buffer, quote);
+}

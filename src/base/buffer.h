@@ -29,6 +29,8 @@ static inline void buffer_add_slice(Buffer *buffer, Slice s)
 {
     buffer_add(buffer, s.data, s.size);
 }
+/* Between two quotes, and every quote in it doubled: how SQL writes names and texts. */
+void buffer_add_quoted(Buffer *buffer, Slice s, char quote);
 void buffer_add_text(Buffer *buffer, const char *text);
 void buffer_add_char(Buffer *buffer, char c);
 void buffer_add_u8(Buffer *buffer, uint8_t v);

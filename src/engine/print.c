@@ -11,40 +11,29 @@
 
 #include "engine/engine.h"
 
-static void add_quoted(Buffer *out, Slice s, char quote)
-{
-    buffer_add_char(out, quote);
-    for (size_t i = 0; i < s.size; i++) {
-        if (s.data[i] == quote)
-            buffer_add_char(out, quote);
-        buffer_add_char(out, s.data[i]);
-    }
-    buffer_add_char(out, quote);
-}
-
 void engine_add_name(Buffer *out, Slice name)
 {
     must(name.size > 0);
     must(!memchr(name.data, 0, name.size));
-    add_quoted(out, name, '"');
+    buffer_add_quoted(out, name, '"');
 }
 
 void engine_add_text(Buffer *out, Slice text)
 {
     const char *zero = text.size ? memchr(text.data, 0, text.size) : NULL;
     if (!zero) {
-        add_quoted(out, text, '\'');
+        buffer_add_quoted(out, text, '\'');
         return;
     }
     buffer_add_char(out, '(');
     while (zero) {
         size_t before = (size_t)(zero - text.data);
-        add_quoted(out, slice_of(text.data, before), '\'');
+        buffer_add_quoted(out, slice_of(text.data, before), '\'');
         buffer_add_text(out, "||chr(0)||");
         text = slice_of(zero + 1, text.size - before - 1);
         zero = text.size ? memchr(text.data, 0, text.size) : NULL;
     }
-    add_quoted(out, text, '\'');
+    buffer_add_quoted(out, text, '\'');
     buffer_add_char(out, ')');
 }
 

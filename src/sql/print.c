@@ -24,34 +24,23 @@ Code sql__print_fail(Printer *p, uint32_t offset, Code code, const char *format,
 
 /* ---- names and values ---- */
 
-static void add_quoted(Buffer *out, Slice s, char quote)
-{
-    buffer_add_char(out, quote);
-    for (size_t i = 0; i < s.size; i++) {
-        if (s.data[i] == quote)
-            buffer_add_char(out, quote);
-        buffer_add_char(out, s.data[i]);
-    }
-    buffer_add_char(out, quote);
-}
-
 void sql_print_name(Buffer *out, Slice name)
 {
-    add_quoted(out, name, '"');
+    buffer_add_quoted(out, name, '"');
 }
 
 /* SQL text ends at a zero byte on its way to DuckDB, so those are written as chr(0). */
 static void print_text(Buffer *out, Slice s)
 {
     if (!s.size || !memchr(s.data, '\0', s.size)) {
-        add_quoted(out, s, '\'');
+        buffer_add_quoted(out, s, '\'');
         return;
     }
     buffer_add_char(out, '(');
     for (;;) {
         const char *zero = s.size ? memchr(s.data, '\0', s.size) : NULL;
         size_t size = zero ? (size_t)(zero - s.data) : s.size;
-        add_quoted(out, slice_of(s.data, size), '\'');
+        buffer_add_quoted(out, slice_of(s.data, size), '\'');
         if (!zero)
             break;
         buffer_add_text(out, " || chr(0) || ");
