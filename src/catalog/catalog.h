@@ -33,6 +33,10 @@ typedef enum AccessLevel {
     ACCESS_DBA
 } AccessLevel;
 const char *access_level_name(AccessLevel level); /* "private" */
+/* Whether the role may read SHARED tables of that level, or write them. */
+bool access_level_allows(AccessLevel level, Role role, bool writes);
+/* system, information_schema: views only, made when they are read. */
+bool catalog_is_system_namespace(Slice name);
 
 /* Immutable. A change of the definition makes a new Table object of the same id. */
 typedef struct Table {

@@ -58,6 +58,26 @@ const char *access_level_name(AccessLevel level)
     return access_names[level];
 }
 
+bool access_level_allows(AccessLevel level, Role role, bool writes)
+{
+    switch (level) {
+    case ACCESS_PUBLIC:
+        return role >= ROLE_SERVICE || (role >= ROLE_USER && !writes);
+    case ACCESS_PRIVATE:
+    case ACCESS_RESTRICTED:
+        return role >= ROLE_SERVICE;
+    case ACCESS_DBA:
+        return role >= ROLE_DBA;
+    }
+    return false;
+}
+
+bool catalog_is_system_namespace(Slice name)
+{
+    return slice_equal_ignoring_case(name, SLICE("system")) ||
+           slice_equal_ignoring_case(name, SLICE("information_schema"));
+}
+
 /* ---- Names ---- */
 
 static void add_folded(FoldedName *out, Slice name)

@@ -99,7 +99,7 @@ static Code describe_table(Run *run, Error *e)
 {
     const TableName *name = &run->statement->table.name;
     Slice namespace_name = exec__namespace_of(run, name);
-    if (exec__is_system_namespace(namespace_name)) {
+    if (catalog_is_system_namespace(namespace_name)) {
         const ExecView *view = NULL;
         TRY(exec__find_view(run, namespace_name, name->name, &view, e));
         return describe(run, exec__view_schema(view, run->arena), e);

@@ -205,7 +205,7 @@ Code exec__create_table(Run *run, Error *e)
     const CreateTable *create = &run->statement->create_table;
     TableKind kind = exec__table_kind(&run->session, create);
     Slice namespace_name = exec__namespace_of(run, &create->table);
-    if (exec__is_system_namespace(namespace_name))
+    if (catalog_is_system_namespace(namespace_name))
         return fail(e, E_INVALID_OPERATION,
                     "Cannot create system table '%.*s.%.*s'. System tables are managed internally.",
                     SLICE_ARGS(namespace_name), SLICE_ARGS(create->table.name));

@@ -467,7 +467,7 @@ static Code resolve_at(Dml *dml, Resolved *out, Error *e)
     const char *word = NULL;
     const TableName *name = target_of(run->statement, &word, &out->verb);
     Slice namespace_name = exec__namespace_of(run, name);
-    if (exec__is_system_namespace(namespace_name))
+    if (catalog_is_system_namespace(namespace_name))
         return fail(e, E_INVALID_OPERATION, "Cannot %s system table '%.*s.%.*s'", word,
                     SLICE_ARGS(namespace_name), SLICE_ARGS(name->name));
     TRY(exec__find_table(run, name, &dml->table, e));

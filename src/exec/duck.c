@@ -207,7 +207,7 @@ static Code find_table(void *context, const TableName *name, PrintTable *out, Er
     *table = (DuckTable){.duck = duck, .seq_max = UINT64_MAX, .next = duck->tables};
     duck->tables = table;
     Slice namespace_name = exec__namespace_of(run, name);
-    if (exec__is_system_namespace(namespace_name)) {
+    if (catalog_is_system_namespace(namespace_name)) {
         TRY(open_view(table, namespace_name, name->name, e));
     } else {
         TRY(exec__find_table(run, name, &table->table, e));
@@ -339,7 +339,7 @@ static Code add_implicit_order(Duck *duck, Error *e)
         if (!from->table.namespace_name.size &&
             slice_equal_ignoring_case(select->with[i].name, from->table.name))
             return OK; /* the name is that of a WITH table */
-    if (exec__is_system_namespace(exec__namespace_of(run, &from->table)))
+    if (catalog_is_system_namespace(exec__namespace_of(run, &from->table)))
         return OK;
     CLEANUP(table_unref_ptr) Table *table = NULL;
     TRY(exec__find_table(run, &from->table, &table, e));

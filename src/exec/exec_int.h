@@ -67,7 +67,6 @@ CHECKED Code exec__check_time(const Run *run, Error *e);
 /* A reference to a table of the catalog. E_TABLE_NOT_FOUND; E_INVALID_OPERATION for system.x. */
 CHECKED Code exec__find_table(const Run *run, const TableName *name, Table **out, Error *e);
 Slice exec__namespace_of(const Run *run, const TableName *name);
-bool exec__is_system_namespace(Slice name);
 /* What names mean in an expression over `schema` (may be NULL). */
 BindContext exec__bind_context(const Run *run, const Schema *schema);
 /* A copy whose text lives in the arena. */

@@ -64,16 +64,10 @@ Slice exec__namespace_of(const Run *run, const TableName *name)
     return name->namespace_name.size ? name->namespace_name : run->session.namespace_name;
 }
 
-bool exec__is_system_namespace(Slice name)
-{
-    return slice_equal_ignoring_case(name, SLICE("system")) ||
-           slice_equal_ignoring_case(name, SLICE("information_schema"));
-}
-
 Code exec__find_table(const Run *run, const TableName *name, Table **out, Error *e)
 {
     Slice namespace_name = exec__namespace_of(run, name);
-    if (exec__is_system_namespace(namespace_name))
+    if (catalog_is_system_namespace(namespace_name))
         return fail(e, E_INVALID_OPERATION, "System table '%.*s.%.*s' does not allow this",
                     SLICE_ARGS(namespace_name), SLICE_ARGS(name->name));
     Table *table =
@@ -376,7 +370,7 @@ static Code use_namespace(Run *run, Error *e)
 {
     Slice name = run->statement->namespace_.name;
     if (!catalog_has_namespace(database_catalog(run->executor->db), name) &&
-        !exec__is_system_namespace(name))
+        !catalog_is_system_namespace(name))
         return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' does not exist", SLICE_ARGS(name));
     exec__end_message(run, 0,
                       arena_printf(run->arena, "Namespace switched to '%.*s'", SLICE_ARGS(name)));

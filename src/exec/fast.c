@@ -47,7 +47,7 @@ static bool reads_view(const Run *run)
         return false;
     const TableRef *from = statement->select->from;
     return from->kind != REF_TABLE ||
-           exec__is_system_namespace(exec__namespace_of(run, &from->table));
+           catalog_is_system_namespace(exec__namespace_of(run, &from->table));
 }
 
 static void committed(void *context, Intent *intent, Code code, const Error *error)

@@ -82,7 +82,7 @@ static Code find_source(Native *n, Error *e)
     if (!from)
         return OK;
     Slice namespace_name = exec__namespace_of(n->run, &from->table);
-    if (exec__is_system_namespace(namespace_name)) {
+    if (catalog_is_system_namespace(namespace_name)) {
         TRY(exec__find_view(n->run, namespace_name, from->table.name, &n->sysview, e));
         n->schema = exec__view_schema(n->sysview, n->run->arena);
     } else {

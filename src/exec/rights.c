@@ -102,16 +102,7 @@ bool exec__may_access(Role role, TableKind kind, AccessLevel level, Access acces
         return false;
     if (kind != TABLE_SHARED)
         return true; /* the partition is the session's own */
-    switch (level) {
-    case ACCESS_PUBLIC:
-        return role >= ROLE_SERVICE || access == ACCESS_READ;
-    case ACCESS_PRIVATE:
-    case ACCESS_RESTRICTED:
-        return role >= ROLE_SERVICE;
-    case ACCESS_DBA:
-        return role >= ROLE_DBA;
-    }
-    return false;
+    return access_level_allows(level, role, access == ACCESS_WRITE);
 }
 
 TableKind exec__table_kind(const Session *session, const CreateTable *create)

@@ -89,22 +89,7 @@ static bool may_read(Role role, const Table *table)
         return false;
     if (table->kind != TABLE_SHARED)
         return true;
-    switch (table->access) {
-    case ACCESS_PUBLIC:
-        return true;
-    case ACCESS_PRIVATE:
-    case ACCESS_RESTRICTED:
-        return role >= ROLE_SERVICE;
-    case ACCESS_DBA:
-        return role >= ROLE_DBA;
-    }
-    return false;
-}
-
-static bool is_system_name(Slice name)
-{
-    return slice_equal_ignoring_case(name, SLICE("system")) ||
-           slice_equal_ignoring_case(name, SLICE("information_schema"));
+    return access_level_allows(table->access, role, false);
 }
 
 static Code find_system_table(LiveHub *hub, const LiveUser *user, const TableName *name,
@@ -123,7 +108,7 @@ static Code find_system_table(LiveHub *hub, const LiveUser *user, const TableNam
 static Code find_table(LiveHub *hub, Database *db, const LiveUser *user, const TableName *name,
                        LiveQuery *query, Error *e)
 {
-    if (is_system_name(name->namespace_name))
+    if (catalog_is_system_namespace(name->namespace_name))
         return find_system_table(hub, user, name, query, e);
     Table *table = catalog_find_table(database_catalog(db), name->namespace_name, name->name);
     if (!table)
