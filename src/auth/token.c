@@ -24,7 +24,7 @@
 static const char issuer[] = "kalamdb";
 static const char *const type_names[] = {[TOKEN_ACCESS] = "access", [TOKEN_REFRESH] = "refresh"};
 
-enum { MAC_BYTES = 32, MAC_TEXT_BYTES = 43, SECRET_BYTES_MAX = 4096 };
+enum { MAC_BYTES = 32, MAC_TEXT_BYTES = 43 };
 
 struct TokenKey {
     size_t size;
@@ -34,7 +34,7 @@ struct TokenKey {
 TokenKey *token_key_new(Slice secret)
 {
     must(secret.size > 0);
-    must(secret.size <= SECRET_BYTES_MAX);
+    must(secret.size <= TOKEN_SECRET_BYTES_MAX);
     TokenKey *key = (TokenKey *)x_new_bytes(sizeof(TokenKey) + secret.size);
     key->size = secret.size;
     memcpy(key->secret, secret.data, secret.size);
@@ -61,12 +61,12 @@ const char *token_secret_weakness(Slice secret)
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (slice_equal(secret, slice_of_text(known[i])))
-            return "it is a known default";
+            return "is a well-known one";
     }
     if (secret.size < TOKEN_SECRET_BYTES_MIN)
-        return "it is shorter than 32 bytes";
-    if (secret.size > SECRET_BYTES_MAX)
-        return "it is longer than 4096 bytes";
+        return "has fewer than 32 bytes";
+    if (secret.size > TOKEN_SECRET_BYTES_MAX)
+        return "has more than 4096 bytes";
     return NULL;
 }
 

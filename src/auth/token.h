@@ -12,6 +12,7 @@
 enum {
     TOKEN_LEEWAY_S = 60, /* clocks may differ by so much: of `exp`, `iat` and `nbf` */
     TOKEN_SECRET_BYTES_MIN = 32,
+    TOKEN_SECRET_BYTES_MAX = 4096,
 };
 
 typedef enum TokenType { TOKEN_ACCESS, TOKEN_REFRESH } TokenType;
@@ -30,7 +31,7 @@ typedef struct TokenKey TokenKey;
 TokenKey *token_key_new(Slice secret);
 void token_key_free(TokenKey *key); /* accepts NULL */
 
-/* Why a secret is no good ("it is a known default"), or NULL. What follows, server/ decides. */
+/* Why a secret is no good ("is a well-known one"), or NULL. What follows, server/ decides. */
 const char *token_secret_weakness(Slice secret);
 
 /* Signs a token that lives `life_s` from now; fills in the two times of the claims. The token is in

@@ -8,20 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "auth/token.h"
 #include "os/file.h"
 #include "os/random.h"
 #include "server/config.h"
 
-enum { SECRET_BYTES_MIN = 32, RANDOM_BYTES = 48, SECRET_FILE_BYTES_MAX = 1024 };
-
-static const char *const well_known[] = {
-    "CHANGE_ME_IN_PRODUCTION",
-    "kalamdb-dev-secret-key-change-in-production",
-    "your-secret-key-at-least-32-chars-change-me-in-production",
-    "test",
-    "secret",
-    "password",
-};
+enum { RANDOM_BYTES = 48, SECRET_FILE_BYTES_MAX = 1024 };
 
 bool config_is_loopback(const char *host)
 {
@@ -34,20 +26,14 @@ bool config_is_loopback(const char *host)
     return inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
-static const char *weakness(const char *secret)
-{
-    for (size_t i = 0; i < sizeof well_known / sizeof *well_known; i++) {
-        if (strcmp(secret, well_known[i]) == 0)
-            return "is a well-known one";
-    }
-    return strlen(secret) < SECRET_BYTES_MIN ? "has fewer than 32 bytes" : NULL;
-}
-
 static Code check_configured(const Config *config, ConfigWarnings warnings, Arena *arena, Error *e)
 {
-    const char *why = weakness(config->auth_jwt_secret);
+    Slice secret = slice_of_text(config->auth_jwt_secret);
+    const char *why = token_secret_weakness(secret);
     if (!why)
         return OK;
+    if (secret.size > TOKEN_SECRET_BYTES_MAX)
+        return fail(e, E_CONFIG, "auth.jwt_secret %s", why);
     if (!config_is_loopback(config->server_host))
         return fail(e, E_CONFIG,
                     "auth.jwt_secret %s, which is refused because the server listens on %s; leave "
@@ -84,7 +70,7 @@ Code config_ensure_secret(Config *config, ConfigWarnings warnings, Arena *arena,
     TRY(file_read(path, SECRET_FILE_BYTES_MAX, arena, &text, e));
     while (text.size > 0 && strchr("\r\n ", text.data[text.size - 1]))
         text.size--;
-    if (text.size < SECRET_BYTES_MIN || memchr(text.data, 0, text.size))
+    if (text.size < TOKEN_SECRET_BYTES_MIN || memchr(text.data, 0, text.size))
         return fail(e, E_CONFIG,
                     "%s holds no secret of at least 32 bytes; remove it to have a new one made "
                     "(everybody then logs in again)",

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "auth/token.h"
 #include "os/file.h"
 #include "test.h"
 
@@ -206,5 +207,18 @@ TEST("a well-known or short secret is refused unless only this machine can conne
         CHECK(!strstr(error.text, cases[i].secret));
         CHECK((warned[0] != 0) == (cases[i].want == OK && strlen(cases[i].secret) < 32));
     }
+    arena_free(arena);
+}
+
+TEST("a secret that is too long stops the server later, where it cannot say why")
+{
+    Arena *arena = arena_new();
+    char secret[TOKEN_SECRET_BYTES_MAX + 2];
+    memset(secret, 'x', sizeof secret - 1);
+    secret[sizeof secret - 1] = 0;
+    Config c = {.server_host = "127.0.0.1", .auth_jwt_secret = secret};
+    CHECK_CODE(config_ensure_secret(&c, (ConfigWarnings){0}, arena, e), E_CONFIG);
+    secret[TOKEN_SECRET_BYTES_MAX] = 0;
+    CHECK_OK(config_ensure_secret(&c, (ConfigWarnings){0}, arena, e));
     arena_free(arena);
 }
