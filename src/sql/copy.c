@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A copy of a bound expression in an arena of its own, for what outlives its statement: the tree that was parsed,
- * into which texts of the original point, is several times its size. As deep as the parser let it be.
+ * A copy of a bound expression in an arena of its own, for what outlives its statement: the tree
+ * that was parsed, into which texts of the original point, is several times its size. As deep as
+ * the parser let it be.
  */
 #include "sql/eval_int.h"
 
