@@ -33,9 +33,9 @@
 
 enum {
     COMPRESS_BYTES_MIN = 512,
-    GZIP_WINDOW_BITS = 15 + 16, /* zlib: + 16 writes a gzip header */
-    TOKEN_WARNING_S = 60,       /* before its end */
-    RENEWALS_MAX = 10 * 1000,   /* of one connection */
+    GZIP_WINDOW_BITS = 15 + 16,                /* zlib: + 16 writes a gzip header */
+    TOKEN_WARNING_S = 60,                      /* before its end */
+    RENEWALS_MAX = 10 * 1000,                  /* of one connection */
     DRAINED_MARK = SOCKET_QUEUE_BYTES_MAX / 4, /* as http/ws.h says */
 };
 
