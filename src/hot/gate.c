@@ -11,6 +11,7 @@
 
 Code hot__enter(HotStore *store, Error *e)
 {
+    mutex_none_held(); /* it may wait */
     MUTEX_SCOPE(&store->lock);
     while (store->is_shut && thread_kind() != THREAD_COMMITTER) {
         if (thread_kind() == THREAD_LOOP)

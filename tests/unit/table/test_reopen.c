@@ -146,6 +146,62 @@ TEST(
     fixture_close(&f);
 }
 
+typedef struct Reader {
+    Fixture *f;
+    _Atomic bool *stop;
+    HotRead mode;
+    uint64_t views, would_block;
+    uint64_t last_seq;
+} Reader;
+
+static void read_on(void *argument)
+{
+    Reader *reader = argument;
+    while (!atomic_load(reader->stop)) {
+        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+        ReadView *view = NULL;
+        PartitionState state;
+        Code code = view_open(reader->f->db, reader->mode, &view, NULL);
+        if (code == OK) {
+            must(view_seq(view) >= reader->last_seq);
+            reader->last_seq = view_seq(view);
+            code = view_partition(view, reader->f->table, reader->f->partition, &state, NULL);
+            view_close(view);
+            reader->views++;
+        }
+        must(code == OK || (code == E_WOULD_BLOCK && reader->mode == HOT_CACHED_ONLY));
+        reader->would_block += code != OK;
+    }
+}
+
+TEST("a reader who fails, goes back in time or is raced while the store is opened again")
+{
+    Fixture f;
+    Heard heard = {0};
+    _Atomic bool stop = false;
+    Thread *threads[3] = {NULL};
+    open_heard(&f, TABLE_USER, &heard);
+    fixture_put(&f, 1, "a");
+    Reader readers[3] = {{&f, &stop, HOT_BLOCKING, 0, 0, 0},
+                         {&f, &stop, HOT_BLOCKING, 0, 0, 0},
+                         {&f, &stop, HOT_CACHED_ONLY, 0, 0, 0}};
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(thread_start("reader", i == 2 ? THREAD_LOOP : THREAD_WORKER, read_on, &readers[i],
+                              &threads[i], e));
+    for (int round = 0; round < 3; round++) {
+        break_disk(&f);
+        set_limit(RLIM_INFINITY);
+        wait_for_writes(&f);
+        fixture_put(&f, 1, "b");
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 3; i++)
+        thread_join(threads[i]);
+    CHECK_INT(heard.reopened, 3);
+    CHECK(readers[0].views > 0 && readers[1].views > 0);
+    fixture_close(&f);
+}
+
 /* The newest log of RocksDB. */
 static const char *log_path(const Fixture *f, Arena *arena)
 {
