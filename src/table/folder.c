@@ -47,6 +47,8 @@ Code table__each_partition(Database *db, HotFamily family, const Table *table,
                            void *context, Error *e)
 {
     must(family == HOT_ROWS || family == HOT_SEGMENTS || family == HOT_DEAD);
+    /* The walk may be long: who waits until nothing reads what was deleted waits for it too. */
+    uint64_t pin = pins_add(database__pins(db));
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
     SeqKey from = table__seq_key((Partition){table->id, 0}, 0);
     SeqKey to = table__seq_key((Partition){table->id + 1, 0}, 0);
@@ -70,6 +72,7 @@ Code table__each_partition(Database *db, HotFamily family, const Table *table,
         code = hot_iterator_end(it, e);
     hot_iterator_close(it);
     hot_snapshot_free(snapshot);
+    pins_remove(database__pins(db), pin);
     return code;
 }
 

@@ -31,6 +31,7 @@ enum {
     PIECE_BYTES = 4 * 1024 * 1024,
     COMMIT_TRIES_MAX = 100,
     STOP_CHECK_RECORDS = 4096,
+    CLAIM_WAIT_MS = 60 * 1000,
 };
 
 typedef struct Restore {
@@ -52,7 +53,7 @@ typedef struct Restore {
     /* the partition that is filled */
     Arena *of_partition;
     Partition partition;
-    bool is_open, is_left_out;
+    bool is_open, is_left_out, has_claim;
     PartitionState state;
     Slice place; /* its folder below storage/ */
     /* what the next commit writes */
@@ -319,6 +320,21 @@ static Code put_dead(Restore *r, const DumpRecord *record, Error *e)
 
 /* ---- partitions ---- */
 
+/* The sweep after a failed write takes no file of the partition for left over meanwhile. */
+static Code claim(Restore *r, Error *e)
+{
+    TRY(claims_take(database__claims(r->db), r->partition, CLAIM_WAIT_MS, e));
+    r->has_claim = true;
+    return OK;
+}
+
+static void release(Restore *r)
+{
+    if (r->has_claim)
+        claims_release(database__claims(r->db), r->partition);
+    r->has_claim = false;
+}
+
 static Code make_user_once(Restore *r, Slice user_id, User *out, Error *e)
 {
     uint64_t read_seq = database_last_seq(r->db);
@@ -357,8 +373,12 @@ static Code end_partition(Restore *r, Error *e)
     if (r->state.next_batch > 0)
         TRY(file_sync_folder(folder, e));
     table__encode_state(&r->state, &value);
-    return put(r, HOT_SYSTEM, table__state_key(r->of_partition, r->partition), buffer_slice(&value),
-               e);
+    TRY(put(r, HOT_SYSTEM, table__state_key(r->of_partition, r->partition), buffer_slice(&value),
+            e));
+    if (r->state.next_batch > 0)
+        TRY(send_piece(r, e)); /* its files are named */
+    release(r);
+    return OK;
 }
 
 static Code begin_partition(Restore *r, const DumpRecord *record, Error *e)
@@ -375,6 +395,8 @@ static Code begin_partition(Restore *r, const DumpRecord *record, Error *e)
     r->partition = (Partition){r->table->id, user.id};
     r->state = (PartitionState){.flush_mark = record->state.flush_mark,
                                 .flushed_at_us = record->state.flushed_at_us};
+    if (!r->is_left_out)
+        TRY(claim(r, e));
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(r->db));
     Code code =
         table__folder(r->db, snapshot, r->table, r->partition, r->of_partition, &r->place, e);
@@ -516,6 +538,7 @@ static Code restore(Restore *r, Error *e)
     TRY(change_catalog(r, plan_reserve, e));
     Code code = fill(r, e);
     intent_unref(TAKE(r->piece));
+    release(r);
     if (code == OK)
         write_manifests(r);
     else if (code != E_OUTCOME_UNKNOWN || !r->may_have_appeared)

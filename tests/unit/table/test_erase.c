@@ -235,9 +235,9 @@ TEST("what a user had in a table that was dropped before them is still in some f
     fill(&f);
     CHECK_OK(catalog_plan_drop_table(database_catalog(f.db), f.table, &drop, e));
     change(&f, drop);
-    CHECK_OK(flush_purge_dropped(f.db, e));
+    CHECK_OK(flush_purge_dropped(f.db, NULL, e));
     set_deleted(&f, "alice", clock_wall_us());
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &report, e));
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
     CHECK_INT(count_files(folder, CANARY, arena), 0);
     fixture_close(&f);
     arena_free(arena);
