@@ -149,8 +149,7 @@ static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *
 {
     DuckTable *table = context;
     if (!table->dead.is_cut && !table->duck->run->transaction) {
-        for (uint32_t i = 0; i < count; i++)
-            out_dead[i] = view_is_dead(&table->dead, seqs[i]);
+        view_mark_dead(&table->dead, seqs, count, out_dead);
         return OK;
     }
     MUTEX_SCOPE(&table->duck->lock);

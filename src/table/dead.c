@@ -2,8 +2,6 @@
  *
  * The rows of segments that have died, all at once: a scan of a million rows cannot ask for each.
  */
-#include <stdlib.h>
-
 #include "table/table_int.h"
 
 static Code collect(HotIterator *it, Arena *arena, DeadList *out, Error *e)
@@ -40,13 +38,36 @@ Code view_dead_list(ReadView *view, Partition partition, Arena *arena, DeadList 
     return OK;
 }
 
-static int compare_seqs(const void *a, const void *b)
+/* The first place at or after `from` whose seq is at least that. */
+static size_t lower_bound(const DeadList *list, size_t from, uint64_t seq)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    size_t end = list->count;
+    while (from < end) {
+        size_t middle = from + (end - from) / 2;
+        if (list->seqs[middle] < seq)
+            from = middle + 1;
+        else
+            end = middle;
+    }
+    return from;
 }
 
 bool view_is_dead(const DeadList *list, uint64_t seq)
 {
-    return list->count && bsearch(&seq, list->seqs, list->count, sizeof seq, compare_seqs) != NULL;
+    size_t at = lower_bound(list, 0, seq);
+    return at < list->count && list->seqs[at] == seq;
+}
+
+/* Neighbours ask together, and most of them have no dead row among them. */
+void view_mark_dead(const DeadList *list, const uint64_t *seqs, uint32_t count, bool *out_dead)
+{
+    uint64_t least = UINT64_MAX, most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        least = seqs[i] < least ? seqs[i] : least;
+        most = seqs[i] > most ? seqs[i] : most;
+    }
+    size_t first = lower_bound(list, 0, least);
+    bool none = first == list->count || list->seqs[first] > most;
+    for (uint32_t i = 0; i < count; i++)
+        out_dead[i] = !none && view_is_dead(list, seqs[i]);
 }
