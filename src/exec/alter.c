@@ -333,6 +333,10 @@ static Code plan_alter(void *context, ReadView *view, CatalogChange **out, Error
     if (!a->changed)
         return OK;
     bool needs_rows = a->must_be_empty || a->must_be_non_null;
+    if (needs_rows && !exec__may_learn_of_rows(a->run->session.role, a->table->kind))
+        return fail(e, E_PERMISSION_DENIED,
+                    "Whether a column can become NOT NULL depends on the rows of all users, which "
+                    "takes the Service, DBA or System role");
     if (needs_rows)
         TRY(check_rows(a, view, e));
     TRY(exec__check_time(a->run, e));

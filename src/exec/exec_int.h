@@ -103,6 +103,8 @@ bool exec__may_impersonate(Role role, Role target, bool is_self);
 typedef enum Access { ACCESS_READ, ACCESS_WRITE } Access;
 bool exec__may_access(Role role, TableKind kind, AccessLevel level, Access access);
 bool exec__may_create_table(Role role, TableKind kind);
+/* Whether the role may learn from an answer what the rows of all partitions are like. */
+bool exec__may_learn_of_rows(Role role, TableKind kind);
 bool exec__may_alter_table(Role role, TableKind kind, AccessLevel level);
 /* E_PERMISSION_DENIED; E_INVALID_OPERATION for SHARED tables inside EXECUTE AS USER. */
 CHECKED Code exec__check_access(const Run *run, const Table *table, Access access, Error *e);

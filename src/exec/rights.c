@@ -70,6 +70,11 @@ bool exec__may_alter_table(Role role, TableKind kind, AccessLevel level)
     return role >= ROLE_SERVICE && exec__may_access(role, kind, level, ACCESS_WRITE);
 }
 
+bool exec__may_learn_of_rows(Role role, TableKind kind)
+{
+    return role >= ROLE_SERVICE || kind == TABLE_SHARED;
+}
+
 bool exec__may_impersonate(Role role, Role target, bool is_self)
 {
     switch (role) {

@@ -194,6 +194,16 @@ test('errors say what mallory wrote, not what others have', async () => {
   await mallory.run('DELETE FROM iso.notes WHERE id = 4');
 });
 
+test('ALTER TABLE tells a user nothing of what other users have', async () => {
+  await root.run('CREATE USER TABLE iso.empty (id BIGINT PRIMARY KEY, a INT, b INT)');
+  await alice.run('INSERT INTO iso.empty (id, a) VALUES (1, 1)'); // mallory has no row
+  for (const action of ['ALTER COLUMN a SET NOT NULL', 'ALTER COLUMN b SET NOT NULL', 'ADD COLUMN c INT NOT NULL', 'MODIFY COLUMN a BIGINT NOT NULL']) {
+    const answer = await attack(`ALTER TABLE iso.empty ${action}`);
+    equal(answer.json?.error?.code, 'PERMISSION_DENIED', `${action}: ${answer.text.slice(0, 300)}`);
+  }
+  matches((await service.run('ALTER TABLE iso.empty ALTER COLUMN a SET NOT NULL')).message, /altered successfully/, 'by a service');
+});
+
 /** What arrives for a subscription until the fence row does. */
 async function until(live, id, fence) {
   const seen = [];
