@@ -641,6 +641,46 @@ static void measure_idle_different(Bench *b)
     measure_idle_crowd(b, 100, 500, "SELECT * FROM live.idle WHERE id = %u");
 }
 
+/* ---- many filters on one table ---- */
+
+enum { ROOMS = 10 * 1000, ROOM_SOCKETS = 100 };
+
+/* Inserts of which each concerns one of the rooms; the server's processor time for one, in microseconds. */
+static double rooms_slice(Bench *b)
+{
+    enum { INSERTS = 60 };
+    double cpu = cpu_seconds(b->server);
+    for (int i = 0; i < INSERTS; i++)
+        insert(b, "rooms", 1, 0);
+    return (cpu_seconds(b->server) - cpu) * 1e6 / INSERTS;
+}
+
+static void measure_rooms(Bench *b)
+{
+    make_table(b, "rooms");
+    CrowdPlan plan = {.kind = CROWD_LIVE,
+                      .port = b->port,
+                      .token = b->token,
+                      .sql = "SELECT * FROM live.rooms WHERE id = %u",
+                      .sockets = ROOM_SOCKETS,
+                      .subscriptions = ROOMS / ROOM_SOCKETS};
+    Stats none = {0}, all = {0};
+    for (int i = 0; i < 8; i++) {
+        stats_add(&none, (uint64_t)(rooms_slice(b) * 1000));
+        Crowd *c = crowd_open(&plan);
+        crowd_await_ready(c);
+        settle(b);
+        stats_add(&all, (uint64_t)(rooms_slice(b) * 1000));
+        crowd_close(c);
+        settle(b);
+    }
+    double none_us = stats_percentile_ms(&none, 50) * 1000,
+           all_us = stats_percentile_ms(&all, 50) * 1000;
+    line("INSERT, nobody follows the table", "%.0f us of server", none_us);
+    line("INSERT, 10,000 filters `id = k`, one of them concerned", "%.0f us of server: %.1f x",
+         all_us, all_us / none_us);
+}
+
 /* ---- one slow reader ---- */
 
 /* A process that subscribes to live.slow and reads a byte a second, or everything. */
@@ -927,6 +967,7 @@ int main(int argc, char **argv)
     } parts[] = {{"one", measure_one},
                  {"rates", measure_rates},
                  {"fan", measure_fans},
+                 {"rooms", measure_rooms},
                  {"slow", measure_slow},
                  {"resume", measure_resume},
                  {"idle", measure_idle},

@@ -118,24 +118,50 @@ static void decode_for(LiveLoop *loop, const Schema *schema, const RowChange *ro
                                    row->old_row, loop->arena, &io->change, &io->error);
 }
 
+static void deliver_to(LiveLoop *loop, Channel *channel, const RowChange *row, Decoded *io)
+{
+    LiveEvent event = LIVE_EVENT_NONE;
+    Error error = {0};
+    if (!has_live(channel, row->seq))
+        return;
+    decode_for(loop, channel->query->table->schema, row, io);
+    if (io->code != OK)
+        end_all(channel, row->seq, &io->error);
+    else if (encode(loop, channel->query, &io->change, &event, &error) != OK)
+        end_all(channel, row->seq, &error);
+    else if (event != LIVE_EVENT_NONE)
+        send_to_all(loop, channel, row->seq);
+}
+
+/* Those in the buckets of the change; false when it cannot be decoded, which is every channel's affair. */
+static bool match(LiveLoop *loop, const Entry *entry, const RowChange *row, Decoded *io)
+{
+    buffer_clear(&loop->matched);
+    for (size_t i = 0; i < INDEX_COLUMNS_MAX; i++) {
+        const IndexColumn *column = &entry->columns[i];
+        if (!column->bucket_count)
+            continue;
+        decode_for(loop, column->schema, row, io);
+        if (io->code != OK)
+            return false;
+        live__index_find(entry, column, &io->change, &loop->message, &loop->matched);
+    }
+    return true;
+}
+
+/* What is delivered may end a channel, and with the last one its entry; never another one. */
 static void deliver_change(LiveLoop *loop, Entry *entry, const RowChange *row)
 {
     Decoded decoded = {0};
     arena_reset(loop->arena);
     entry->last_change_seq = row->seq;
-    for (Channel *channel = entry->channels, *next; channel; channel = next) {
-        LiveEvent event = LIVE_EVENT_NONE;
-        Error error = {0};
-        next = channel->next; /* the entry goes with its last channel */
-        if (!has_live(channel, row->seq))
-            continue;
-        decode_for(loop, channel->query->table->schema, row, &decoded);
-        if (decoded.code != OK)
-            end_all(channel, row->seq, &decoded.error);
-        else if (encode(loop, channel->query, &decoded.change, &event, &error) != OK)
-            end_all(channel, row->seq, &error);
-        else if (event != LIVE_EVENT_NONE)
-            send_to_all(loop, channel, row->seq);
+    bool is_matched = match(loop, entry, row, &decoded);
+    Channel *others = is_matched ? entry->scanned : entry->channels;
+    for (size_t i = 0; is_matched && i < loop->matched.size / sizeof(Channel *); i++)
+        deliver_to(loop, ((Channel **)loop->matched.data)[i], row, &decoded);
+    for (Channel *next; others; others = next) {
+        next = is_matched ? others->peer_next : others->next;
+        deliver_to(loop, others, row, &decoded);
     }
 }
 

@@ -290,6 +290,7 @@ void live__loop_unref(LiveLoop *loop)
     arena_free(loop->arena);
     buffer_done(&loop->body);
     buffer_done(&loop->message);
+    buffer_done(&loop->matched);
     free(loop);
 }
 

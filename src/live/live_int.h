@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/map.h"
+#include "live/index_int.h"
 #include "live/reader_int.h"
 
 /* ---- state.c ---- */
@@ -30,14 +31,15 @@ const char *live__state_name(SubState state);
 /* ---- hub.c, subscription.c, deliver.c ---- */
 
 typedef struct Subscription Subscription;
-typedef struct Channel Channel;
-typedef struct Entry Entry;
 typedef struct View View;
 
 /* A partition that this loop follows. */
 struct Entry {
     Partition partition;
-    Channel *channels;
+    Channel *channels; /* all of them */
+    Channel *scanned;  /* those that are in no bucket (index.c), by peer_next */
+    Map *equals;       /* buckets by column and value; NULL: none yet */
+    IndexColumn columns[INDEX_COLUMNS_MAX];
     uint64_t last_change_seq;   /* newest change of it that this loop has seen */
     struct ViewRows *view_rows; /* of a system table: the newest that came; a reference */
 };
@@ -45,7 +47,9 @@ struct Entry {
 struct Channel {
     LiveQuery *query; /* a reference */
     Entry *entry;
-    Channel *next; /* of the entry */
+    Channel *prev, *next;           /* of the entry */
+    Bucket *bucket;                 /* NULL: it is scanned */
+    Channel *peer_prev, *peer_next; /* of the bucket, or of those scanned */
     Subscription *subscriptions;
     Slice key; /* in loop->channels; in the query's arena */
 };
@@ -125,6 +129,7 @@ struct LiveLoop {
     LoopTimer *retry; /* the workers' queue was full */
     Arena *arena;     /* of one change */
     Buffer body, message;
+    Buffer matched;         /* Channel *: those of the buckets of one change */
     uint64_t processed_seq; /* of the last bundle handled */
     uint64_t seen_missed_seq;
     _Atomic size_t interest;      /* subscriptions, and clients with a user; see hub.c */
@@ -174,8 +179,8 @@ void live__fall_back(Subscription *subscription, uint64_t cursor);
 void live__set_state(Subscription *subscription, SubState state);
 void live__send(LiveClient *client, Slice message, uint64_t cursor);
 
-Entry *live__find_entry(LiveLoop *loop,
-                        const Partition *partition); /* NULL when nobody follows it */
+/* NULL when nobody follows it. */
+Entry *live__find_entry(LiveLoop *loop, const Partition *partition);
 /* The channel of a query, compiled if there is none. It has no subscription yet: add one or drop it. */
 CHECKED Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **out,
                               Error *e);
@@ -183,7 +188,6 @@ CHECKED Code live__channel_of(LiveClient *client, const LiveRequest *request, Ch
 void live__drop_unused(LiveLoop *loop, Channel *channel);
 /* Over to a channel of the same partition, with its query. Not while a worker reads for it. */
 void live__move(Subscription *subscription, Channel *channel);
-
 /* ---- lifecycle.c ---- */
 
 /* The definition of the query's table has changed: goes on under the new one, or fails with the reason. */

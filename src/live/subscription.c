@@ -89,10 +89,10 @@ static Slice partition_key(const Partition *partition, char bytes[12])
 static void release_channel(LiveLoop *loop, Channel *channel)
 {
     Entry *entry = channel->entry;
-    Channel **at = &entry->channels;
-    while (*at != channel)
-        at = &(*at)->next;
-    *at = channel->next;
+    live__index_remove(entry, channel);
+    *(channel->prev ? &channel->prev->next : &entry->channels) = channel->next;
+    if (channel->next)
+        channel->next->prev = channel->prev;
     if (map_get(loop->channels, channel->key) == channel)
         map_remove(loop->channels, channel->key);
     live__query_unref(channel->query);
@@ -103,6 +103,7 @@ static void release_channel(LiveLoop *loop, Channel *channel)
     char bytes[12];
     map_remove(loop->entries, partition_key(&entry->partition, bytes));
     live__view_rows_unref(entry->view_rows);
+    map_free(entry->equals);
     free(entry);
 }
 
@@ -559,7 +560,10 @@ Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **
         channel->query = query;
         channel->entry = entry_of(loop, &query->partition);
         channel->next = channel->entry->channels;
+        if (channel->next)
+            channel->next->prev = channel;
         channel->entry->channels = channel;
+        live__index_add(channel->entry, channel);
         Slice key = channel_key(client, request, query->is_shareable, &loop->message);
         map_put(loop->channels, key, channel);
         channel->key = slice_of(memcpy(x_new_bytes(key.size), key.data, key.size), key.size);
