@@ -20,5 +20,3 @@ extern const size_t scene_count;
 
 /* Makes disk/data, disk/backups. */
 void scenes_prepare(const char *disk);
-/* The start was refused over a torn MANIFEST of RocksDB: nothing can be checked, and nothing is lost (docs/operations.md). */
-extern bool scene_manifest_refused;
