@@ -218,7 +218,7 @@ void engine_pool_trim(EnginePool *pool, uint32_t idle_s)
     for (uint32_t i = 0; i < pool->config.instances; i++) {
         Instance *instance = &pool->instances[i];
         mutex_lock(&pool->lock);
-        bool is_mine = instance->is_open && !instance->is_busy && instance->used_at_us <= until_us;
+        bool is_mine = !instance->is_busy && instance->is_open && instance->used_at_us <= until_us;
         if (is_mine)
             instance->is_busy = true;
         mutex_unlock(&pool->lock);

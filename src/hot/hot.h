@@ -30,7 +30,8 @@ typedef struct HotOptions {
     size_t write_buffer_bytes; /* all families together */
     int background_jobs;
     int open_files_max;
-    bool read_only; /* nothing on the disk changes; hot_write is not to be called */
+    uint64_t merge_bytes_per_s; /* that merging and writing out may write; 0 = no limit */
+    bool read_only;             /* nothing on the disk changes; hot_write is not to be called */
 } HotOptions;
 
 typedef struct HotStore HotStore;

@@ -73,6 +73,8 @@ static rocksdb_options_t *family_options_new(const HotOptions *options, rocksdb_
     return o;
 }
 
+enum { LIMITER_REFILL_US = 100 * 1000, LIMITER_FAIRNESS = 10 };
+
 static rocksdb_options_t *store_options_new(const HotOptions *options, struct HotTamer **out_tamer)
 {
     rocksdb_options_t *o = rocksdb_options_create();
@@ -87,6 +89,12 @@ static rocksdb_options_t *store_options_new(const HotOptions *options, struct Ho
     rocksdb_options_set_max_open_files(o, options->open_files_max);
     rocksdb_options_set_max_file_opening_threads(o, 1);
     rocksdb_options_set_bytes_per_sync(o, 1024 * 1024);
+    if (options->merge_bytes_per_s) {
+        rocksdb_ratelimiter_t *limiter = rocksdb_ratelimiter_create(
+            (int64_t)options->merge_bytes_per_s, LIMITER_REFILL_US, LIMITER_FAIRNESS);
+        rocksdb_options_set_ratelimiter(o, limiter);
+        rocksdb_ratelimiter_destroy(limiter); /* the options share it */
+    }
     rocksdb_options_set_stats_dump_period_sec(o, 0); /* no CPU when idle */
     rocksdb_options_set_stats_persist_period_sec(o, 0);
     rocksdb_options_set_max_total_wal_size(o, options->write_buffer_bytes * 4);

@@ -28,6 +28,7 @@
 #include "cold/cold.h"
 #include "os/clock.h"
 #include "os/file_piece.h"
+#include "os/throttle.h"
 #include "table/table_int.h"
 
 enum { MARGIN_S = 60, ENTRIES_MAX = 10 * 1000 * 1000, DEPTH_MAX = 8 };
@@ -184,6 +185,7 @@ static Code copy_segments(Backup *b, ReadView *view, Partition partition, Error 
         const char *from =
             arena_printf(b->arena, "%s/%.*s/%.*s", database_storage_folder(b->source),
                          SLICE_ARGS(folder), SLICE_ARGS(buffer_slice(&name)));
+        throttle_take(database_throttle(b->source), 2 * entries[i].size_bytes);
         TRY(file_copy(from, arena_printf(b->arena, "%s/%.*s", to, SLICE_ARGS(buffer_slice(&name))),
                       0600, e));
     }

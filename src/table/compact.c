@@ -31,6 +31,7 @@
 
 #include "cold/cold.h"
 #include "os/clock.h"
+#include "os/throttle.h"
 #include "table/compact.h"
 #include "table/seq.h"
 #include "table/table_int.h"
@@ -72,7 +73,7 @@ typedef struct Compaction {
     uint64_t from_seq, to_seq; /* of the chosen segments */
     SegmentEntry *entry;       /* the new segment; NULL when no row is left */
     uint64_t next_batch;
-    uint64_t rows_expected, rows_read, rows_kept;
+    uint64_t rows_expected, bytes_expected, rows_read, rows_kept;
     bool was_stopped;
 } Compaction;
 
@@ -224,9 +225,13 @@ static Code merge_open(void *context, void **out_scan, Error *e)
     return next_dead(merge, e);
 }
 
+/* Now and then: waits for its share of the disk, as much as these rows read and write. */
 static Code check_stop(Compaction *c, Error *e)
 {
-    bool ask = c->options->is_stopped && c->rows_read % STOP_CHECK_ROWS == 0;
+    bool is_time = c->rows_read % STOP_CHECK_ROWS == 0, ask = c->options->is_stopped && is_time;
+    if (is_time && c->rows_read)
+        throttle_take(database_throttle(c->db),
+                      2 * c->bytes_expected * STOP_CHECK_ROWS / c->rows_expected);
     if (!ask || !c->options->is_stopped(c->options->context))
         return OK;
     c->was_stopped = true;
@@ -313,6 +318,7 @@ static Code rewrite(Compaction *c, Error *e)
     for (size_t i = 0; i < c->plan.chosen; i++) {
         entries[i] = *chosen[i].entry;
         c->rows_expected += entries[i].row_count;
+        c->bytes_expected += entries[i].size_bytes;
         TRY(cold_segment_verify(database_storage_folder(c->db), c->folder, &entries[i],
                                 e)); /* I6 */
     }

@@ -20,6 +20,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/thread.h"
+#include "os/throttle.h"
 #include "table/table_int.h"
 
 enum {
@@ -37,6 +38,7 @@ struct Database {
     Committer *committer;
     Pins *pins;
     Claims *claims;
+    Throttle *throttle;
     Trust *trust;
     SeqGenerator generator;
     _Atomic uint64_t last_seq;
@@ -87,6 +89,10 @@ uint64_t database_feed_window_bytes(Database *db, const Table *table)
 Pins *database__pins(Database *db)
 {
     return db->pins;
+}
+Throttle *database_throttle(Database *db)
+{
+    return db->throttle;
 }
 Claims *database__claims(Database *db)
 {
@@ -398,6 +404,7 @@ Code database_open(const DatabaseOptions *options, Database **out, Error *e)
     db->inspect = options->inspect;
     db->pins = pins_new();
     db->claims = claims_new();
+    db->throttle = throttle_new(options->background_bytes_per_s);
     db->trust = trust_new();
     Code code = open_all(db, options, e);
     if (code != OK) {
@@ -445,6 +452,7 @@ void database_close(Database *db)
     remove_inspecting_temp(db);
     pins_free(db->pins);
     claims_free(db->claims);
+    throttle_free(db->throttle);
     trust_free(db->trust);
     file_unlock(db->lock);
     free(db);

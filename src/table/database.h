@@ -19,6 +19,8 @@ typedef struct DatabaseOptions {
     uint32_t feed_window_s;     /* how long the feed keeps changes, for tables that do not say */
     uint64_t feed_window_bytes; /* how many bytes of them a partition keeps; 0 = no limit */
     EngineConfig engine;        /* folders are filled in by database_open */
+    uint64_t
+        background_bytes_per_s; /* what flush, compaction, backup and export may read and write; 0 = no limit */
     bool inspect; /* nothing in the folder changes: only views may be used; no commits, no sinks */
 } DatabaseOptions;
 
@@ -36,6 +38,7 @@ Catalog *database_catalog(Database *db);
 HotStore *database_hot(Database *db);
 EnginePool *database_engine(Database *db);         /* statements */
 EnginePool *database_flush_engine(Database *db);   /* flush and compaction */
+struct Throttle *database_throttle(Database *db);  /* what background work shares */
 const char *database_folder(Database *db);         /* the data folder */
 const char *database_storage_folder(Database *db); /* "<data>/storage" */
 /* The feed window of a table: its own or the server's. NULL: the server's. */

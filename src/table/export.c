@@ -22,6 +22,7 @@
 #include "data/row.h"
 #include "os/clock.h"
 #include "os/file_piece.h"
+#include "os/throttle.h"
 #include "table/table_int.h"
 
 enum {
@@ -65,6 +66,11 @@ typedef struct Rows {
 
 /* ---- rows ---- */
 
+static bool is_stopped(const Export *x)
+{
+    return x->stop.is_stopped && x->stop.is_stopped(x->stop.context);
+}
+
 static Code open_cold(Rows *rows, Error *e)
 {
     Export *x = rows->x;
@@ -79,6 +85,8 @@ static Code open_cold(Rows *rows, Error *e)
     TRY(view_check_segments(x->view, rows->table, rows->partition, entries, count, e));
     TRY(view__segment_list(x->view, rows->table, rows->partition, entries, count, x->arena, &list,
                            e));
+    for (size_t i = 0; i < count && !is_stopped(x); i++) /* read and written anew */
+        throttle_take(database_throttle(x->db), 2 * entries[i].size_bytes);
     TRY(cold_scan_open(database_flush_engine(x->db), &list, rows->table->schema, ENGINE_WAIT_MS,
                        &rows->cold, e));
     rows->dead = hot_iterator_open(view_snapshot(x->view), HOT_BLOCKING, HOT_DEAD,
@@ -140,8 +148,7 @@ static Code next_hot(Rows *rows, EngineRow *out_row, bool *out_end, Error *e)
 static Code rows_next(void *context, EngineRow *out_row, bool *out_end, Error *e)
 {
     Rows *rows = (Rows *)context;
-    const BackupStop *stop = &rows->x->stop;
-    if (rows->count % STOP_CHECK_ROWS == 0 && stop->is_stopped && stop->is_stopped(stop->context)) {
+    if (rows->count % STOP_CHECK_ROWS == 0 && is_stopped(rows->x)) {
         rows->was_stopped = true;
         return fail(e, E_CANCELLED, "the export was stopped");
     }

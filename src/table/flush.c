@@ -18,9 +18,10 @@
 #include "data/row.h"
 #include "os/clock.h"
 #include "os/thread.h"
+#include "os/throttle.h"
 #include "table/table_int.h"
 
-enum { COMMIT_TRIES_MAX = 100, BATCH_TRIES_MAX = 1000 };
+enum { COMMIT_TRIES_MAX = 100, BATCH_TRIES_MAX = 1000, THROTTLE_BYTES = 256 * 1024 };
 
 /* ---- finding partitions ---- */
 
@@ -131,6 +132,8 @@ typedef struct FlushScan {
     const Schema *schema;
     RowWalk *walk;
     Value *values;
+    Throttle *throttle;
+    uint64_t bytes; /* read since the throttle was asked */
 } FlushScan;
 
 static Code scan_open(void *context, void **out_scan, Error *e)
@@ -138,6 +141,7 @@ static Code scan_open(void *context, void **out_scan, Error *e)
     FlushRows *rows = (FlushRows *)context;
     FlushScan *scan = x_new(FlushScan);
     scan->schema = rows->table->schema;
+    scan->throttle = database_throttle(view__database(rows->view));
     scan->values = x_new_array(Value, rows->table->schema->column_count);
     Code code = row_walk_open(rows->view, rows->table, rows->partition, rows->from_seq, UINT64_MAX,
                               false, &scan->walk, e);
@@ -158,6 +162,11 @@ static Code scan_next(void *context, EngineRow *out_row, bool *out_end, Error *e
     TRY(row_walk_next(scan->walk, out_end, &seq, &row, e));
     if (*out_end)
         return OK;
+    scan->bytes += row.size;
+    if (scan->bytes >= THROTTLE_BYTES) {
+        throttle_take(scan->throttle, scan->bytes);
+        scan->bytes = 0;
+    }
     TRY(row_decode(scan->schema, row, scan->values, e));
     *out_row = (EngineRow){.values = scan->values, .seq = seq};
     return OK;
