@@ -218,6 +218,7 @@ void engine_pool_trim(EnginePool *pool, uint32_t idle_s)
     for (uint32_t i = 0; i < pool->config.instances; i++) {
         Instance *instance = &pool->instances[i];
         mutex_lock(&pool->lock);
+        /* Busy first: the rest of a busy one is its user's, and not guarded by the lock. */
         bool is_mine = !instance->is_busy && instance->is_open && instance->used_at_us <= until_us;
         if (is_mine)
             instance->is_busy = true;
