@@ -5,7 +5,7 @@
  *   1. the record: "erasure begun", credentials gone        from here on there is no way back
  *   2. for each table one commit: all keys of the partition, segment entries and partition state included
  *   3. no view is left that could read the files: storage/user/<user>/, exports/<user>/ go
- *   4. the hot store rewrites the ranges, so that deleted bytes leave its files and its log
+ *   4. the hot store rewrites the ranges, and those of numbers that no table has, so that deleted bytes leave its files and its log
  *   5. the record: "erased"
  *
  * I1. A crash anywhere repeats all steps; each finds what is left. 5 comes last and only after all others.
@@ -14,6 +14,8 @@
  * I3. Folders go whole, whatever lies in them: the names are made of the user's id alone, which nobody else ever gets.
  */
 #include "table/erase.h"
+
+#include <stdlib.h>
 
 #include "cold/cold.h"
 #include "os/clock.h"
@@ -192,6 +194,37 @@ static Code remove_files(Erase *erase, Error *e)
 
 /* ---- all of it ---- */
 
+static int by_id(const void *a, const void *b)
+{
+    uint32_t x = (*(Table *const *)a)->id, y = (*(Table *const *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static Code scrub_ids(Erase *erase, uint32_t from_id, uint32_t to_id, Error *e)
+{
+    SeqKey from = table__seq_key((Partition){from_id, 0}, 0);
+    SeqKey to = table__seq_key((Partition){to_id, 0}, 0);
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
+        TRY(hot_scrub(database_hot(erase->db), families[i], slice_of(from.bytes, 4),
+                      slice_of(to.bytes, 4), e));
+    return OK;
+}
+
+/* The user may have had rows in tables that were dropped: DROP deletes their ranges, but their bytes wait for some merge. Their
+ * numbers are those that no table has. */
+static Code scrub_dropped(Erase *erase, Table **tables, size_t count, Error *e)
+{
+    uint32_t next = 0;
+    if (count)
+        qsort(tables, count, sizeof *tables, by_id);
+    for (size_t i = 0; i < count; i++) {
+        if (tables[i]->id > next)
+            TRY(scrub_ids(erase, next, tables[i]->id, e));
+        next = tables[i]->id + 1;
+    }
+    return scrub_ids(erase, next, UINT32_MAX, e);
+}
+
 static Code scrub(Erase *erase, Table **tables, size_t count, Error *e)
 {
     TRY(hot_flush(database_hot(erase->db), e));
@@ -199,6 +232,7 @@ static Code scrub(Erase *erase, Table **tables, size_t count, Error *e)
         if (tables[i]->kind != TABLE_SHARED)
             TRY(scrub_partition(erase, (Partition){tables[i]->id, erase->user.id}, e));
     }
+    TRY(scrub_dropped(erase, tables, count, e));
     /* Records of users and of jobs lie here; the family is small. */
     static const char from[] = {0}, to[] = {(char)0xFF};
     return hot_scrub(database_hot(erase->db), HOT_SYSTEM, slice_of(from, 1), slice_of(to, 1), e);
@@ -211,7 +245,7 @@ static Code erase_tables(Erase *erase, Table **tables, size_t count, Error *e)
             TRY(erase_partition(erase, (Partition){tables[i]->id, erase->user.id}, e));
     }
     TRY(flush_purge_dropped(erase->db, erase->stop,
-                            e)); /* tables that went before the list was made, and their bytes */
+                            e)); /* tables that went before the list was made */
     TRY(pins_wait(database__pins(erase->db), erase->stop, e));
     TRY(remove_files(erase, e));
     TRY(scrub(erase, tables, count, e));

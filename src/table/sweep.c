@@ -23,8 +23,7 @@ typedef struct Purge {
     Database *db;
     HotSnapshot *snapshot;
     Arena *arena;
-    Intent *intent; /* keys and entries go */
-    Intent *last;   /* then, once no file holds them, the records of the dropped tables */
+    Intent *intent;
 } Purge;
 
 /* Without a namesake nobody else writes there, so a damaged file goes too. With one, a file of other content is the namesake's, or
@@ -94,31 +93,7 @@ static Code purge_table(Purge *purge, Slice key, Slice value, Error *e)
     while (hot_next(it))
         TRY(purge_segment(purge, &table, hot_key(it), hot_value(it), e));
     TRY(hot_iterator_end(it, e));
-    intent_add_raw(purge->last, RAW_DELETE, HOT_SYSTEM, key, (Slice){0});
-    return OK;
-}
-
-/* What the ranges held leaves the files of the hot store: somebody who is erased later may have had rows in the table. */
-static Code scrub_table(Purge *purge, uint32_t id, Error *e)
-{
-    SeqKey from = table__seq_key((Partition){id, 0}, 0);
-    SeqKey to = table__seq_key((Partition){id + 1, 0}, 0);
-    for (size_t i = 0; i < FAMILY_COUNT; i++)
-        TRY(hot_scrub(database_hot(purge->db), families[i], slice_of(from.bytes, 4),
-                      slice_of(to.bytes, 4), e));
-    return OK;
-}
-
-static Code scrub_all(Purge *purge, Error *e)
-{
-    TRY(hot_flush(database_hot(purge->db), e));
-    for (size_t i = 0; i < purge->last->raw_count; i++) {
-        Cursor key = cursor_of(purge->last->raw[i].key);
-        uint8_t prefix;
-        uint32_t id;
-        if (cursor_u8(&key, &prefix) && cursor_u32(&key, &id))
-            TRY(scrub_table(purge, id, e));
-    }
+    intent_add_raw(purge->intent, RAW_DELETE, HOT_SYSTEM, key, (Slice){0});
     return OK;
 }
 
@@ -151,8 +126,7 @@ Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(db));
-    CLEANUP(intent_unref_ptr) Intent *last = intent_new(database_last_seq(db));
-    Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent, last};
+    Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent};
     bool found = false;
     Code code = has_dropped(purge.snapshot, &found, e);
     if (code == OK && found)
@@ -162,11 +136,8 @@ Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e)
     hot_snapshot_free(purge.snapshot);
     if (code != OK || intent->raw_count == 0)
         return code;
-    intent->durable = last->durable = true;
-    TRY(database_commit(db, intent, e));
-    TRY(pins_wait(database__pins(db), stop, e)); /* no snapshot keeps what has just been deleted */
-    TRY(scrub_all(&purge, e));
-    return database_commit(db, last, e);
+    intent->durable = true;
+    return database_commit(db, intent, e);
 }
 
 /* ---- sweep ---- */
