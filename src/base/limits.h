@@ -45,6 +45,8 @@ enum {
     WORKER_QUEUE_MAX = 4096,
     CONFLICT_KEYS_MAX = 128 * 1024,
     HOT_MANIFEST_BYTES_MAX = 64 * 1024 * 1024, /* of one that is to be mended */
+    HOT_LOG_BYTES_MAX = 1024 * 1024 * 1024,    /* the same */
+    HOT_FILES_MAX = 1000 * 1000,               /* in the folder of such a store */
     TRANSACTION_READS_MAX =
         50 * 1000, /* rows listed; above it every change of the partition counts */
 

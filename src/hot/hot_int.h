@@ -60,5 +60,7 @@ CHECKED Code hot__note_manifest(const char *folder, Error *e);
 /* Cuts the torn last record of the MANIFEST of a store that is not open. Fails when that is not what is wrong with it, or not
  * for sure. */
 CHECKED Code hot__mend_manifest(const char *folder, Error *e);
-/* Where the records of a MANIFEST end. False when there are more behind a damaged one. */
+/* Cuts the torn last record of the newest log of a store that is not open; fails when that is not what is wrong. */
+CHECKED Code hot__mend_log(const char *folder, Error *e); /* log_end.c */
+/* Where the records of a MANIFEST or a log end. False when there are more behind a damaged one. */
 bool hot__manifest_end(Slice bytes, size_t *out_end);

@@ -127,6 +127,8 @@ Code hot__open_db(HotStore *store, bool read_only, Error *e)
     Code code = open_instance(store, false, e);
     if (code == E_CORRUPT && hot__mend_manifest(store->folder, &ignored) == OK)
         code = open_instance(store, false, e);
+    if (code == E_CORRUPT && hot__mend_log(store->folder, &ignored) == OK)
+        code = open_instance(store, false, e);
     if (code == OK)
         code = hot__note_manifest(store->folder, e);
     hot__hold_compactions(store->tamer, false);

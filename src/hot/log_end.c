@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A torn end of RocksDB's log of writes. RocksDB takes a record that ends too early for one that was never written, but
+ * refuses to open when a power cut leaves garbage there that has the size of a record. A commit is answered
+ * after the sync of its record, so one that was torn was never acknowledged as durable, and is cut.
+ *
+ * I1. Only the newest log is cut: those before it were synced when they were closed.
+ * I2. Only the one last record goes. No record, whole or part of one, is found anywhere behind it: else the damage
+ *     lies in the middle, and what follows it may have been acknowledged.
+ *
+ * The log is made of the same blocks and fragments as the MANIFEST (manifest.c).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "hot/hot_int.h"
+#include "os/file.h"
+
+/* The number of a log file; 0 when it is none. */
+static unsigned long long log_number(const char *name)
+{
+    char *end = NULL;
+    unsigned long long number = strtoull(name, &end, 10);
+    return end != name && strcmp(end, ".log") == 0 ? number : 0;
+}
+
+/* NULL when there is none. */
+static Code newest_log(const char *folder, Arena *arena, const char **out, Error *e)
+{
+    FileEntry *files;
+    size_t count = 0;
+    unsigned long long newest = 0;
+    *out = NULL;
+    TRY(file_list(folder, HOT_FILES_MAX, arena, &files, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        if (files[i].is_folder || log_number(files[i].name) <= newest)
+            continue;
+        newest = log_number(files[i].name);
+        *out = arena_printf(arena, "%s/%s", folder, files[i].name);
+    }
+    return OK;
+}
+
+Code hot__mend_log(const char *folder, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *path = NULL;
+    Slice bytes;
+    size_t end = 0;
+    TRY(newest_log(folder, arena, &path, e));
+    if (!path)
+        return fail(e, E_CORRUPT, "the hot store has no log");
+    TRY(file_read(path, HOT_LOG_BYTES_MAX, arena, &bytes, e));
+    if (!hot__manifest_end(bytes, &end) || end == bytes.size)
+        return fail(e, E_CORRUPT, "%s is not damaged in its last record", path);
+    return file_cut(path, end, e);
+}
