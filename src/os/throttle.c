@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A line of reservations: each takes the next stretch of time that its bytes need at the rate, and waits for its beginning. What was not
- * used in the last BURST_US may be taken at once, so that small work waits for nothing.
+ * A line of reservations: each takes the next stretch of time that its bytes need at the rate, and
+ * waits for its beginning. What was not used in the last BURST_US may be taken at once, so that
+ * small work waits for nothing.
  */
 #include "os/throttle.h"
 
