@@ -11,7 +11,7 @@
  */
 #include "cold/cold.h"
 #include "os/file_piece.h"
-#include "table/backup.h"
+#include "table/backup_int.h"
 #include "table/dump.h"
 #include "table/table_int.h"
 

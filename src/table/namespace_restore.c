@@ -21,7 +21,7 @@
 #include "data/row.h"
 #include "os/clock.h"
 #include "os/file_piece.h"
-#include "table/backup.h"
+#include "table/backup_int.h"
 #include "table/dump.h"
 #include "table/table_int.h"
 #include "table/verify.h"

@@ -15,8 +15,10 @@
  */
 #pragma once
 
+#include "table/conflict.h"
 #include "table/due.h"
 #include "table/flush.h"
+#include "table/pins.h"
 #include "table/seq.h"
 #include "table/view.h"
 
@@ -69,25 +71,6 @@ CHECKED Code table__decode_dropped(Slice key, Slice value, Table *out, Error *e)
 /* The lowest seq that lives in a STREAM at this moment; 0 for other tables. */
 uint64_t table__ttl_floor(const Table *table);
 
-/* ---- conflict.c: what was committed lately, by the committer thread only ---- */
-typedef struct Conflicts Conflicts;
-Conflicts *conflicts_new(uint64_t start_seq);
-void conflicts_free(Conflicts *conflicts);
-uint64_t conflicts_key(Partition partition, Slice key);
-uint64_t conflicts_version_key(Partition partition, uint64_t seq);
-uint64_t conflicts_layout_key(Partition partition);
-/* True when `key` was committed after read_seq, or when that can no longer be told. */
-bool conflicts_hit(const Conflicts *conflicts, uint64_t key, uint64_t read_seq);
-/* Notes that `key` was committed at seq; a version of a partition that died then is noted with it (0 = none). */
-void conflicts_note(Conflicts *conflicts, uint64_t key, uint64_t seq, Partition partition,
-                    uint64_t died_seq);
-/* True when one of the read versions died after read_seq, or when that can no longer be told. */
-bool conflicts_hit_reads(const Conflicts *conflicts, const ReadSet *reads, size_t count,
-                         uint64_t read_seq);
-/* Calls back for every noted death after read_seq of a version in [from, to]; false when too old to tell. */
-bool conflicts_deaths(const Conflicts *conflicts, const FlushRange *range, uint64_t read_seq,
-                      void (*visit)(void *context, uint64_t died_seq, uint64_t at), void *context);
-
 /* ---- committer.c ---- */
 typedef struct Committer Committer;
 CHECKED Code committer_start(Database *db, uint64_t last_seq, Committer **out, Error *e);
@@ -136,18 +119,6 @@ CHECKED Code reopen__open(Database *db, int64_t patience_ms, const KnownSeqs *kn
 /* Proves that writes work and lets readers in, in any case. After lost commits last_seq and the async floor are a new seq. */
 CHECKED Code reopen__end(Database *db, GroupFate fate, KnownSeqs *io_known, Error *e);
 
-/* ---- pins.c: which statements may still read segment files ---- */
-typedef struct Pins Pins;
-Pins *pins_new(void);
-void pins_free(Pins *pins);
-uint64_t pins_add(Pins *pins);
-void pins_remove(Pins *pins, uint64_t pin);
-/* Waits until every pin that exists now is gone. Not on loops. E_CANCELLED when stopped. */
-CHECKED Code pins_wait(Pins *pins, const JobStop *stop, Error *e);
-/* The same without waiting: later, pins_have_passed tells whether every pin older than the mark is gone. */
-uint64_t pins_mark(Pins *pins);
-bool pins_have_passed(Pins *pins, uint64_t mark);
-
 /* ---- claims.c: who changes the layout of a partition has it for itself ---- */
 typedef struct Claims Claims;
 Claims *claims_new(void);
@@ -178,7 +149,6 @@ typedef struct Trust Trust;
 Trust *trust_new(void);
 void trust_free(Trust *trust); /* accepts NULL */
 Trust *database__trust(Database *db);
-
 /* ---- view.c, folder.c ---- */
 Database *view__database(const ReadView *view);
 /* The state as it is stored: view_partition raises feed low to the floors of the server. */
@@ -198,23 +168,6 @@ CHECKED Code table__each_partition(Database *db, HotFamily family, const Table *
                                    void *context, Error *e);
 /* Rewrites manifest.json from the newest commit. */
 CHECKED Code table__write_manifest(Database *db, const Table *table, Partition partition, Error *e);
-
-/* ---- backup.c ---- */
-struct BackupList;
-struct BackupFile;
-struct BackupReport;
-/* Makes the folder; E_INVALID_OPERATION when there is something in it. */
-CHECKED Code backup__make_empty(const char *folder, Error *e);
-/* Writes the file BACKUP over what lies in the folders of that name (the last one is NULL); adds files and bytes to the report. */
-CHECKED Code backup__write_list(const char *folder, const char *const *roots, bool is_namespace,
-                                struct BackupReport *io_report, Error *e);
-/* E_NOT_FOUND when the folder is no complete backup. */
-CHECKED Code backup__read_list(const char *backup, Arena *arena, Slice *out_bytes,
-                               struct BackupList *out, Error *e);
-/* Compares a file with the list. */
-CHECKED Code backup__check_file(const char *backup, const struct BackupFile *file, Arena *arena,
-                                Error *e);
-
 /* ---- obsolete.c ---- */
 /* Lists a segment file for removal in the commit that stops naming it. */
 void obsolete__add(Intent *intent, Partition partition, Slice folder,

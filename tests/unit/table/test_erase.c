@@ -210,7 +210,8 @@ TEST("an erasure that was cut is taken for done, or is not taken up after a rest
     CHECK_INT(count_files(folder, CANARY, arena), 0);
     CHECK_OK(database_list_erasable(f.db, INT64_MAX, 10, arena, &due, &count, &next_us, e));
     CHECK_INT(count, 0);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), 0, NULL, &report, e)); /* once more is fine */
+    CHECK_OK(
+        database_erase_user(f.db, SLICE("alice"), 0, NULL, &report, e)); /* once more is fine */
     fixture_close(&f);
     arena_free(arena);
 }
