@@ -405,7 +405,7 @@ static void pass_window(SpecRun *run)
     for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; k < run->client_count; k++) {
             uint64_t user = tables[i]->kind == TABLE_SHARED ? 0 : run->clients[k].user.user;
-            CHECK_OK(flush_trim(run->stage.db, tables[i], (Partition){tables[i]->id, user}, e));
+            stage_trim(&run->stage, tables[i], user);
         }
         table_unref(tables[i]);
     }

@@ -66,6 +66,17 @@ void stage_close(Stage *stage)
     cond_done(&stage->changed);
 }
 
+void stage_trim(Stage *stage, Table *table, uint64_t user)
+{
+    Error error;
+    Code code;
+    do
+        code = flush_trim(stage->db, table, (Partition){table->id, user}, &error);
+    while (code == E_BUSY);
+    if (code != OK)
+        test_failed(__FILE__, __LINE__, "trim: %s", error.text);
+}
+
 static void ignore_begin(void *context, size_t index)
 {
     (void)context, (void)index;

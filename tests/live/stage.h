@@ -32,6 +32,8 @@ void stage_close(Stage *stage);
 void stage_sql(Stage *stage, const char *user, Role role, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 CHECKED Code stage_try_sql(Stage *stage, const char *user, Role role, const char *sql, Error *e);
+/* Trims; waits while a job works on the partition. */
+void stage_trim(Stage *stage, Table *table, uint64_t user);
 /* The rows of a query of three columns as "id|v|n" lines sorted by id; heap. */
 char *stage_rows(Stage *stage, const char *user, const char *sql);
 /* Calls `run` on a loop and waits until it has run. */

@@ -96,7 +96,7 @@ static void trim_all(Stage *stage, uint64_t user)
     later_us = clock_wall_us() + 10 * 1000000;
     clock_replace(later_clock, NULL);
     Table *table = find_table(stage);
-    CHECK_OK(flush_trim(stage->db, table, (Partition){table->id, user}, e));
+    stage_trim(stage, table, user);
     table_unref(table);
 }
 
@@ -116,8 +116,7 @@ TEST("etcd 2: a delete is not dropped when the feed is trimmed and flushed at it
     stage_sql(&stage, "anna", ROLE_USER, "DELETE FROM t.x WHERE id = 5");
     stage_sql(&stage, "root", ROLE_SYSTEM, "STORAGE FLUSH TABLE t.x");
     Table *table = find_table(&stage);
-    CHECK_OK(flush_trim(stage.db, table, (Partition){table->id, f.user.user},
-                        e)); /* the window still holds it */
+    stage_trim(&stage, table, f.user.user); /* the window still holds it */
     table_unref(table);
     follower_connect(&f);
     follower_resume(&f, T, 1000);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reads that may not wait for the disk.
+ */
+#include <stdio.h>
+
+#include "../test.h"
+#include "hot/hot.h"
+
+enum { ROUNDS = 4, KEY_BYTES = 16 };
+
+static HotStore *open_store(const char *folder)
+{
+    HotOptions options = {.block_cache_bytes = 1 << 20,
+                          .write_buffer_bytes = 1 << 20,
+                          .background_jobs = 1,
+                          .open_files_max = 64};
+    HotStore *store = NULL;
+    CHECK_OK(hot_open(folder, &options, &store, e));
+    return store;
+}
+
+static Slice key_of(int round, char key[KEY_BYTES])
+{
+    return slice_of(key, (size_t)snprintf(key, KEY_BYTES, "key %d", round));
+}
+
+/* A key in each family, and, by what the next opening does, a file in each. */
+static void write_round(const char *folder, int round)
+{
+    char key[KEY_BYTES];
+    HotStore *store = open_store(folder);
+    HotBatch *batch = hot_batch_new();
+    for (int family = 0; family < HOT_FAMILY_COUNT; family++)
+        hot_batch_put(batch, store, (HotFamily)family, key_of(round, key), SLICE("value"));
+    CHECK_OK(hot_write(store, batch, true, e));
+    hot_batch_free(batch);
+    hot_close(store);
+}
+
+static void check_get(HotSnapshot *snapshot, HotFamily family, int round)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char key[KEY_BYTES];
+    Slice value;
+    Error error;
+    Code code =
+        hot_get(snapshot, HOT_CACHED_ONLY, family, key_of(round, key), arena, &value, &error);
+    if (code == OK)
+        CHECK_SLICE(value, SLICE("value"));
+    else
+        CHECK_INT(code, E_WOULD_BLOCK);
+}
+
+TEST("a read that may not wait and finds a file not yet open, for which RocksDB answers OK and an "
+     "empty value")
+{
+    const char *folder = test_folder();
+    for (int round = 0; round < ROUNDS; round++)
+        write_round(folder, round);
+    HotStore *store = open_store(folder); /* opens the first 16 files only */
+    HotSnapshot *snapshot = hot_snapshot_new(store);
+    for (int family = 0; family < HOT_FAMILY_COUNT; family++) {
+        for (int round = 0; round < ROUNDS; round++)
+            check_get(snapshot, (HotFamily)family, round);
+    }
+    hot_snapshot_free(snapshot);
+    hot_close(store);
+}
