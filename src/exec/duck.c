@@ -36,7 +36,10 @@ typedef struct DuckTable {
     BoundExpr
         *condition; /* in a transaction: which of the scanned hot rows count as read; NULL: all */
     DeadList dead;  /* of its segments */
-    Value **rows;   /* of a view, all made before the statement runs */
+    uint32_t checked_count, segment_count;
+    uint64_t
+        *batches; /* of segment_count wanted segments; the first checked_count have dead rows */
+    Value **rows; /* of a view, all made before the statement runs */
     size_t row_count, row_capacity;
     struct DuckTable *next;
 } DuckTable;
@@ -223,9 +226,30 @@ static Code find_table(void *context, const TableName *name, PrintTable *out, Er
     return OK;
 }
 
+/* The rows of a segment are asked whether they died only where one did: that needs their seqs, which most statements do
+ * not read. In a transaction all are asked, which notes them as read. */
+static Code sort_segments(DuckTable *table, const SegmentEntry *entries, uint32_t count, Error *e)
+{
+    const Run *run = table->duck->run;
+    TRY(view_dead_list(table->duck->view, table->partition, run->arena, &table->dead, e));
+    uint64_t *clean = arena_new_array(run->arena, uint64_t, count + 1);
+    uint32_t clean_count = 0;
+    table->batches = arena_new_array(run->arena, uint64_t, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        if (run->transaction ||
+            view_has_dead_between(&table->dead, entries[i].min_seq, entries[i].max_seq))
+            table->batches[table->checked_count++] = entries[i].batch;
+        else
+            clean[clean_count++] = entries[i].batch;
+    }
+    for (uint32_t i = 0; i < clean_count; i++)
+        table->batches[table->checked_count + i] = clean[i];
+    table->segment_count = count;
+    return OK;
+}
+
 /* The segments that may hold wanted rows, by batch number. */
-static Code find_segments(DuckTable *table, const TableRef *ref, uint64_t **out,
-                          uint32_t *out_count, Error *e)
+static Code find_segments(DuckTable *table, const TableRef *ref, Error *e)
 {
     Duck *duck = table->duck;
     BindContext bind = exec__bind_context(duck->run, table->schema);
@@ -240,28 +264,45 @@ static Code find_segments(DuckTable *table, const TableRef *ref, uint64_t **out,
         TRY(sql_bind_condition(&bind, where, duck->run->arena, &table->condition, e));
     table->seq_min = pruning.seq_min;
     table->seq_max = pruning.seq_max;
-    *out_count = 0;
     if (table->table->kind == TABLE_STREAM)
         return OK;
     SegmentEntry *entries = NULL;
     size_t count = 0;
+    uint32_t wanted = 0;
     TRY(view_segments(duck->view, table->partition, pruning.seq_min, pruning.seq_max,
                       duck->run->arena, &entries, &count, e));
-    uint64_t *batches = arena_new_array(duck->run->arena, uint64_t, count + 1);
     for (size_t i = 0; i < count; i++)
         if (exec__may_contain(&pruning, &entries[i]))
-            entries[(*out_count)++] = entries[i];
-    for (uint32_t i = 0; i < *out_count; i++)
-        batches[i] = entries[i].batch;
-    *out = batches;
-    return view_check_segments(duck->view, table->table, table->partition, entries, *out_count, e);
+            entries[wanted++] = entries[i];
+    if (wanted == 0)
+        return OK;
+    TRY(sort_segments(table, entries, wanted, e));
+    return view_check_segments(duck->view, table->table, table->partition, entries, wanted, e);
 }
 
-static Code print_segments(const PrintTable *printed, uint32_t ref, const uint64_t *batches,
-                           uint32_t count, Buffer *out, Error *e)
+/* One branch of the union; `ref` is where the dead are asked for, NULL when none is among these. */
+static void print_branch(const PrintTable *printed, const SegmentList *list, const uint32_t *ref,
+                         Buffer *out)
 {
-    DuckTable *table = printed->tag;
-    Duck *duck = table->duck;
+    const DuckTable *table = printed->tag;
+    buffer_add_text(out, " UNION ALL SELECT * FROM ");
+    if (printed->top.size)
+        buffer_add_text(out, "(SELECT * FROM ");
+    cold_add_read_parquet(out, list, table->schema);
+    buffer_printf(out, " AS %.*s", SLICE_ARGS(printed->alias));
+    if (ref)
+        buffer_printf(out, " WHERE NOT dead(%llu, %u, _seq)",
+                      (unsigned long long)engine_query_handle(table->duck->query), *ref);
+    if (printed->top.size && printed->where.size)
+        buffer_printf(out, " %s (%.*s)", ref ? "AND" : "WHERE", SLICE_ARGS(printed->where));
+    if (printed->top.size)
+        buffer_printf(out, "%.*s)", SLICE_ARGS(printed->top));
+}
+
+static Code print_segments(const PrintTable *printed, uint32_t ref, Buffer *out, Error *e)
+{
+    const DuckTable *table = printed->tag;
+    const Duck *duck = table->duck;
     ColdPlace place = {
         .namespace_name = table->table->namespace_name,
         .table_name = table->table->name,
@@ -273,23 +314,15 @@ static Code print_segments(const PrintTable *printed, uint32_t ref, const uint64
     SegmentList list = {
         .storage_root = database_storage_folder(duck->run->executor->db),
         .folder = buffer_slice(&folder),
-        .batches = batches,
-        .count = count,
+        .batches = table->batches,
+        .count = table->checked_count,
     };
-    TRY(view_dead_list(duck->view, table->partition, duck->run->arena, &table->dead, e));
-    bool has_dead = table->dead.count > 0 || duck->run->transaction;
-    buffer_add_text(out, " UNION ALL SELECT * FROM ");
-    if (printed->top.size)
-        buffer_add_text(out, "(SELECT * FROM ");
-    cold_add_read_parquet(out, &list, table->schema);
-    buffer_printf(out, " AS %.*s", SLICE_ARGS(printed->alias));
-    if (has_dead)
-        buffer_printf(out, " WHERE NOT dead(%llu, %u, _seq)",
-                      (unsigned long long)engine_query_handle(duck->query), ref);
-    if (printed->top.size && printed->where.size)
-        buffer_printf(out, " %s (%.*s)", has_dead ? "AND" : "WHERE", SLICE_ARGS(printed->where));
-    if (printed->top.size)
-        buffer_printf(out, "%.*s)", SLICE_ARGS(printed->top));
+    if (list.count)
+        print_branch(printed, &list, &ref, out);
+    list.batches += list.count;
+    list.count = table->segment_count - list.count;
+    if (list.count)
+        print_branch(printed, &list, NULL, out);
     return OK;
 }
 
@@ -309,17 +342,15 @@ static Code print_table(void *context, const TableRef *ref, const PrintTable *pr
     };
     uint32_t number = 0;
     TRY(engine_query_add_source(duck->query, &source, &number, e));
-    uint64_t *batches = NULL;
-    uint32_t count = 0;
     if (table->table)
-        TRY(find_segments(table, ref, &batches, &count, e));
+        TRY(find_segments(table, ref, e));
     unsigned long long handle = engine_query_handle(duck->query);
-    if (count == 0) {
+    if (table->segment_count == 0) {
         buffer_printf(out, "hot(%llu, %u)", handle, number);
         return OK;
     }
     buffer_printf(out, "(SELECT * FROM hot(%llu, %u)", handle, number);
-    TRY(print_segments(printed, number, batches, count, out, e));
+    TRY(print_segments(printed, number, out, e));
     buffer_add_char(out, ')');
     return OK;
 }

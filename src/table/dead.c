@@ -58,16 +58,49 @@ bool view_is_dead(const DeadList *list, uint64_t seq)
     return at < list->count && list->seqs[at] == seq;
 }
 
-/* Neighbours ask together, and most of them have no dead row among them. */
+bool view_has_dead_between(const DeadList *list, uint64_t from, uint64_t to)
+{
+    size_t at = lower_bound(list, 0, from);
+    return list->is_cut || (at < list->count && list->seqs[at] <= to);
+}
+
+/* Ascending seqs: where each of the dead lies among them. */
+static void mark_sorted(const DeadList *list, size_t from, const uint64_t *seqs, uint32_t count,
+                        bool *out_dead)
+{
+    uint32_t first = 0;
+    for (size_t i = from; i < list->count && list->seqs[i] <= seqs[count - 1]; i++) {
+        uint32_t end = count;
+        while (first < end) {
+            uint32_t middle = first + (end - first) / 2;
+            if (seqs[middle] < list->seqs[i])
+                first = middle + 1;
+            else
+                end = middle;
+        }
+        for (; first < count && seqs[first] == list->seqs[i]; first++)
+            out_dead[first] = true;
+    }
+}
+
+/* Neighbours ask together, mostly in the order of a segment, and few of them are dead. */
 void view_mark_dead(const DeadList *list, const uint64_t *seqs, uint32_t count, bool *out_dead)
 {
     uint64_t least = UINT64_MAX, most = 0;
+    bool descends = false;
     for (uint32_t i = 0; i < count; i++) {
+        descends |= seqs[i] < most;
         least = seqs[i] < least ? seqs[i] : least;
         most = seqs[i] > most ? seqs[i] : most;
     }
+    memset(out_dead, 0, count * sizeof *out_dead);
     size_t first = lower_bound(list, 0, least);
-    bool none = first == list->count || list->seqs[first] > most;
+    if (first == list->count || list->seqs[first] > most)
+        return;
+    if (!descends) {
+        mark_sorted(list, first, seqs, count, out_dead);
+        return;
+    }
     for (uint32_t i = 0; i < count; i++)
-        out_dead[i] = !none && view_is_dead(list, seqs[i]);
+        out_dead[i] = view_is_dead(list, seqs[i]);
 }
