@@ -226,8 +226,8 @@ static Code find_table(void *context, const TableName *name, PrintTable *out, Er
     return OK;
 }
 
-/* The rows of a segment are asked whether they died only where one did: that needs their seqs, which most statements do
- * not read. In a transaction all are asked, which notes them as read. */
+/* The rows of a segment are asked whether they died only where one did: that needs their seqs,
+ * which most statements do not read. In a transaction all are asked, which notes them as read. */
 static Code sort_segments(DuckTable *table, const SegmentEntry *entries, uint32_t count, Error *e)
 {
     const Run *run = table->duck->run;

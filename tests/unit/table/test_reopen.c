@@ -158,7 +158,6 @@ static void read_on(void *argument)
 {
     Reader *reader = argument;
     while (!atomic_load(reader->stop)) {
-        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
         ReadView *view = NULL;
         PartitionState state;
         Code code = view_open(reader->f->db, reader->mode, &view, NULL);
