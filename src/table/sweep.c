@@ -6,8 +6,9 @@
  *     table of the same name may live in the same folder. The purge compares size and checksum first. A file that cannot be
  *     read stops it: its entry stays, and the job says so.
  * I2. The sweep touches only folders of tables that exist or are being purged; unknown folders are left alone.
- * I3. The sweep may run beside compactions: it claims the partition, then reads what is listed, obsolete files included while there are
- *     views, so that neither a file whose commit is still to come is taken for left over, nor one that a view may read.
+ * I3. The sweep may run beside flushes, compactions and restores: it claims the partition of everybody who keeps files in the folder,
+ *     then reads what is listed, obsolete files included while there are views, so that neither a file whose commit is still to come
+ *     is taken for left over, nor one that a view may read.
  */
 #include <stdlib.h>
 
@@ -15,7 +16,7 @@
 #include "os/file.h"
 #include "table/table_int.h"
 
-enum { CLAIM_WAIT_MS = 10 * 1000 };
+enum { CLAIM_WAIT_MS = 10 * 1000, OWNERS_MAX = 8 };
 
 /* ---- purge ---- */
 
@@ -70,9 +71,12 @@ enum { FAMILY_COUNT = sizeof families / sizeof *families };
 /* DROP TABLE has removed most of its keys; those of a restore that was cut are still there. */
 static void purge_keys(Purge *purge, const SeqKey *from, const SeqKey *to)
 {
-    for (size_t i = 0; i < FAMILY_COUNT; i++)
-        intent_add_raw(purge->intent, RAW_DELETE_RANGE, families[i], slice_of(from->bytes, 4),
-                       slice_of(to->bytes, 4));
+    HotStore *hot = database_hot(purge->db);
+    Slice first = slice_of(from->bytes, 4), end = slice_of(to->bytes, 4);
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        intent_add_raw(purge->intent, RAW_DELETE_RANGE, families[i], first, end);
+        hot_note_deleted(hot, families[i], hot_range_bytes(hot, families[i], first, end));
+    }
     char state_from[5] = {SYSTEM_PREFIX_PARTITION}, state_to[5] = {SYSTEM_PREFIX_PARTITION};
     memcpy(state_from + 1, from->bytes, 4);
     memcpy(state_to + 1, to->bytes, 4);
@@ -247,19 +251,28 @@ static Code add_obsolete(Sweep *sweep, Partition partition, Listed *listed, Erro
     return hot_iterator_end(it, e);
 }
 
-/* The segments of every table, living or dropped, that keeps its files in this folder. */
-static Code list_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Listed *listed,
-                        bool *out_known, Error *e)
+/* Who keeps files in this folder: the table of that name, and dropped ones, which a restore may be filling. */
+typedef struct Owners {
+    Partition partitions[OWNERS_MAX];
+    size_t count;
+    bool is_first_living, are_too_many;
+} Owners;
+
+static void add_owner(Owners *owners, uint32_t table_id, uint64_t user)
+{
+    owners->are_too_many |= owners->count == OWNERS_MAX;
+    if (!owners->are_too_many)
+        owners->partitions[owners->count++] = (Partition){table_id, user};
+}
+
+static Code find_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Owners *out, Error *e)
 {
     Table *table =
         catalog_find_table(database_catalog(sweep->db), place->namespace_name, place->table_name);
-    if (table) {
-        Partition partition = {table->id, user};
-        *out_known = true;
-        table_unref(table);
-        TRY(add_listed(sweep, partition, listed, e));
-        TRY(add_obsolete(sweep, partition, listed, e));
-    }
+    *out = (Owners){.is_first_living = table != NULL};
+    if (table)
+        add_owner(out, table->id, user);
+    table_unref(table);
     static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
     CLEANUP(hot_iterator_close_ptr)
     HotIterator *it = hot_iterator_open(sweep->snapshot, HOT_BLOCKING, HOT_SYSTEM,
@@ -267,31 +280,86 @@ static Code list_owners(Sweep *sweep, const ColdPlace *place, uint64_t user, Lis
     while (hot_next(it)) {
         Table dropped;
         TRY(table__decode_dropped(hot_key(it), hot_value(it), &dropped, e));
-        if (!slice_equal_ignoring_case(dropped.namespace_name, place->namespace_name) ||
-            !slice_equal_ignoring_case(dropped.name, place->table_name))
-            continue;
-        *out_known = true;
-        TRY(add_listed(sweep, (Partition){dropped.id, user}, listed, e));
-        TRY(add_obsolete(sweep, (Partition){dropped.id, user}, listed, e));
+        if (slice_equal_ignoring_case(dropped.namespace_name, place->namespace_name) &&
+            slice_equal_ignoring_case(dropped.name, place->table_name))
+            add_owner(out, dropped.id, user);
     }
     return hot_iterator_end(it, e);
 }
 
-static Code sweep_place(Sweep *sweep, Slice folder, const ColdPlace *place, uint64_t user, Error *e)
+static bool are_same(const Owners *a, const Owners *b)
+{
+    bool same = a->count == b->count && !a->are_too_many && !b->are_too_many;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = partition_equal(a->partitions[i], b->partitions[i]);
+    return same;
+}
+
+static void release_owners(Sweep *sweep, const Owners *owners, size_t count)
+{
+    while (count > 0)
+        claims_release(database__claims(sweep->db), owners->partitions[--count]);
+}
+
+/* All of them, or none and false. Only a restore claims what counts as dropped, and it takes its time. */
+static bool claim_owners(Sweep *sweep, const Owners *owners)
+{
+    Error busy;
+    for (size_t i = 0; i < owners->count; i++) {
+        uint32_t wait_ms = i == 0 && owners->is_first_living ? CLAIM_WAIT_MS : 0;
+        if (claims_take(database__claims(sweep->db), owners->partitions[i], wait_ms, &busy) != OK) {
+            release_owners(sweep, owners, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The segments of all owners, who are claimed; false in *out when they are others by now. */
+static Code list_files(Sweep *sweep, const ColdPlace *place, const Owners *claimed, Listed *listed,
+                       bool *out, Error *e)
+{
+    Owners owners;
+    TRY(find_owners(sweep, place, claimed->partitions[0].user, &owners, e));
+    *out = are_same(&owners, claimed);
+    for (size_t i = 0; *out && i < owners.count; i++) {
+        TRY(add_listed(sweep, owners.partitions[i], listed, e));
+        TRY(add_obsolete(sweep, owners.partitions[i], listed, e));
+    }
+    return OK;
+}
+
+static Code sweep_claimed(Sweep *sweep, Slice folder, const ColdPlace *place, const Owners *claimed,
+                          Error *e)
 {
     Listed listed = {0};
-    bool known = false;
+    bool is_known = false;
     uint32_t removed = 0;
     Pins *pins = database__pins(sweep->db);
     sweep->snapshot = hot_snapshot_new(database_hot(sweep->db)); /* I3 */
     sweep->has_readers = !pins_have_passed(pins, pins_mark(pins));
-    Code code = list_owners(sweep, place, user, &listed, &known, e);
-    hot_snapshot_free(sweep->snapshot);
-    if (code != OK || !known) /* I2 */
+    Code code = list_files(sweep, place, claimed, &listed, &is_known, e);
+    hot_snapshot_free(TAKE(sweep->snapshot));
+    if (code != OK || !is_known)
         return code;
     TRY(cold_sweep(database_storage_folder(sweep->db), folder, is_listed, &listed, &removed, e));
     sweep->removed += removed;
     return OK;
+}
+
+/* What cannot be claimed now is left to the next sweep. */
+static Code sweep_place(Sweep *sweep, Slice folder, const ColdPlace *place, uint64_t user, Error *e)
+{
+    Owners owners;
+    sweep->snapshot = hot_snapshot_new(database_hot(sweep->db));
+    Code code = find_owners(sweep, place, user, &owners, e);
+    hot_snapshot_free(TAKE(sweep->snapshot));
+    bool is_known = code == OK && owners.count > 0 && !owners.are_too_many; /* I2 */
+    if (!is_known || !claim_owners(sweep, &owners))
+        return code;
+    code = sweep_claimed(sweep, folder, place, &owners, e);
+    release_owners(sweep, &owners, owners.count);
+    return code;
 }
 
 /* False when no user of that id has a folder to sweep; the erasure of a user removes it whole. */
@@ -320,16 +388,7 @@ static Code sweep_folder(void *context, Slice folder, Error *e)
         TRY(find_user(sweep, &place, &user, &found, e));
     if (!found)
         return OK; /* I2 */
-    CLEANUP(table_unref_ptr)
-    Table *table =
-        catalog_find_table(database_catalog(sweep->db), place.namespace_name, place.table_name);
-    Partition partition = {table ? table->id : 0, user};
-    Error busy;
-    if (claims_take(database__claims(sweep->db), partition, CLAIM_WAIT_MS, &busy) != OK)
-        return OK; /* the sweep of the next start */
-    Code code = sweep_place(sweep, folder, &place, user, e);
-    claims_release(database__claims(sweep->db), partition);
-    return code;
+    return sweep_place(sweep, folder, &place, user, e);
 }
 
 Code flush_sweep(Database *db, uint32_t *out_removed, Error *e)
