@@ -4,9 +4,11 @@
  * refuses to open when a power cut leaves garbage there that has the size of a record. A commit is answered
  * after the sync of its record, so one that was torn was never acknowledged as durable, and is cut.
  *
- * I1. Only the newest log is cut: those before it were synced when they were closed.
- * I2. Only the one last record goes. No record, whole or part of one, is found anywhere behind it: else the damage
+ * I1. Only the newest log that holds anything is cut. A sync of a later log comes after that of those before it, so where a later
+ *     one is empty nothing was acknowledged since; where it is not, a cut could leave a hole.
+ * I2. What follows the first damaged byte goes. No record, whole or part of one, is found anywhere in it: else the damage
  *     lies in the middle, and what follows it may have been acknowledged.
+ * I3. A log that was closed and synced is in the MANIFEST with its size (tame.cc): should it be cut, the store does not open.
  *
  * The log is made of the same blocks and fragments as the MANIFEST (manifest.c).
  */
@@ -25,7 +27,7 @@ static unsigned long long log_number(const char *name)
     return end != name && strcmp(end, ".log") == 0 ? number : 0;
 }
 
-/* NULL when there is none. */
+/* That holds anything (I1); NULL when there is none. */
 static Code newest_log(const char *folder, Arena *arena, const char **out, Error *e)
 {
     FileEntry *files;
@@ -34,10 +36,15 @@ static Code newest_log(const char *folder, Arena *arena, const char **out, Error
     *out = NULL;
     TRY(file_list(folder, HOT_FILES_MAX, arena, &files, &count, e));
     for (size_t i = 0; i < count; i++) {
+        uint64_t size = 0;
         if (files[i].is_folder || log_number(files[i].name) <= newest)
             continue;
+        const char *path = arena_printf(arena, "%s/%s", folder, files[i].name);
+        TRY(file_size(path, &size, e));
+        if (size == 0)
+            continue;
         newest = log_number(files[i].name);
-        *out = arena_printf(arena, "%s/%s", folder, files[i].name);
+        *out = path;
     }
     return OK;
 }

@@ -3,6 +3,7 @@
  * A log of writes whose end a power cut has torn: cut there, or refused.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../test.h"
@@ -88,4 +89,77 @@ TEST("commits lost in silence because the log is cut at damage that records foll
     CHECK_CODE(open_store(folder, &store, e), E_CORRUPT);
     CHECK_OK(file_read(path, 1 << 20, arena, &end, e));
     CHECK_SLICE(end, bytes);
+}
+
+/* The log after that one, as a memtable that was full leaves it. */
+static void write_next_log(const char *path, Slice bytes)
+{
+    char next[700];
+    const char *name = strrchr(path, '/') + 1;
+    snprintf(next, sizeof next, "%.*s%06llu.log", (int)(name - path), path,
+             strtoull(name, NULL, 10) + 1);
+    CHECK_OK(file_write(next, bytes, 0600, e));
+}
+
+TEST("a server that does not start after a power cut that came when a new log was begun and empty")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char folder[300], path[700];
+    HotStore *store = NULL;
+    Slice bytes = make_store(folder, path, arena);
+    ((char *)bytes.data)[bytes.size - 5] ^= 1;
+    CHECK_OK(file_write(path, bytes, 0600, e));
+    write_next_log(path, slice_of("", 0));
+    CHECK_OK(open_store(folder, &store, e));
+    CHECK_INT(count_keys(store), KEYS - 1);
+    hot_close(store);
+}
+
+TEST("a hole in the commits: the end of a log is cut although the next log has some")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char folder[300], path[700];
+    HotStore *store = NULL;
+    Slice bytes = make_store(folder, path, arena), end = {0};
+    write_next_log(path, bytes);
+    ((char *)bytes.data)[bytes.size - 5] ^= 1;
+    CHECK_OK(file_write(path, bytes, 0600, e));
+    CHECK_CODE(open_store(folder, &store, e), E_CORRUPT);
+    CHECK_OK(file_read(path, 1 << 20, arena, &end, e));
+    CHECK_SLICE(end, bytes);
+}
+
+TEST(
+    "the last commit of a log that was closed and synced is lost in silence, since the next log is "
+    "empty yet")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char folder[300], path[700], *error = NULL;
+    HotStore *store = NULL;
+    (void)make_store(folder, path, arena);
+    CHECK_OK(open_store(folder, &store, e));
+    HotBatch *batch = hot_batch_new();
+    hot_batch_put(batch, store, HOT_ROWS, SLICE("k"), SLICE("v"));
+    hot_batch_put(batch, store, HOT_SYSTEM, SLICE("k"), SLICE("v"));
+    CHECK_OK(hot_write(store, batch, true, e));
+    hot_batch_free(batch);
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flush_cf(store->db, options, store->families[HOT_ROWS], &error); /* of one family */
+    rocksdb_flushoptions_destroy(options);
+    CHECK(!error);
+    hot_close(store);
+    FileEntry *files;
+    size_t count, logs = 0;
+    CHECK_OK(file_list(folder, 1000, arena, &files, &count, e));
+    for (size_t i = count; i-- > 0;) { /* the first one by name is the closed one */
+        if (strstr(files[i].name, ".log") && ++logs)
+            snprintf(path, sizeof path, "%s/%s", folder, files[i].name);
+    }
+    CHECK_INT(logs, 2);
+    Slice bytes;
+    CHECK_OK(file_read(path, 1 << 20, arena, &bytes, e));
+    ((char *)bytes.data)[bytes.size - 5] ^= 1;
+    CHECK_OK(file_write(path, bytes, 0600, e));
+    for (int starts = 0; starts < 3; starts++)
+        CHECK_CODE(open_store(folder, &store, e), E_CORRUPT);
 }
