@@ -31,6 +31,7 @@ typedef struct HotOptions {
     int background_jobs;
     int open_files_max;
     uint64_t merge_bytes_per_s; /* that merging and writing out may write; 0 = no limit */
+    uint32_t keep_deleted_s;    /* how long what was deleted may lie in files before hot_reclaim */
     bool read_only;             /* nothing on the disk changes; hot_write is not to be called */
 } HotOptions;
 
@@ -100,6 +101,19 @@ CHECKED Code hot_checkpoint(HotStore *store, const char *folder, Error *e);
 CHECKED Code hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to, Error *e);
 /* Writes what is only in memory to files, so that the log starts anew. Blocks. */
 CHECKED Code hot_flush(HotStore *store, Error *e);
+
+/* ---- the space of deleted entries (reclaim.c) ---- */
+/* About so many bytes were deleted, or are going to be at once. Reads nothing. */
+void hot_note_deleted(HotStore *store, HotFamily family, uint64_t bytes);
+/* About how many bytes of the range lie in files, those of deleted entries included. May read the disk. */
+uint64_t hot_range_bytes(HotStore *store, HotFamily family, Slice from, Slice to);
+/* After how long hot_reclaim has something to do: 0 = now, INT64_MAX = nothing was deleted. */
+int64_t hot_reclaim_wait_us(HotStore *store);
+/* Makes the bytes of deleted entries leave the families in which there are many, or some for long, and the log, as far as no
+ * snapshot needs them. Blocks; one at a time. E_CANCELLED: merges are not allowed. */
+CHECKED Code hot_reclaim(HotStore *store, Error *e);
+/* While they are not allowed hot_reclaim fails, also one that is under way. For a server that is to stop. */
+void hot_allow_merges(HotStore *store, bool is_allowed);
 
 /* A RocksDB property such as "rocksdb.estimate-num-keys", summed over families; 0 when unknown. */
 uint64_t hot_property(HotStore *store, const char *name);

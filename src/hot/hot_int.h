@@ -9,6 +9,13 @@
 #include "hot/hot.h"
 #include "os/thread.h"
 
+/* What was deleted in a family and may still be in its files (reclaim.c). */
+typedef struct Garbage {
+    uint64_t bytes;         /* about; 0 = none */
+    int64_t since_us;       /* wall clock: the oldest of it */
+    int64_t rests_until_us; /* monotonic: not merged before */
+} Garbage;
+
 struct HotStore {
     rocksdb_t *db; /* NULL: it could not be opened again, not even to read */
     char *folder;
@@ -19,12 +26,14 @@ struct HotStore {
     rocksdb_writeoptions_t *synced;
     rocksdb_writeoptions_t *unsynced;
     rocksdb_column_family_handle_t *families[HOT_FAMILY_COUNT];
+    int64_t keep_deleted_us;
 
     Mutex lock;
     Cond changed;
     /* guarded by lock */
     size_t users; /* snapshots, and calls that are under way */
     bool is_shut; /* new users wait (gate.c) */
+    Garbage garbage[HOT_FAMILY_COUNT];
 };
 
 struct HotSnapshot {
@@ -53,6 +62,14 @@ void hot__hold_compactions(struct HotTamer *tamer, bool is_held);
 /* Merges the range anew, down to the lowest level; NULL, or why not, for hot__fail. */
 char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *from,
                          size_t from_size, const char *to, size_t to_size);
+/* Merges all files of a family down to the lowest level, but for those that nothing lies above. As the last one. */
+char *hot__merge_down(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+                      struct HotTamer *tamer);
+/* While it is not allowed, hot__merge_down fails: at once, or soon when it is under way. */
+void hot__allow_merges(struct HotTamer *tamer, bool is_allowed);
+
+/* reclaim.c: counts some garbage in every family. */
+void hot__assume_garbage(HotStore *store);
 
 /* manifest.c */
 /* Notes what the MANIFEST of a store that was just opened holds. No compaction may have begun. */

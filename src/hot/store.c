@@ -27,9 +27,13 @@ Code hot__fail(Error *e, char *error_text, const char *doing)
         const char *words;
         Code code;
     } meanings[] = {
-        {"No space left", E_DISK_FULL},       {"Corruption", E_CORRUPT},
-        {"Result incomplete", E_WOULD_BLOCK}, {"lock hold by", E_LOCKED},
-        {"While lock file", E_LOCKED},        {"IO error", E_IO},
+        {"No space left", E_DISK_FULL},
+        {"Corruption", E_CORRUPT},
+        {"compaction paused", E_CANCELLED},
+        {"Result incomplete", E_WOULD_BLOCK},
+        {"lock hold by", E_LOCKED},
+        {"While lock file", E_LOCKED},
+        {"IO error", E_IO},
     };
     Code code = E_IO;
     for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
@@ -155,6 +159,7 @@ Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Err
     mutex_init(&store->lock);
     cond_init(&store->changed);
     store->options = store_options_new(options, &store->tamer);
+    store->keep_deleted_us = (int64_t)options->keep_deleted_s * 1000000;
     store->cache = rocksdb_cache_create_lru(options->block_cache_bytes);
     for (int i = 0; i < HOT_FAMILY_COUNT; i++)
         store->family_options[i] = family_options_new(options, store->cache, (HotFamily)i);
@@ -166,6 +171,7 @@ Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Err
         hot_close(store);
         return code;
     }
+    hot__assume_garbage(store);
     *out = store;
     return OK;
 }
@@ -233,6 +239,7 @@ void hot_batch_delete(HotBatch *batch, HotStore *store, HotFamily family, Slice 
 void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, Slice from,
                             Slice to)
 {
+    hot_note_deleted(store, family, 1); /* whoever knows how much it is says so, too */
     rocksdb_writebatch_delete_range_cf(batch->batch, store->families[family], from.data, from.size,
                                        to.data, to.size);
 }

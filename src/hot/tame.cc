@@ -11,8 +11,10 @@
  *    the second line. What goes wrong comes back as the error of a call anyway, so nothing is logged.
  * 3. It does not remember which logs it has synced: one that is missing would not be missed (manifest.c, I3).
  * 4. Compactions begin while the store is being opened. They wait until its MANIFEST is noted (manifest.c, I2).
- * 5. The C API does not tell that a compaction which somebody asked for has failed: the bytes would be taken for gone.
+ * 5. The C API does not tell that a compaction which somebody asked for has failed: the bytes would be taken for gone. Nor can it
+ *    stop one, which a server that is to stop would wait for.
  */
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -45,6 +47,8 @@ struct HotTamer final : public rocksdb::EventListener {
         released_.notify_all();
     }
 
+    std::atomic<bool> are_merges_barred = false;
+
   private:
     std::mutex mutex_;
     std::condition_variable released_;
@@ -74,6 +78,9 @@ extern "C" void hot__hold_compactions(HotTamer *tamer, bool is_held);
 extern "C" char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family,
                                     const char *from, size_t from_size, const char *to,
                                     size_t to_size);
+extern "C" char *hot__merge_down(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+                                 HotTamer *tamer);
+extern "C" void hot__allow_merges(HotTamer *tamer, bool is_allowed);
 
 /* The C API keeps the C++ options as the only member of its own struct. */
 extern "C" HotTamer *hot__tame(rocksdb_options_t *options)
@@ -105,4 +112,22 @@ extern "C" char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_
             ->CompactRange(options, *reinterpret_cast<rocksdb::ColumnFamilyHandle **>(family),
                            &first, &last);
     return status.ok() ? nullptr : strdup(status.ToString().c_str());
+}
+
+extern "C" char *hot__merge_down(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+                                 HotTamer *tamer)
+{
+    rocksdb::CompactRangeOptions options;
+    options.exclusive_manual_compaction = false;
+    options.canceled = &tamer->are_merges_barred;
+    auto status =
+        (*reinterpret_cast<rocksdb::DB **>(db))
+            ->CompactRange(options, *reinterpret_cast<rocksdb::ColumnFamilyHandle **>(family),
+                           nullptr, nullptr);
+    return status.ok() ? nullptr : strdup(status.ToString().c_str());
+}
+
+extern "C" void hot__allow_merges(HotTamer *tamer, bool is_allowed)
+{
+    tamer->are_merges_barred = !is_allowed;
 }

@@ -124,6 +124,7 @@ static void join_lanes(Jobs *jobs)
     cond_broadcast(&jobs->wake);
     cond_broadcast(&jobs->ended);
     mutex_unlock(&jobs->lock);
+    hot_allow_merges(database_hot(jobs->db), false);
     for (int i = 0; i < LANE_COUNT; i++) {
         thread_join(jobs->lanes[i].thread);
         jobs->lanes[i].thread = NULL;
@@ -139,6 +140,7 @@ static Code start_lanes(Jobs *jobs, Error *e)
         [LANE_CLEANUP] = "jobs-cleanup",
     };
     Code code = OK;
+    hot_allow_merges(database_hot(jobs->db), true);
     for (int i = 0; i < LANE_COUNT && code == OK; i++) {
         LaneThread *lane = &jobs->lanes[i];
         lane->jobs = jobs;
@@ -159,6 +161,7 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     jobs->compactable = map_new();
     jobs->policies = map_new();
     jobs->is_purging = true;
+    jobs->reclaim_at_us = INT64_MAX;
     jobs->obsolete = obsolete_new(db);
     mutex_init(&jobs->lock);
     mutex_init(&jobs->dirt_lock);

@@ -56,7 +56,7 @@ typedef enum Lane {
     LANE_UPKEEP,  /* flush, trim, expiry */
     LANE_COMPACT, /* compaction, files that were replaced */
     LANE_KEEP,    /* backup and export */
-    LANE_CLEANUP, /* dropped tables and users: may wait long for readers */
+    LANE_CLEANUP, /* dropped tables and users: may wait long for readers; the space of deleted entries */
     LANE_COUNT
 } Lane;
 
@@ -98,11 +98,12 @@ struct Jobs {
     size_t job_count, queued_count;
     uint64_t next_number;
     bool stopping;
-    int64_t erase_at_us; /* wall clock: when dropped users are looked for */
-    bool is_swept;       /* left-over files are gone: other lanes may write */
-    Map *compactable;    /* partition bytes -> Partition, owned: to be looked at by LANE_COMPACT */
-    bool is_purging;     /* the start is still removing dropped tables */
-    bool is_reopened;    /* left-over files are to be looked for */
+    int64_t erase_at_us;   /* wall clock: when dropped users are looked for */
+    int64_t reclaim_at_us; /* monotonic: when LANE_CLEANUP gives space back */
+    bool is_swept;         /* left-over files are gone: other lanes may write */
+    Map *compactable; /* partition bytes -> Partition, owned: to be looked at by LANE_COMPACT */
+    bool is_purging;  /* the start is still removing dropped tables */
+    bool is_reopened; /* left-over files are to be looked for */
 
     Mutex
         dirt_lock; /* taken by the committer: held for a few lines only; never together with lock */
@@ -144,6 +145,12 @@ CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, s
                                     Error *e);
 /* Queues a job for each dropped user whose grace period is over. Returns after how many microseconds it wants to be called again. */
 int64_t jobs__queue_cleanups(Jobs *jobs);
+
+/* reclaim.c: the space of what was deleted in the hot store */
+/* Something was deleted: LANE_CLEANUP is woken if it has to look earlier than it would. */
+void jobs__note_deleted(Jobs *jobs);
+/* LANE_CLEANUP. Returns after how many microseconds it wants to be called again. */
+int64_t jobs__reclaim(Jobs *jobs);
 
 /* jobs.c */
 CHECKED Code jobs__request_user_cleanup(Jobs *jobs, const User *user, Error *e);

@@ -88,7 +88,9 @@ static Code with_current_table(Jobs *jobs, PartitionWork *work, Partition partit
 
 Code jobs__trim(Jobs *jobs, Partition partition, Error *e)
 {
-    return with_current_table(jobs, trim_table, partition, NULL, e);
+    TRY(with_current_table(jobs, trim_table, partition, NULL, e));
+    jobs__note_deleted(jobs);
+    return OK;
 }
 
 /* A job waits for whoever works on the partition; what is due by itself comes back later. */
@@ -334,6 +336,11 @@ static void begin(Jobs *jobs, Lane lane)
         purge_at_start(jobs);
 }
 
+static int64_t min_us(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* What is due without a job; returns how long the lane may sleep. */
 static int64_t work(Jobs *jobs, Lane lane)
 {
@@ -349,7 +356,7 @@ static int64_t work(Jobs *jobs, Lane lane)
     case LANE_KEEP:
         return jobs__expire_exports(jobs);
     case LANE_CLEANUP:
-        return jobs__queue_cleanups(jobs);
+        return min_us(jobs__queue_cleanups(jobs), jobs__reclaim(jobs));
     case LANE_COUNT:
         break;
     }

@@ -374,6 +374,7 @@ static Code open_all(Database *db, const DatabaseOptions *options, Error *e)
     TRY(join_path(options->folder, "rocksdb", path, e));
     HotOptions hot = options->hot;
     hot.read_only = options->inspect;
+    hot.keep_deleted_s = options->feed_window_s;
     TRY(hot_open(path, &hot, &db->hot, e));
     TRY(start_run(db, options->node, e));
     TRY(catalog_open(db->hot, &db->catalog, e));

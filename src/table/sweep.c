@@ -71,9 +71,12 @@ enum { FAMILY_COUNT = sizeof families / sizeof *families };
 /* DROP TABLE has removed most of its keys; those of a restore that was cut are still there. */
 static void purge_keys(Purge *purge, const SeqKey *from, const SeqKey *to)
 {
-    for (size_t i = 0; i < FAMILY_COUNT; i++)
-        intent_add_raw(purge->intent, RAW_DELETE_RANGE, families[i], slice_of(from->bytes, 4),
-                       slice_of(to->bytes, 4));
+    HotStore *hot = database_hot(purge->db);
+    Slice first = slice_of(from->bytes, 4), end = slice_of(to->bytes, 4);
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        intent_add_raw(purge->intent, RAW_DELETE_RANGE, families[i], first, end);
+        hot_note_deleted(hot, families[i], hot_range_bytes(hot, families[i], first, end));
+    }
     char state_from[5] = {SYSTEM_PREFIX_PARTITION}, state_to[5] = {SYSTEM_PREFIX_PARTITION};
     memcpy(state_from + 1, from->bytes, 4);
     memcpy(state_to + 1, to->bytes, 4);

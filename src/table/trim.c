@@ -18,6 +18,7 @@
 enum {
     TRIM_KEYS_MAX = 20 * 1000, /* per commit; then the next one */
     TRIM_READS_MAX = 200 * 1000,
+    EXPIRED_BYTES_MIN = 1024,
     TRIM_READS_MIN =
         1000, /* that are worth a commit although nothing goes: the next trim is spared them */
 };
@@ -142,6 +143,9 @@ static Code trim_change(Trim *trim, const Changes *changes, Error *e)
     VersionHeader header;
     TRY(is_history ? table__decode_history(hot_key(it), hot_value(it), &header, e)
                    : table__decode_row(hot_key(it), hot_value(it), &header, e));
+    /* It goes itself, as a hot copy or superseded by a later change, or has gone as one that another has replaced. */
+    hot_note_deleted(database_hot(trim->db), is_history ? HOT_HISTORY : HOT_ROWS,
+                     hot_key(it).size + hot_value(it).size);
     if (header.prev_seq) { /* it died by this change: I1 */
         SeqKey replaced = table__seq_key(trim->partition, header.prev_seq);
         intent_add_raw(trim->intent, RAW_DELETE, HOT_HISTORY, table__key_slice(&replaced),
@@ -184,12 +188,27 @@ static Code trim_range(Trim *trim, HotFamily family, uint64_t end_seq, Error *e)
     return hot_iterator_end(it, e);
 }
 
+/* A small range may lie within one block, which RocksDB takes for nothing. */
+static Code expire_range(Trim *trim, HotFamily family, uint64_t end_seq, Error *e)
+{
+    size_t before = trim->intent->raw_count;
+    SeqKey from = table__seq_key(trim->partition, 0), to = table__seq_key(trim->partition, end_seq);
+    TRY(trim_range(trim, family, end_seq, e));
+    if (trim->intent->raw_count == before)
+        return OK;
+    uint64_t bytes = hot_range_bytes(database_hot(trim->db), family, table__key_slice(&from),
+                                     table__key_slice(&to));
+    hot_note_deleted(database_hot(trim->db), family,
+                     bytes > EXPIRED_BYTES_MIN ? bytes : EXPIRED_BYTES_MIN);
+    return OK;
+}
+
 /* What expired goes whole, by range. A cursor of a STREAM never gets too old by expiry: what it missed has expired. */
 static Code plan_stream(Trim *trim, Error *e)
 {
     uint64_t floor = table__ttl_floor(trim->table);
-    TRY(trim_range(trim, HOT_ROWS, floor, e));
-    return trim_range(trim, HOT_HISTORY, floor, e);
+    TRY(expire_range(trim, HOT_ROWS, floor, e));
+    return expire_range(trim, HOT_HISTORY, floor, e);
 }
 
 static Code plan_table(Trim *trim, Error *e)

@@ -10,6 +10,7 @@
 #include "cold/cold.h"
 #include "jobs/jobs.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/thread.h"
 
 enum { WAIT_MS = 60 * 1000, TURNS_MAX = 200, DAY_S = 86400, HOUR_S = 3600 };
@@ -336,6 +337,56 @@ TEST("history, tombstones or hot copies of an idle partition that stay after the
     pass(&s, 30 * DAY_S);
     TURN_UNTIL(&s, count_due(&s) == 0);
     end(&s);
+}
+
+static bool is_in_hot_files(const Stage *s, const char *text)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    FileEntry *entries;
+    size_t count;
+    const char *folder = arena_printf(arena, "%s/rocksdb", s->f.folder);
+    CHECK_OK(file_list(folder, 100000, arena, &entries, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        Slice bytes;
+        Error gone;
+        if (file_read(arena_printf(arena, "%s/%s", folder, entries[i].name), 1 << 28, arena, &bytes,
+                      &gone) != OK)
+            continue; /* a merge has removed it */
+        if (bytes.size && memmem(bytes.data, bytes.size, text, strlen(text)))
+            return true;
+    }
+    return false;
+}
+
+static void check_canary_leaves(TableKind kind)
+{
+    Stage s;
+    begin(&s, test_folder(), kind);
+    fixture_put(&s.f, 1, "canary-c90b7e");
+    if (kind != TABLE_STREAM)
+        fixture_put(&s.f, 1, "replaced");
+    CHECK_OK(hot_flush(database_hot(s.f.db), e)); /* else the file of its deletion would hide it */
+    pass(&s, DAY_S - 2 * HOUR_S);
+    CHECK(is_in_hot_files(&s, "canary-c90b7e"));
+    for (int i = 0; i < 8; i++)
+        pass(&s, HOUR_S);
+    TURN_UNTIL(&s,
+               count_keys(&s, kind == TABLE_STREAM ? HOT_ROWS : HOT_HISTORY, s.f.partition) == 0);
+    pass(&s, DAY_S);
+    TURN_UNTIL(&s, !is_in_hot_files(&s, "canary-c90b7e"));
+    end(&s);
+}
+
+TEST("the text of a row that was replaced, still in a file or the log of the hot tier a window "
+     "after "
+     "it was trimmed")
+{
+    check_canary_leaves(TABLE_USER);
+}
+
+TEST("the text of an event that expired, still in a file of the hot tier a window later")
+{
+    check_canary_leaves(TABLE_STREAM);
 }
 
 TEST("events of a STREAM that expired on an idle server and still take space")
