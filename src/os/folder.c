@@ -4,6 +4,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,24 +17,91 @@
 
 enum { TREE_ENTRIES_MAX = 10 * 1000 * 1000 }; /* in one folder */
 
-/* One level; its name becomes durable in the folder above. */
-static Code make_one(char *path, unsigned mode, Error *e)
+/* ---- making ---- */
+
+/* A folder that is there counts as durable, so whoever finds one that is being made waits until its name is synced. */
+typedef struct Making {
+    const char *path;
+    struct Making *next;
+} Making;
+
+static pthread_mutex_t making_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t made = PTHREAD_COND_INITIALIZER;
+static Making *makings; /* guarded by making_lock */
+
+static bool is_being_made(const char *path)
+{
+    for (const Making *making = makings; making; making = making->next)
+        if (strcmp(making->path, path) == 0)
+            return true;
+    return false;
+}
+
+static bool is_there(const char *path)
 {
     struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return OK;
-    if (file__fault("mkdir", path) || (mkdir(path, (mode_t)mode) != 0 && errno != EEXIST))
-        return file__failed(e, "mkdir", path);
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-        return fail(e, E_IO, "mkdir %s: there is something else of that name", path);
-    char *slash = strrchr(path, '/');
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* False when the folder is there; else it is the caller's to make. */
+static bool begin_making(Making *making)
+{
+    pthread_mutex_lock(&making_lock);
+    while (is_being_made(making->path))
+        pthread_cond_wait(&made, &making_lock);
+    bool wanted = !is_there(making->path);
+    if (wanted) {
+        making->next = makings;
+        makings = making;
+    }
+    pthread_mutex_unlock(&making_lock);
+    return wanted;
+}
+
+static void end_making(const Making *making)
+{
+    pthread_mutex_lock(&making_lock);
+    Making **at = &makings;
+    while (*at != making)
+        at = &(*at)->next;
+    *at = making->next;
+    pthread_cond_broadcast(&made);
+    pthread_mutex_unlock(&making_lock);
+}
+
+static Code sync_parent(const char *path, Error *e)
+{
+    CLEANUP(buffer_done) Buffer parent = {0};
+    const char *slash = strrchr(path, '/');
     if (!slash)
         return file_sync_folder(".", e);
     if (slash == path)
         return file_sync_folder("/", e);
-    *slash = 0;
-    Code code = file_sync_folder(path, e);
-    *slash = '/';
+    buffer_add(&parent, path, (size_t)(slash - path));
+    buffer_add_u8(&parent, 0);
+    return file_sync_folder(parent.data, e);
+}
+
+static Code make(const char *path, unsigned mode, Error *e)
+{
+    if (file__fault("mkdir", path) || (mkdir(path, (mode_t)mode) != 0 && errno != EEXIST))
+        return file__failed(e, "mkdir", path);
+    if (!is_there(path))
+        return fail(e, E_IO, "mkdir %s: there is something else of that name", path);
+    Code code = sync_parent(path, e);
+    if (code != OK)
+        (void)rmdir(path); /* else the next who wants it takes it for durable */
+    return code;
+}
+
+/* One level; its name becomes durable in the folder above. */
+static Code make_one(const char *path, unsigned mode, Error *e)
+{
+    Making making = {.path = path};
+    if (!begin_making(&making))
+        return OK;
+    Code code = make(path, mode, e);
+    end_making(&making);
     return code;
 }
 

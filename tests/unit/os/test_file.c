@@ -2,10 +2,13 @@
 #include "os/file.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "os/thread.h"
 #include "test.h"
 
 static const char *in_folder(const char *name)
@@ -111,6 +114,63 @@ TEST("folders are made at every level, and making them again is OK")
     CHECK(file_exists(in_folder("a")));
     CHECK_OK(file_remove_empty_folder(in_folder("a/b/c"), e));
     CHECK(!file_exists(in_folder("a/b/c")));
+}
+
+TEST("a folder whose name could not be synced is not left, where the next one to want it would "
+     "find it")
+{
+    const char *path = in_folder("unsynced");
+    fault_operation = "fsync";
+    fault_after = 0;
+    fault_errno = EIO;
+    file_set_fault(fault);
+    Error error = {0};
+    CHECK_INT(file_make_folders(path, 0755, &error), E_IO);
+    CHECK(!file_exists(path));
+    sync_count = 0;
+    CHECK_OK(file_make_folders(path, 0755, e));
+    file_set_fault(NULL);
+    CHECK_INT(sync_count, 1);
+}
+
+enum { MAKING_ROUNDS = 100, YIELDS = 50 };
+static atomic_int syncs_begun, found_early;
+
+/* Gives the other thread time between a folder and the sync of its name. */
+static int slow_sync(const char *operation, const char *path)
+{
+    (void)path;
+    for (int i = 0; strcmp(operation, "open") == 0 && i < YIELDS; i++)
+        sched_yield();
+    if (strcmp(operation, "fsync") == 0)
+        atomic_fetch_add(&syncs_begun, 1);
+    return 0;
+}
+
+static void make_one_folder(void *argument)
+{
+    Error error = {0};
+    int syncs_before = *(int *)argument;
+    char path[512]; /* in_folder() is for one thread */
+    snprintf(path, sizeof path, "%s/shared", test_folder());
+    if (file_make_folders(path, 0755, &error) != OK || atomic_load(&syncs_begun) == syncs_before)
+        atomic_fetch_add(&found_early, 1);
+}
+
+TEST("who finds a folder that another thread makes goes on only when its name is synced")
+{
+    file_set_fault(slow_sync);
+    for (int i = 0; i < MAKING_ROUNDS; i++) {
+        Thread *threads[2];
+        int syncs = atomic_load(&syncs_begun);
+        CHECK_OK(thread_start("a", THREAD_ANY, make_one_folder, &syncs, &threads[0], e));
+        CHECK_OK(thread_start("b", THREAD_ANY, make_one_folder, &syncs, &threads[1], e));
+        thread_join(threads[0]);
+        thread_join(threads[1]);
+        CHECK_OK(file_remove_empty_folder(in_folder("shared"), e));
+    }
+    file_set_fault(NULL);
+    CHECK_INT(atomic_load(&found_early), 0);
 }
 
 TEST("a listing is sorted, tells folders from files and is bounded")
