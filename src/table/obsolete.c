@@ -139,7 +139,7 @@ static Code unlink_all(Obsolete *o, Error *e)
     return database_commit(o->db, intent, e);
 }
 
-Code obsolete_remove(Obsolete *o, bool *out_more, Error *e)
+static Code go_on(Obsolete *o, bool *out_more, Error *e)
 {
     if (o->count == 0)
         TRY(open_round(o, e));
@@ -152,4 +152,11 @@ Code obsolete_remove(Obsolete *o, bool *out_more, Error *e)
     if (code == OK)
         *out_more = was_full;
     return code;
+}
+
+Code obsolete_remove(Obsolete *o, bool *out_more, Error *e)
+{
+    bool has_waited = o->count > 0; /* what came on the list since is for another round */
+    TRY(go_on(o, out_more, e));
+    return has_waited && o->count == 0 ? go_on(o, out_more, e) : OK;
 }
