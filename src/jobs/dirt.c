@@ -4,7 +4,7 @@
  * outgrows its bytes is trimmed. What time makes due is the due index's (table/due.h).
  *
  * A count starts with the first commit that is seen of a partition, so the rows that waited before are counted once, at the next
- * look. Counts are in memory and bounded: one that made room for others starts again like that.
+ * look; one that the due index asks for counts them, too, so that none are forgotten by a restart. Counts are in memory and bounded: one that made room for others starts again like that.
  */
 #include <stdlib.h>
 
@@ -138,6 +138,13 @@ size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit)
         dirt->not_before_us = 0;
     }
     return count;
+}
+
+bool jobs__is_counted(Jobs *jobs, Partition partition)
+{
+    char bytes[12];
+    MUTEX_SCOPE(&jobs->dirt_lock);
+    return map_get(jobs->dirt, key_of(&partition, bytes)) != NULL;
 }
 
 void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us)

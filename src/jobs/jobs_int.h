@@ -131,6 +131,8 @@ const char *jobs__type_name(JobType type);
 void jobs__on_commit(void *context, const CommitGroup *group);
 /* Takes partitions that wait for a look; their counts begin at 0. */
 size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit);
+/* Whether its rows are counted, or will be soon because it waits for a look. */
+bool jobs__is_counted(Jobs *jobs, Partition partition);
 /* Adds the rows that a look has counted; or lists the partition again for later. */
 void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us);
 void jobs__free_dirt(Map *dirt);

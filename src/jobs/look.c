@@ -177,11 +177,25 @@ static Code trim_if_over(Jobs *jobs, const Table *table, Partition partition, Ou
     return flush_outlook(jobs->db, table, partition, io_outlook, e);
 }
 
+/* Rows that waited when the server started: no commit has counted them. */
+static Code count_if_unknown(Jobs *jobs, const Table *table, Partition partition, Error *e)
+{
+    const Dirt dirt = {.partition = partition};
+    size_t pending = 0;
+    if (jobs__is_counted(jobs, partition))
+        return OK;
+    TRY(flush_counted(jobs, table, &dirt, &pending, e));
+    jobs__return_dirt(jobs, partition, pending, 0);
+    return OK;
+}
+
 static Code look_at(Jobs *jobs, const Table *table, Partition partition, int64_t *out_next_us,
                     Error *e)
 {
     Outlook outlook;
     bool is_due = false;
+    if (table->kind != TABLE_STREAM)
+        TRY(count_if_unknown(jobs, table, partition, e));
     TRY(flush_outlook(jobs->db, table, partition, &outlook, e));
     if (table->kind != TABLE_STREAM)
         TRY(flush_if_over(jobs, table, partition, &outlook, e));

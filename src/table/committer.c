@@ -325,8 +325,10 @@ static void append(Committer *c, Intent *intent)
         intent->commit_seq = seq_next(generator, now_us);
     for (size_t i = 0; i < intent->raw_count; i++)
         put_raw(c, &intent->raw[i]);
-    if (intent->flush)
+    if (intent->flush) {
         put_flush(c, intent);
+        due__note(c->due, &due, &intent->parts[0], intent->commit_seq); /* hot copies go by time */
+    }
     for (size_t i = 0; i < intent->settle_count; i++)
         due__settle(c->due, &due, &intent->settles[i], intent->read_seq);
     if (intent->catalog_change) {

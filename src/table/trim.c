@@ -11,6 +11,7 @@
  *     change in the window, and part of every past state in it.
  * I2. Rows at or above the flush mark that live are never touched.
  * I3. Nothing in history died at or below the stored feed low: the next trim starts there.
+ * I4. Feed low passes every change that has left the window, also where nothing goes: else the partition is looked at for ever.
  */
 #include "os/clock.h"
 #include "table/table_int.h"
@@ -19,8 +20,6 @@ enum {
     TRIM_KEYS_MAX = 20 * 1000, /* per commit; then the next one */
     TRIM_READS_MAX = 200 * 1000,
     EXPIRED_BYTES_MIN = 1024,
-    TRIM_READS_MIN =
-        1000, /* that are worth a commit although nothing goes: the next trim is spared them */
 };
 
 static uint64_t min_seq(uint64_t a, uint64_t b)
@@ -230,7 +229,7 @@ static Code plan_table(Trim *trim, Error *e)
 static Code commit_trim(Trim *trim, Error *e)
 {
     CLEANUP(buffer_done) Buffer bytes = {0};
-    if (trim->intent->raw_count == 0 && trim->reads < TRIM_READS_MIN)
+    if (trim->intent->raw_count == 0 && trim->reads == 0) /* I4 */
         return OK;
     if (trim->table->kind != TABLE_STREAM) {
         table__encode_state(&trim->state, &bytes);

@@ -389,6 +389,48 @@ TEST("the text of an event that expired, still in a file of the hot tier a windo
     check_canary_leaves(TABLE_STREAM);
 }
 
+TEST("a partition of inserts that is looked at for ever, or hot copies that stay: its rows are "
+     "flushed on request when the feed window has passed them")
+{
+    Stage s;
+    FlushRequest outcome;
+    char id[JOB_ID_BYTES];
+    JobInfo info;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    begin(&s, test_folder(), TABLE_USER);
+    set_policy(&s, 1000, 0);
+    fixture_put(&s.f, 1, "v");
+    pass(&s, 3 * DAY_S);
+    TURN_UNTIL(&s, count_due(&s) == 0);
+    CHECK_OK(jobs_request_flush(s.jobs, s.f.table, &outcome, id, e));
+    CHECK_OK(jobs_wait(s.jobs, id, WAIT_MS, arena, &info, e));
+    CHECK_INT(count_flushed(&s), 1);
+    pass(&s, DAY_S);
+    TURN_UNTIL(&s, count_keys(&s, HOT_ROWS, s.f.partition) == 0);
+    pass(&s, DAY_S);
+    TURN_UNTIL(&s, count_due(&s) == 0);
+    end(&s);
+}
+
+TEST("as many rows as rows:N says that are not flushed, since a restart forgot them and nobody "
+     "writes")
+{
+    Stage s;
+    const char *folder = test_folder();
+    begin(&s, folder, TABLE_USER);
+    set_policy(&s, 10, 0);
+    turn(&s);
+    close_stage(&s);
+    fixture_open_window(&s.f, folder, TABLE_USER, DAY_S);
+    for (int i = 1; i <= 10; i++)
+        fixture_put(&s.f, i, "v"); /* no jobs yet: as if the server had ended before its look */
+    fixture_close(&s.f);
+    open_stage(&s, folder, TABLE_USER);
+    pass(&s, HOUR_S + 1);
+    TURN_UNTIL(&s, count_flushed(&s) == 10);
+    end(&s);
+}
+
 TEST("events of a STREAM that expired on an idle server and still take space")
 {
     Stage s;
