@@ -35,6 +35,10 @@ enum {
     DEAD_ROWS = 1000,
     SLICE_MS = 250,
     TRIM_WAIT_S = 120,
+    EXPIRE_ROWS = 1000 * 1000,
+    EXPIRE_TTL_S = 40,
+    EXPIRE_WAIT_S = 300,
+    IDLE_S = 5,
     COLD_WAIT_S = 5,
 };
 
@@ -87,6 +91,21 @@ static double resident_mb(const Bench *b)
         die("%s: %m", name);
     fclose(file);
     return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
+}
+
+/* Of all threads of the server since it started. */
+static double processor_seconds(const Bench *b)
+{
+    char name[64], text[1024];
+    unsigned long user = 0, system = 0;
+    snprintf(name, sizeof name, "/proc/%d/stat", b->server);
+    FILE *file = fopen(name, "r");
+    char *after = file && fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
+    if (!after ||
+        sscanf(after, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+        die("%s: %m", name);
+    fclose(file);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 static uint64_t tree_bytes;
@@ -616,8 +635,8 @@ static void measure_mix(Bench *b)
 {
     static const char *const texts[] = {
         "SELECT count(*) FROM chat.messages",
-        "SELECT id, content FROM chat.messages WHERE conversation_id = 17 ORDER BY created_at DESC "
-        "LIMIT 50",
+        ("SELECT id, content FROM chat.messages WHERE conversation_id = 17 ORDER BY created_at "
+         "DESC LIMIT 50"),
         "SELECT id, content FROM chat.messages ORDER BY _seq DESC LIMIT 50"};
     uint64_t rows = size_of("TIERS_SEGMENTS", 10) * SEGMENT_ROWS / 2;
     make_table(b, "messages");
@@ -768,6 +787,46 @@ static void measure_users(Bench *b)
     measure_layout(b, name, (Layout){"large", "u", large, LARGE_ROWS, INSERT_ROWS});
 }
 
+/* ---- part expire: events of a STREAM that go by themselves ---- */
+
+static double idle_load(const Bench *b)
+{
+    double before = processor_seconds(b);
+    sleep(IDLE_S);
+    return (processor_seconds(b) - before) / IDLE_S;
+}
+
+/* From before the first event expires to when the last has left the files. */
+static void measure_expire(Bench *b)
+{
+    double full, bytes, most_mb = 0;
+    int seconds = 0;
+    sql(b,
+        "CREATE TABLE chat.events (id BIGINT PRIMARY KEY, conversation_id BIGINT NOT NULL, role "
+        "TEXT NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP NOT NULL) WITH (TYPE = "
+        "'STREAM', TTL_SECONDS = %d)",
+        EXPIRE_TTL_S);
+    uint64_t started = now_ns();
+    load(b, "events", NULL, 0, EXPIRE_ROWS);
+    finish_writers(b);
+    double loading = seconds_since(started);
+    sleep(IDLE_S); /* what the writes themselves make RocksDB do */
+    double idle = idle_load(b), full_mb = resident_mb(b), used = processor_seconds(b);
+    full = bytes = data_bytes(b, "rocksdb");
+    for (; bytes > full / 20 && seconds < EXPIRE_WAIT_S; seconds++) {
+        sleep(1);
+        bytes = data_bytes(b, "rocksdb");
+        most_mb = resident_mb(b) > most_mb ? resident_mb(b) : most_mb;
+    }
+    used = processor_seconds(b) - used;
+    line("events inserted", "%d in %.1f s, %.0f MB in the hot store", EXPIRE_ROWS, loading,
+         full / 1e6);
+    line("  until they had left it", "%d s, then %.1f MB", seconds, bytes / 1e6);
+    line("  processor time of that", "%.2f s, less %.4f of each second idle: %.2f s", used, idle,
+         used - idle * seconds);
+    line("  memory of the server", "%.0f MB, then at most %.0f MB", full_mb, most_mb);
+}
+
 /* ---- all ---- */
 
 static void open_all(Bench *b)
@@ -788,8 +847,9 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(Bench *b);
-    } parts[] = {{"scan", measure_scan},   {"point", measure_point}, {"size", measure_size},
-                 {"flush", measure_flush}, {"mix", measure_mix},     {"users", measure_users}};
+    } parts[] = {{"scan", measure_scan},    {"point", measure_point}, {"size", measure_size},
+                 {"flush", measure_flush},  {"mix", measure_mix},     {"users", measure_users},
+                 {"expire", measure_expire}};
     enum { PARTS = sizeof parts / sizeof parts[0] };
     for (size_t i = 0; argc == 1 && i < PARTS; i++)
         puts(parts[i].name);
