@@ -150,11 +150,19 @@ static void learn_trim(unsigned user, uint64_t low)
     model->low[user] = low;
 }
 
-bool model__has_garbage(unsigned user, uint64_t low)
+static bool has_left_window(const Event *event, uint64_t low)
+{
+    return (event->has_hot || event->has_history) && event->seq > model->low[event->user] &&
+           event->seq <= low;
+}
+
+bool model__may_trim(unsigned user, uint64_t low)
 {
     bool row, history;
     for (size_t i = 0; i < model->event_count; i++) {
-        if (model->events[i].user == user && is_trimmed(&model->events[i], low, &row, &history))
+        const Event *event = &model->events[i];
+        if (event->user == user &&
+            (is_trimmed(event, low, &row, &history) || has_left_window(event, low)))
             return true;
     }
     return false;

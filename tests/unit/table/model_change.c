@@ -236,8 +236,7 @@ static uint64_t next_low(Run *run)
 static void do_trim(Run *run)
 {
     Entry *entry = model__new_entry(A_TRIM, (unsigned)model__random(USERS), next_low(run));
-    bool is_due =
-        entry->seq > model->low[entry->user] && model__has_garbage(entry->user, entry->seq);
+    bool is_due = entry->seq > model->low[entry->user] && model__may_trim(entry->user, entry->seq);
     Error error = {0};
     model__begin();
     journal->trims++;

@@ -112,7 +112,7 @@ void model__note_commit(uint64_t seq);
 Entry *model__new_entry(EntryKind kind, unsigned user, uint64_t seq);
 void model__begin(void);
 void model__learn(const Entry *entry);
-bool model__has_garbage(unsigned user, uint64_t low);
+bool model__may_trim(unsigned user, uint64_t low);
 
 /* model_change.c */
 void model__encode(const Run *run, int32_t id, uint32_t value, Buffer *row, Buffer *key);
