@@ -147,13 +147,17 @@ static int slow_sync(const char *operation, const char *path)
     return 0;
 }
 
+typedef struct FolderMaker {
+    const char *path;
+    int syncs_before;
+} FolderMaker;
+
 static void make_one_folder(void *argument)
 {
+    const FolderMaker *maker = (const FolderMaker *)argument;
     Error error = {0};
-    int syncs_before = *(int *)argument;
-    char path[512]; /* in_folder() is for one thread */
-    snprintf(path, sizeof path, "%s/shared", test_folder());
-    if (file_make_folders(path, 0755, &error) != OK || atomic_load(&syncs_begun) == syncs_before)
+    if (file_make_folders(maker->path, 0755, &error) != OK ||
+        atomic_load(&syncs_begun) == maker->syncs_before)
         atomic_fetch_add(&found_early, 1);
 }
 
@@ -162,12 +166,12 @@ TEST("who finds a folder that another thread makes goes on only when its name is
     file_set_fault(slow_sync);
     for (int i = 0; i < MAKING_ROUNDS; i++) {
         Thread *threads[2];
-        int syncs = atomic_load(&syncs_begun);
-        CHECK_OK(thread_start("a", THREAD_ANY, make_one_folder, &syncs, &threads[0], e));
-        CHECK_OK(thread_start("b", THREAD_ANY, make_one_folder, &syncs, &threads[1], e));
+        FolderMaker maker = {in_folder("shared"), atomic_load(&syncs_begun)};
+        CHECK_OK(thread_start("a", THREAD_ANY, make_one_folder, &maker, &threads[0], e));
+        CHECK_OK(thread_start("b", THREAD_ANY, make_one_folder, &maker, &threads[1], e));
         thread_join(threads[0]);
         thread_join(threads[1]);
-        CHECK_OK(file_remove_empty_folder(in_folder("shared"), e));
+        CHECK_OK(file_remove_empty_folder(maker.path, e));
     }
     file_set_fault(NULL);
     CHECK_INT(atomic_load(&found_early), 0);
