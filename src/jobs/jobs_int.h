@@ -15,6 +15,8 @@ enum {
     JOBS_KEPT_MAX = 1000, /* ended jobs that system.jobs remembers */
     JOBS_QUEUED_MAX = 1000,
     JOBS_ALTER_TRIES_MAX = 10,         /* of work that an ALTER TABLE came in between of */
+    JOBS_TEAM_MAX = 8,                 /* partitions that one lane works on at once */
+    JOBS_BATCH_MAX = 256,              /* … before it looks again what there is */
     DIRTY_PARTITIONS_MAX = 100 * 1000, /* whose rows are counted, and that wait for compaction */
     SYSTEM_PREFIX_JOB = 'j',
 };
@@ -73,6 +75,10 @@ typedef struct JobRun {
     const Job *job; /* NULL: nobody asked for it */
 } JobRun;
 bool jobs__is_stopped(void *run); /* of a JobRun */
+
+/* Runs work(context, i) for each i < count, several at once on threads of their own; returns when all have. */
+typedef void JobsWork(void *context, size_t index);
+void jobs__each(size_t count, JobsWork *work, void *context);
 
 /* What commits left in a partition. */
 typedef struct Dirt {

@@ -12,9 +12,7 @@
 #include "table/seq.h"
 
 enum {
-    LOOKS_PER_COMMIT = 256,
     LOOKS_MAX = 4096, /* before queued jobs get their turn */
-    DIRT_MAX = 256,
     BUSY_RETRY_S = 1,
     PIECE_S_MAX = 3600,
     WINDOW_PARTS = 8, /* a feed window is trimmed in pieces of that */
@@ -96,6 +94,8 @@ static Code flush_counted(Jobs *jobs, const Table *table, const Dirt *dirt, size
 
 static void handle_dirt(Jobs *jobs, const Dirt *dirt)
 {
+    if (is_stopping(jobs))
+        return;
     CLEANUP(table_unref_ptr)
     Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->partition.table_id);
     Error error = {0};
@@ -113,16 +113,23 @@ static void handle_dirt(Jobs *jobs, const Dirt *dirt)
         jobs__warn_of_table("a flush by policy failed", table, &error);
 }
 
+typedef struct DirtBatch {
+    Jobs *jobs;
+    Dirt dirt[JOBS_BATCH_MAX];
+} DirtBatch;
+
+static void handle_one(void *context, size_t index)
+{
+    const DirtBatch *batch = (const DirtBatch *)context;
+    handle_dirt(batch->jobs, &batch->dirt[index]);
+}
+
 static void handle_all_dirt(Jobs *jobs)
 {
-    Dirt dirt[DIRT_MAX];
-    for (size_t count = DIRT_MAX; count == DIRT_MAX && !is_stopping(jobs);) {
-        count = jobs__take_dirt(jobs, dirt, DIRT_MAX);
-        for (size_t i = 0; i < count; i++) {
-            if (is_stopping(jobs))
-                return;
-            handle_dirt(jobs, &dirt[i]);
-        }
+    DirtBatch batch = {.jobs = jobs};
+    for (size_t count = JOBS_BATCH_MAX; count == JOBS_BATCH_MAX && !is_stopping(jobs);) {
+        count = jobs__take_dirt(jobs, batch.dirt, JOBS_BATCH_MAX);
+        jobs__each(count, handle_one, &batch);
     }
 }
 
@@ -226,6 +233,22 @@ static void look(Jobs *jobs, const DueEntry *entry, DueSettle *out)
         jobs__warn_of_table("upkeep of a partition failed", table, &error);
 }
 
+typedef struct LookBatch {
+    Jobs *jobs;
+    const DueEntry *entries;
+    DueSettle *settles;
+    bool *is_looked;
+} LookBatch;
+
+static void look_at_one(void *context, size_t index)
+{
+    const LookBatch *batch = (const LookBatch *)context;
+    if (is_stopping(batch->jobs))
+        return;
+    look(batch->jobs, &batch->entries[index], &batch->settles[index]);
+    batch->is_looked[index] = true;
+}
+
 /* One commit of looks; *out_next_us is when the next ones are due, *out_count how many there were. */
 static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Error *e)
 {
@@ -233,15 +256,18 @@ static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Er
     DueEntry *entries;
     size_t count, looked = 0;
     uint64_t read_seq = database_last_seq(jobs->db);
-    TRY(due_list(jobs->db, clock_wall_us(), LOOKS_PER_COMMIT, arena, &entries, &count, out_next_us,
+    TRY(due_list(jobs->db, clock_wall_us(), JOBS_BATCH_MAX, arena, &entries, &count, out_next_us,
                  e));
-    DueSettle *settles = arena_new_array(arena, DueSettle, count + 1);
-    while (looked < count && !is_stopping(jobs)) {
-        look(jobs, &entries[looked], &settles[looked]);
-        looked++;
-    }
+    LookBatch batch = {.jobs = jobs, .entries = entries};
+    batch.settles = arena_new_array(arena, DueSettle, count + 1);
+    batch.is_looked = arena_new_array(arena, bool, count + 1);
+    memset(batch.is_looked, 0, count + 1);
+    jobs__each(count, look_at_one, &batch);
+    for (size_t i = 0; i < count; i++) /* a stopping server leaves some */
+        if (batch.is_looked[i])
+            batch.settles[looked++] = batch.settles[i];
     *out_count = looked;
-    return looked ? due_settle(jobs->db, read_seq, settles, looked, e) : OK;
+    return looked ? due_settle(jobs->db, read_seq, batch.settles, looked, e) : OK;
 }
 
 static Code look_at_due(Jobs *jobs, int64_t *out_next_us, Error *e)

@@ -116,21 +116,58 @@ Code jobs__flush(Jobs *jobs, const Job *job, Partition partition, uint64_t *out_
 typedef struct FlushRun {
     Jobs *jobs;
     const Job *job;
+    Partition batch[JOBS_BATCH_MAX]; /* still to be flushed */
+    size_t count;
+
+    Mutex lock;
+    /* guarded by lock */
     uint64_t rows, partitions;
+    Code code; /* of the first that failed; the others are left then */
+    Error error;
 } FlushRun;
 
-static Code flush_one(void *context, Partition partition, Error *e)
+static bool has_failed(FlushRun *run)
+{
+    MUTEX_SCOPE(&run->lock);
+    return run->code != OK;
+}
+
+static void flush_one(void *context, size_t index)
 {
     FlushRun *run = (FlushRun *)context;
-    uint64_t rows = 0;
-    TRY(jobs__flush(run->jobs, run->job, partition, &rows, e));
-    run->rows += rows;
-    run->partitions += rows > 0;
+    uint64_t rows = 0, all_rows, all_partitions;
+    Error error = {0};
+    if (has_failed(run))
+        return;
+    Code code = jobs__flush(run->jobs, run->job, run->batch[index], &rows, &error);
+    mutex_lock(&run->lock);
+    if (code != OK && run->code == OK) {
+        run->code = code;
+        run->error = error;
+    }
+    all_rows = run->rows += rows;
+    all_partitions = run->partitions += rows > 0;
+    mutex_unlock(&run->lock);
     if (rows)
         jobs__progress(run->jobs, run->job,
-                       "Flushed %" PRIu64 " row(s) of %" PRIu64 " partition(s) so far", run->rows,
-                       run->partitions);
-    return OK;
+                       "Flushed %" PRIu64 " row(s) of %" PRIu64 " partition(s) so far", all_rows,
+                       all_partitions);
+}
+
+static Code flush_batch(FlushRun *run, Error *e)
+{
+    jobs__each(run->count, flush_one, run);
+    run->count = 0;
+    if (run->code != OK)
+        *e = run->error;
+    return run->code;
+}
+
+static Code add_to_batch(void *context, Partition partition, Error *e)
+{
+    FlushRun *run = (FlushRun *)context;
+    run->batch[run->count++] = partition;
+    return run->count == JOBS_BATCH_MAX ? flush_batch(run, e) : OK;
 }
 
 static Code run_flush(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
@@ -140,7 +177,12 @@ static Code run_flush(Jobs *jobs, const Job *job, char *message, size_t message_
     if (!table)
         return fail(e, E_CANCELLED, "the table was dropped");
     FlushRun run = {.jobs = jobs, .job = job};
-    TRY(flush_each_partition(jobs->db, table, flush_one, &run, e));
+    mutex_init(&run.lock);
+    Code code = flush_each_partition(jobs->db, table, add_to_batch, &run, e);
+    if (code == OK)
+        code = flush_batch(&run, e);
+    mutex_done(&run.lock);
+    TRY(code);
     snprintf(message, message_bytes, "Flushed %" PRIu64 " row(s) of %" PRIu64 " partition(s)",
              run.rows, run.partitions);
     return OK;

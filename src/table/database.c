@@ -27,7 +27,7 @@ enum {
     SINKS_MAX = 64,
     PATH_BYTES = 4096,
     FLUSH_INSTANCES =
-        5, /* a flush writes with one; a compaction and an export read with one and write with another */
+        12, /* each of eight flushes writes with one; a compaction and an export read with one and write with another */
 };
 
 struct Database {

@@ -3,6 +3,7 @@
  * The registry of jobs: killing, and what a restart finds.
  */
 #include <sched.h>
+#include <stdio.h>
 
 #include "../table/fixture.h"
 #include "../test.h"
@@ -89,6 +90,33 @@ static ReadView *block_jobs(Stage *s, char out_id[JOB_ID_BYTES])
     while (status_of(s, out_id) == JOB_QUEUED)
         sched_yield();
     return view;
+}
+
+TEST("a flush of more partitions than go at once that leaves some out, counts wrong, or flushes "
+     "one twice")
+{
+    enum { USERS = 300 };
+    Stage s;
+    char flush[JOB_ID_BYTES], name[32];
+    FlushRequest outcome;
+    JobInfo info;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    start(&s, test_folder());
+    Partition alice = s.f.partition;
+    for (int i = 0; i < USERS; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        s.f.partition = fixture_partition(&s.f, name);
+        fixture_put(&s.f, i, "v");
+    }
+    s.f.partition = alice;
+    CHECK_OK(jobs_request_flush(s.jobs, s.f.table, &outcome, flush, e));
+    CHECK_OK(jobs_wait(s.jobs, flush, WAIT_MS, arena, &info, e));
+    CHECK_INT(info.status, JOB_COMPLETED);
+    CHECK_TEXT(arena_printf(arena, "%.*s", SLICE_ARGS(info.message)),
+               "Flushed 300 row(s) of 300 partition(s)");
+    CHECK_OK(jobs_request_flush(s.jobs, s.f.table, &outcome, flush, e));
+    CHECK_INT(outcome, FLUSH_NOTHING_PENDING);
+    stop(&s);
 }
 
 TEST("a reader that holds up jobs which need not wait for it")
