@@ -25,7 +25,7 @@ static Code print_copy(const EngineQuery *query, const char *path, uint32_t row_
     buffer_printf(out, "COPY (SELECT * FROM hot(%llu,0)) TO ", (unsigned long long)query->handle);
     engine_add_text(out, slice_of_text(path));
     buffer_printf(out,
-                  " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, PARQUET_VERSION v1,"
+                  " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, PARQUET_VERSION v2,"
                   " ROW_GROUP_SIZE %u, USE_TMP_FILE false,%s FIELD_IDS {",
                   row_group_rows,
                   has_reals(schema) ? " DICTIONARY_SIZE_LIMIT 0, WRITE_BLOOM_FILTER false," : "");
