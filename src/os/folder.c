@@ -19,7 +19,8 @@ enum { TREE_ENTRIES_MAX = 10 * 1000 * 1000 }; /* in one folder */
 
 /* ---- making ---- */
 
-/* A folder that is there counts as durable, so whoever finds one that is being made waits until its name is synced. */
+/* A folder that is there counts as durable, so whoever finds one that is being made waits until its
+ * name is synced. */
 typedef struct Making {
     const char *path;
     struct Making *next;

@@ -314,7 +314,7 @@ static void send(SpecRun *run)
 
 /* ---- the stage ---- */
 
-static int64_t later_us;
+static _Atomic int64_t later_us;
 static _Atomic int64_t later_ticks;
 
 static int64_t later_clock(void)

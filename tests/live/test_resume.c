@@ -83,7 +83,7 @@ static Table *find_table(Stage *stage)
     return catalog_find_table(database_catalog(stage->db), SLICE("t"), SLICE("x"));
 }
 
-static int64_t later_us;
+static _Atomic int64_t later_us;
 static int64_t later_clock(void)
 {
     static _Atomic int64_t ticks;

@@ -98,6 +98,7 @@ int follower_fence(int index)
 
 int64_t follower_age_us(int index)
 {
+    MUTEX_SCOPE(&world.lock);
     return clock_wall_us() - seq_time_us(model->followers[index].cursor);
 }
 

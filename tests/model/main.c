@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,12 @@
 #include "model.h"
 #include "os/clock.h"
 
-enum { EVENTS_DEFAULT = 1000 * 1000, CHECK_EVENTS_MAX = 8000, EPOCH_CHECKS = 5 };
+enum {
+    EVENTS_DEFAULT = 1000 * 1000,
+    CHECK_EVENTS_MAX = 8000,
+    EPOCH_CHECKS = 5,
+    STEP_US_MAX = 50 * 1000
+};
 
 Model *model;
 static char folder[256];
@@ -51,6 +57,8 @@ static void make_model(void)
     model->seed = setting("KALAM_TEST_SEED", (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid());
     model->random = model->seed;
     model->traveller = -1;
+    atomic_init(&model->now_us, clock_wall_us());
+    model->looked_at_us = clock_monotonic_us();
     for (int i = 0; i <= WRITERS; i++)
         model->writers[i].random = model->seed * 31 + (uint64_t)i;
     model->log_max = model->wanted * 2 + 200 * 1000;
@@ -91,6 +99,32 @@ static void alter(int at)
         sql_must("ALTER TABLE %s DROP COLUMN extra%u", book_info[at].name, column - 1);
 }
 
+/* ---- time ---- */
+
+/* What the database and the checks go by. It passes with the steps of the main thread and waits for the witnesses, so that neither
+ * a restart nor a slow machine lets the feed window pass under them. */
+static int64_t model_clock(void)
+{
+    return atomic_load(&model->now_us);
+}
+
+static bool are_witnesses_near(void)
+{
+    for (int i = 0; i < BOOKS; i++) {
+        if (follower_age_us(book_info[i].first) > FEED_WINDOW_S * 1000000 / 2)
+            return false;
+    }
+    return true;
+}
+
+static void let_time_pass(void)
+{
+    int64_t now_us = clock_monotonic_us(), passed_us = now_us - model->looked_at_us;
+    model->looked_at_us = now_us;
+    if (are_witnesses_near())
+        atomic_fetch_add(&model->now_us, passed_us < STEP_US_MAX ? passed_us : STEP_US_MAX);
+}
+
 /* Witnesses are never away for long. */
 static bool is_at_home(int link)
 {
@@ -104,7 +138,7 @@ static bool is_at_home(int link)
 /* One at a time stays away, over epochs too, until its cursor is too old, or nearly. */
 static void travel(void)
 {
-    int64_t now_us = clock_monotonic_us();
+    int64_t now_us = clock_wall_us();
     if (model->traveller >= 0 && now_us < model->returns_at_us)
         return;
     if (model->traveller >= 0)
@@ -117,7 +151,6 @@ static void travel(void)
         link_disconnect(link);
 }
 
-/* On a slow machine the feed window passes soon. */
 static void keep_witnesses(void)
 {
     for (int i = 0; i < BOOKS; i++) {
@@ -200,6 +233,7 @@ static void disturb(void)
     int book = (int)(random_of(&model->random) % BOOKS);
     for (int i = 0; i < LINKS; i++)
         link_tend(i);
+    let_time_pass();
     if (what < 14)
         disturb_table(what, book);
     else if (what < 500)
@@ -333,6 +367,7 @@ static void begin_lives(void)
 
 static void begin_epoch(void)
 {
+    clock_replace(model_clock, NULL);
     world_open(folder);
     create_tables();
     begin_lives();

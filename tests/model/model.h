@@ -120,6 +120,8 @@ typedef struct Model {
     uint64_t synced_bytes;
     int traveller; /* the link that stays away until returns_at_us; -1: none */
     int64_t returns_at_us;
+    _Atomic int64_t now_us; /* see let_time_pass() */
+    int64_t looked_at_us;
     int64_t counter; /* makes each n unique */
     _Atomic uint64_t changes;
     Figures figures;

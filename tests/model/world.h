@@ -15,7 +15,7 @@ enum {
     LINKS = FOLLOWERS + STREAM_FOLLOWERS,
     LOOPS = 2,
     WORKERS = 2,
-    FEED_WINDOW_S = 20, /* a restart on a busy machine takes seconds */
+    FEED_WINDOW_S = 8,
     STREAM_TTL_S = 4,
 };
 

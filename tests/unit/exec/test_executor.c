@@ -136,7 +136,7 @@ static void make_table(World *w)
 
 /* ---- accounts ---- */
 
-static int64_t now_us;
+static _Atomic int64_t now_us;
 static int64_t fixed_clock(void)
 {
     return now_us;
@@ -297,7 +297,7 @@ TEST("more rows than the limit are an error and never a silent cut")
 /* Every look at the clock is a second later. */
 static int64_t ticking_clock(void)
 {
-    return now_us += 1000000;
+    return atomic_fetch_add(&now_us, 1000000) + 1000000;
 }
 
 TEST("a statement that runs past its time is stopped, in walks too")
