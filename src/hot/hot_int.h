@@ -79,5 +79,7 @@ CHECKED Code hot__note_manifest(const char *folder, Error *e);
 CHECKED Code hot__mend_manifest(const char *folder, Error *e);
 /* Cuts the torn last record of the newest log of a store that is not open; fails when that is not what is wrong. */
 CHECKED Code hot__mend_log(const char *folder, Error *e); /* log_end.c */
+/* E_CORRUPT where RocksDB might skip damage amidst a log in silence. Reads all logs. */
+CHECKED Code hot__check_logs(const char *folder, Error *e); /* log_end.c */
 /* Where the records of a MANIFEST or a log end. False when there are more behind a damaged one. */
 bool hot__manifest_end(Slice bytes, size_t *out_end);

@@ -4,7 +4,8 @@
  *
  * I1. Every write goes through the WAL of all families: a batch is atomic across families.
  * I2. wal_recovery_mode is TolerateCorruptedTailRecords: a torn tail (never acknowledged) is cut, damage in
- *     the middle refuses to open. Point-in-time recovery would drop acknowledged commits silently.
+ *     the middle refuses to open (log_end.c sees what RocksDB would skip). Point-in-time recovery would
+ *     drop acknowledged commits silently.
  * I3. The WAL is never recycled, which I2 needs.
  * I4. After a failed write the store takes no further one and does not repair itself (tame.cc): what the log holds
  *     is what the next start, or hot_reopen, finds, in all families alike.
@@ -124,7 +125,8 @@ static Code open_instance(HotStore *store, bool read_only, Error *e)
 
 Code hot__open_db(HotStore *store, bool read_only, Error *e)
 {
-    Error ignored; /* what RocksDB says of it */
+    Error ignored;                          /* what RocksDB says of it */
+    TRY(hot__check_logs(store->folder, e)); /* I2 */
     if (read_only)
         return open_instance(store, true, e);
     hot__hold_compactions(store->tamer, true);
