@@ -239,6 +239,61 @@ Code due_list(Database *db, int64_t until_us, size_t limit, Arena *arena, DueEnt
     return OK;
 }
 
+/* ---- checking ---- */
+
+static int by_partition(const void *a, const void *b)
+{
+    const Partition *x = (const Partition *)a, *y = (const Partition *)b;
+    if (x->table_id != y->table_id)
+        return x->table_id < y->table_id ? -1 : 1;
+    return (x->user > y->user) - (x->user < y->user);
+}
+
+static void add_partition(DuePartitions *all, Partition partition)
+{
+    if (all->count == all->capacity) {
+        all->capacity = all->capacity ? all->capacity * 2 : 64;
+        all->sorted = (Partition *)x_grow(all->sorted, all->capacity * sizeof *all->sorted);
+    }
+    all->sorted[all->count++] = partition;
+}
+
+Code due_partitions(HotSnapshot *snapshot, DuePartitions *out, Error *e)
+{
+    DueKey from = entry_key(0, (Partition){0, 0}), to = entry_key(INT64_MAX, (Partition){0, 0});
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it =
+        hot_iterator_open(snapshot, HOT_BLOCKING, HOT_DUE, key_slice(&from), key_slice(&to), false);
+    DuePartitions all = {0};
+    while (hot_next(it)) {
+        Partition partition;
+        int64_t at_us;
+        if (read_entry_key(hot_key(it), &partition, &at_us))
+            add_partition(&all, partition);
+    }
+    Code code = hot_iterator_end(it, e);
+    if (code != OK) {
+        due_partitions_done(&all);
+        return code;
+    }
+    if (all.count)
+        qsort(all.sorted, all.count, sizeof *all.sorted, by_partition);
+    *out = all;
+    return OK;
+}
+
+bool due_has(const DuePartitions *all, Partition partition)
+{
+    return all->count &&
+           bsearch(&partition, all->sorted, all->count, sizeof *all->sorted, by_partition) != NULL;
+}
+
+void due_partitions_done(DuePartitions *all)
+{
+    free(all->sorted);
+    *all = (DuePartitions){0};
+}
+
 Code due_settle(Database *db, uint64_t read_seq, const DueSettle *settles, size_t count, Error *e)
 {
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(read_seq);
@@ -250,11 +305,16 @@ Code due_settle(Database *db, uint64_t read_seq, const DueSettle *settles, size_
 
 /* ---- changed policies ---- */
 
-Code due_policy(Database *db, uint32_t table_id, uint64_t *out, Error *e)
+Code due_policy_at(HotSnapshot *snapshot, uint32_t table_id, uint64_t *out, Error *e)
 {
     DueKey key;
+    return read_number(snapshot, policy_key(table_id, &key), out, e);
+}
+
+Code due_policy(Database *db, uint32_t table_id, uint64_t *out, Error *e)
+{
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
-    Code code = read_number(snapshot, policy_key(table_id, &key), out, e);
+    Code code = due_policy_at(snapshot, table_id, out, e);
     hot_snapshot_free(snapshot);
     return code;
 }

@@ -36,9 +36,19 @@ CHECKED Code due_settle(Database *db, uint64_t read_seq, const DueSettle *settle
 /* How long after a commit its partition is looked at, at the latest: no later than anything that time makes due. */
 int64_t due_delay_us(Database *db, const Table *table);
 
+/* All partitions with an entry at a snapshot, for checks; due_partitions_done frees them. */
+typedef struct DuePartitions {
+    Partition *sorted;
+    size_t count, capacity;
+} DuePartitions;
+CHECKED Code due_partitions(HotSnapshot *snapshot, DuePartitions *out, Error *e);
+bool due_has(const DuePartitions *all, Partition partition);
+void due_partitions_done(DuePartitions *all);
+
 /* What the looks at a table were planned by (a hash of its policies), 0 when that is not known. When it has changed, all its partitions are to
  * be noted: due_note_all, then due_set_policy. */
 CHECKED Code due_policy(Database *db, uint32_t table_id, uint64_t *out, Error *e);
+CHECKED Code due_policy_at(HotSnapshot *snapshot, uint32_t table_id, uint64_t *out, Error *e);
 CHECKED Code due_set_policy(Database *db, uint32_t table_id, uint64_t policy, Error *e);
 /* Walks over the partitions of a table and notes them for now. is_stopped may be NULL; E_CANCELLED. */
 CHECKED Code due_note_all(Database *db, const Table *table, bool (*is_stopped)(void *context),

@@ -92,9 +92,15 @@ static Code first_pending(ReadView *view, const Table *table, Partition partitio
 Code flush_outlook(Database *db, const Table *table, Partition partition, Outlook *out, Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
+    TRY(view_open(db, HOT_BLOCKING, &view, e));
+    return flush_outlook_at(view, table, partition, out, e);
+}
+
+Code flush_outlook_at(ReadView *view, const Table *table, Partition partition, Outlook *out,
+                      Error *e)
+{
     PartitionState state;
     uint64_t in_history = 0, stale = 0;
-    TRY(view_open(db, HOT_BLOCKING, &view, e));
     TRY(view__stored_partition(view, partition, &state, e));
     uint64_t end = state.feed_low + 1 < state.flush_mark ? state.feed_low + 1 : state.flush_mark;
     *out = (Outlook){.feed_low = state.feed_low, .view_seq = view_seq(view)};

@@ -33,6 +33,8 @@ typedef struct Outlook {
 } Outlook;
 CHECKED Code flush_outlook(Database *db, const Table *table, Partition partition, Outlook *out,
                            Error *e);
+CHECKED Code flush_outlook_at(ReadView *view, const Table *table, Partition partition, Outlook *out,
+                              Error *e);
 /* Writes one segment of everything live from the flush mark to the newest commit, and commits it; rewrites manifest.json.
  * *out_rows = 0: nothing to do. */
 CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows,

@@ -10,6 +10,8 @@
  *       first half is checked row by row; keys differ, so equal counts per segment prove the second. STREAMs have no heads.
  *   C5. A version above L replaced one that history has, superseded by it; and the reverse.
  *   C6. A hot copy below M is in the range of a segment; a dead record names a later seq than its own.
+ *   C7. A partition in which time makes work (changes above feed low, hot copies, dead rows) has an entry in the due index, once the
+ *       policies of its table are known there; else nobody would ever trim it.
  *
  * A dead record without a row is no damage: a crash between the commits of a large compaction leaves some. An expired version of a
  * STREAM may be gone at any time.
@@ -37,6 +39,7 @@ typedef struct Verify {
     ReadView *view;
     const VerifyOptions *options;
     VerifyReport report;
+    DuePartitions due;
     uint64_t visited;
     Arena *arena; /* of the partition */
     Arena *row;   /* of the record */
@@ -588,6 +591,24 @@ static Code check_unknown(Verify *v, Error *e)
     return code;
 }
 
+static Code check_due(Verify *v, Error *e) /* C7 */
+{
+    Outlook outlook;
+    uint64_t policy = 0;
+    if (v->options->only || due_has(&v->due, v->partition))
+        return OK; /* tables that a restore fills get entries when they appear */
+    TRY(due_policy_at(view_snapshot(v->view), v->table->id, &policy, e));
+    if (!policy)
+        return OK;
+    Code code = flush_outlook_at(v->view, v->table, v->partition, &outlook, e);
+    if (code != OK)
+        return code == E_CORRUPT ? OK : code; /* what is damaged was told */
+    if (outlook.change_seq || outlook.has_stale_copies || outlook.has_dead)
+        problem(v,
+                "the due index has no entry, so nothing is trimmed, expired or compacted by time");
+    return OK;
+}
+
 static Code check_partition(Verify *v, Partition partition, Error *e)
 {
     Error error = {0};
@@ -616,6 +637,8 @@ static Code check_partition(Verify *v, Partition partition, Error *e)
         code = check_owner(v, e);
         if (code == OK)
             code = check_parts(v, e);
+        if (code == OK)
+            code = check_due(v, e);
     }
     v->table = NULL;
     return code;
@@ -681,6 +704,7 @@ static Code run(Verify *v, Error *e)
     v->report.tables = count;
     for (size_t i = 0; i < count; i++)
         table_unref(tables[i]);
+    TRY(due_partitions(view_snapshot(v->view), &v->due, e));
     return each_partition(v, e);
 }
 
@@ -692,7 +716,9 @@ Code database_verify(Database *db, const VerifyOptions *options, VerifyReport *o
     TRY(view_open(db, HOT_BLOCKING, &view, e));
     Verify verify = {.db = db, .view = view, .options = options, .arena = arena, .row = row};
     verify.report.seq = view_seq(view);
-    TRY(run(&verify, e));
-    *out = verify.report;
-    return OK;
+    Code code = run(&verify, e);
+    due_partitions_done(&verify.due);
+    if (code == OK)
+        *out = verify.report;
+    return code;
 }

@@ -149,6 +149,50 @@ TEST("a sound folder passes after the feed window was trimmed")
     fixture_close(&f);
 }
 
+/* Removes all entries of the due index. */
+static void forget_due(Fixture *f)
+{
+    static const char from[8] = {0};
+    char to[8];
+    memset(to, 0xFF, sizeof to);
+    Intent *intent = intent_new(database_last_seq(f->db));
+    intent_add_raw(intent, RAW_DELETE_RANGE, HOT_DUE, slice_of(from, 8), slice_of(to, 8));
+    CHECK_OK(database_commit(f->db, intent, e));
+    intent_unref(intent);
+}
+
+TEST("a partition that no look would ever trim, expire or compact passes for sound; or one whose "
+     "looks "
+     "are still to be planned does not")
+{
+    Fixture f;
+    make_two_tiers(&f);
+    CHECK_OK(due_set_policy(f.db, f.table->id, 77, e));
+    check_sound(&f);
+    forget_due(&f);
+    check_told(&f, "app.t, user 1: the due index has no entry");
+    CHECK_OK(due_set_policy(f.db, f.table->id, 0, e)); /* all are noted soon */
+    check_sound(&f);
+    fixture_close(&f);
+}
+
+TEST("a partition in which time makes no more work is missed in the due index")
+{
+    Fixture f;
+    fixture_open_window(&f, test_folder(), TABLE_USER, 0);
+    fixture_put(&f, 1, "x");
+    flush(&f);
+    CHECK_OK(due_set_policy(f.db, f.table->id, 77, e));
+    Outlook outlook = {.change_seq = 1};
+    while (outlook.change_seq || outlook.has_stale_copies) { /* until the millisecond is over */
+        CHECK_OK(flush_trim(f.db, f.table, f.partition, e));
+        CHECK_OK(flush_outlook(f.db, f.table, f.partition, &outlook, e));
+    }
+    forget_due(&f);
+    check_sound(&f);
+    fixture_close(&f);
+}
+
 TEST("a STREAM has no heads, and is sound")
 {
     Fixture f;
