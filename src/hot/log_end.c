@@ -15,7 +15,8 @@
  *
  * I4. No log has a whole record, or part of one, behind something that is none.
  *
- * The log is made of the same blocks and fragments as the MANIFEST (manifest.c).
+ * What that proves and what not: docs/decisions/0017-log-end.md. The log is made of the same blocks and fragments as the
+ * MANIFEST (manifest.c).
  */
 #include <stdlib.h>
 #include <string.h>
