@@ -8,7 +8,7 @@
  */
 #include <stdlib.h>
 
-#include "jobs/jobs_int.h"
+#include "jobs/dirt.h"
 #include "os/clock.h"
 
 enum { EVICT_MAX = 1000, FEED_PARTS = 8 };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "data/json.h"
+#include "jobs/dirt.h"
 #include "jobs/jobs_int.h"
 #include "os/clock.h"
 #include "os/log.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the files of jobs/ share: the registry, the dirt that commits leave, job records.
+ * What the files of jobs/ share: the registry, job records, what each lane does.
  */
 #pragma once
 
@@ -80,16 +80,7 @@ bool jobs__is_stopped(void *run); /* of a JobRun */
 typedef void JobsWork(void *context, size_t index);
 void jobs__each(size_t count, JobsWork *work, void *context);
 
-/* What commits left in a partition. */
-typedef struct Dirt {
-    struct Dirt *next; /* in the list of those that wait for a look */
-    Partition partition;
-    uint64_t rows;         /* that may wait for a flush */
-    uint64_t bytes;        /* of changes since the last look */
-    int64_t not_before_us; /* after a failure: when to look again */
-    bool is_counted;       /* rows has what waited before the first commit that was seen */
-    bool is_listed;
-} Dirt;
+typedef struct Dirt Dirt; /* dirt.h */
 
 struct Jobs {
     Database *db;
@@ -132,18 +123,6 @@ void jobs__encode(const Job *job, Buffer *out);
 CHECKED Code jobs__decode(Slice bytes, Job **out, Error *e);
 void jobs__free_job(Job *job);
 const char *jobs__type_name(JobType type);
-
-/* dirt.c */
-void jobs__on_commit(void *context, const CommitGroup *group);
-/* Takes partitions that wait for a look; their counts begin at 0. */
-size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit);
-/* Whether its rows are counted, or will be soon because it waits for a look. */
-bool jobs__is_counted(Jobs *jobs, Partition partition);
-/* Adds the rows that a look has counted; or lists the partition again for later. */
-void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us);
-void jobs__free_dirt(Map *dirt);
-uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
-void jobs__sleeps_until(Jobs *jobs, int64_t wall_us);
 
 /* look.c: what is due by itself. Returns after how many microseconds it wants to be called again. */
 int64_t jobs__upkeep(Jobs *jobs);

@@ -6,7 +6,7 @@
  * A look at a partition flushes it when its interval is over, trims its feed, removes what expired, and notes old dead rows for
  * compaction; then it plans the next look for when time will have made more work, or none.
  */
-#include "jobs/jobs_int.h"
+#include "jobs/dirt.h"
 #include "os/clock.h"
 #include "os/log.h"
 #include "table/seq.h"

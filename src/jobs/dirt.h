@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The dirt that commits leave: rows and bytes of partitions, counted in memory. Any thread; guarded by dirt_lock.
+ */
+#pragma once
+
+#include "jobs/jobs_int.h"
+
+/* What commits left in a partition. */
+struct Dirt {
+    struct Dirt *next; /* in the list of those that wait for a look */
+    Partition partition;
+    uint64_t rows;         /* that may wait for a flush */
+    uint64_t bytes;        /* of changes since the last look */
+    int64_t not_before_us; /* after a failure: when to look again */
+    bool is_counted;       /* rows has what waited before the first commit that was seen */
+    bool is_listed;
+};
+
+/* The sink of the committer. */
+void jobs__on_commit(void *context, const CommitGroup *group);
+/* Takes partitions that wait for a look; their counts begin at 0. */
+size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit);
+/* Whether its rows are counted, or will be soon because it waits for a look. */
+bool jobs__is_counted(Jobs *jobs, Partition partition);
+/* Adds the rows that a look has counted; or lists the partition again for later. */
+void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us);
+void jobs__free_dirt(Map *dirt);
+uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
+void jobs__sleeps_until(Jobs *jobs, int64_t wall_us);
