@@ -238,6 +238,8 @@ static Code print_binary(Printer *p, const Expr *expr)
                     expr->op == OP_DISTINCT_FROM || expr->op == OP_NOT_DISTINCT_FROM;
     bool divides = expr->op == OP_DIVIDE || expr->op == OP_INTEGER_DIVIDE || expr->op == OP_MODULO;
     buffer_add_char(p->out, '(');
+    if (expr->op == OP_CONCAT) /* text also where one side is NULL and DuckDB folds the whole */
+        buffer_add_char(p->out, '(');
     if (compares)
         TRY(print_operand(p, expr->left, sql__print_type(p, expr->right)));
     else if (expr->op == OP_CONCAT)
@@ -255,7 +257,7 @@ static Code print_binary(Printer *p, const Expr *expr)
         TRY(print_json_key(p, expr->right));
     else
         TRY(sql__print_expr(p, expr->right));
-    return print_bare(p, ")");
+    return print_bare(p, expr->op == OP_CONCAT ? ")::VARCHAR)" : ")");
 }
 
 static Code print_unary(Printer *p, const Expr *expr)

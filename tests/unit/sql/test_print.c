@@ -126,7 +126,7 @@ TEST("the printed SQL, shape by shape")
          "SELECT (t0.\"id\" / 2::BIGINT) AS c0, (t0.\"id\" / nullif(t0.\"id\", 0)) AS c1, "
          "(7::BIGINT % nullif(t0.\"id\", 0)) AS c2 FROM hot(m) AS t0"},
         {"SELECT id || Body FROM m",
-         "SELECT (CAST(t0.\"id\" AS VARCHAR) || t0.\"Body\") AS c0 FROM hot(m) AS t0"},
+         "SELECT ((CAST(t0.\"id\" AS VARCHAR) || t0.\"Body\")::VARCHAR) AS c0 FROM hot(m) AS t0"},
         {"SELECT CURRENT_USER, NOW()",
          "SELECT 'o''neil' AS c0, '1970-01-01 00:00:00'::TIMESTAMP AS c1"},
         {"SELECT Body FROM m ORDER BY id DESC, Body NULLS FIRST LIMIT 5 OFFSET 2",
