@@ -4,6 +4,7 @@
  */
 #include "api/api.h"
 
+#include <jansson.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -150,6 +151,7 @@ Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *w
                      const ApiSettings *settings, ApiContext **out, Error *e)
 {
     Guard *guard;
+    json_object_seed(0); /* else the first loops and workers that parse do it side by side */
     TRY(guard_new(&settings->guard, &guard, e));
     ApiContext *context = x_new(ApiContext);
     context->db = db;

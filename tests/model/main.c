@@ -101,8 +101,8 @@ static void alter(int at)
 
 /* ---- time ---- */
 
-/* What the database and the checks go by. It passes with the steps of the main thread and waits for the witnesses, so that neither
- * a restart nor a slow machine lets the feed window pass under them. */
+/* What the database and the checks go by. It passes with the steps of the main thread and waits for
+ * the witnesses, so that neither a restart nor a slow machine lets the feed window pass under them. */
 static int64_t model_clock(void)
 {
     return atomic_load(&model->now_us);

@@ -20,8 +20,8 @@
 
 enum { STEPS_DEFAULT = 250 };
 
-/* Starts this program again for one life; its exit status, or -1 when it was killed. Not by fork(): DuckDB's allocator takes all of
- * its locks for that, more than the thread sanitizer can count. */
+/* Starts this program again for one life; its exit status, or -1 when it was killed. Not by fork():
+ * DuckDB's allocator takes all of its locks for that, more than the thread sanitizer can count. */
 static int start_life(const char *path)
 {
     pid_t child = 0;
