@@ -119,9 +119,8 @@ typedef struct Model {
     char synced_file[512]; /* the write-ahead log synced last, and how much of it was */
     uint64_t synced_bytes;
     int traveller; /* the link that stays away until returns_at_us; -1: none */
-    int64_t returns_at_us;
+    int64_t returns_at_us, looked_at_us;
     _Atomic int64_t now_us; /* see let_time_pass() */
-    int64_t looked_at_us;
     int64_t counter; /* makes each n unique */
     _Atomic uint64_t changes;
     Figures figures;
