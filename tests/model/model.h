@@ -121,7 +121,7 @@ typedef struct Model {
     int traveller; /* the link that stays away until returns_at_us; -1: none */
     int64_t returns_at_us, looked_at_us;
     _Atomic int64_t now_us; /* see let_time_pass() */
-    int64_t counter; /* makes each n unique */
+    int64_t counter;        /* makes each n unique */
     _Atomic uint64_t changes;
     Figures figures;
     Writer writers[WRITERS + 1]; /* the last is the main thread's */
