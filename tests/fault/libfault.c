@@ -196,9 +196,17 @@ static Verdict judge(const char *operation, const char *path, size_t bytes)
 
 /* ---- Open and close ---- */
 
+/* NULL also when the number was closed behind our back, as fclose does, and is a socket now. */
 static File *file_of(int fd)
 {
-    return fd >= 0 && fd < DESCRIPTORS_MAX ? atomic_load(&files[fd]) : NULL;
+    File *file = fd >= 0 && fd < DESCRIPTORS_MAX ? atomic_load(&files[fd]) : NULL;
+    if (!file)
+        return NULL;
+    struct stat st;
+    int number = errno;
+    bool is_file = fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+    errno = number;
+    return is_file ? file : NULL;
 }
 
 static void set_file(int fd, File *file)

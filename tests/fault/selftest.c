@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -215,6 +216,18 @@ static void ask_for_ranges(void)
     int fd = make("disk/new");
     EXPECT(sync_file_range(fd, 0, 0, 0) == 0); /* a question, which RocksDB asks, and no write */
     EXPECT(sync_file_range(fd, 0, 1, SYNC_FILE_RANGE_WRITE) == -1 && errno == EIO);
+    end();
+}
+
+/* fclose() closes without asking the library. */
+static void write_to_a_socket(void)
+{
+    int old = make("disk/new"), pair[2];
+    FILE *file = fdopen(old, "w");
+    EXPECT(file && fclose(file) == 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    EXPECT(pair[0] == old);
+    EXPECT(write(pair[0], "abc", 3) == 3);
     end();
 }
 
@@ -618,6 +631,8 @@ static const Case cases[] = {
         "KALAM_FAULT_OPS=fsync", "KALAM_FAULT_PATH=disk/new", "KALAM_FAULT_AT=1"),
     END(ask_for_ranges, NULL, "whether ranges can be synced is no call", "KALAM_FAULT_MODE=fail",
         "KALAM_FAULT_OPS=range", "KALAM_FAULT_AT=1"),
+    END(write_to_a_socket, NULL, "a socket that has the number of a file is left alone",
+        "KALAM_FAULT_MODE=fail", "KALAM_FAULT_OPS=write", "KALAM_FAULT_AT=1"),
     CUT(append_until_cut, check_cut_at_call, "the power is cut before the n-th call",
         "KALAM_FAULT_MODE=cut", "KALAM_FAULT_AT=30"),
     CUT(append_much, check_prefix, "a kept prefix is a prefix", "KALAM_FAULT_KEEP=prefix",
