@@ -2,11 +2,11 @@
  *
  * bench <port> <token> <folder> <seconds>: measures a running server and prints a table.
  *
- * A figure alone says more about the machine than about the server, so each is taken in short slices
- * that alternate with slices of a yardstick: durable inserts with a loop of write + fdatasync in the
- * server's own folder, point reads with GET /health. What disturbs the machine disturbs both, and
- * the last column, the ratio of the two, is what to compare between days and machines. Clients and
- * server share the cores. One thread.
+ * A figure alone says more about the machine than about the server, so each is taken in short
+ * slices that alternate with slices of a yardstick: durable inserts with a loop of write +
+ * fdatasync in the server's own folder, point reads with GET /health. What disturbs the machine
+ * disturbs both, and the last column, the ratio of the two, is what to compare between days and
+ * machines. Clients and server share the cores. One thread.
  */
 #include "stats.h"
 #include "wire.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Chat rows that look like people's: an id that holds its time, one of some conversations, a role, about
- * 200 bytes of words drawn from a text file as often as they stand there, a time. Row n is always
- * the same row, so that a program can ask for the row it wrote without remembering it.
+ * Chat rows that look like people's: an id that holds its time, one of some conversations, a role,
+ * about 200 bytes of words drawn from a text file as often as they stand there, a time. Row n is
+ * always the same row, so that a program can ask for the row it wrote without remembering it.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One process of a crowd (crowd.h): many sockets, one epoll, buffers only where a frame is not whole.
+ * One process of a crowd (crowd.h): many sockets, one epoll, buffers only where a frame is not
+ * whole.
  *
  * A live socket authenticates, subscribes `subscriptions` times and then counts what it is told. A
  * plain one counts frames from the first byte on; a Redis one counts messages of a fixed size.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A process of a crowd as a whole: it connects, waits for its sockets and for orders, and answers an
- * order with the time at which it was fulfilled.
+ * A process of a crowd as a whole: it connects, waits for its sockets and for orders, and answers
+ * an order with the time at which it was fulfilled.
  */
 #pragma once
 

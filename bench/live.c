@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * live <port> <token> <folder> <seconds> <pid> <part>: measures the live queries of a running server.
- * Without arguments it names the parts. Each wants a server of its own, for what one leaves in the
- * server's memory would be taken for what the next one costs.
+ * live <port> <token> <folder> <seconds> <pid> <part>: measures the live queries of a running
+ * server. Without arguments it names the parts. Each wants a server of its own, for what one leaves
+ * in the server's memory would be taken for what the next one costs.
  *
- * Like bench.c it takes figures in slices that alternate with those of a yardstick: a WebSocket ping
- * plus an fdatasync, Redis, a plain loop that sends the same bytes to as many sockets. The clients
- * are processes of their own (crowd.h) and share the cores with the server; the processor time of a
- * delivery is taken from the process that delivers, so that it does not depend on the clients.
+ * Like bench.c it takes figures in slices that alternate with those of a yardstick: a WebSocket
+ * ping plus an fdatasync, Redis, a plain loop that sends the same bytes to as many sockets. The
+ * clients are processes of their own (crowd.h) and share the cores with the server; the processor
+ * time of a delivery is taken from the process that delivers, so that it does not depend on the
+ * clients.
  */
 #include "crowd.h"
 #include "redis.h"
@@ -376,7 +377,8 @@ static void count_changes(Wire *live, unsigned wanted)
     }
 }
 
-/* Changes that are committed already, to one subscriber that had stopped reading: nothing but delivery. */
+/* Changes that are committed already, to one subscriber that had stopped reading: nothing but
+ * delivery. */
 static void measure_lag(Bench *b, Rate *out)
 {
     Wire live = wire_open_socket(b->port, b->token);
@@ -645,7 +647,8 @@ static void measure_idle_different(Bench *b)
 
 enum { ROOMS = 10 * 1000, ROOM_SOCKETS = 100 };
 
-/* Inserts of which each concerns one of the rooms; the server's processor time for one, in microseconds. */
+/* Inserts of which each concerns one of the rooms; the server's processor time for one, in
+ * microseconds. */
 static double rooms_slice(Bench *b)
 {
     enum { INSERTS = 60 };
@@ -754,7 +757,8 @@ static Phase phase_beside(Bench *b, Crowd *c, bool is_slow)
     return phase;
 }
 
-/* What the rounds of a comparison gave: Stats of nanoseconds serve for milliseconds and for ratios. */
+/* What the rounds of a comparison gave: Stats of nanoseconds serve for milliseconds and for
+ * ratios. */
 typedef struct Rounds {
     Stats p50, p99, slow_p50, slow_p99, p99_ratio, cpu_ratio;
 } Rounds;
@@ -780,8 +784,8 @@ static void print_ratio(const char *name, Stats *ratios)
          ratios->count, stats_percentile_ms(ratios, 25), stats_percentile_ms(ratios, 75));
 }
 
-/* Each round has a phase beside a slow reader and one beside a fast one, in changing order; the medians over many rounds count, so that what
- * else the machine does decides nothing. */
+/* Each round has a phase beside a slow reader and one beside a fast one, in changing order; the
+ * medians over many rounds count, so that what else the machine does decides nothing. */
 static void measure_slow_latency(Bench *b)
 {
     CrowdPlan plan = {.kind = CROWD_LIVE,

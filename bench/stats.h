@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Times in nanoseconds, kept whole and sorted at the end, so that percentiles are exact. For one thread.
+ * Times in nanoseconds, kept whole and sorted at the end, so that percentiles are exact. For one
+ * thread.
  */
 #pragma once
 

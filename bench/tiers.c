@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * tiers <port> <token> <folder> <seconds> <pid> <part>: measures the two tiers of a running server.
- * Without arguments it names the parts; each wants a server of its own, with <folder>/data as its data
- * folder and a text for the words of the rows in <folder>/words.
+ * Without arguments it names the parts; each wants a server of its own, with <folder>/data as its
+ * data folder and a text for the words of the rows in <folder>/words.
  *
  * As in bench.c a figure stands beside a yardstick taken in turns with it: DuckDB itself, in this
  * process, over the very files the server wrote; the rate, the time or the size of the same without
- * what is measured. What a part checks besides (counts, the rows that were asked for) ends it with an error.
+ * what is measured. What a part checks besides (counts, the rows that were asked for) ends it with
+ * an error.
  *
  * Sizes come from the environment, so that a short run and the full one are the same program:
- * TIERS_SEGMENTS (10; of 100,000 rows), TIERS_USERS (2000; of 20 rows), TIERS_LARGE (20; of 50,000 rows).
+ * TIERS_SEGMENTS (10; of 100,000 rows), TIERS_USERS (2000; of 20 rows), TIERS_LARGE (20; of 50,000
+ * rows).
  */
 #include "chat.h"
 #include "stats.h"
@@ -178,7 +180,8 @@ static void send_statement(Bench *b)
     b->is_out[i] = true;
 }
 
-/* One statement alone; its time in seconds. The answer stays readable in the first writer until the next. */
+/* One statement alone; its time in seconds. The answer stays readable in the first writer until the
+ * next. */
 static double sql(Bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static double sql(Bench *b, const char *format, ...)
@@ -503,7 +506,8 @@ static void await_trim(const Bench *b)
     }
 }
 
-/* The server keeps changes for a second only; bench/run weighs the data folder when it has been started anew. */
+/* The server keeps changes for a second only; bench/run weighs the data folder when it has been
+ * started anew. */
 static void measure_size(Bench *b)
 {
     uint64_t rows = size_of("TIERS_SEGMENTS", 10) * SEGMENT_ROWS, step = rows / 20;
@@ -696,7 +700,8 @@ typedef struct Layout { /* `rows` of each of `users`, in statements of `at_once`
     uint64_t users, rows, at_once;
 } Layout;
 
-/* Sends the statements [from, to) of those that make the layout: a few rows of each user in turn. */
+/* Sends the statements [from, to) of those that make the layout: a few rows of each user in
+ * turn. */
 static double load_users(Bench *b, const Layout *l, uint64_t from, uint64_t to)
 {
     uint64_t started = now_ns();

@@ -92,7 +92,8 @@ CHECKED Code cold_segment_check(const char *storage_root, Slice folder, const Se
 
 /* CRC-32C and size of any file; E_NOT_FOUND. */
 CHECKED Code cold_file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_bytes, Error *e);
-/* Verifies the file unless *io_stamp says that this very file was verified before (0 = never); sets the stamp. */
+/* Verifies the file unless *io_stamp says that this very file was verified before (0 = never); sets
+ * the stamp. */
 CHECKED Code cold_segment_trust(const char *storage_root, Slice folder, const SegmentEntry *entry,
                                 uint64_t *io_stamp, Error *e);
 
@@ -136,8 +137,9 @@ typedef struct ColdZip {
     bool (*is_stopped)(void *context); /* optional; asked now and then */
     void *context;
 } ColdZip;
-/* Writes the files, stored, into an archive whose bytes are on disk after OK (its name after file_sync_folder), in bounded memory.
- * After a failure no archive is left. E_CANCELLED, E_ALREADY_EXISTS, E_DISK_FULL, E_IO. */
+/* Writes the files, stored, into an archive whose bytes are on disk after OK (its name after
+ * file_sync_folder), in bounded memory. After a failure no archive is left. E_CANCELLED,
+ * E_ALREADY_EXISTS, E_DISK_FULL, E_IO. */
 CHECKED Code cold_zip_write(const ColdZip *order, Error *e);
 
 /* ---- Reading ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The codec of segment entries (docs/formats/segment.md; golden bytes: tests/unit/cold/test_entry.c).
+ * The codec of segment entries (docs/formats/segment.md; golden bytes:
+ * tests/unit/cold/test_entry.c).
  *
  *   u8      format, 1
  *   varint  batch, min_seq, max_seq, row_count, size_bytes, created_at_ms, schema_version

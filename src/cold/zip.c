@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Files into one zip, through libzip. Stored, not deflated: Parquet is compressed. libzip writes ZIP64 where sizes need it.
+ * Files into one zip, through libzip. Stored, not deflated: Parquet is compressed. libzip writes
+ * ZIP64 where sizes need it.
  *
- * libzip would write through stdio to a temporary name of its own; it gets a target of ours instead, so that the bytes go through
- * os/ (faults, sync) and land where the caller said.
+ * libzip would write through stdio to a temporary name of its own; it gets a target of ours
+ * instead, so that the bytes go through os/ (faults, sync) and land where the caller said.
  */
 #include <errno.h>
 #include <zip.h>

@@ -43,7 +43,8 @@ void engine_pool_free(EnginePool *pool);
 /* Before the server stops: what runs fails with E_CANCELLED, what comes later
  * with E_SHUTTING_DOWN. Any thread. */
 void engine_pool_stop(EnginePool *pool);
-/* Closes the instances that have run nothing for so long, which gives their memory back (some ten MB each). */
+/* Closes the instances that have run nothing for so long, which gives their memory back (some ten
+ * MB each). */
 void engine_pool_trim(EnginePool *pool, uint32_t idle_s);
 /* Shows every raw text of DuckDB's errors to the operator's log; set before the first query. */
 void engine_pool_trace(EnginePool *pool, void (*trace)(void *context, const char *text),

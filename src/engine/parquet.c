@@ -8,8 +8,9 @@
 
 #include "engine/engine_int.h"
 
-/* A dictionary takes -0.0 and 0.0 for one value and writes whichever came first; the Bloom filter that
- * comes with it does not, so that `= 0` would miss the other one. Tables with such columns do without. */
+/* A dictionary takes -0.0 and 0.0 for one value and writes whichever came first; the Bloom filter
+ * that comes with it does not, so that `= 0` would miss the other one. Tables with such columns do
+ * without. */
 static bool has_reals(const Schema *schema)
 {
     for (uint32_t i = 0; i < schema->column_count; i++)

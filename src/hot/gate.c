@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Replacing RocksDB's instance under its readers. Two instances of one folder cannot live side by side: each would remove
- * files of the other. So the old one is closed when nobody is inside, and new readers wait for the moment it takes.
+ * Replacing RocksDB's instance under its readers. Two instances of one folder cannot live side by
+ * side: each would remove files of the other. So the old one is closed when nobody is inside, and
+ * new readers wait for the moment it takes.
  *
- * I1. Whoever uses `db` is counted in `users`, but for the one thread that writes: it is the same that shuts and reopens.
+ * I1. Whoever uses `db` is counted in `users`, but for the one thread that writes: it is the same
+ *     that shuts and reopens.
  * I2. `db` and `families` change only while the store is shut and nobody is inside.
  */
 #include "hot/hot_int.h"

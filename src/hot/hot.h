@@ -4,7 +4,8 @@
  * nothing of tables, rows or seqs; the key layout is table/'s (docs/formats/keys.md).
  *
  * Threads: a HotStore and its snapshots may be used from any thread, a batch or an iterator by one
- * at a time. On a loop thread read with HOT_CACHED_ONLY: what would need the disk gives E_WOULD_BLOCK.
+ * at a time. On a loop thread read with HOT_CACHED_ONLY: what would need the disk gives
+ * E_WOULD_BLOCK.
  */
 #pragma once
 
@@ -40,18 +41,19 @@ typedef struct HotSnapshot HotSnapshot;
 typedef struct HotBatch HotBatch;
 typedef struct HotIterator HotIterator;
 
-/* Creates or opens the store in `folder`. E_LOCKED when another process has it, E_CORRUPT when its log is damaged. */
+/* Creates or opens the store in `folder`. E_LOCKED when another process has it, E_CORRUPT when its
+ * log is damaged. */
 CHECKED Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Error *e);
 void hot_close(HotStore *store); /* accepts NULL; no snapshot or iterator may be left */
 
 /* ---- after a failed write: only by the thread that writes ---- */
-/* Shuts new readers out and waits for those inside. While it is shut, snapshots made on loops answer E_WOULD_BLOCK to every read,
- * and other threads wait in hot_snapshot_new; the caller's own pass. False when somebody is still inside after
- * `wait_ms`: then all are let in again. */
+/* Shuts new readers out and waits for those inside. While it is shut, snapshots made on loops
+ * answer E_WOULD_BLOCK to every read, and other threads wait in hot_snapshot_new; the caller's own
+ * pass. False when somebody is still inside after `wait_ms`: then all are let in again. */
 bool hot_shut(HotStore *store, int64_t wait_ms);
-/* Closes the store and opens it as a new process would: the log decides what the failed write has done, in all families
- * alike, and what it found is durable after OK. When it cannot be opened to write it is opened to read, if that can be. Between
- * hot_shut and hot_admit. */
+/* Closes the store and opens it as a new process would: the log decides what the failed write has
+ * done, in all families alike, and what it found is durable after OK. When it cannot be opened to
+ * write it is opened to read, if that can be. Between hot_shut and hot_admit. */
 CHECKED Code hot_reopen(HotStore *store, Error *e);
 void hot_admit(HotStore *store);
 
@@ -59,7 +61,8 @@ void hot_admit(HotStore *store);
 HotSnapshot *hot_snapshot_new(HotStore *store);
 void hot_snapshot_free(HotSnapshot *snapshot); /* accepts NULL */
 
-/* The value of a key as of the snapshot, copied to the arena. E_NOT_FOUND (without text), E_WOULD_BLOCK, E_CORRUPT, E_IO. */
+/* The value of a key as of the snapshot, copied to the arena. E_NOT_FOUND (without text),
+ * E_WOULD_BLOCK, E_CORRUPT, E_IO. */
 CHECKED Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key, Arena *arena,
                      Slice *out_value, Error *e);
 
@@ -72,32 +75,36 @@ void hot_batch_delete(HotBatch *batch, HotStore *store, HotFamily family, Slice 
 /* Deletes from <= key < to. */
 void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, Slice from,
                             Slice to);
-/* Applies the batch atomically; with `sync` it is on disk when this returns OK. After a failure with `sync`
- * the outcome is unknown. */
+/* Applies the batch atomically; with `sync` it is on disk when this returns OK. After a failure
+ * with `sync` the outcome is unknown. */
 CHECKED Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e);
 /* Makes earlier unsynced writes durable. */
 CHECKED Code hot_sync(HotStore *store, Error *e);
 
-/* Walks from <= key < to, ascending or descending. Starts before the first entry: while (hot_next(it)) …;
- * then hot_iterator_end tells whether the walk ended for lack of entries or by an error. */
+/* Walks from <= key < to, ascending or descending. Starts before the first entry: while
+ * (hot_next(it)) …; then hot_iterator_end tells whether the walk ended for lack of entries or by an
+ * error. */
 HotIterator *hot_iterator_open(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice from,
                                Slice to, bool descending);
 void hot_iterator_close(HotIterator *iterator); /* accepts NULL */
 void hot_iterator_close_ptr(HotIterator **iterator);
 bool hot_next(HotIterator *iterator);
-/* Jumps so that the next hot_next gives the first entry at or after `key` (at or before, descending). */
+/* Jumps so that the next hot_next gives the first entry at or after `key` (at or before,
+ * descending). */
 void hot_seek(HotIterator *iterator, Slice key);
 Slice hot_key(const HotIterator *iterator);   /* until the next hot_next */
 Slice hot_value(const HotIterator *iterator); /* until the next hot_next */
 CHECKED Code hot_iterator_end(HotIterator *iterator, Error *e);
 
-/* A consistent copy of the store as of now, in a folder that does not exist yet (the one above it does): a store that
- * hot_open opens. Files are linked where that folder is on the same disk. Synced. E_IO, E_DISK_FULL. */
+/* A consistent copy of the store as of now, in a folder that does not exist yet (the one above it
+ * does): a store that hot_open opens. Files are linked where that folder is on the same disk.
+ * Synced. E_IO, E_DISK_FULL. */
 CHECKED Code hot_checkpoint(HotStore *store, const char *folder, Error *e);
 
-/* Makes the bytes of deleted and replaced entries with from <= key < to leave the disk, as far as no snapshot needs them: rewrites the
- * files that hold the range. Call hot_flush before, which takes them out of memory and the log. Blocks; for jobs. After
- * a failure some of it may still be there. */
+/* Makes the bytes of deleted and replaced entries with from <= key < to leave the disk, as far as
+ * no snapshot needs them: rewrites the files that hold the range. Call hot_flush before, which
+ * takes them out of memory and the log. Blocks; for jobs. After a failure some of it may still be
+ * there. */
 CHECKED Code hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to, Error *e);
 /* Writes what is only in memory to files, so that the log starts anew. Blocks. */
 CHECKED Code hot_flush(HotStore *store, Error *e);
@@ -105,14 +112,17 @@ CHECKED Code hot_flush(HotStore *store, Error *e);
 /* ---- the space of deleted entries (reclaim.c) ---- */
 /* About so many bytes were deleted, or are going to be at once. Reads nothing. */
 void hot_note_deleted(HotStore *store, HotFamily family, uint64_t bytes);
-/* About how many bytes of the range lie in files, those of deleted entries included. May read the disk. */
+/* About how many bytes of the range lie in files, those of deleted entries included. May read the
+ * disk. */
 uint64_t hot_range_bytes(HotStore *store, HotFamily family, Slice from, Slice to);
 /* After how long hot_reclaim has something to do: 0 = now, INT64_MAX = nothing was deleted. */
 int64_t hot_reclaim_wait_us(HotStore *store);
-/* Makes the bytes of deleted entries leave the families in which there are many, or some for long, and the log, as far as no
- * snapshot needs them. Blocks; one at a time. E_CANCELLED: merges are not allowed. */
+/* Makes the bytes of deleted entries leave the families in which there are many, or some for long,
+ * and the log, as far as no snapshot needs them. Blocks; one at a time. E_CANCELLED: merges are not
+ * allowed. */
 CHECKED Code hot_reclaim(HotStore *store, Error *e);
-/* While they are not allowed hot_reclaim fails, also one that is under way. For a server that is to stop. */
+/* While they are not allowed hot_reclaim fails, also one that is under way. For a server that is to
+ * stop. */
 void hot_allow_merges(HotStore *store, bool is_allowed);
 
 /* A RocksDB property such as "rocksdb.estimate-num-keys", summed over families; 0 when unknown. */

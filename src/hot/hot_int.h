@@ -43,26 +43,30 @@ struct HotSnapshot {
     rocksdb_readoptions_t *read[2]; /* by HotRead */
 };
 
-/* Takes RocksDB's malloc'ed error text (must not be NULL), frees it and fails with the code it means. */
+/* Takes RocksDB's malloc'ed error text (must not be NULL), frees it and fails with the code it
+ * means. */
 CHECKED Code hot__fail(Error *e, char *error_text, const char *doing);
 
 /* store.c: what hot_open and hot_reopen share. */
 CHECKED Code hot__open_db(HotStore *store, bool read_only, Error *e);
 void hot__close_db(HotStore *store);
 
-/* gate.c: every use of `db` but those of the writer stands between the two. Not OK: E_WOULD_BLOCK on a loop while the store
- * is shut, E_IO when it could not be opened again; then there is nothing to leave. */
+/* gate.c: every use of `db` but those of the writer stands between the two. Not OK: E_WOULD_BLOCK
+ * on a loop while the store is shut, E_IO when it could not be opened again; then there is nothing
+ * to leave. */
 CHECKED Code hot__enter(HotStore *store, Error *e);
 void hot__leave(HotStore *store);
 
-/* tame.cc: RocksDB neither repairs itself after a failed write nor keeps a log of events, and knows which logs it has synced. */
+/* tame.cc: RocksDB neither repairs itself after a failed write nor keeps a log of events, and knows
+ * which logs it has synced. */
 struct HotTamer *hot__tame(rocksdb_options_t *options);
 /* While held, no compaction begins. */
 void hot__hold_compactions(struct HotTamer *tamer, bool is_held);
 /* Merges the range anew, down to the lowest level; NULL, or why not, for hot__fail. */
 char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *from,
                          size_t from_size, const char *to, size_t to_size);
-/* Merges all files of a family down to the lowest level, but for those that nothing lies above. As the last one. */
+/* Merges all files of a family down to the lowest level, but for those that nothing lies above. As
+ * the last one. */
 char *hot__merge_down(rocksdb_t *db, rocksdb_column_family_handle_t *family,
                       struct HotTamer *tamer);
 /* While it is not allowed, hot__merge_down fails: at once, or soon when it is under way. */
@@ -74,10 +78,11 @@ void hot__assume_garbage(HotStore *store);
 /* manifest.c */
 /* Notes what the MANIFEST of a store that was just opened holds. No compaction may have begun. */
 CHECKED Code hot__note_manifest(const char *folder, Error *e);
-/* Cuts the torn last record of the MANIFEST of a store that is not open. Fails when that is not what is wrong with it, or not
- * for sure. */
+/* Cuts the torn last record of the MANIFEST of a store that is not open. Fails when that is not
+ * what is wrong with it, or not for sure. */
 CHECKED Code hot__mend_manifest(const char *folder, Error *e);
-/* Cuts the torn last record of the newest log of a store that is not open; fails when that is not what is wrong. */
+/* Cuts the torn last record of the newest log of a store that is not open; fails when that is not
+ * what is wrong. */
 CHECKED Code hot__mend_log(const char *folder, Error *e); /* log_end.c */
 /* E_CORRUPT where RocksDB might skip damage amidst a log in silence. Reads all logs. */
 CHECKED Code hot__check_logs(const char *folder, Error *e); /* log_end.c */

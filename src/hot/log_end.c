@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A torn end of RocksDB's log of writes. RocksDB takes a record that ends too early for one that was never written, but
- * refuses to open when a power cut leaves garbage there that has the size of a record. A commit is answered
- * after the sync of its record, so one that was torn was never acknowledged as durable, and is cut.
+ * A torn end of RocksDB's log of writes. RocksDB takes a record that ends too early for one that
+ * was never written, but refuses to open when a power cut leaves garbage there that has the size of
+ * a record. A commit is answered after the sync of its record, so one that was torn was never
+ * acknowledged as durable, and is cut.
  *
- * I1. Only the newest log that holds anything is cut. A sync of a later log comes after that of those before it, so where a later
- *     one is empty nothing was acknowledged since; where it is not, a cut could leave a hole.
- * I2. What follows the first damaged byte goes. No record, whole or part of one, is found anywhere in it: else the damage
- *     lies in the middle, and what follows it may have been acknowledged.
- * I3. A log that was closed and synced is in the MANIFEST with its size (tame.cc): should it be cut, the store does not open.
+ * I1. Only the newest log that holds anything is cut. A sync of a later log comes after that of
+ *     those before it, so where a later one is empty nothing was acknowledged since; where it is
+ *     not, a cut could leave a hole.
+ * I2. What follows the first damaged byte goes. No record, whole or part of one, is found anywhere
+ *     in it: else the damage lies in the middle, and what follows it may have been acknowledged.
+ * I3. A log that was closed and synced is in the MANIFEST with its size (tame.cc): should it be
+ *     cut, the store does not open.
  *
- * Of one kind of damage RocksDB says nothing: where zeros stand for a record it skips the rest of the block and goes on behind it. So
- * the logs are read before it opens:
+ * Of one kind of damage RocksDB says nothing: where zeros stand for a record it skips the rest of
+ * the block and goes on behind it. So the logs are read before it opens:
  *
  * I4. No log has a whole record, or part of one, behind something that is none.
  *
- * What that proves and what not: docs/decisions/0017-log-end.md. The log is made of the same blocks and fragments as the
- * MANIFEST (manifest.c).
+ * What that proves and what not: docs/decisions/0017-log-end.md. The log is made of the same blocks
+ * and fragments as the MANIFEST (manifest.c).
  */
 #include <stdlib.h>
 #include <string.h>

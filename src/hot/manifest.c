@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A torn end of RocksDB's MANIFEST. RocksDB takes a record that ends too early for one that was never written, but refuses to open
- * when a power cut leaves garbage there. It syncs each batch of records before it does anything that relies on it, so what
- * was torn need not be there; only the bytes cannot tell a torn record from one that was synced and went bad since. It is cut
- * only where that is no danger either:
+ * A torn end of RocksDB's MANIFEST. RocksDB takes a record that ends too early for one that was
+ * never written, but refuses to open when a power cut leaves garbage there. It syncs each batch of
+ * records before it does anything that relies on it, so what was torn need not be there; only the
+ * bytes cannot tell a torn record from one that was synced and went bad since. It is cut only where
+ * that is no danger either:
  *
- * I1. Only the one last record is cut. No record, whole or part of one, is found anywhere behind it.
- * I2. What was in the MANIFEST when it was made is never cut: the file `synced` holds its name and size of that moment. Until that file
- *     is written nothing is appended (tame.cc holds compactions back).
- * I3. Without its last record a MANIFEST describes the state before a flush, a merge of files or the end of a log. That is the same data, as
- *     long as the files it names are there, which RocksDB checks: each table file by size, and each log that was closed,
- *     because the end of a log is a record of its own before that of its flush (track_and_verify_wals_in_manifest). So
- *     should the record have been synced after all, and a file have been removed because of it, the store does not open.
+ * I1. Only the one last record is cut. No record, whole or part of one, is found anywhere behind
+ *     it.
+ * I2. What was in the MANIFEST when it was made is never cut: the file `synced` holds its name and
+ *     size of that moment. Until that file is written nothing is appended (tame.cc holds
+ *     compactions back).
+ * I3. Without its last record a MANIFEST describes the state before a flush, a merge of files or
+ *     the end of a log. That is the same data, as long as the files it names are there, which
+ *     RocksDB checks: each table file by size, and each log that was closed, because the end of a
+ *     log is a record of its own before that of its flush (track_and_verify_wals_in_manifest). So
+ *     should the record have been synced after all, and a file have been removed because of it, the
+ *     store does not open.
  *
- * The MANIFEST is written in blocks of 32 KiB, as a log of records, which are cut into fragments where a block ends:
+ * The MANIFEST is written in blocks of 32 KiB, as a log of records, which are cut into fragments
+ * where a block ends:
  *
  *     u32 masked CRC-32C of all that follows · u16 size of the payload · u8 kind · payload
  */

@@ -2,8 +2,9 @@
  *
  * Snapshots, point reads and ordered walks.
  *
- * I1. Below the block cache tier RocksDB 7.8 answers OK and an empty value when the key may be in a file that is not
- *     open (DB::KeyMayExist shares that path). So an empty value proves nothing there: such a read would block.
+ * I1. Below the block cache tier RocksDB 7.8 answers OK and an empty value when the key may be in a
+ *     file that is not open (DB::KeyMayExist shares that path). So an empty value proves nothing
+ *     there: such a read would block.
  */
 #include <stdlib.h>
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Giving back the space of deleted entries. RocksDB drops them when it merges the file that deletes them with the one that
- * holds them. It merges by what files weigh, and one that deletes a range weighs nothing; nor does it write out a memtable that
- * does not get full. So what is deleted is counted here, and a family is merged down when a good part of it is garbage, or when some
- * has been lying there for a while (docs/decisions/0016).
+ * Giving back the space of deleted entries. RocksDB drops them when it merges the file that deletes
+ * them with the one that holds them. It merges by what files weigh, and one that deletes a range
+ * weighs nothing; nor does it write out a memtable that does not get full. So what is deleted is
+ * counted here, and a family is merged down when a good part of it is garbage, or when some has
+ * been lying there for a while (docs/decisions/0016).
  *
- * I1. A family is due again at the earliest when 20 times as long has passed as the last merge took: at most a twentieth of the
- *     time is spent on it, whatever is deleted.
+ * I1. A family is due again at the earliest when 20 times as long has passed as the last merge
+ *     took: at most a twentieth of the time is spent on it, whatever is deleted.
  * I2. What was deleted before the store was opened is not known: some is assumed in each family.
  */
 #include "hot/hot_int.h"
@@ -66,8 +67,8 @@ static int64_t later(int64_t a_us, int64_t b_us)
     return a_us > b_us ? a_us : b_us;
 }
 
-/* After how long the family is due, INT64_MAX for never. Inside. What leaves the feed window does so by the wall clock, so the time that
- * it may lie there is measured by it, too. */
+/* After how long the family is due, INT64_MAX for never. Inside. What leaves the feed window does
+ * so by the wall clock, so the time that it may lie there is measured by it, too. */
 static int64_t wait_us(HotStore *store, HotFamily family)
 {
     mutex_lock(&store->lock);

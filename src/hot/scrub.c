@@ -2,7 +2,8 @@
  *
  * Making deleted bytes leave the disk at once instead of at some later merge.
  *
- * The names of a file's first and last key stay in RocksDB's own manifest until the next start, which writes it anew.
+ * The names of a file's first and last key stay in RocksDB's own manifest until the next start,
+ * which writes it anew.
  */
 #include "hot/hot_int.h"
 

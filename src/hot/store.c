@@ -3,12 +3,12 @@
  * Opening RocksDB with the settings the promises need, and writing batches.
  *
  * I1. Every write goes through the WAL of all families: a batch is atomic across families.
- * I2. wal_recovery_mode is TolerateCorruptedTailRecords: a torn tail (never acknowledged) is cut, damage in
- *     the middle refuses to open (log_end.c sees what RocksDB would skip). Point-in-time recovery would
- *     drop acknowledged commits silently.
+ * I2. wal_recovery_mode is TolerateCorruptedTailRecords: a torn tail (never acknowledged) is cut,
+ *     damage in the middle refuses to open (log_end.c sees what RocksDB would skip). Point-in-time
+ *     recovery would drop acknowledged commits silently.
  * I3. The WAL is never recycled, which I2 needs.
- * I4. After a failed write the store takes no further one and does not repair itself (tame.cc): what the log holds
- *     is what the next start, or hot_reopen, finds, in all families alike.
+ * I4. After a failed write the store takes no further one and does not repair itself (tame.cc):
+ *     what the log holds is what the next start, or hot_reopen, finds, in all families alike.
  */
 #include <errno.h>
 #include <stdlib.h>

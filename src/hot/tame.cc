@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Habits of RocksDB that a failing disk makes dangerous. The C API cannot change them; this is all the C++ here.
+ * Habits of RocksDB that a failing disk makes dangerous. The C API cannot change them; this is all
+ * the C++ here.
  *
- * 1. When its log cannot be written for lack of space, RocksDB waits for space, writes out its memtables and goes on, family
- *    by family. The batch that failed is then in the old log still, and a later opening replays it into those families only
- *    that had nothing to write out: half a commit. What becomes of a commit whose outcome is unknown is decided when the
- *    store is opened the next time (hot_reopen), for all families at once, so the recovery is refused.
- * 2. Its own log of events, the file LOG, is written through the same class as its data. Debian builds RocksDB with
- *    assertions, and that class asserts that nobody writes after a failed write: a full disk would end the process by
- *    the second line. What goes wrong comes back as the error of a call anyway, so nothing is logged.
- * 3. It does not remember which logs it has synced: one that is missing would not be missed (manifest.c, I3).
- * 4. Compactions begin while the store is being opened. They wait until its MANIFEST is noted (manifest.c, I2).
- * 5. The C API does not tell that a compaction which somebody asked for has failed: the bytes would be taken for gone. Nor can it
- *    stop one, which a server that is to stop would wait for.
+ * 1. When its log cannot be written for lack of space, RocksDB waits for space, writes out its
+ *    memtables and goes on, family by family. The batch that failed is then in the old log still,
+ *    and a later opening replays it into those families only that had nothing to write out: half a
+ *    commit. What becomes of a commit whose outcome is unknown is decided when the store is opened
+ *    the next time (hot_reopen), for all families at once, so the recovery is refused.
+ * 2. Its own log of events, the file LOG, is written through the same class as its data. Debian
+ *    builds RocksDB with assertions, and that class asserts that nobody writes after a failed
+ *    write: a full disk would end the process by the second line. What goes wrong comes back as the
+ *    error of a call anyway, so nothing is logged.
+ * 3. It does not remember which logs it has synced: one that is missing would not be missed
+ *    (manifest.c, I3).
+ * 4. Compactions begin while the store is being opened. They wait until its MANIFEST is noted
+ *    (manifest.c, I2).
+ * 5. The C API does not tell that a compaction which somebody asked for has failed: the bytes would
+ *    be taken for gone. Nor can it stop one, which a server that is to stop would wait for.
  */
 #include <atomic>
 #include <condition_variable>

@@ -2,8 +2,9 @@
  *
  * Commits to live subscriptions, on the loop's thread.
  *
- * A changed row is decoded once, a filter is evaluated once for all who ask the same, and their message is
- * encoded once; only the subscription's id differs, and where even that is the same, one frame serves all.
+ * A changed row is decoded once, a filter is evaluated once for all who ask the same, and their
+ * message is encoded once; only the subscription's id differs, and where even that is the same, one
+ * frame serves all.
  */
 #include <stdlib.h>
 
@@ -100,8 +101,8 @@ static Code encode(LiveLoop *loop, const LiveQuery *query, const LiveChange *cha
     return OK;
 }
 
-/* A change as the last query that asked saw it: by the definition of the table that the query has, which is
- * not that of the commit while an ALTER is on its way. */
+/* A change as the last query that asked saw it: by the definition of the table that the query has,
+ * which is not that of the commit while an ALTER is on its way. */
 typedef struct Decoded {
     const Schema *schema;
     LiveChange change;
@@ -133,7 +134,8 @@ static void deliver_to(LiveLoop *loop, Channel *channel, const RowChange *row, D
         send_to_all(loop, channel, row->seq);
 }
 
-/* Those in the buckets of the change; false when it cannot be decoded, which is every channel's affair. */
+/* Those in the buckets of the change; false when it cannot be decoded, which is every channel's
+ * affair. */
 static bool match(LiveLoop *loop, const Entry *entry, const RowChange *row, Decoded *io)
 {
     buffer_clear(&loop->matched);

@@ -4,16 +4,17 @@
  *
  * Nothing falls between a subscription's reading and its live changes:
  *
- * I1. A loop's `interest` is raised before a subscription takes its first snapshot, and the committer looks at
- *     it after the commit has become visible. Both are read-modify-writes of one atomic, so one comes first. If
- *     the committer's does, all it did before (making the commit visible) happened before the snapshot, which
- *     therefore holds the commit. If the subscription's does, the committer sees it and posts the commit to the loop.
- *     The same holds for database_last_seq in place of a snapshot.
- * I2. Commits are posted in order; a loop handles them in order. A snapshot taken on the loop holds everything the
- *     loop has handled.
- * I3. A loop that is behind by more than backlog_bytes_max gets no more bundles: `missed_seq` says what
- *     it did not get. Nothing goes live below missed_seq, and what is live falls back when it grows. A bundle is
- *     on its way whenever missed_seq grows, so the loop will look.
+ * I1. A loop's `interest` is raised before a subscription takes its first snapshot, and the
+ *     committer looks at it after the commit has become visible. Both are read-modify-writes of one
+ *     atomic, so one comes first. If the committer's does, all it did before (making the commit
+ *     visible) happened before the snapshot, which therefore holds the commit. If the
+ *     subscription's does, the committer sees it and posts the commit to the loop. The same holds
+ *     for database_last_seq in place of a snapshot.
+ * I2. Commits are posted in order; a loop handles them in order. A snapshot taken on the loop holds
+ *     everything the loop has handled.
+ * I3. A loop that is behind by more than backlog_bytes_max gets no more bundles: `missed_seq` says
+ *     what it did not get. Nothing goes live below missed_seq, and what is live falls back when it
+ *     grows. A bundle is on its way whenever missed_seq grows, so the loop will look.
  */
 #include <stdlib.h>
 
@@ -88,8 +89,9 @@ static void run_delivery(LoopTask *task)
     live__loop_unref(loop);
 }
 
-/* I3. Makes the loop look, should it have begun the last full one already. Changes of the catalog are small, rare and
- * found nowhere else: they come along. NULL when there is none and a reminder is on its way. */
+/* I3. Makes the loop look, should it have begun the last full one already. Changes of the catalog
+ * are small, rare and found nowhere else: they come along. NULL when there is none and a reminder
+ * is on its way. */
 static CommitBundle *reminder_of(LiveLoop *loop, const CommitBundle *missed)
 {
     size_t count = 0;
@@ -168,7 +170,8 @@ static void on_commit(void *context, const CommitGroup *group)
     bundle_unref(bundle);
 }
 
-/* I3. Commits that were published are gone: everybody goes back to the feed, which says to whom that matters. Committer thread. */
+/* I3. Commits that were published are gone: everybody goes back to the feed, which says to whom
+ *     that matters. Committer thread. */
 static void on_reopen(void *context, bool has_lost)
 {
     LiveHub *hub = (LiveHub *)context;

@@ -2,12 +2,15 @@
  *
  * Which queries of a partition a change may concern.
  *
- * A filter that asks for `column = constant` (alone, or with more by AND) can be true only for rows that have the constant there.
- * Such a channel stands in the bucket of that value, and a change looks into the buckets of its old and of its new row: ten thousand
- * rooms with a subscriber each cost what two cost. All other channels are asked about every change.
+ * A filter that asks for `column = constant` (alone, or with more by AND) can be true only for rows
+ * that have the constant there. Such a channel stands in the bucket of that value, and a change
+ * looks into the buckets of its old and of its new row: ten thousand rooms with a subscriber each
+ * cost what two cost. All other channels are asked about every change.
  *
- * I1. A channel is in exactly one list: that of its bucket, or entry->scanned. So nothing is delivered to it twice.
- * I2. A bucket belongs to one definition of the table: while an ALTER is on its way there may be channels of two.
+ * I1. A channel is in exactly one list: that of its bucket, or entry->scanned. So nothing is
+ *     delivered to it twice.
+ * I2. A bucket belongs to one definition of the table: while an ALTER is on its way there may be
+ *     channels of two.
  */
 #include <stdlib.h>
 
@@ -65,7 +68,8 @@ static IndexColumn *column_of(Entry *entry, const Schema *schema, uint32_t colum
     return unused;
 }
 
-/* Of all columns that the filter compares with a constant, the one whose bucket is smallest. False when there is none. */
+/* Of all columns that the filter compares with a constant, the one whose bucket is smallest. False
+ * when there is none. */
 static bool choose_key(const Entry *entry, const LiveQuery *query, uint32_t *out_column,
                        Value *out_value)
 {

@@ -20,6 +20,7 @@ enum { INDEX_COLUMNS_MAX = 8 }; /* of one partition; channels that ask for other
 
 void live__index_add(Entry *entry, Channel *channel);
 void live__index_remove(Entry *entry, Channel *channel);
-/* Appends the channels in the buckets of both rows, as pointers. `change` is decoded by the column's schema. */
+/* Appends the channels in the buckets of both rows, as pointers. `change` is decoded by the
+ * column's schema. */
 void live__index_find(const Entry *entry, const IndexColumn *column, const LiveChange *change,
                       Buffer *scratch, Buffer *out);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What happens to subscriptions from outside: the definition of their table changes or goes, their user
- * is dropped or gets another role, somebody kills them. On the loop's thread, in the order of commits.
+ * What happens to subscriptions from outside: the definition of their table changes or goes, their
+ * user is dropped or gets another role, somebody kills them. On the loop's thread, in the order of
+ * commits.
  *
- * A definition changed by ALTER TABLE is followed when each column of the old one is there as it was: same field,
- * name and type, and the user may still read the table. The query is compiled anew and the subscription goes over
- * to it. What the client sees differs only when `*` has new columns: a client that announced `schema` is told them, any
- * other is told to subscribe again. In all other cases the subscription ends.
+ * A definition changed by ALTER TABLE is followed when each column of the old one is there as it
+ * was: same field, name and type, and the user may still read the table. The query is compiled anew
+ * and the subscription goes over to it. What the client sees differs only when `*` has new columns:
+ * a client that announced `schema` is told them, any other is told to subscribe again. In all other
+ * cases the subscription ends.
  *
- * I1. A subscription that a worker reads for keeps its query until the read has ended: the reader finds the definition
- *     outdated by itself (live__query_check) and live__follow runs then.
- * I2. Rows sent before a `schema` message have the columns of before, rows after it those it names; it tells what the former read
- *     in the new ones. So a page that is under way ends there, and first rows of which nothing was sent begin anew.
+ * I1. A subscription that a worker reads for keeps its query until the read has ended: the reader
+ *     finds the definition outdated by itself (live__query_check) and live__follow runs then.
+ * I2. Rows sent before a `schema` message have the columns of before, rows after it those it names;
+ *     it tells what the former read in the new ones. So a page that is under way ends there, and
+ *     first rows of which nothing was sent begin anew.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Live queries: a subscription is a snapshot at a commit and then every change after it, exactly once
- * and in commit order, at any speed of its client.
+ * Live queries: a subscription is a snapshot at a commit and then every change after it, exactly
+ * once and in commit order, at any speed of its client.
  *
- * A LiveHub serves one Database. Each network loop has a LiveLoop; each socket is a LiveClient of its
- * loop and carries any number of subscriptions. Messages go out through a LiveSocket, a struct of
- * functions that whoever owns the socket fills in: this folder knows no WebSocket.
+ * A LiveHub serves one Database. Each network loop has a LiveLoop; each socket is a LiveClient of
+ * its loop and carries any number of subscriptions. Messages go out through a LiveSocket, a struct
+ * of functions that whoever owns the socket fills in: this folder knows no WebSocket.
  *
  * Everything but hub_new, hub_free and live_list belongs to the loop's thread.
  */
@@ -47,7 +47,8 @@ enum {
 typedef Code LiveViewFill(void *context, Arena *arena,
                           Code (*row)(void *row_context, const Value *values, Error *e),
                           void *row_context, Error *e);
-/* A system table that can be followed: its rows are made when what it shows has changed, by a worker. */
+/* A system table that can be followed: its rows are made when what it shows has changed, by a
+ * worker. */
 typedef struct LiveView {
     Slice namespace_name, name;
     const Schema
@@ -62,16 +63,17 @@ void live_hub_add_view(LiveHub *hub, const LiveView *view);
 
 /* On the loop's thread, or before it runs. */
 CHECKED Code live_loop_new(LiveHub *hub, Loop *loop, LiveLoop **out, Error *e);
-/* When its clients are gone and the workers stand still; before loop_free, which runs the tasks that are
- * left. Accepts NULL. */
+/* When its clients are gone and the workers stand still; before loop_free, which runs the tasks
+ * that are left. Accepts NULL. */
 void live_loop_free(LiveLoop *loop);
 
 /* How messages leave. None of these may call back into live/ before it returns. */
 typedef struct LiveSocket {
-    /* One whole JSON message, copied. `cursor`: whoever has got everything up to this message may resume
-     * from it, with `replay`, without gap or double; 0 when that is not so. */
+    /* One whole JSON message, copied. `cursor`: whoever has got everything up to this message may
+     * resume from it, with `replay`, without gap or double; 0 when that is not so. */
     void (*send)(void *socket, Slice message, uint64_t cursor);
-    /* One message made ready once for many sockets (framed, and compressed if so asked). NULL: `send` each. */
+    /* One message made ready once for many sockets (framed, and compressed if so asked). NULL:
+     * `send` each. */
     SharedBuffer *(*frame)(Slice message, uint64_t cursor, bool compress);
     void (*send_frame)(void *socket, SharedBuffer *frame);
     /* Bytes that wait for this client. */
@@ -101,12 +103,14 @@ typedef struct LiveFeatures {
 
 enum { LIVE_CONNECTION_ID_BYTES = 32 };
 
-/* `queue_drained_mark`: live_client_drained will be called when the queue falls to it after having been above.
- * A new client may not subscribe before live_client_set_user. Borrows `io` and `socket`. */
+/* `queue_drained_mark`: live_client_drained will be called when the queue falls to it after having
+ * been above. A new client may not subscribe before live_client_set_user. Borrows `io` and
+ * `socket`. */
 LiveClient *live_client_new(LiveLoop *loop, const LiveSocket *io, void *socket,
                             size_t queue_drained_mark, bool compress);
-/* Copies the texts. subscriptions_max: of this user, on all connections together. False when the user was dropped or got
- * another role since it was looked up: nothing may be asked for then. Later such changes end all and close the socket. */
+/* Copies the texts. subscriptions_max: of this user, on all connections together. False when the
+ * user was dropped or got another role since it was looked up: nothing may be asked for then. Later
+ * such changes end all and close the socket. */
 bool live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFeatures *features,
                           uint32_t subscriptions_max);
 /* Ends all its subscriptions without a word. Accepts NULL. */
@@ -128,7 +132,8 @@ typedef struct LiveRequest {
     uint64_t batch_size, last_rows, from;
 } LiveRequest;
 
-/* Answers with subscription_ack and what follows it, or with an error message. The same id again replaces. */
+/* Answers with subscription_ack and what follows it, or with an error message. The same id again
+ * replaces. */
 void live_subscribe(LiveClient *client, const LiveRequest *request);
 /* No answer; an unknown id is nothing. */
 void live_unsubscribe(LiveClient *client, Slice id);
@@ -154,8 +159,8 @@ const char *live_client_connection_id(const LiveClient *client);
 /* Any frame came from the client: what last_ping_at shows. */
 void live_client_touched(LiveClient *client);
 
-/* Ends the subscription that system.live shows as `live_id` with `error` KILLED: any for administrators, others only their
- * own (E_NOT_FOUND). It ends soon after. Any thread. */
+/* Ends the subscription that system.live shows as `live_id` with `error` KILLED: any for
+ * administrators, others only their own (E_NOT_FOUND). It ends soon after. Any thread. */
 CHECKED Code live_kill(LiveHub *hub, Slice live_id, uint64_t user, Role role, Error *e);
 
 typedef struct LiveStats {

@@ -3,7 +3,7 @@
  * What the files of live/ share.
  *
  *   LiveLoop ── entries: one per partition that somebody on this loop follows
- *                 └─ channels: one per distinct query on it (filter and encoding are done once per channel)
+ *                 └─ channels: one per distinct query on it, which filters and encodes once
  *                      └─ subscriptions, each of a LiveClient
  */
 #pragma once
@@ -168,7 +168,7 @@ void live__want_read(Subscription *subscription);
 void live__pump(LiveLoop *loop);
 /* Once no client is left: frees what is still queued. */
 void live__drop_ended(LiveLoop *loop);
-/* Ends with an error message (error NULL: silently); the subscription is gone when no read is under way. */
+/* Ends with an error message (error NULL: silently); it is gone when no read is under way. */
 void live__end(Subscription *subscription, const Error *error);
 /* Among its client's stalled, until the socket has drained. */
 void live__stall(Subscription *subscription);
@@ -181,7 +181,7 @@ void live__send(LiveClient *client, Slice message, uint64_t cursor);
 
 /* NULL when nobody follows it. */
 Entry *live__find_entry(LiveLoop *loop, const Partition *partition);
-/* The channel of a query, compiled if there is none. It has no subscription yet: add one or drop it. */
+/* The channel of a query, compiled if there is none. It has no subscription yet. */
 CHECKED Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **out,
                               Error *e);
 /* The channel goes if it has no subscription. */
@@ -190,7 +190,7 @@ void live__drop_unused(LiveLoop *loop, Channel *channel);
 void live__move(Subscription *subscription, Channel *channel);
 /* ---- lifecycle.c ---- */
 
-/* The definition of the query's table has changed: goes on under the new one, or fails with the reason. */
+/* The query's table has changed: goes on under the new definition, or fails with the reason. */
 CHECKED Code live__follow(Subscription *subscription, Error *e);
 bool live__user_is_as_told(LiveHub *hub, const LiveUser *user);
 /* A change of the catalog was committed. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The messages of a subscription, as JSON (docs/websocket.md). Written straight into buffers, without a tree.
+ * The messages of a subscription, as JSON (docs/websocket.md). Written straight into buffers,
+ * without a tree.
  */
 #include "data/json.h"
 #include "live/query_int.h"
@@ -162,7 +163,8 @@ static Code add_key_column(Buffer *out, const LiveQuery *query, uint32_t key, co
     return add_cell(out, query->table->schema->columns[key].name, &values[key], e);
 }
 
-/* The key by its own name, unless the projection holds it already. That of a system table may be of several columns. */
+/* The key by its own name, unless the projection holds it already. That of a system table may be of
+ * several columns. */
 static Code add_key(Buffer *out, const LiveQuery *query, const Value *values, bool skip_projected,
                     Error *e)
 {
@@ -218,7 +220,7 @@ Code live__add_change_body(Buffer *out, const LiveQuery *query, LiveEvent event,
         buffer_add_text(out, "],\"old_values\":[");
         TRY(add_previous_values(out, query, change, e));
         break;
-    case LIVE_EVENT_DELETE: /* its seq is that of the change, so that it passes the cursors of clients */
+    case LIVE_EVENT_DELETE: /* with the seq of the change, so that it passes clients' cursors */
         buffer_add_text(out, ",\"change_type\":\"delete\",\"old_values\":[");
         TRY(live__add_row(out, query, change->old_values, change->seq, e));
         break;

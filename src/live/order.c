@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * First rows in the order that ORDER BY asks for. They are kept until the last one is read and go out as one page:
- * a client that left between two pages could not come back, for the largest `_seq` it has seen would say nothing about the rows
- * it has not. So there is a limit to them. Changes come in commit order, as everywhere.
+ * First rows in the order that ORDER BY asks for. They are kept until the last one is read and go
+ * out as one page: a client that left between two pages could not come back, for the largest `_seq`
+ * it has seen would say nothing about the rows it has not. So there is a limit to them. Changes
+ * come in commit order, as everywhere.
  */
 #include <stdlib.h>
 

@@ -3,7 +3,8 @@
  * From the text of a subscription to something that can be asked of each row: parsed, checked for
  * rights, bound to one partition.
  *
- * I1. The partition of a USER or STREAM table is that of the session's user, whatever the text says.
+ * I1. The partition of a USER or STREAM table is that of the session's user, whatever the text
+ *     says.
  */
 #include "live/query_int.h"
 
@@ -17,7 +18,8 @@ enum { KEPT_BYTES = 448 }; /* of a short query, with what it is compiled to; mor
 static const char *const clock_functions[] = {"now", "current_timestamp", "snowflake_id", "ulid",
                                               "uuid_v7"};
 
-/* The first call whose value changes by itself: no commit would tell that a row has left such a filter. */
+/* The first call whose value changes by itself: no commit would tell that a row has left such a
+ * filter. */
 static const Expr *find_clock(const Expr *expr)
 {
     if (!expr)

@@ -44,12 +44,13 @@ typedef struct LiveQuery {
 /* The request's text and parameters. */
 CHECKED Code live__query_new(LiveHub *hub, Database *db, const LiveUser *user,
                              const LiveRequest *request, LiveQuery **out, Error *e);
-/* view_rows.c: a system table that can be followed, and a reference to its definition; NULL when there is none. */
+/* view_rows.c: a system table that can be followed, and a reference to its definition; NULL when
+ * there is none. */
 struct View *live__find_view(LiveHub *hub, Slice namespace_name, Slice name, Table **out_table);
 LiveQuery *live__query_ref(LiveQuery *query);
 void live__query_unref(LiveQuery *query); /* accepts NULL */
-/* E_TABLE_NOT_FOUND with the reason once the table was dropped or altered: the query ends then. A view opened before a call that
- * gives OK holds no row of a newer schema. */
+/* E_TABLE_NOT_FOUND with the reason once the table was dropped or altered: the query ends then. A
+ * view opened before a call that gives OK holds no row of a newer schema. */
 CHECKED Code live__query_check(const LiveQuery *query, Database *db, Error *e);
 /* No cursor is older: its table did not exist. */
 uint64_t live__query_born(const LiveQuery *query);
@@ -94,7 +95,8 @@ typedef struct BatchControl {
 void live__add_ack(Buffer *out, Slice id, const LiveQuery *query, const BatchControl *control);
 void live__add_batch(Buffer *out, Slice id, Slice rows, const BatchControl *control);
 void live__add_error(Buffer *out, Slice id, const char *code, const char *message);
-/* For clients that announced `schema`: the columns from here on, those from `old_columns` on being new. */
+/* For clients that announced `schema`: the columns from here on, those from `old_columns` on being
+ * new. */
 CHECKED Code live__add_schema_message(Buffer *out, Slice id, const LiveQuery *query,
                                       uint32_t old_columns, Error *e);
 /* For clients that announced `resnapshot`: all rows so far are void, and why; first rows follow. */

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Reading for one subscription: the first rows, what a resumed client missed, the changes since a
- * cursor. All of it goes in steps of bounded work, each on a ReadView of its own, so that nothing is pinned
- * while a client is slow. What a step found stands as messages in reader->out.
+ * cursor. All of it goes in steps of bounded work, each on a ReadView of its own, so that nothing
+ * is pinned while a client is slow. What a step found stands as messages in reader->out.
  *
- * I1. The first rows show commit at_seq however long they take: versions that died since are found in
- *     history, which is kept for the feed window.
- * I2. A resume sends two kinds of things in one seq order: rows that are live and match at at_seq and changed
- *     since the cursor, and a delete where a row that matched at the cursor stopped to match for the first
- *     time since. (Only one chain of versions of a key reaches back to the cursor: no key gets two deletes.) The
- *     client may leave after any message and come back with the largest seq it has seen, m:
- *     a. Each row it then has matched at m. Either it had it at the cursor, and the delete would have come had it stopped to
- *        match up to m; or it stood in a page, so it lived at at_seq >= m as it was. The next resume therefore
- *        finds that the row matched at its cursor, and sends the delete when it is gone. No ghosts.
+ * I1. The first rows show commit at_seq however long they take: versions that died since are found
+ *     in history, which is kept for the feed window.
+ * I2. A resume sends two kinds of things in one seq order: rows that are live and match at at_seq
+ *     and changed since the cursor, and a delete where a row that matched at the cursor stopped to
+ *     match for the first time since. (Only one chain of versions of a key reaches back to the
+ *     cursor: no key gets two deletes.) The client may leave after any message and come back with
+ *     the largest seq it has seen, m:
+ *     a. Each row it then has matched at m. Either it had it at the cursor, and the delete would
+ *        have come had it stopped to match up to m; or it stood in a page, so it lived at
+ *        at_seq >= m as it was. The next resume therefore finds that the row matched at its cursor,
+ *        and sends the delete when it is gone. No ghosts.
  *     b. Each row that matched at m and still lives in that version has been sent. No holes.
- *     That is why a row that left and came back gets its delete too: between the two the client must not have it,
- *     for a resume from there would not look for it.
+ *     That is why a row that left and came back gets its delete too: between the two the client
+ *     must not have it, for a resume from there would not look for it.
  * I3. reader->cursor moves only over changes whose messages are in `out`.
  */
 #include <stdlib.h>
@@ -143,7 +145,8 @@ static void add_ack(Reader *reader, bool has_more, uint64_t cursor)
     reader->is_acked = true;
 }
 
-/* Before anything else. Nothing has been sent yet: the acknowledgement tells the client the cursor that it came with. */
+/* Before anything else. Nothing has been sent yet: the acknowledgement tells the client the cursor
+ * that it came with. */
 static void begin_sending(Reader *reader, bool has_more, uint64_t cursor)
 {
     reader->has_sent = true;
@@ -323,8 +326,9 @@ static Code find_older(Scan *scan, uint64_t seq, Slice *out_row, uint64_t *out_s
     return OK;
 }
 
-/* I2: whether with this change a row that matched at the cursor stops to match for the first time. Walks back only over
- * versions that matched, so all walks of a scan together visit each version once. */
+/* I2: whether with this change a row that matched at the cursor stops to match for the first time.
+ * Walks back only over versions that matched, so all walks of a scan together visit each version
+ * once. */
 static Code is_lost(Scan *scan, const FeedChange *change, bool *out, Error *e)
 {
     uint64_t from = scan->reader->from, seq = change->old_seq;
@@ -337,7 +341,7 @@ static Code is_lost(Scan *scan, const FeedChange *change, bool *out, Error *e)
         return OK; /* in the pages, or on its way there; or new */
     TRY(scan_match(scan, row, seq, &matches, e));
     if (scan->reader->query->table->kind == TABLE_STREAM && seq > from)
-        return OK; /* rows of a STREAM are born once and never updated; the birth may have expired */
+        return OK; /* rows of a STREAM are never updated; the birth may have expired */
     while (matches && seq > from) {
         TRY(find_older(scan, seq, &row, &seq, e));
         if (seq == 0)
@@ -444,7 +448,8 @@ static Code send_close_deletes(Reader *reader, ReadView *view, uint64_t before,
     return OK;
 }
 
-/* I2: the deletes that come before a row of seq `before`. With `*out_all` false the budget ended first. */
+/* I2: the deletes that come before a row of seq `before`. With `*out_all` false the budget ended
+ * first. */
 static Code send_deletes(Reader *reader, ReadView *view, uint64_t before, const ReadBudget *budget,
                          bool *out_all, Error *e)
 {
@@ -563,7 +568,7 @@ Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, E
     TRY(view_open(db, budget->mode, &view, e));
     TRY(live__query_check(reader->query, db, e));
     if (view_seq(view) < live__query_born(reader->query))
-        return OK; /* the commit that makes the table has not been published; the next view has it */
+        return OK; /* the commit that makes the table is not published; the next view has it */
     while (!reader->reached && rows < budget->rows && reader->out.size < budget->bytes) {
         switch (reader->phase) {
         case READ_LAST_ROWS:

@@ -59,14 +59,15 @@ Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request,
 /* Catch-up after `cursor`. */
 Reader *live__reader_feed(LiveQuery *query, Slice id, uint64_t cursor);
 void live__reader_free(Reader *reader); /* accepts NULL */
-/* The reader of a subscription that has to begin again, in place of `old`: from its cursor if it has one, or (`why` set: the cursor
- * is no good) without. Takes `old`. */
+/* The reader of a subscription that has to begin again, in place of `old`: from its cursor if it
+ * has one, or (`why` set: the cursor is no good) without. Takes `old`. */
 Reader *live__reader_anew(Reader *old, const LiveRequest *request, const LiveFeatures *features,
                           const Error *why);
 /* The page under way goes to `out` as it is: the rows after it may have other columns. */
 void live__reader_end_page(Reader *reader);
-/* Appends messages to reader->out. After a failure what is in `out` is still right. Any thread, one at a time;
- * with HOT_CACHED_ONLY (READ_FEED only) E_WOULD_BLOCK leaves the reader as a shorter step would. */
+/* Appends messages to reader->out. After a failure what is in `out` is still right. Any thread, one
+ * at a time; with HOT_CACHED_ONLY (READ_FEED only) E_WOULD_BLOCK leaves the reader as a shorter
+ * step would. */
 CHECKED Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, Error *e);
 
 /* ---- order.c: first rows that are sorted ---- */

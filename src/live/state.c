@@ -9,8 +9,9 @@
  *             └──────> ENDED <───────────┘
  *
  * LOADING      its first rows, or what changed since its cursor, are being read page by page
- * CATCHING_UP  changes after its cursor are being read out of the feed; also a live one whose socket was full. If the feed does
- *              not reach back to the cursor, a client that announced `resnapshot` gets first rows again, any other an error
+ * CATCHING_UP  changes after its cursor are being read out of the feed; also a live one whose
+ *              socket was full. If the feed does not reach back to the cursor, a client that
+ *              announced `resnapshot` gets first rows again, any other an error
  * LIVE         each commit is delivered as the loop gets it
  */
 #include "live/live_int.h"

@@ -2,15 +2,16 @@
  *
  * Subscriptions of one loop: made, loaded, caught up, live, ended (state.c has the picture).
  *
- * A subscription that is not live has a Reader and is in exactly one place: under way on a worker, in the
- * loop's queue of reads, or among its client's stalled, which wait until the socket has drained.
+ * A subscription that is not live has a Reader and is in exactly one place: under way on a worker,
+ * in the loop's queue of reads, or among its client's stalled, which wait until the socket has
+ * drained.
  *
  * I1. It goes live only when its cursor has reached every change of its partition that the loop has
- *     handled (entry->last_change_seq) or was told it missed. If the worker's snapshot was too old for that, the
- *     rest is read on the loop itself, whose snapshot holds all it has handled: a busy table cannot keep a
- *     subscription from going live.
- * I2. A read is started only while the client's queue is short, and at most CLIENT_READS_MAX at once: what a client
- *     that does not read costs is bounded.
+ *     handled (entry->last_change_seq) or was told it missed. If the worker's snapshot was too old
+ *     for that, the rest is read on the loop itself, whose snapshot holds all it has handled: a
+ *     busy table cannot keep a subscription from going live.
+ * I2. A read is started only while the client's queue is short, and at most CLIENT_READS_MAX at
+ *     once: what a client that does not read costs is bounded.
  * I3. An ended subscription is freed when it is neither being read for nor queued.
  */
 #include <stddef.h>
@@ -424,7 +425,8 @@ bool live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFe
     client->role = user->role;
     client->features = *features;
     client->subscriptions_max = subscriptions_max;
-    /* hub.c, I1: from here on the loop is told of changes of the user; those before are looked for. */
+    /* hub.c, I1: from here on the loop is told of changes of the user; those before are looked
+     * for. */
     if (!client->has_user)
         atomic_fetch_add_explicit(&client->loop->interest, 1, memory_order_acq_rel);
     client->has_user = true;
@@ -611,7 +613,8 @@ static Subscription *subscription_new(LiveClient *client, Channel *channel,
     return s;
 }
 
-/* Without first rows nothing has to be read: what is committed from here on will be delivered (hub.c, I1). */
+/* Without first rows nothing has to be read: what is committed from here on will be delivered
+ * (hub.c, I1). */
 static void start_live(Subscription *s)
 {
     uint64_t last_seq = database_last_seq(s->loop->hub->db), born = live__query_born(s->query);

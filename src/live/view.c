@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Followers of system tables: first rows, then the difference between the rows that a client has and the newest (view_rows.c makes
- * them). On the loop's thread.
+ * Followers of system tables: first rows, then the difference between the rows that a client has
+ * and the newest (view_rows.c makes them). On the loop's thread.
  *
- * I1. A follower begins with rows of a refresh that began after it asked: what it has been told was done before is in them.
- * I2. What a follower has been sent is `have`, and, between two steps, the part of `target` before the place of the merge.
- * I3. Changes that come faster than rows can be made, or than a client reads, are told as one difference. Rows that a slow client pins
- *     are bounded: SNAPSHOTS_MAX of a view, then it has to begin anew.
+ * I1. A follower begins with rows of a refresh that began after it asked: what it has been told was
+ *     done before is in them.
+ * I2. What a follower has been sent is `have`, and, between two steps, the part of `target` before
+ *     the place of the merge.
+ * I3. Changes that come faster than rows can be made, or than a client reads, are told as one
+ *     difference. Rows that a slow client pins are bounded: SNAPSHOTS_MAX of a view, then it has to
+ *     begin anew.
  */
 #include <stdlib.h>
 
@@ -37,7 +40,8 @@ static void send_message(Subscription *s, Slice message)
     atomic_store_explicit(&s->last_update_us, clock_wall_us(), memory_order_relaxed);
 }
 
-/* The next seq of the server's sequence: `_seq` rises with each message, and is a cursor for nothing. */
+/* The next seq of the server's sequence: `_seq` rises with each message, and is a cursor for
+ * nothing. */
 static uint64_t next_seq(const Subscription *s)
 {
     return database_next_id(s->loop->hub->db);
@@ -270,7 +274,8 @@ static void wait_for_client(Subscription *s)
     follower->is_lost = true;
 }
 
-/* What the client has is not known, or never was: first rows in place, where it knows what that is. False: it has ended. */
+/* What the client has is not known, or never was: first rows in place, where it knows what that is.
+ * False: it has ended. */
 static bool begin_anew(Subscription *s, const char *why)
 {
     ViewFollower *follower = s->view;

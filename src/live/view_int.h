@@ -71,7 +71,8 @@ void live__views_free(LiveHub *hub);
 
 /* ---- view.c ---- */
 
-/* After the subscription has joined its channel: asks for rows. Ends it when its options cannot be served. */
+/* After the subscription has joined its channel: asks for rows. Ends it when its options cannot be
+ * served. */
 void live__view_start(Subscription *subscription);
 /* Before it leaves its channel. */
 void live__view_leave(Subscription *subscription);

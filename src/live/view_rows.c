@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The rows of system tables that somebody follows. They are made when they are read, out of the catalog, the jobs and the
- * subscriptions, and no feed tells what became of them. So when one of these changes a worker makes all rows once more, and
- * the loops send each follower the difference to what it has (view.c).
+ * The rows of system tables that somebody follows. They are made when they are read, out of the
+ * catalog, the jobs and the subscriptions, and no feed tells what became of them. So when one of
+ * these changes a worker makes all rows once more, and the loops send each follower the difference
+ * to what it has (view.c).
  *
- *     something changes ─> live__touch ─> poked (a loop) ─> refresh (a worker) ─> arrived (each loop) ─> live__view_step (each follower)
+ *     something changes ─> live__touch ─> poked (a loop) ─> refresh (a worker) ─> arrived (each
+ *     loop) ─> live__view_step (each follower)
  *
- * I1. A view's `interest` is raised before a follower asks for rows, and looked at after a change has become visible; so the rows that a
- *     follower begins with, or a later refresh, show the change (as in hub.c, I1).
+ * I1. A view's `interest` is raised before a follower asks for rows, and looked at after a change
+ *     has become visible; so the rows that a follower begins with, or a later refresh, show the
+ *     change (as in hub.c, I1).
  * I2. One refresh of a view runs at a time, and its rows reach each loop in the order of refreshes.
  */
 #include <stddef.h>
@@ -264,8 +267,9 @@ static void refresh(void *argument) /* worker thread, one at a time for a view *
         start_refresh(view);
 }
 
-/* Does nothing when one is under way, is not due, or when the workers have no room: live__views_tick looks again. On loops and
- * workers only, for they end before the workers' queue does. */
+/* Does nothing when one is under way, is not due, or when the workers have no room:
+ * live__views_tick looks again. On loops and workers only, for they end before the workers' queue
+ * does. */
 static void start_refresh(View *view)
 {
     LiveHub *hub = view->hub;

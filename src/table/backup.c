@@ -2,21 +2,28 @@
  *
  * Backup of a running database, and restore.
  *
- *   backup  : pin the segment files · checkpoint of the hot store · copy what the checkpoint names · unpin · verify the copy ·
+ *   backup  : pin the segment files · checkpoint of the hot store · copy what the checkpoint names
+ *   · unpin · verify the copy ·
  *             list the files in BACKUP
- *   restore : compare every file with the list · BACKUP into the new folder · copy · verify · mark · remove BACKUP
+ *   restore : compare every file with the list · BACKUP into the new folder · copy · verify · mark
+ *   · remove BACKUP
  *
- * I1. The checkpoint is the backup's commit: everything else is read through it. RocksDB's log makes it the end of a batch in all
- *     families, and each batch is whole commits.
- * I2. The pin is older than the checkpoint, so every file that the checkpoint names stays until it is copied.
- * I3. BACKUP is the last file written and the list of all others: a copy that was cut is no backup. A folder that is being restored holds
- *     BACKUP until everything is done, and no server runs in a folder that holds one.
- * I4. The mark. A client may hold the cursor of any commit that the old server gave out, also of those after the backup, which are
- *     gone: resuming there would miss what takes their place. Seqs are times (table/seq.h): the old server gave out none above the moment it
- *     stopped, but for the counter running ahead of the clock, which takes more than 4 million rows a second to gain a second. The
- *     restore comes later. So feed_floor = the seq of now + MARGIN_S lies above every cursor out there, as long as the clock of this machine is not
- *     more than MARGIN_S behind the old one's; the new seqs start above it (ceiling), and every cursor below it is answered
- *     CURSOR_TOO_OLD, in every partition, whether it comes from before or after the backup: which of both cannot be told for sure.
+ * I1. The checkpoint is the backup's commit: everything else is read through it. RocksDB's log
+ *     makes it the end of a batch in all families, and each batch is whole commits.
+ * I2. The pin is older than the checkpoint, so every file that the checkpoint names stays until it
+ *     is copied.
+ * I3. BACKUP is the last file written and the list of all others: a copy that was cut is no backup.
+ *     A folder that is being restored holds BACKUP until everything is done, and no server runs in
+ *     a folder that holds one.
+ * I4. The mark. A client may hold the cursor of any commit that the old server gave out, also of
+ *     those after the backup, which are gone: resuming there would miss what takes their place.
+ *     Seqs are times (table/seq.h): the old server gave out none above the moment it stopped, but
+ *     for the counter running ahead of the clock, which takes more than 4 million rows a second to
+ *     gain a second. The restore comes later. So feed_floor = the seq of now + MARGIN_S lies above
+ *     every cursor out there, as long as the clock of this machine is not more than MARGIN_S behind
+ *     the old one's; the new seqs start above it (ceiling), and every cursor below it is answered
+ *     CURSOR_TOO_OLD, in every partition, whether it comes from before or after the backup: which
+ *     of both cannot be told for sure.
  */
 #include "table/backup.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the backups of a server and of a namespace share: their folder and its list of files (backup.c).
+ * What the backups of a server and of a namespace share: their folder and its list of files
+ * (backup.c).
  */
 #pragma once
 
@@ -8,7 +9,8 @@
 
 /* Makes the folder; E_INVALID_OPERATION when there is something in it. */
 CHECKED Code backup__make_empty(const char *folder, Error *e);
-/* Writes the file BACKUP over what lies in the folders of that name (the last one is NULL); adds files and bytes to the report. */
+/* Writes the file BACKUP over what lies in the folders of that name (the last one is NULL); adds
+ * files and bytes to the report. */
 CHECKED Code backup__write_list(const char *folder, const char *const *roots, bool is_namespace,
                                 BackupReport *io_report, Error *e);
 /* E_NOT_FOUND when the folder is no complete backup. */

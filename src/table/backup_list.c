@@ -2,9 +2,9 @@
  *
  * The file BACKUP (docs/formats/backup.md), lines of text:
  *
- *     kalamdb backup 1                                                   or: kalamdb namespace backup 1
+ *     kalamdb backup 1                        or: kalamdb namespace backup 1
  *     seq <number> created_at_ms <number>
- *     <CRC-32C, 8 hex digits> <bytes> <path relative to the backup>      one for each file
+ *     <CRC-32C, 8 hex digits> <bytes> <path>  one for each file, relative to the backup
  *     end <number of files> <CRC-32C of all bytes before this line>
  */
 #include "table/backup.h"
@@ -76,7 +76,8 @@ static bool is_below_root(Slice path, bool is_namespace)
     return slice_starts_with(path, SLICE("rocksdb/")) || slice_starts_with(path, SLICE("storage/"));
 }
 
-/* Below rocksdb/ or storage/ (a namespace: a folder table-<n>/), without empty, "." or ".." parts: what is listed can only lie in the backup. */
+/* Below rocksdb/ or storage/ (a namespace: a folder table-<n>/), without empty, "." or ".." parts:
+ * what is listed can only lie in the backup. */
 static bool is_sound_path(Slice path, bool is_namespace)
 {
     if (!is_below_root(path, is_namespace))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Claims: who changes the layout of a partition (flush, trim, compaction, erasure) has it for itself meanwhile. Several jobs run at
- * once, each reads the partition's state and writes it back, so two of them may not overlap in one partition.
+ * Claims: who changes the layout of a partition (flush, trim, compaction, erasure) has it for
+ * itself meanwhile. Several jobs run at once, each reads the partition's state and writes it back,
+ * so two of them may not overlap in one partition.
  */
 #include <stdlib.h>
 

@@ -2,11 +2,12 @@
  *
  * Keys and version headers (docs/formats/keys.md).
  *
- *   version: u8 format<<4 | kind · [history: varint superseded_by - seq] · varint seq - prev_seq (0 = none)
+ *   version: u8 format<<4 | kind · [history: varint superseded_by - seq] · varint seq - prev_seq (0
+ *   = none)
  *            · u16 check · row codec bytes
  *
- * The check is the low half of the CRC-32C over the key and the header, so that a value filed under a wrong key, or
- * a header with a wrong bit, gives E_CORRUPT; the row has its own.
+ * The check is the low half of the CRC-32C over the key and the header, so that a value filed under
+ * a wrong key, or a header with a wrong bit, gives E_CORRUPT; the row has its own.
  */
 #include <stdlib.h>
 

@@ -2,18 +2,21 @@
  *
  * The committer: one thread that makes commits durable, in seq order, and reads nothing.
  *
- *     queue (in turns) -> take a group -> admit or refuse each -> seqs -> one batch, one sync -> apply -> publish -> answer
+ *     queue (in turns) -> take a group -> admit or refuse each -> seqs -> one batch, one sync ->
+ *     apply -> publish -> answer
  *
- * I1. Seqs ascend in commit order; the batch that holds them holds last_seq too, so a snapshot's last_seq is
- *     always the end of a commit.
+ * I1. Seqs ascend in commit order; the batch that holds them holds last_seq too, so a snapshot's
+ *     last_seq is always the end of a commit.
  * I2. No seq is acknowledged above the synced ceiling: a batch that raises the ceiling is synced.
- * I3. A durable intent is answered only after the sync of its batch returned OK. After a failed write the outcome of its group is
- *     unknown, and nothing more is written until the store was opened again (reopen.c). Should the group be there then, it is
- *     published, late but in its place: no other was committed in between.
- * I4. An admitted intent saw no key, guard or layout that was committed after its snapshot R, and no row version it
- *     has read died after R.
- *     Nobody writes to the rows of a dropped user: not what was resolved before, nor what is resolved again after.
- * I5. A group holds at most one catalog change, as its last intent: what follows is judged by the new catalog.
+ * I3. A durable intent is answered only after the sync of its batch returned OK. After a failed
+ *     write the outcome of its group is unknown, and nothing more is written until the store was
+ *     opened again (reopen.c). Should the group be there then, it is published, late but in its
+ *     place: no other was committed in between.
+ * I4. An admitted intent saw no key, guard or layout that was committed after its snapshot R, and
+ *     no row version it has read died after R. Nobody writes to the rows of a dropped user: not
+ *     what was resolved before, nor what is resolved again after.
+ * I5. A group holds at most one catalog change, as its last intent: what follows is judged by the
+ *     new catalog.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -53,8 +56,8 @@ struct Committer {
     DueNotes *due;
     /* By table id modulo the slots, at least the seq of the last commit with rows of it. */
     uint64_t row_seqs[TABLE_SLOTS];
-    Map *
-        dropped_users; /* numbers of those dropped since the start; older ones have no session that could write */
+    /* numbers of those dropped since the start; older ones have no session that could write */
+    Map *dropped_users;
     HotBatch *batch;
     Buffer scratch;
     Buffer deaths; /* Death records of the flush being admitted */
@@ -93,7 +96,8 @@ static void wait_for_intents(Committer *c)
     }
 }
 
-/* Moves queued intents into the group, up to the caps; maybe none. False when stopping and nothing is left. */
+/* Moves queued intents into the group, up to the caps; maybe none. False when stopping and nothing
+ * is left. */
 static bool take_group(Committer *c)
 {
     MUTEX_SCOPE(&c->lock);
@@ -276,7 +280,8 @@ static void put_flush(Committer *c, const Intent *intent)
                    intent->flush->partition, 0);
 }
 
-/* A dropped table's keys go by range; its segment entries stay for the purge, which unlinks their files. */
+/* A dropped table's keys go by range; its segment entries stay for the purge, which unlinks their
+ * files. */
 static void put_drop(Committer *c, const Table *dropped)
 {
     static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD};
@@ -468,7 +473,8 @@ static void forget_doubted(Committer *c)
     c->doubted_count = 0;
 }
 
-/* Memory follows the store. Whatever was resolved before the last commit is resolved again: notes of the doubted group may be wrong. */
+/* Memory follows the store. Whatever was resolved before the last commit is resolved again: notes
+ * of the doubted group may be wrong. */
 static void settle_doubted(Committer *c, GroupFate fate)
 {
     if (fate == GROUP_THERE)

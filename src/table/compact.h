@@ -16,8 +16,8 @@ typedef enum CompactMode {
 
 typedef struct CompactOptions {
     CompactMode mode;
-    uint64_t
-        until_seq; /* COMPACT_ALL rewrites for rows that died up to here, so that it ends; 0 = all */
+    /* COMPACT_ALL rewrites for rows that died up to here, so that it ends; 0 = all */
+    uint64_t until_seq;
     bool (*is_stopped)(void *context); /* asked now and then while rows pass; may be NULL */
     void *context;
 } CompactOptions;

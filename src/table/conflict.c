@@ -2,9 +2,9 @@
  *
  * The committer's memory: which keys were committed lately, so that it can decide without reading.
  *
- * A ring holds the last CONFLICT_KEYS_MAX commits of keys in seq order; a chained index finds the newest entry
- * of a key in it. An intent resolved before the ring's oldest entry cannot be judged and conflicts: it is
- * resolved again at a newer snapshot.
+ * A ring holds the last CONFLICT_KEYS_MAX commits of keys in seq order; a chained index finds the
+ * newest entry of a key in it. An intent resolved before the ring's oldest entry cannot be judged
+ * and conflicts: it is resolved again at a newer snapshot.
  *
  * I1. Every key committed with a seq > floor is in the ring.
  * I2. Entries are in ascending seq order.
@@ -76,7 +76,8 @@ bool conflicts_hit(const Conflicts *c, uint64_t key, uint64_t read_seq)
     uint64_t newer = UINT64_MAX;
     for (uint32_t at = c->buckets[key % BUCKETS]; at != NO_ENTRY;) {
         const Entry *entry = &c->ring[at - 1];
-        /* A link into an overwritten slot leads to a newer entry, perhaps of another bucket: the chain ends. */
+        /* A link into an overwritten slot leads to a newer entry, perhaps of another bucket: the
+         * chain ends. */
         if (entry->seq > newer || entry->seq <= read_seq)
             return false;
         if (entry->key == key)

@@ -8,8 +8,9 @@
  *   <folder>/tmp/      DuckDB's spill files; emptied at start
  *
  * I1. The generator starts above the synced ceiling of the run before (seq.h).
- * I2. After a stop that was not clean, unsynced commits of async tables may be gone while clients hold cursors past
- *     them: the feed of those tables starts anew, above every seq a client can hold.
+ * I2. After a stop that was not clean, unsynced commits of async tables may be gone while clients
+ *     hold cursors past them: the feed of those tables starts anew, above every seq a client can
+ *     hold.
  */
 #include "table/database.h"
 
@@ -26,8 +27,9 @@
 enum {
     SINKS_MAX = 64,
     PATH_BYTES = 4096,
-    FLUSH_INSTANCES =
-        12, /* each of eight flushes writes with one; a compaction and an export read with one and write with another */
+    /* each of eight flushes writes with one; a compaction and an export read with one and write
+     * with another */
+    FLUSH_INSTANCES = 12,
 };
 
 struct Database {
@@ -327,7 +329,8 @@ static Code read_state(Database *db, StoredState *out, Error *e)
     return code;
 }
 
-/* Brings seqs and the async floor up to date and marks the folder as in use, in one synced batch. */
+/* Brings seqs and the async floor up to date and marks the folder as in use, in one synced
+ * batch. */
 static Code start_run(Database *db, uint32_t node, Error *e)
 {
     StoredState state;

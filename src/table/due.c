@@ -2,16 +2,18 @@
  *
  * The due index and the committer's memory of what is noted in it.
  *
- *   time u64 µs | partition     -> u8 format          an entry: a note of a commit, or a planned look
- *   FF × 8 | partition          -> time u64           the planned entry of a partition, so that the next plan replaces it
- *   FF × 8 | table id u32       -> u64                the policies by which the looks of a table were planned
+ *   time u64 µs | partition  -> u8 format  an entry: a note of a commit, or a planned look
+ *   FF × 8 | partition       -> time u64   its planned entry; the next plan replaces it
+ *   FF × 8 | table id u32    -> u64        the policies by which the looks of a table were planned
  *
- * The committer reads nothing, so it keeps the partitions it noted last in a table of fixed size: a partition that is not there
- * is noted once more, which costs one small write and one look.
+ * The committer reads nothing, so it keeps the partitions it noted last in a table of fixed size: a
+ * partition that is not there is noted once more, which costs one small write and one look.
  *
- * I1. A partition in the table has an entry that is no further away than its delay: a settled one leaves the table.
- * I2. A look sees a partition as of its view. Rows committed after it may have relied on the entry that is settled now; `touched`
- *     tells, and then a note comes in its place. It is the last commit of any partition of the slot, so it never tells too little.
+ * I1. A partition in the table has an entry that is no further away than its delay: a settled one
+ *     leaves the table.
+ * I2. A look sees a partition as of its view. Rows committed after it may have relied on the entry
+ *     that is settled now; `touched` tells, and then a note comes in its place. It is the last
+ *     commit of any partition of the slot, so it never tells too little.
  * I3. Times of notes are rounded, so that many notes of one partition are one entry.
  */
 #include "table/due.h"

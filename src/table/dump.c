@@ -3,12 +3,14 @@
  * Records of a namespace backup to bytes and back:
  *
  *     u32 size of the body · u32 CRC-32C of the body · body: u8 kind, then by kind
- *       TABLE      the definition                    PARTITION  sized user id · flush mark, next batch, flushed at (u64 each)
- *       SEGMENT    u64 number · entry                DEAD       u64 seq · u64 seq of death
- *       ROW        u64 seq · row                     HEAD       u64 seq · key
+ *       TABLE      the definition
+ *       PARTITION  sized user id · flush mark, next batch, flushed at (u64 each)
+ *       SEGMENT    u64 number · entry        DEAD  u64 seq · u64 seq of death
+ *       ROW        u64 seq · row             HEAD  u64 seq · key
  *       END        u64 records before
  *
- * I1. The order is TABLE (PARTITION SEGMENT* DEAD* ROW* HEAD*)* END; seqs ascend within DEAD and ROW. Both sides check it.
+ * I1. The order is TABLE (PARTITION SEGMENT* DEAD* ROW* HEAD*)* END; seqs ascend within DEAD and
+ *     ROW. Both sides check it.
  */
 #include "table/dump.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The file `rows` of a namespace backup (docs/formats/backup.md): what the hot store knows of one table, as records in a fixed order.
- * Users stand in it by their text ids, numbers of tables and users do not: a restore gives out its own.
+ * The file `rows` of a namespace backup (docs/formats/backup.md): what the hot store knows of one
+ * table, as records in a fixed order. Users stand in it by their text ids, numbers of tables and
+ * users do not: a restore gives out its own.
  */
 #pragma once
 
@@ -35,8 +36,9 @@ void dump_writer_close(DumpWriter *writer); /* accepts NULL */
 
 typedef struct DumpReader DumpReader;
 CHECKED Code dump_reader_open(const char *path, DumpReader **out, Error *e);
-/* The next record, whose slices hold until the next call. E_CORRUPT for everything that a writer does not write: wrong checksums, a wrong
- * order, an end too early. After DUMP_END there is none. */
+/* The next record, whose slices hold until the next call. E_CORRUPT for everything that a writer
+ * does not write: wrong checksums, a wrong order, an end too early. After DUMP_END there is
+ * none. */
 CHECKED Code dump_reader_next(DumpReader *reader, DumpRecord *out, Error *e);
 void dump_reader_close(DumpReader *reader); /* accepts NULL */
 

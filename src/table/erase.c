@@ -3,15 +3,20 @@
  * Erasing a dropped user.
  *
  *   1. the record: "erasure begun", credentials gone        from here on there is no way back
- *   2. for each table one commit: all keys of the partition, segment entries and partition state included
+ *   2. for each table one commit: all keys of the partition, segment entries and partition state
+ *      included
  *   3. no view is left that could read the files: storage/user/<user>/, exports/<user>/ go
- *   4. the hot store rewrites the ranges, and those of numbers that no table has, so that deleted bytes leave its files and its log
+ *   4. the hot store rewrites the ranges, and those of numbers that no table has, so that deleted
+ *      bytes leave its files and its log
  *   5. the record: "erased"
  *
- * I1. A crash anywhere repeats all steps; each finds what is left. 5 comes last and only after all others.
- * I2. Nothing is written to the partitions meanwhile: the committer refuses intents with rows of dropped users, flush, trim and
- *     compaction claim a partition as this does, and exports and this never run at once.
- * I3. Folders go whole, whatever lies in them: the names are made of the user's id alone, which nobody else ever gets.
+ * I1. A crash anywhere repeats all steps; each finds what is left. 5 comes last and only after all
+ *     others.
+ * I2. Nothing is written to the partitions meanwhile: the committer refuses intents with rows of
+ *     dropped users, flush, trim and compaction claim a partition as this does, and exports and
+ *     this never run at once.
+ * I3. Folders go whole, whatever lies in them: the names are made of the user's id alone, which
+ *     nobody else ever gets.
  */
 #include "table/erase.h"
 
@@ -210,8 +215,8 @@ static Code scrub_ids(Erase *erase, uint32_t from_id, uint32_t to_id, Error *e)
     return OK;
 }
 
-/* The user may have had rows in tables that were dropped: DROP deletes their ranges, but their bytes wait for some merge. Their
- * numbers are those that no table has. */
+/* The user may have had rows in tables that were dropped: DROP deletes their ranges, but their
+ * bytes wait for some merge. Their numbers are those that no table has. */
 static Code scrub_dropped(Erase *erase, Table **tables, size_t count, Error *e)
 {
     uint32_t next = 0;

@@ -2,13 +2,16 @@
  *
  * Export of one user's rows.
  *
- *   1. at a view: for each table the live rows of its segments, then those of the hot tier, in seq order, to
- *      storage/export/<name>/<namespace>.<table>/batch-0.parquet (the engine may write below storage/ only)
- *   2. files moved to exports/<user>/<name>.part/<namespace>.<table>.parquet, schema.json and manifest.json beside them
+ *   1. at a view: for each table the live rows of its segments, then those of the hot tier, in seq
+ *      order, to storage/export/<name>/<namespace>.<table>/batch-0.parquet (the engine may write
+ *      below storage/ only)
+ *   2. files moved to exports/<user>/<name>.part/<namespace>.<table>.parquet, schema.json and
+ *      manifest.json beside them
  *   3. all of them once more to exports/<user>/<name>.zip.part
  *   4. the archive renamed to <name>.zip, the folder renamed to <name>, folder above them synced
  *
- * I1. A folder without ".part" is whole, and so is the archive beside it. An archive without its folder is what a crash left.
+ * I1. A folder without ".part" is whole, and so is the archive beside it. An archive without its
+ *     folder is what a crash left.
  * I2. Only rows of the partition (table, user) are read, from nowhere else.
  */
 #include "table/export.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Everything a user has, as files that any tool opens: one Parquet file for each USER and STREAM table with the rows of both tiers that
- * live at one commit, schema.json and manifest.json with checksums; the same once more as one zip.
+ * Everything a user has, as files that any tool opens: one Parquet file for each USER and STREAM
+ * table with the rows of both tiers that live at one commit, schema.json and manifest.json with
+ * checksums; the same once more as one zip.
  */
 #pragma once
 
@@ -13,13 +14,15 @@ typedef struct ExportReport {
     uint64_t zip_bytes;
 } ExportReport;
 
-/* Writes <data>/exports/<user>/<name>/ and <name>.zip beside it, whole or not at all. Blocks; holds a view meanwhile, so not while the
- * caller's thread waits for views to close. E_NOT_FOUND for a user that does not exist or was dropped, E_ALREADY_EXISTS, E_CORRUPT when
- * a segment is damaged, E_CANCELLED. Without any row nothing is written. */
+/* Writes <data>/exports/<user>/<name>/ and <name>.zip beside it, whole or not at all. Blocks; holds
+ * a view meanwhile, so not while the caller's thread waits for views to close. E_NOT_FOUND for a
+ * user that does not exist or was dropped, E_ALREADY_EXISTS, E_CORRUPT when a segment is damaged,
+ * E_CANCELLED. Without any row nothing is written. */
 CHECKED Code database_export_user(Database *db, uint64_t user, const char *name, BackupStop stop,
                                   ExportReport *out, Error *e);
 
-/* The zip of a whole export; E_NOT_FOUND when there is none of that name, or the name is none that an export has. */
+/* The zip of a whole export; E_NOT_FOUND when there is none of that name, or the name is none that
+ * an export has. */
 CHECKED Code export_zip_path(Database *db, Slice user_id, Slice name, Arena *arena,
                              const char **out_path, Error *e);
 

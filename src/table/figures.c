@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Counting a partition: what its segment entries say, less the dead, and what lives at or above the flush mark.
+ * Counting a partition: what its segment entries say, less the dead, and what lives at or above the
+ * flush mark.
  */
 #include "table/figures.h"
 

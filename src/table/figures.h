@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How much is in a partition, counted at a view: from segment entries, dead rows and the hot rows; no segment is read.
+ * How much is in a partition, counted at a view: from segment entries, dead rows and the hot rows;
+ * no segment is read.
  */
 #pragma once
 

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Flush: one segment of everything live between the flush mark and a snapshot F, committed through the committer.
+ * Flush: one segment of everything live between the flush mark and a snapshot F, committed through
+ * the committer.
  *
- *   1. at F: live rows with flush mark <= seq <= F, in seq order, to batch-<n>.parquet (synced, renamed, folder synced)
+ *   1. at F: live rows with flush mark <= seq <= F, in seq order, to batch-<n>.parquet (synced,
+ *      renamed, folder synced)
  *   2. at a later R: which of them died since F -> dead records
- *   3. commit: segment entry, dead records, partition state with the mark at F + 1; the committer adds the deaths since R
- *      and makes every intent of the partition that was resolved before a conflict
+ *   3. commit: segment entry, dead records, partition state with the mark at F + 1; the committer
+ *      adds the deaths since R and makes every intent of the partition that was resolved before a
+ *      conflict
  *   4. manifest.json, a copy for people
  *
- * I1. Before 3 nothing has happened: the file is garbage that the sweep removes. After 3 everything has.
+ * I1. Before 3 nothing has happened: the file is garbage that the sweep removes. After 3 everything
+ *     has.
  * I2. heads is not touched; hot copies stay until they lie below feed low (trim.c).
- * I3. A batch number is never used twice in a folder: the number is in the state record, and a file that exists is skipped.
+ * I3. A batch number is never used twice in a folder: the number is in the state record, and a file
+ *     that exists is skipped.
  */
 #include <stdlib.h>
 

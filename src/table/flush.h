@@ -2,8 +2,9 @@
  *
  * Moving rows from the hot to the cold tier, and giving back what the feed window no longer needs.
  *
- * For threads of jobs/. Each commits through the committer; before that commit nothing has happened, after it everything. E_BUSY when
- * somebody else works on the partition: flush_wait, then again.
+ * For threads of jobs/. Each commits through the committer; before that commit nothing has
+ * happened, after it everything. E_BUSY when somebody else works on the partition: flush_wait, then
+ * again.
  */
 #pragma once
 
@@ -25,8 +26,8 @@ void flush_wait(Database *db, Partition partition, uint32_t wait_ms);
 /* What time has done or will do to a partition. */
 typedef struct Outlook {
     uint64_t pending_seq; /* of the oldest row that lives and is not flushed; 0 = none */
-    uint64_t
-        change_seq; /* of the oldest change above feed low (in a STREAM: of any row); 0 = none */
+    /* of the oldest change above feed low (in a STREAM: of any row); 0 = none */
+    uint64_t change_seq;
     uint64_t feed_low, view_seq;
     bool has_stale_copies; /* of flushed rows, below feed low */
     bool has_dead;         /* rows that lie in a segment */
@@ -35,11 +36,12 @@ CHECKED Code flush_outlook(Database *db, const Table *table, Partition partition
                            Error *e);
 CHECKED Code flush_outlook_at(ReadView *view, const Table *table, Partition partition, Outlook *out,
                               Error *e);
-/* Writes one segment of everything live from the flush mark to the newest commit, and commits it; rewrites manifest.json.
- * *out_rows = 0: nothing to do. */
+/* Writes one segment of everything live from the flush mark to the newest commit, and commits it;
+ * rewrites manifest.json. *out_rows = 0: nothing to do. */
 CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows,
                              Error *e);
-/* Raises feed low to the start of the window (for a STREAM also drops what has expired) and removes what lies below it. */
+/* Raises feed low to the start of the window (for a STREAM also drops what has expired) and removes
+ * what lies below it. */
 CHECKED Code flush_trim(Database *db, Table *table, Partition partition, Error *e);
 /* Where the segments of a partition lie, relative to the storage folder. */
 CHECKED Code flush_folder(Database *db, const Table *table, Partition partition, Arena *arena,
@@ -49,8 +51,10 @@ typedef struct JobStop {
     bool (*is_stopped)(void *context);
     void *context;
 } JobStop;
-/* Removes the files and entries that dropped tables left behind; waits for statements that may read them. E_CANCELLED when stopped, E_IO
- * when a file cannot be read or removed: then its table stays listed. `stop` may be NULL. */
+/* Removes the files and entries that dropped tables left behind; waits for statements that may read
+ * them. E_CANCELLED when stopped, E_IO when a file cannot be read or removed: then its table stays
+ * listed. `stop` may be NULL. */
 CHECKED Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e);
-/* Removes temporary files and segment files that no entry names, everywhere: after open and after a failed write. No flush may run. */
+/* Removes temporary files and segment files that no entry names, everywhere: after open and after a
+ * failed write. No flush may run. */
 CHECKED Code flush_sweep(Database *db, uint32_t *out_removed, Error *e);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Partitions from outside: which there are, where their segments lie (user/<user id>/<namespace>/<table> or
- * shared/<namespace>/<table>), and the manifest there, a copy for people.
+ * Partitions from outside: which there are, where their segments lie (user/<user
+ * id>/<namespace>/<table> or shared/<namespace>/<table>), and the manifest there, a copy for
+ * people.
  */
 #include "cold/cold.h"
 #include "os/clock.h"

@@ -43,15 +43,16 @@ typedef struct RawWrite {
     Slice value; /* RAW_DELETE_RANGE: the key where the range ends, exclusive */
 } RawWrite;
 
-/* A finished flush moves the flush mark over [from_seq, to_seq]. The committer adds what it alone knows: rows of that
- * range that died after R. Every intent of the partition that was resolved before is then a conflict. */
+/* A finished flush moves the flush mark over [from_seq, to_seq]. The committer adds what it alone
+ * knows: rows of that range that died after R. Every intent of the partition that was resolved
+ * before is then a conflict. */
 typedef struct FlushRange {
     Partition partition;
     uint64_t from_seq, to_seq;
 } FlushRange;
 
-/* Row versions that a transaction has read and not changed: a commit that replaced or deleted one of them after R is a
- * conflict. */
+/* Row versions that a transaction has read and not changed: a commit that replaced or deleted one
+ * of them after R is a conflict. */
 typedef struct ReadSet {
     Table *table; /* a reference; must still be current */
     Partition partition;
@@ -68,15 +69,15 @@ typedef struct IntentPart {
 } IntentPart;
 
 typedef struct Intent Intent;
-/* Runs on the committer thread once the fate is known: hand over, do not work. OK: committed (and synced where asked).
- * E_CONFLICT: resolve again at a new snapshot. E_TABLE_NOT_FOUND, E_DISK_FULL, E_OUTCOME_UNKNOWN, E_SHUTTING_DOWN …
- * The callback may unref the intent. */
+/* Runs on the committer thread once the fate is known: hand over, do not work. OK: committed (and
+ * synced where asked). E_CONFLICT: resolve again at a new snapshot. E_TABLE_NOT_FOUND, E_DISK_FULL,
+ * E_OUTCOME_UNKNOWN, E_SHUTTING_DOWN … The callback may unref the intent. */
 typedef void IntentDone(void *context, Intent *intent, Code code, const Error *error);
 
 struct Intent {
     Arena *arena; /* owns everything below; lives as long as the intent */
-    uint64_t
-        owner; /* who waits for it, for the turns in the queue (queue.c); 0 = the server itself */
+    /* who waits for it, for the turns in the queue (queue.c); 0 = the server itself */
+    uint64_t owner;
     uint64_t read_seq; /* R: last_seq through the snapshot it was resolved at */
     IntentPart *parts;
     size_t part_count, part_capacity;
@@ -105,7 +106,8 @@ void intent_unref(Intent *intent); /* accepts NULL */
 void intent_unref_ptr(Intent **intent);
 /* The part for a partition, made when there is none; takes its own reference to the table. */
 IntentPart *intent_part(Intent *intent, Table *table, Partition partition);
-/* Adds a change; its slices are copied into the intent. E_TOO_LARGE above COMMIT_ROWS_MAX or COMMIT_BYTES_MAX. */
+/* Adds a change; its slices are copied into the intent. E_TOO_LARGE above COMMIT_ROWS_MAX or
+ * COMMIT_BYTES_MAX. */
 CHECKED Code intent_add(Intent *intent, IntentPart *part, const RowChange *change, Error *e);
 /* Adds a write beside the rows; key and value are copied. */
 void intent_add_raw(Intent *intent, RawKind kind, HotFamily family, Slice key, Slice value);

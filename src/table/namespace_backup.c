@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Backup of one namespace while everything runs. No checkpoint: what belongs to a namespace is read at one view, which pins the segment files.
+ * Backup of one namespace while everything runs. No checkpoint: what belongs to a namespace is read
+ * at one view, which pins the segment files.
  *
- *     view · for each table: table-<n>/rows (table/dump.h) and its segments, table-<n>/<k>.parquet · all synced
- *     · read back and compared · BACKUP, the list of files, last
+ *     view · for each table: table-<n>/rows (table/dump.h) and its segments, table-<n>/<k>.parquet
+ *     · all synced · read back and compared · BACKUP, the list of files, last
  *
- * I1. Everything is read through the view: catalog, partitions, rows, entries. So the backup is the namespace at the commit view_seq().
- * I2. A row that is not live at that commit is in no `rows`; where a segment holds it, its dead record goes along.
+ * I1. Everything is read through the view: catalog, partitions, rows, entries. So the backup is the
+ *     namespace at the commit view_seq().
+ * I2. A row that is not live at that commit is in no `rows`; where a segment holds it, its dead
+ *     record goes along.
  * I3. A folder without BACKUP is no backup, and BACKUP is written after all else was read back.
  */
 #include "cold/cold.h"

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bringing a namespace back while everything runs: its tables get numbers of their own, are filled where nobody sees them, and appear
- * in one commit.
+ * Bringing a namespace back while everything runs: its tables get numbers of their own, are filled
+ * where nobody sees them, and appear in one commit.
  *
  *     1. every file is compared with the list, every record read          nothing is written before
  *     2. one commit: numbers given out, and for each a record "dropped table"
- *     3. segments copied; rows, heads, dead records and entries in bounded commits, under the new numbers
+ *     3. segments copied; rows, heads, dead records and entries in bounded commits, under the new
+ *        numbers
  *     4. what came of it is verified
  *     5. one commit: namespace and tables into the catalog, the records of 2 gone
  *
- * I1. Until 5 no catalog knows the tables: nothing reads, flushes or compacts them. If 5 does not come, the purge of dropped
- *     tables (table/sweep.c), at once or at the next start, removes keys and files.
- * I2. Rows keep their seqs, which are below everything this server gives out from 2 on, or the backup is refused.
- * I3. The tables are created after every seq given out before: a cursor from before, whatever table had the name, is too old
- *     (view_partition). Feed and history begin empty.
+ * I1. Until 5 no catalog knows the tables: nothing reads, flushes or compacts them. If 5 does not
+ *     come, the purge of dropped tables (table/sweep.c), at once or at the next start, removes keys
+ *     and files.
+ * I2. Rows keep their seqs, which are below everything this server gives out from 2 on, or the
+ *     backup is refused.
+ * I3. The tables are created after every seq given out before: a cursor from before, whatever table
+ *     had the name, is too old (view_partition). Feed and history begin empty.
  * I4. Batch numbers are new where a file of that number is there.
  */
 #include "base/limits.h"

@@ -2,9 +2,10 @@
  *
  * Finding a NULL in a column.
  *
- * I1. Partitions are listed from a newer snapshot than the view; one the view does not know yet is empty there.
- * I2. A segment whose statistics count no NULL has none; one without statistics of the column is older than the column, so that
- *     its rows read the fill.
+ * I1. Partitions are listed from a newer snapshot than the view; one the view does not know yet is
+ *     empty there.
+ * I2. A segment whose statistics count no NULL has none; one without statistics of the column is
+ *     older than the column, so that its rows read the fill.
  */
 #include <stdlib.h>
 

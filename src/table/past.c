@@ -3,15 +3,16 @@
  * The state of a partition as it was at an earlier commit, page by page, over both tiers.
  *
  * A version lived at commit A when seq <= A and nothing replaced it up to A. Such versions are
- *   in rows      seq <= A, not a tombstone          (the newest version: nothing replaced it at all)
+ *   in rows      seq <= A, not a tombstone          (the newest version: nothing replaced it)
  *   in history   seq <= A < superseded_by
  *   in segments  seq <= A and not dead, or dead only after A
- * A version of a segment may also be in rows (its hot copy) or in history (it died since): the merge takes one of
- * equal seqs. Below the flush mark rows may be gone from the hot tier, so segments are read there, and only there.
+ * A version of a segment may also be in rows (its hot copy) or in history (it died since): the
+ * merge takes one of equal seqs. Below the flush mark rows may be gone from the hot tier, so
+ * segments are read there, and only there.
  *
  * I1. A lies at or above feed low, so no version that lived at A has left history.
- * I2. What history holds was superseded at or before the view's commit: none of it lives there, and at A = view_seq it
- *     need not be read.
+ * I2. What history holds was superseded at or before the view's commit: none of it lives there, and
+ *     at A = view_seq it need not be read.
  */
 #include <stdlib.h>
 
@@ -37,8 +38,8 @@ typedef struct PastPage {
     Arena *arena;
     PastSource sources[3];
     size_t source_count;
-    uint64_t
-        cold_limit_seq; /* the cold source is complete only up to here (inclusive, in walk direction) */
+    /* the cold source is complete only up to here (inclusive, in walk direction) */
+    uint64_t cold_limit_seq;
     bool cold_is_cut;
 } PastPage;
 

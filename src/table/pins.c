@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pins: which readers may still read segment files. Every ReadView holds one from before it takes its
- * snapshot until it closes, because the snapshot names the files of its moment however late they are listed.
+ * Pins: which readers may still read segment files. Every ReadView holds one from before it takes
+ * its snapshot until it closes, because the snapshot names the files of its moment however late
+ * they are listed.
  *
- * I1. A file that a commit no longer names may be read only through a view whose pin is older than that commit.
- *     Who removes files takes a mark after the commit and waits until no pin is older than the mark.
+ * I1. A file that a commit no longer names may be read only through a view whose pin is older than
+ *     that commit. Who removes files takes a mark after the commit and waits until no pin is older
+ *     than the mark.
  */
 #include <stdlib.h>
 

@@ -13,6 +13,7 @@ uint64_t pins_add(Pins *pins);
 void pins_remove(Pins *pins, uint64_t pin);
 /* Waits until every pin that exists now is gone. Not on loops. E_CANCELLED when stopped. */
 CHECKED Code pins_wait(Pins *pins, const JobStop *stop, Error *e);
-/* The same without waiting: later, pins_have_passed tells whether every pin older than the mark is gone. */
+/* The same without waiting: later, pins_have_passed tells whether every pin older than the mark is
+ * gone. */
 uint64_t pins_mark(Pins *pins);
 bool pins_have_passed(Pins *pins, uint64_t mark);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Intents that wait for the committer, fair between owners: whoever waits takes turns, one intent each. Intents of one owner stay
- * in their order.
+ * Intents that wait for the committer, fair between owners: whoever waits takes turns, one intent
+ * each. Intents of one owner stay in their order.
  *
  *     lanes (owner modulo their number)      turns
  *     0: a -> b -> c                         0 -> 2       the next is a, and then d
@@ -9,7 +9,8 @@
  *
  * I1. A lane that holds intents is in the list of turns, once; no other is.
  *
- * Owners that share a lane share its turns. A lane takes half of the queue at most, so that nobody fills it alone.
+ * Owners that share a lane share its turns. A lane takes half of the queue at most, so that nobody
+ * fills it alone.
  */
 #include "base/limits.h"
 #include "table/table_int.h"

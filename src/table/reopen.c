@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Going on after a failed write, without a restart. RocksDB may not repair itself (hot/tame.cc), so the hot store is closed
- * and opened as a new process would: its log decides what became of the group whose write failed.
+ * Going on after a failed write, without a restart. RocksDB may not repair itself (hot/tame.cc), so
+ * the hot store is closed and opened as a new process would: its log decides what became of the
+ * group whose write failed.
  *
- *     probe the disk -> shut readers out -> close, open -> compare seqs -> settle the group -> write -> let readers in
+ *     probe the disk -> shut readers out -> close, open -> compare seqs -> settle the group ->
+ *     write -> let readers in
  *
- * I1. The store is closed only after a file of that folder was written, synced, renamed and removed, and there is room for what
- *     opening writes: while the disk stays bad, readers keep the old instance.
+ * I1. The store is closed only after a file of that folder was written, synced, renamed and
+ *     removed, and there is room for what opening writes: while the disk stays bad, readers keep
+ *     the old instance.
  * I2. Writes go on only after a synced write of this run.
  * I3. What was synced before it was acknowledged is there, or nothing is written any more.
  * I4. Readers come in after last_seq, the catalog and the async floor fit what the store holds.
@@ -54,7 +57,8 @@ static Code probe(Database *db, Error *e)
     return code == OK ? removed : code;
 }
 
-/* What the log made of the group in doubt, told by last_seq alone: it stands in the batch of each group. */
+/* What the log made of the group in doubt, told by last_seq alone: it stands in the batch of each
+ * group. */
 static Code judge(const KnownSeqs *known, uint64_t stored, GroupFate *out, Error *e)
 {
     if (known->doubted && stored == known->doubted)

@@ -25,7 +25,8 @@ void seq_init(SeqGenerator *g, uint32_t node, uint64_t ceiling)
 {
     must(node < 1u << SEQ_NODE_BITS);
     g->node = node;
-    /* The ceiling may carry another node's bits or any counter: start in the millisecond after it. */
+    /* The ceiling may carry another node's bits or any counter: start in the millisecond after
+     * it. */
     uint64_t ms = ceiling >> MS_SHIFT;
     atomic_init(&g->last, ceiling ? compose(ms, node, COUNTER_MASK) : compose(0, node, 0));
     if (ceiling && atomic_load(&g->last) < ceiling)

@@ -2,13 +2,16 @@
  *
  * Removing files: those of dropped tables, and what a crash left between a rename and its commit.
  *
- * I1. A file is removed because an entry names it (purge) or because none does (sweep), never because of the folder it is in: a
- *     table of the same name may live in the same folder. The purge compares size and checksum first. A file that cannot be
- *     read stops it: its entry stays, and the job says so.
- * I2. The sweep touches only folders of tables that exist or are being purged; unknown folders are left alone.
- * I3. The sweep may run beside flushes, compactions and restores: it claims the partition of everybody who keeps files in the folder,
- *     then reads what is listed, obsolete files included while there are views, so that neither a file whose commit is still to come
- *     is taken for left over, nor one that a view may read.
+ * I1. A file is removed because an entry names it (purge) or because none does (sweep), never
+ *     because of the folder it is in: a table of the same name may live in the same folder. The
+ *     purge compares size and checksum first. A file that cannot be read stops it: its entry stays,
+ *     and the job says so.
+ * I2. The sweep touches only folders of tables that exist or are being purged; unknown folders are
+ *     left alone.
+ * I3. The sweep may run beside flushes, compactions and restores: it claims the partition of
+ *     everybody who keeps files in the folder, then reads what is listed, obsolete files included
+ *     while there are views, so that neither a file whose commit is still to come is taken for left
+ *     over, nor one that a view may read.
  */
 #include <stdlib.h>
 
@@ -27,8 +30,9 @@ typedef struct Purge {
     Intent *intent;
 } Purge;
 
-/* Without a namesake nobody else writes there, so a damaged file goes too. With one, a file of other content is the namesake's, or
- * damaged: then no manifest names it and the sweep of the next start removes it. What cannot be read is neither. */
+/* Without a namesake nobody else writes there, so a damaged file goes too. With one, a file of
+ * other content is the namesake's, or damaged: then no manifest names it and the sweep of the next
+ * start removes it. What cannot be read is neither. */
 static Code remove_own(const char *root, Slice folder, const SegmentEntry *entry, bool has_namesake,
                        Error *e)
 {
@@ -195,7 +199,8 @@ static Code add_listed(Sweep *sweep, Partition partition, Listed *listed, Error 
     return hot_iterator_end(it, e);
 }
 
-/* "user/<id>/<namespace>/<table>" or "shared/<namespace>/<table>"; false when it is no such folder. */
+/* "user/<id>/<namespace>/<table>" or "shared/<namespace>/<table>"; false when it is no such
+ * folder. */
 static bool parse_folder(Sweep *sweep, Slice folder, ColdPlace *out)
 {
     Slice parts[4];
@@ -251,7 +256,8 @@ static Code add_obsolete(Sweep *sweep, Partition partition, Listed *listed, Erro
     return hot_iterator_end(it, e);
 }
 
-/* Who keeps files in this folder: the table of that name, and dropped ones, which a restore may be filling. */
+/* Who keeps files in this folder: the table of that name, and dropped ones, which a restore may be
+ * filling. */
 typedef struct Owners {
     Partition partitions[OWNERS_MAX];
     size_t count;
@@ -301,7 +307,8 @@ static void release_owners(Sweep *sweep, const Owners *owners, size_t count)
         claims_release(database__claims(sweep->db), owners->partitions[--count]);
 }
 
-/* All of them, or none and false. Only a restore claims what counts as dropped, and it takes its time. */
+/* All of them, or none and false. Only a restore claims what counts as dropped, and it takes its
+ * time. */
 static bool claim_owners(Sweep *sweep, const Owners *owners)
 {
     Error busy;

@@ -2,9 +2,9 @@
  *
  * What the files of table/ share: keys, version headers, the parts of a Database.
  *
- * Keys (docs/formats/keys.md): partition = table id u32 | user u64, then seq u64 or the encoded primary key.
+ * Keys (docs/formats/keys.md): partition = table id u32 | user u64, then seq u64 or primary key.
  *
- *   rows     p|seq  -> header(kind, seq - prev) row     the newest version of a row, or its tombstone
+ *   rows     p|seq  -> header(kind, seq - prev) row     newest version of a row, or its tombstone
  *   history  p|seq  -> header(kind, seq - prev, superseded - seq) row
  *   heads    p|key  -> seq                              of every live row, hot or cold
  *   dead     p|seq  -> seq of death                     for rows of segments
@@ -64,7 +64,7 @@ CHECKED Code table__decode_history(Slice key, Slice value, VersionHeader *out, E
 CHECKED Code table__key_of_row(const Schema *schema, Slice row, Arena *arena, Slice *out_key,
                                Error *e);
 
-/* What is kept of a dropped table until its files are gone: kind, namespace and name. Texts borrow from the bytes. */
+/* What is kept of a dropped table until its files are gone. Texts borrow from the bytes. */
 void table__encode_dropped(const Table *table, Buffer *out);
 CHECKED Code table__decode_dropped(Slice key, Slice value, Table *out, Error *e);
 
@@ -112,11 +112,11 @@ typedef enum GroupFate {
     GROUP_THERE,
     COMMITS_LOST, /* the group, and acknowledged commits that were not synced */
 } GroupFate;
-/* One try. After OK the store is open, readers are still shut out, and reopen__end must follow, once what is in memory fits the
- * fate. Else readers go on with what there is. */
+/* One try. After OK the store is open, readers are still shut out, and reopen__end must follow,
+ * once what is in memory fits the fate. Else readers go on with what there is. */
 CHECKED Code reopen__open(Database *db, int64_t patience_ms, const KnownSeqs *known, GroupFate *out,
                           Error *e);
-/* Proves that writes work and lets readers in, in any case. After lost commits last_seq and the async floor are a new seq. */
+/* Proves that writes work and lets readers in. After lost commits last_seq and async floor rise. */
 CHECKED Code reopen__end(Database *db, GroupFate fate, KnownSeqs *io_known, Error *e);
 
 /* ---- claims.c: who changes the layout of a partition has it for itself ---- */

@@ -2,16 +2,18 @@
  *
  * Giving back what the feed window no longer needs, and what has expired.
  *
- * Feed low rises to the start of the window: so far back in time, or to where the newest changes fill the window's
- * bytes. What the changes up to there replaced goes, their tombstones, and hot copies of rows that a segment holds. The changes
- * are read in seq order and each names the version it replaced, so a trim costs what leaves the window and never a walk
- * over what stays. Feed low moves in the same commit, as far as that commit got.
+ * Feed low rises to the start of the window: so far back in time, or to where the newest changes
+ * fill the window's bytes. What the changes up to there replaced goes, their tombstones, and hot
+ * copies of rows that a segment holds. The changes are read in seq order and each names the version
+ * it replaced, so a trim costs what leaves the window and never a walk over what stays. Feed low
+ * moves in the same commit, as far as that commit got.
  *
- * I1. A version in history with superseded_by > feed low stays, however old: it is the before-image of a
- *     change in the window, and part of every past state in it.
+ * I1. A version in history with superseded_by > feed low stays, however old: it is the before-image
+ *     of a change in the window, and part of every past state in it.
  * I2. Rows at or above the flush mark that live are never touched.
  * I3. Nothing in history died at or below the stored feed low: the next trim starts there.
- * I4. Feed low passes every change that has left the window, also where nothing goes: else the partition is looked at for ever.
+ * I4. Feed low passes every change that has left the window, also where nothing goes: else the
+ *     partition is looked at for ever.
  */
 #include "os/clock.h"
 #include "table/table_int.h"
@@ -142,7 +144,8 @@ static Code trim_change(Trim *trim, const Changes *changes, Error *e)
     VersionHeader header;
     TRY(is_history ? table__decode_history(hot_key(it), hot_value(it), &header, e)
                    : table__decode_row(hot_key(it), hot_value(it), &header, e));
-    /* It goes itself, as a hot copy or superseded by a later change, or has gone as one that another has replaced. */
+    /* It goes itself, as a hot copy or superseded by a later change, or has gone as one that
+     * another has replaced. */
     hot_note_deleted(database_hot(trim->db), is_history ? HOT_HISTORY : HOT_ROWS,
                      hot_key(it).size + hot_value(it).size);
     if (header.prev_seq) { /* it died by this change: I1 */
@@ -202,7 +205,8 @@ static Code expire_range(Trim *trim, HotFamily family, uint64_t end_seq, Error *
     return OK;
 }
 
-/* What expired goes whole, by range. A cursor of a STREAM never gets too old by expiry: what it missed has expired. */
+/* What expired goes whole, by range. A cursor of a STREAM never gets too old by expiry: what it
+ * missed has expired. */
 static Code plan_stream(Trim *trim, Error *e)
 {
     uint64_t floor = table__ttl_floor(trim->table);

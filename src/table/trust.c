@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Parquet pages carry no checksum: a wrong byte in one could become a wrong answer. So a segment is compared with the checksum
- * of its entry before a statement reads it for the first time, and again whenever the file looks changed.
+ * Parquet pages carry no checksum: a wrong byte in one could become a wrong answer. So a segment is
+ * compared with the checksum of its entry before a statement reads it for the first time, and again
+ * whenever the file looks changed.
  *
  * The memory of good files is a cache: bounded, and forgotten whole when it is full.
  */

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The checks of verify.h, partition by partition, at one view. What must hold, per partition with flush mark M, feed low L:
+ * The checks of verify.h, partition by partition, at one view. What must hold, per partition with
+ * flush mark M, feed low L:
  *
- *   C1. Every record decodes, its checksum included.
- *   C2. Segments: keyed by their first seq, ranges disjoint, below M, batch numbers distinct and below the next one.
- *   C3. Segments: the file is there with its size; read whole, its checksum matches, its rows ascend within the range and are as
+ *   C1. Every record decodes, its checksum included. C2. Segments: keyed by their first seq, ranges
+ *   disjoint, below M, batch numbers distinct and below the next one. C3. Segments: the file is
+ *   there with its size; read whole, its checksum matches, its rows ascend within the range and are
+ *   as
  *       many as the entry says.
- *   C4. A live row (hot at or above M, or in a segment without a dead record) has its head, and every head has such a row. The
- *       first half is checked row by row; keys differ, so equal counts per segment prove the second. STREAMs have no heads.
- *   C5. A version above L replaced one that history has, superseded by it; and the reverse.
- *   C6. A hot copy below M is in the range of a segment; a dead record names a later seq than its own.
- *   C7. A partition in which time makes work (changes above feed low, hot copies, dead rows) has an entry in the due index, once the
+ *   C4. A live row (hot at or above M, or in a segment without a dead record) has its head, and
+ *   every head has such a row. The
+ *       first half is checked row by row; keys differ, so equal counts per segment prove the
+ *       second. STREAMs have no heads.
+ *   C5. A version above L replaced one that history has, superseded by it; and the reverse. C6. A
+ *   hot copy below M is in the range of a segment; a dead record names a later seq than its own.
+ *   C7. A partition in which time makes work (changes above feed low, hot copies, dead rows) has an
+ *   entry in the due index, once the
  *       policies of its table are known there; else nobody would ever trim it.
  *
- * A dead record without a row is no damage: a crash between the commits of a large compaction leaves some. An expired version of a
- * STREAM may be gone at any time.
+ * A dead record without a row is no damage: a crash between the commits of a large compaction
+ * leaves some. An expired version of a STREAM may be gone at any time.
  */
 #include "table/verify.h"
 
@@ -372,7 +377,8 @@ static Code check_replaced(Verify *v, uint64_t seq, uint64_t prev_seq, Error *e)
     return OK;
 }
 
-/* The key of a row, after decoding all of it; false (and a problem told) when it does not decode. */
+/* The key of a row, after decoding all of it; false (and a problem told) when it does not
+ * decode. */
 static bool key_of(Verify *v, uint64_t seq, Slice row, Slice *out)
 {
     Error error = {0};

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Proving that a data folder agrees with itself: heads, rows, history, dead records, segments, partition state, catalog and
- * files, all read at one commit. docs/operations.md says what each finding means.
+ * Proving that a data folder agrees with itself: heads, rows, history, dead records, segments,
+ * partition state, catalog and files, all read at one commit. docs/operations.md says what each
+ * finding means.
  */
 #pragma once
 
 #include "table/view.h"
 
 typedef struct VerifyOptions {
-    bool
-        read_segments; /* every byte and row of them; else only that they are there with their size */
+    /* every byte and row of them; else only that they are there with their size */
+    bool read_segments;
     void (*on_problem)(void *context,
                        const char *text); /* called for the first VERIFY_PROBLEMS_TOLD problems */
     bool (*is_stopped)(void *context);    /* asked now and then; may be NULL */
     void *context;
-    /* When not NULL: only these are checked, whatever the catalog says; ascending ids without a gap. */
+    /* When not NULL: only these are checked, whatever the catalog says; ascending ids without a
+     * gap. */
     const Table *only;
     size_t only_count;
 } VerifyOptions;
@@ -29,8 +31,8 @@ typedef struct VerifyReport {
     uint64_t problems;
 } VerifyReport;
 
-/* Not on loops. Damage is a problem, told through on_problem, and OK is returned; an error means that the check could not be
- * finished: E_CANCELLED, or the hot store itself cannot be read. Holds a view meanwhile: not on the jobs thread of a
- * database that drops tables from another. */
+/* Not on loops. Damage is a problem, told through on_problem, and OK is returned; an error means
+ * that the check could not be finished: E_CANCELLED, or the hot store itself cannot be read. Holds
+ * a view meanwhile: not on the jobs thread of a database that drops tables from another. */
 CHECKED Code database_verify(Database *db, const VerifyOptions *options, VerifyReport *out,
                              Error *e);

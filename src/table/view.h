@@ -2,9 +2,9 @@
  *
  * Reading at one commit: partition state, versions by key, walks of live rows, the change feed.
  *
- * A ReadView pins one snapshot of the hot store; S = view_seq() is read through it, so it is always the
- * end of a commit. Views are cheap and short-lived; each is used by one thread at a time.
- * With HOT_CACHED_ONLY every call may give E_WOULD_BLOCK: start again on a worker.
+ * A ReadView pins one snapshot of the hot store; S = view_seq() is read through it, so it is always
+ * the end of a commit. Views are cheap and short-lived; each is used by one thread at a time. With
+ * HOT_CACHED_ONLY every call may give E_WOULD_BLOCK: start again on a worker.
  */
 #pragma once
 
@@ -38,16 +38,18 @@ typedef struct Version {
     Slice row;    /* row codec */
 } Version;
 
-/* The newest live version of a primary key, over both tiers. E_NOT_FOUND without text. Not for STREAM tables. When the row
- * lies only in a segment, has_row is false and view_load_cold reads it. */
+/* The newest live version of a primary key, over both tiers. E_NOT_FOUND without text. Not for
+ * STREAM tables. When the row lies only in a segment, has_row is false and view_load_cold reads
+ * it. */
 CHECKED Code view_find(ReadView *view, const Table *table, Partition partition, Slice key,
                        Arena *arena, Version *out, Error *e);
-/* Reads a row that lies only in a segment; on workers only. Fills out->row (encoded with the current schema). */
+/* Reads a row that lies only in a segment; on workers only. Fills out->row (encoded with the
+ * current schema). */
 CHECKED Code view_load_cold(ReadView *view, const Table *table, Partition partition, Arena *arena,
                             Version *io_version, Error *e);
 
-/* Live rows of the hot tier at S with from <= seq <= to, tombstones skipped; the walk never goes below the flush mark (nor, in
- * a STREAM, below what the TTL lets live). */
+/* Live rows of the hot tier at S with from <= seq <= to, tombstones skipped; the walk never goes
+ * below the flush mark (nor, in a STREAM, below what the TTL lets live). */
 typedef struct RowWalk RowWalk;
 CHECKED Code row_walk_open(ReadView *view, const Table *table, Partition partition,
                            uint64_t from_seq, uint64_t to_seq, bool descending, RowWalk **out,
@@ -62,8 +64,8 @@ CHECKED Code row_walk_next(RowWalk *walk, bool *out_end, uint64_t *out_seq, Slic
 struct SegmentEntry;
 CHECKED Code view_segments(ReadView *view, Partition partition, uint64_t from_seq, uint64_t to_seq,
                            Arena *arena, struct SegmentEntry **out, size_t *out_count, Error *e);
-/* Before reading them: that their files are there and as they were written. E_CORRUPT names the first that is not. Cheap once a
- * file was found good; not on loops. */
+/* Before reading them: that their files are there and as they were written. E_CORRUPT names the
+ * first that is not. Cheap once a file was found good; not on loops. */
 CHECKED Code view_check_segments(ReadView *view, const Table *table, Partition partition,
                                  const struct SegmentEntry *entries, size_t count, Error *e);
 /* The seq at which a row that lives in a segment died, 0 while it lives. */
@@ -83,12 +85,14 @@ bool view_is_dead(const DeadList *list, uint64_t seq);
 bool view_has_dead_between(const DeadList *list, uint64_t from, uint64_t to);
 /* The same for many; any thread, as long as nobody changes the list. */
 void view_mark_dead(const DeadList *list, const uint64_t *seqs, uint32_t count, bool *out_dead);
-/* True when no row of any segment of the partition is dead at S (the check can then be left out). */
+/* True when no row of any segment of the partition is dead at S (the check can then be left
+ * out). */
 CHECKED Code view_has_dead(ReadView *view, Partition partition, bool *out, Error *e);
 
-/* The state as it was at `at_seq` (feed low <= at_seq <= S), over both tiers: versions with min_seq <= seq <= max_seq that
- * lived then, rebuilt from rows, history and segments. This is how the first rows of a subscription are paged while the
- * table changes, without pinning anything. At most `limit` rows per page. Reads segments only when the range needs it: on workers. */
+/* The state as it was at `at_seq` (feed low <= at_seq <= S), over both tiers: versions with min_seq
+ * <= seq <= max_seq that lived then, rebuilt from rows, history and segments. This is how the first
+ * rows of a subscription are paged while the table changes, without pinning anything. At most
+ * `limit` rows per page. Reads segments only when the range needs it: on workers. */
 typedef struct PastRow {
     uint64_t seq;
     Slice row; /* row codec, in the arena */
@@ -124,6 +128,7 @@ void feed_close(Feed *feed); /* accepts NULL */
 void feed_close_ptr(Feed **feed);
 CHECKED Code feed_next(Feed *feed, bool *out_end, FeedChange *out, Error *e);
 
-/* A view pins the segment files it may read until it is closed. This keeps them for longer: they are not unlinked before unpin. */
+/* A view pins the segment files it may read until it is closed. This keeps them for longer: they
+ * are not unlinked before unpin. */
 uint64_t view_pin_files(ReadView *view);
 void view_unpin_files(Database *db, uint64_t pin);

@@ -2,9 +2,11 @@
  *
  * Walks in seq order: live rows of the hot tier, and the change feed.
  *
- * I1. A walk of live rows starts at the flush mark: hot copies of flushed rows may still be below it.
- * I2. A version is either in rows (newest, or tombstone) or in history (superseded), never in both; the feed is the
- *     merge of the two, and the version a change replaced is in history while the change is in the feed.
+ * I1. A walk of live rows starts at the flush mark: hot copies of flushed rows may still be below
+ *     it.
+ * I2. A version is either in rows (newest, or tombstone) or in history (superseded), never in both;
+ *     the feed is the merge of the two, and the version a change replaced is in history while the
+ *     change is in the feed.
  */
 #include <stdlib.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * set-format <data folder> <number>: makes a data folder claim another format version, as a later
- * server would. It writes RocksDB directly, since no server can be asked to; lifecycle.mjs compiles it.
+ * server would. It writes RocksDB directly, since no server can be asked to; lifecycle.mjs compiles
+ * it.
  */
 #include <rocksdb/c.h>
 #include <stdio.h>

@@ -2,15 +2,18 @@
  *
  * A database on a disk that fails: `fault_database libfault.so`.
  *
- * A folder with some history (tests/unit/table/model.h) is the start of every trial. A trial runs one life on a copy of it
- * below the preloaded library, which hits the n-th call that changes the disk: fails it, with EIO or a full disk, for once,
- * now and then or for good, writes short, or cuts the power there, keeping nothing, a part, or all of what was not synced. Unless
- * the disk stays bad the same life goes on, once writes are taken again, settles and compares. So does a second life, on
- * what is left: nothing acknowledged is lost, nothing doubled, what had no answer is
- * there whole or not at all, every key and every file is one the model knows, the feed is complete, and it goes on.
+ * A folder with some history (tests/unit/table/model.h) is the start of every trial. A trial runs
+ * one life on a copy of it below the preloaded library, which hits the n-th call that changes the
+ * disk: fails it, with EIO or a full disk, for once, now and then or for good, writes short, or
+ * cuts the power there, keeping nothing, a part, or all of what was not synced. Unless the disk
+ * stays bad the same life goes on, once writes are taken again, settles and compares. So does a
+ * second life, on what is left: nothing acknowledged is lost, nothing doubled, what had no answer
+ * is there whole or not at all, every key and every file is one the model knows, the feed is
+ * complete, and it goes on.
  *
- * KALAM_FAULT_POINTS (default 60) calls are hit, spread over all of them; KALAM_FAULT_RUN=<seed> repeats a run's
- * choices; with KALAM_FAULT_POINT=<call>,<variant> it runs one trial and keeps its folder.
+ * KALAM_FAULT_POINTS (default 60) calls are hit, spread over all of them; KALAM_FAULT_RUN=<seed>
+ * repeats a run's choices; with KALAM_FAULT_POINT=<call>,<variant> it runs one trial and keeps its
+ * folder.
  */
 #include <errno.h>
 #include <ftw.h>

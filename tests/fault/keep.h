@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What keep_fault.c (trials) and keep_scenes.c (what is done under fault, and what must be true afterwards) share.
+ * What keep_fault.c (trials) and keep_scenes.c (what is done under fault, and what must be true
+ * afterwards) share.
  */
 #pragma once
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What keeps data elsewhere, or makes it go, on a disk that fails: `fault_keep libfault.so`. The scenes are in keep_scenes.c; each trial runs one of them on
- * a copy of the same folder below the preloaded library, which hits the n-th call that changes the disk, and checks what is left in a second process.
+ * What keeps data elsewhere, or makes it go, on a disk that fails: `fault_keep libfault.so`. The
+ * scenes are in keep_scenes.c; each trial runs one of them on a copy of the same folder below the
+ * preloaded library, which hits the n-th call that changes the disk, and checks what is left in a
+ * second process.
  *
- * KALAM_FAULT_KEEP_POINTS (default 24) calls are hit, spread over the scenes and all of their calls; "all" hits every call of every scene
- * once, with the kinds of fault in turn. KALAM_FAULT_RUN=<seed> repeats a run's choices; with
- * KALAM_FAULT_POINT=<scene>,<call>,<variant> it runs one trial and keeps its folder.
+ * KALAM_FAULT_KEEP_POINTS (default 24) calls are hit, spread over the scenes and all of their
+ * calls; "all" hits every call of every scene once, with the kinds of fault in turn.
+ * KALAM_FAULT_RUN=<seed> repeats a run's choices; with KALAM_FAULT_POINT=<scene>,<call>,<variant>
+ * it runs one trial and keeps its folder.
  */
 #include "keep.h"
 
@@ -225,7 +228,8 @@ typedef struct Tally {
     uint64_t seed;
 } Tally;
 
-/* Points are spread evenly over the calls, each moved a little by the seed; every variant gets its share. */
+/* Points are spread evenly over the calls, each moved a little by the seed; every variant gets its
+ * share. */
 static void run_scene(size_t scene, unsigned long points, Tally *tally)
 {
     unsigned long calls = count_calls(scene);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The scenes: export, backup and restore of a server and of a namespace, erasing a user, dropping a table and making it again, events of a stream.
- * Each starts from the same folder: rows of two users in both tiers, some replaced, some deleted.
+ * The scenes: export, backup and restore of a server and of a namespace, erasing a user, dropping a
+ * table and making it again, events of a stream. Each starts from the same folder: rows of two
+ * users in both tiers, some replaced, some deleted.
  *
- * After every scene, whatever call failed: the rows of the others are exactly what they were, everything verifies, no file is left that nothing
- * names, and what was acknowledged is there whole; what was not is there whole or not at all.
+ * After every scene, whatever call failed: the rows of the others are exactly what they were,
+ * everything verifies, no file is left that nothing names, and what was acknowledged is there
+ * whole; what was not is there whole or not at all.
  */
 #include "keep.h"
 
@@ -173,7 +175,8 @@ static const char *const alices =
 static const char *const bobs =
     "1=" CANARY " 3=" CANARY " 4=" CANARY " 2=" CANARY " again 5=" CANARY " hot ";
 
-/* The database of a folder: what the scene was not about is as it was. NULL: the start was refused. */
+/* The database of a folder: what the scene was not about is as it was. NULL: the start was
+ * refused. */
 static Database *open_checked(const char *folder, bool has_bob)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -559,7 +562,8 @@ static bool events_run(const char *disk)
     return act(disk, run_events);
 }
 
-/* Events are acknowledged before they are synced: the last ones may be gone, never one in between. */
+/* Events are acknowledged before they are synced: the last ones may be gone, never one in
+ * between. */
 static void events_check(const char *disk, bool acknowledged)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();

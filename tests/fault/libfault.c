@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The preloaded disk: wraps the calls of libc that change files, counts those below KALAM_FAULT_DIR,
- * fails, shortens, delays or cuts at the one asked for, and tells libfault_disk.c what became of the others.
- * README.md lists the environment variables.
+ * The preloaded disk: wraps the calls of libc that change files, counts those below
+ * KALAM_FAULT_DIR, fails, shortens, delays or cuts at the one asked for, and tells libfault_disk.c
+ * what became of the others. README.md lists the environment variables.
  *
- * Everything reaches the kernel by syscall(2), never by another wrapped function. One lock orders all
- * calls on watched files; calls on other files and on sockets take no lock.
+ * Everything reaches the kernel by syscall(2), never by another wrapped function. One lock orders
+ * all calls on watched files; calls on other files and on sockets take no lock.
  */
 #include "libfault.h"
 

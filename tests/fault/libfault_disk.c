@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a disk would hold after a power cut. The real folder holds everything the process wrote; beside it
- * stand, in memory,
+ * What a disk would hold after a power cut. The real folder holds everything the process wrote;
+ * beside it stand, in memory,
  *   - for each file the changes since its last sync, each with what undoes it: the old size and the
  *     old bytes where it overwrote any. An append costs a few words, a sync drops the list;
  *   - for each folder its durable entries: the names as they were at the folder's last sync.
- * A cut walks the durable names from the root, copies each file as it is now, and undoes in the copy what was
- * not synced.
+ * A cut walks the durable names from the root, copies each file as it is now, and undoes in the
+ * copy what was not synced.
  *
- * D1: a node that a durable entry names keeps its bytes: before its last real name goes, it is linked
+ * D1: a node that a durable entry names keeps its bytes: before its last real name goes, it is
+ * linked
  *     into a folder aside. So its inode number cannot be given to another file either.
  * D2: the changes of a file are in the order in which they were made.
  */
@@ -119,8 +120,8 @@ static Node *node_of(uint64_t inode, bool is_folder)
     return *slot;
 }
 
-/* The inode is gone, or belongs to something new: the node lives on only in durable entries. It is never
- * freed, because open descriptors may still point to it. */
+/* The inode is gone, or belongs to something new: the node lives on only in durable entries. It is
+ * never freed, because open descriptors may still point to it. */
 static void forget(uint64_t inode)
 {
     Node **slot = slot_of(inode);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Proves the disk-fault library: `fault_selftest libfault.so`. For each case it starts itself again with
- * the library preloaded, lets that child change files until its power is cut, and looks at what the disk
- * would hold. Ends with "N passed, N failed".
+ * Proves the disk-fault library: `fault_selftest libfault.so`. For each case it starts itself again
+ * with the library preloaded, lets that child change files until its power is cut, and looks at
+ * what the disk would hold. Ends with "N passed, N failed".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -523,8 +523,9 @@ static void check_empty_new(void)
 
 static void check_cut_at_call(void)
 {
-    /* open 1, folder sync 2, write 3, sync 4; then 10 writes and a sync: 11 calls each round. The cut
-     * at call 30 comes before the write that would be the 24th; 21 writes were synced at call 26. */
+    /* open 1, folder sync 2, write 3, sync 4; then 10 writes and a sync: 11 calls each round. The
+     * cut at call 30 comes before the write that would be the 24th; 21 writes were synced at call
+     * 26. */
     EXPECT(strlen(content_of("new")) == 210);
 }
 
@@ -598,7 +599,8 @@ static void check_model(void)
     }
 }
 
-/* A child whose power is cut; a child that ends by itself, after which the folder itself is looked at. */
+/* A child whose power is cut; a child that ends by itself, after which the folder itself is looked
+ * at. */
 #define CUT(child_, check_, name_, ...)                                                    \
     {                                                                                      \
         .name = (name_), .child = (child_), .check = (check_), .variables = {__VA_ARGS__}, \

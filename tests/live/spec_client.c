@@ -5,8 +5,8 @@
  *     ack ready          page 0 more (1 a 10) (2 b 20)      insert (3 c NULL)
  *     error NOT_FOUND …  update (3 c 5) was (3 NULL)        delete (3 c 5)
  *
- * A row is its values in the order of the message, without `_seq` and `_deleted`. What no line shows is checked here:
- * the seqs of changes rise.
+ * A row is its values in the order of the message, without `_seq` and `_deleted`. What no line
+ * shows is checked here: the seqs of changes rise.
  */
 #include "spec.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs one test of a .spec file: line after line, against a database with loops, workers and live queries.
+ * Runs one test of a .spec file: line after line, against a database with loops, workers and live
+ * queries.
  *
- * After each step that was sent, all that follows from it is waited for: workers have nothing left to do and loops
- * have delivered. So a client that got more than the next lines expect has got it by then, in every run.
+ * After each step that was sent, all that follows from it is waited for: workers have nothing left
+ * to do and loops have delivered. So a client that got more than the next lines expect has got it
+ * by then, in every run.
  */
 #include "spec.h"
 
@@ -216,7 +218,8 @@ static Role role_of(const SpecRun *run, const char *user)
     return strcmp(user, "root") == 0 ? ROLE_SYSTEM : ROLE_USER;
 }
 
-/* {i} counts repetitions, {phone} is the cursor of that client, {phone.s} the id of its live query "s" in system.live. */
+/* {i} counts repetitions, {phone} is the cursor of that client, {phone.s} the id of its live query
+ * "s" in system.live. */
 static void add_variable(SpecRun *run, const char *name, Buffer *out)
 {
     char client[VARIABLE_BYTES];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The stage: everything between the database and a client's socket, with the socket played by the test.
+ * The stage: everything between the database and a client's socket, with the socket played by the
+ * test.
  */
 #include "stage.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A database with loops, workers and live queries, and clients whose sockets the test holds in its hand: they can
- * stall, come back, and keep a copy of the rows as an application would.
+ * A database with loops, workers and live queries, and clients whose sockets the test holds in its
+ * hand: they can stall, come back, and keep a copy of the rows as an application would.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What ends a subscription from outside, or changes it, as far as ends.spec and schema.spec cannot show it.
+ * What ends a subscription from outside, or changes it, as far as ends.spec and schema.spec cannot
+ * show it.
  */
 #include "stage.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A random history: writers, flushes, and followers that stall, leave and come back. At the end each copy is what the
- * table says, and no event was lost, doubled or out of order on the way. KALAM_TEST_SEED replays the choices (not
- * the interleaving of threads); KALAM_LIVE_STEPS sets the length.
+ * A random history: writers, flushes, and followers that stall, leave and come back. At the end
+ * each copy is what the table says, and no event was lost, doubled or out of order on the way.
+ * KALAM_TEST_SEED replays the choices (not the interleaving of threads); KALAM_LIVE_STEPS sets the
+ * length.
  */
 #include "stage.h"
 
@@ -172,7 +173,8 @@ static void run_hot_writer(void *argument)
                   (int)(next_random(&w->state) % 4) * WRITERS + w->index);
 }
 
-/* Subscribes again and again into the middle of a stream of updates of a few rows, each of which tells what it replaces. */
+/* Subscribes again and again into the middle of a stream of updates of a few rows, each of which
+ * tells what it replaces. */
 static void run_seam(const LiveOptions *options, int rounds)
 {
     Stage stage;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Slow clients, clients that come back, and the seven bugs found in etcd's watch stream by its robustness tests.
+ * Slow clients, clients that come back, and the seven bugs found in etcd's watch stream by its
+ * robustness tests.
  */
 #include "stage.h"
 

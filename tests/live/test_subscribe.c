@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From subscribe to live, as far as a .spec file cannot show it: the seam between first rows and changes, shared frames, what
- * is left behind.
+ * From subscribe to live, as far as a .spec file cannot show it: the seam between first rows and
+ * changes, shared frames, what is left behind.
  */
 #include "stage.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * System tables whose rows the test makes: too many of them, none at all for a failure, and clients too slow for them.
- * What followers see of the real ones is in system.spec and slow.spec.
+ * System tables whose rows the test makes: too many of them, none at all for a failure, and clients
+ * too slow for them. What followers see of the real ones is in system.spec and slow.spec.
  */
 #include "stage.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A client's socket that can stall. What a client remembers is in shared memory and outlives its epoch; its connection
- * is not and does not.
+ * A client's socket that can stall. What a client remembers is in shared memory and outlives its
+ * epoch; its connection is not and does not.
  */
 #include <stdlib.h>
 

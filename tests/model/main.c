@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Epochs: a child process each, which ends by a clean stop or a kill. KALAM_MODEL_EVENTS changes of rows in all;
- * KALAM_TEST_SEED replays the choices (not the interleaving of threads).
+ * Epochs: a child process each, which ends by a clean stop or a kill. KALAM_MODEL_EVENTS changes of
+ * rows in all; KALAM_TEST_SEED replays the choices (not the interleaving of threads).
  */
 #include <dirent.h>
 #include <ftw.h>
@@ -102,7 +102,8 @@ static void alter(int at)
 /* ---- time ---- */
 
 /* What the database and the checks go by. It passes with the steps of the main thread and waits for
- * the witnesses, so that neither a restart nor a slow machine lets the feed window pass under them. */
+ * the witnesses, so that neither a restart nor a slow machine lets the feed window pass under
+ * them. */
 static int64_t model_clock(void)
 {
     return atomic_load(&model->now_us);

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A history checker for live queries. Random writers, followers that stall, leave, come back and filter, and a database that
- * flushes, compacts, trims, alters, drops and truncates, is stopped, killed and cut from its power; what every follower
- * was told is then compared, event by event, with what the writers did.
+ * A history checker for live queries: random writers, followers that stall, leave, come back and
+ * filter, a database that changes its layout, is stopped, killed and cut from its power. What every
+ * follower was told is compared, event by event, with what the writers did.
  *
- * Each epoch is a child process with a database of its own life; what must outlive it stands in memory shared with the
- * parent: the clients' copies, the writers' plans, the logs. A table with all that is a Book; streams have their own (stream.c).
+ * Each epoch is a child process with a database of its own life; what must outlive it is in shared
+ * memory: the clients' copies, the writers' plans, the logs. A table with all that is a Book.
  *
- * I1. A change is planned (the row's next state, unique by `n`) before its statement runs. The witness of a book, a
- *     follower of everything, takes each event off the plan of its row: what it did not get, got twice or got in another
- *     order within a row does not fit. What it got, in its order, is the log.
- * I2. Every other follower must have got, since it last stood at a known cursor, exactly the events that its filter makes of
- *     the log, and its rows must be the state the log has at its cursor. The table must be the log's end.
- * I3. Shared memory changes under world.lock only, and an epoch is killed by a thread that holds it: no change is
- *     ever half done there. A statement under way at a kill may have happened, but whole or not at all.
- * I4. A life of a book ends with its table, and for an async one with a kill: a cursor of an earlier life must be refused as too
- *     old. The log of a new life begins with the witness's first rows; those of an async table must be what each
- *     writer had written up to some statement, with a kill the last acknowledged one or later, with a power cut the last synced one.
+ * I1. A change is planned (the row's next state, unique by `n`) before its statement runs. The
+ *     witness of a book, a follower of everything, takes each event off the plan of its row, which
+ *     a lost, doubled or misplaced one does not fit. What it got, in its order, is the log.
+ * I2. Every other follower must have got, since a known cursor, exactly the events that its filter
+ *     makes of the log, and its rows must be the log's state there. The table must be its end.
+ * I3. Shared memory changes under world.lock only, and an epoch is killed by a thread that holds
+ *     it: none is half done there. A statement under way then happened whole or not at all.
+ * I4. A life of a book ends with its table, and for an async one with a kill: a cursor of an
+ *     earlier life must be refused as too old. The log of a new life begins with the witness's
+ *     first rows; those of an async table must be what each writer wrote up to some statement,
+ *     the last acknowledged one (kill), the last synced one (power cut) or a later one.
  */
 #pragma once
 
@@ -152,8 +153,7 @@ void writers_resume(void);
 void writers_truncate(int book);
 void writers_drop(int book);
 void writers_fence(int book);
-/* While they are paused and the witness has caught up: nothing that was acknowledged is missing, and what was
- * under way at a kill happened whole or not at all (I3, I4). */
+/* While they are paused and the witness has caught up: nothing acknowledged is missing (I3, I4). */
 void writers_settle(int book);
 /* What an async book has after a kill becomes what was written (I4). */
 void writers_settle_life(int book);

@@ -2,12 +2,13 @@
  *
  * A STREAM table: rows are appended, deleted by a key that many of them share, and expire.
  *
- * One writer numbers the rows, so that it knows what every row is. Seqs are known from the witness, which is always there.
+ * One writer numbers the rows, so that it knows what every row is. Seqs are known from the witness,
+ * which is always there.
  *
- * I1. What is told of a row fits what was written: its values, its one seq, not before its insert, not after its
- *     delete, each once, in the order of seqs.
- * I2. At a check every client has each row that has not expired, if it is there and matches, and no other such row; and one that
- *     every event was due to has been told of each.
+ * I1. What is told of a row fits what was written: its values, its one seq, not before its insert,
+ *     not after its delete, each once, in the order of seqs.
+ * I2. At a check every client has each row that has not expired, if it is there and matches, and no
+ *     other such row; and one that every event was due to has been told of each.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a run of the checker works on: a database with loops, SQL on it, and clients with sockets that can stall.
+ * What a run of the checker works on: a database with loops, SQL on it, and clients with sockets
+ * that can stall.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Statements, planned before they run. Each writer has keys of its own, so it knows what its statement will do.
+ * Statements, planned before they run. Each writer has keys of its own, so it knows what its
+ * statement will do.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +140,8 @@ static bool rows_fit(const Book *book, const State *rows, int writer)
     return true;
 }
 
-/* The statements of one writer that are on disk are the first ones, and each as a whole. `last`: one that must be. */
+/* The statements of one writer that are on disk are the first ones, and each as a whole. `last`:
+ * one that must be. */
 static void settle_writer(Book *book, int writer, uint32_t last)
 {
     static State rows[KEYS];
@@ -520,7 +522,8 @@ static void write_fence(Writer *w, uint32_t id, char v)
     run_planned(w, sql);
 }
 
-/* One of them is seen through every filter. FENCE: v NULL, n divisible by 3 and 7; FENCE_B: v 'b'. */
+/* One of them is seen through every filter. FENCE: v NULL, n divisible by 3 and 7; FENCE_B: v
+ * 'b'. */
 void writers_fence(int at)
 {
     Writer *w = &model->writers[WRITERS];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Random SELECTs of one table, three ways: natively over hot rows, through DuckDB over the same rows, and
- * over a second table of the same rows that were partly flushed, updated and deleted. All three must agree
- * to the byte. Queries are made so that the order of rows is total and nothing overflows.
+ * Random SELECTs of one table, three ways: natively over hot rows, through DuckDB over the same
+ * rows, and over a second table of the same rows that were partly flushed, updated and deleted. All
+ * three must agree to the byte. Queries are made so that the order of rows is total and nothing
+ * overflows.
  *
  * The seed is printed with a failure; KALAM_TEST_SEED replays it.
  */
@@ -443,7 +444,8 @@ static bool agree_on_write(World *world, const Buffer *write)
     return agreed;
 }
 
-/* One random write on both tables, now and then new rows and a flush of one of them; then all rows are compared. */
+/* One random write on both tables, now and then new rows and a flush of one of them; then all rows
+ * are compared. */
 static bool write_both(World *world, int *io_next_id)
 {
     Buffer text = {0};

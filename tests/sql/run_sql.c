@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs tests/sql/<name>.test against the library, without a server, in every mode. The same file must give the
- * same answers natively, through DuckDB, and with its rows flushed to segments in between. A file is
+ * Runs tests/sql/<name>.test against the library, without a server, in every mode. The same file
+ * must give the same answers natively, through DuckDB, and with its rows flushed to segments in
+ * between. A file is
  *
  *     # name: insert
  *     # description: what it would catch
@@ -11,12 +12,12 @@
  *     restart                               the database is closed and opened again, in every mode
  *     ok                                    the request below succeeds
  *     message … ---- text                   it succeeds with this message (one line per statement)
- *     error … ---- E_CODE [text]            it fails with this code, and this text is in the message
- *     query [rowsort] [names] … ---- rows   it gives these rows; a value a column, separated by |;
+ *     error … ---- E_CODE [text]            it fails with this code, and this text is in it
+ *     query [rowsort] [names] … ---- rows   it gives these rows, values separated by |;
  *                                           `names` puts "id BIGINT pk|name TEXT nn" first
  *
- * A request goes on to ---- or an empty line, an answer to an empty line. Lines with # are comments.
- * Every file runs in a database of its own, so that files do not see each other.
+ * A request goes on to ---- or an empty line, an answer to an empty line. Lines with # are
+ * comments. Every file runs in a database of its own, so that files do not see each other.
  */
 #include "sql_test.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the SQL test program shares: a database with an executor in a folder, and running one request
- * to a printable result.
+ * What the SQL test program shares: a database with an executor in a folder, and running one
+ * request to a printable result.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A database, its jobs and its executors without a server; running requests the way the API does: on
- * the loop first, on a worker when that says so.
+ * A database, its jobs and its executors without a server; running requests the way the API does:
+ * on the loop first, on a worker when that says so.
  */
 #include "sql_test.h"
 
@@ -64,7 +64,8 @@ static void clear_rows(Outcome *outcome)
     buffer_clear(&outcome->columns);
 }
 
-/* Rows stay until a statement gives others, so that those of the last SELECT of a batch can be compared. */
+/* Rows stay until a statement gives others, so that those of the last SELECT of a batch can be
+ * compared. */
 static void sink_begin(void *context, size_t index)
 {
     (void)context;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The archive of an export, read again by libzip, which wrote it; tests/e2e reads one by the format alone.
+ * The archive of an export, read again by libzip, which wrote it; tests/e2e reads one by the format
+ * alone.
  */
 #include <errno.h>
 #include <string.h>

@@ -61,7 +61,8 @@ static int count_keys(HotStore *store)
     return count;
 }
 
-/* A store of two keys, one in a table file, one in the log; its MANIFEST has grown since it was made. */
+/* A store of two keys, one in a table file, one in the log; its MANIFEST has grown since it was
+ * made. */
 static void make_store(Place *place)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -179,7 +180,8 @@ TEST("rows lost in silence when the last record was synced, its log is removed, 
     CHECK_OK(hot_flush(store, e));
     hot_close(store);
     Slice bytes = read_manifest(&place, arena);
-    /* What the last flush has written, its first record excepted: that is the end of the log, on which the others rely. */
+    /* What the last flush has written, its first record excepted: that is the end of the log, on
+     * which the others rely. */
     for (size_t end = last_record(bytes), next;
          (next = last_record(slice_of(bytes.data, end))) >= before; end = next) {
         copy_store(&place, &copy, number++);

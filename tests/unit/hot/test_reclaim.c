@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The space of deleted entries: when it is given back, and that their bytes are gone from the files then.
+ * The space of deleted entries: when it is given back, and that their bytes are gone from the files
+ * then.
  */
 #include <stdio.h>
 

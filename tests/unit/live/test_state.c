@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The two tables everything else rests on: moves of a subscription, and what a change is to a filter.
+ * The two tables everything else rests on: moves of a subscription, and what a change is to a
+ * filter.
  */
 #include "live/live_int.h"
 #include "test.h"

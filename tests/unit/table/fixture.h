@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A database in a temporary folder with one table t(id BIGINT PRIMARY KEY, v TEXT), and a model of what
- * its rows should be. Values are written as intents, the way exec/ does it.
+ * A database in a temporary folder with one table t(id BIGINT PRIMARY KEY, v TEXT), and a model of
+ * what its rows should be. Values are written as intents, the way exec/ does it.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ void fixture_close(Fixture *f);
 /* A second user's partition of the same table. */
 Partition fixture_partition(Fixture *f, const char *user_id);
 
-/* Insert, update (id exists) or delete (v NULL), each its own commit, retried on conflict; returns the seq. */
+/* Insert, update (id exists) or delete (v NULL), each its own commit, retried on conflict; returns
+ * the seq. */
 uint64_t fixture_put(Fixture *f, int64_t id, const char *v);
 uint64_t fixture_delete(Fixture *f, int64_t id);
 /* Resolves a change at a view without committing it. */

@@ -262,8 +262,9 @@ static void replay(void)
         model__learn(&journal->entries[i]);
 }
 
-/* An operation failed. On a disk that stays bad reads show what they showed before; on one that gets well writes must go on by
- * themselves, and what was in doubt is there whole or not at all. False when the life is to end. */
+/* An operation failed. On a disk that stays bad reads show what they showed before; on one that
+ * gets well writes must go on by themselves, and what was in doubt is there whole or not at all.
+ * False when the life is to end. */
 static bool recover(Run *run)
 {
     const struct timespec pause = {0, 2000000};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is done to the database: writes, flushes, trims, compactions, each an entry of the journal before it starts, and
- * how an entry without an answer is settled.
+ * What is done to the database: writes, flushes, trims, compactions, each an entry of the journal
+ * before it starts, and how an entry without an answer is settled.
  */
 #include <stdio.h>
 

@@ -93,8 +93,8 @@ typedef struct Run {
     Fixture f;
     Obsolete *obsolete;
     Partition partitions[USERS];
-    bool
-        is_unsettled; /* an operation failed: until it is known what it did nothing more is done or compared */
+    /* an operation failed: until it is known what it did nothing more is done or compared */
+    bool is_unsettled;
 } Run;
 
 extern Journal *journal;
@@ -118,7 +118,8 @@ bool model__may_trim(unsigned user, uint64_t low);
 void model__encode(const Run *run, int32_t id, uint32_t value, Buffer *row, Buffer *key);
 /* One random operation. False when it, or one before, failed and is not settled. */
 bool model__change(Run *run);
-/* Finds out what became of the last entry, and learns it. False when the failing disk kept it from that. */
+/* Finds out what became of the last entry, and learns it. False when the failing disk kept it from
+ * that. */
 bool model__settle(Run *run);
 void model__note_failure(Code code, const Error *error);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Backup and restore: the restored folder is the database at the backup's commit, damaged backups are refused, and
- * cursors from before a restore are told that they are too old.
+ * Backup and restore: the restored folder is the database at the backup's commit, damaged backups
+ * are refused, and cursors from before a restore are told that they are too old.
  */
 #include <stdatomic.h>
 #include <stdio.h>

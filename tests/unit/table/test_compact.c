@@ -175,7 +175,8 @@ TEST("small segments that stay apart, are merged too eagerly, or overlap after a
     fixture_close(&f);
 }
 
-/* Whether the text is in the bytes of a file or, since they are compressed, in the rows of a segment. */
+/* Whether the text is in the bytes of a file or, since they are compressed, in the rows of a
+ * segment. */
 static bool file_has(Fixture *f, const char *path, const char *text, Arena *arena)
 {
     Slice bytes;

@@ -192,7 +192,8 @@ TEST("a row updated between the snapshot of a flush and its commit that is shown
     uint64_t rows = 0;
     fixture_open(&f, test_folder(), TABLE_USER);
     fixture_put(&f, 1, "a");
-    /* An intent resolved before the flush commits must not be committed as if its old row were hot. */
+    /* An intent resolved before the flush commits must not be committed as if its old row were
+     * hot. */
     ReadView *view = NULL;
     CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
     Intent *before = fixture_resolve(&f, view, 1, "b");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Lives of one database against the model (model.h), each in a process of its own: this program again. Half of them end
- * by SIGKILL, also in the middle of a commit, a flush or a trim.
+ * Lives of one database against the model (model.h), each in a process of its own: this program
+ * again. Half of them end by SIGKILL, also in the middle of a commit, a flush or a trim.
  *
  * KALAM_MODEL_STEPS (default 250) is the length, KALAM_TEST_SEED repeats a run's choices.
  */

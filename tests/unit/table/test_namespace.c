@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Backup and restore of one namespace: what comes back is what lived at the backup's commit, all of it or nothing, and nobody's cursor
- * is taken for one of the new tables.
+ * Backup and restore of one namespace: what comes back is what lived at the backup's commit, all of
+ * it or nothing, and nobody's cursor is taken for one of the new tables.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Going on after a failed write without a restart. The disk fails by a limit on the size of files, which holds for the log of
- * RocksDB too. What a failed sync does is tests/fault's business.
+ * Going on after a failed write without a restart. The disk fails by a limit on the size of files,
+ * which holds for the log of RocksDB too. What a failed sync does is tests/fault's business.
  */
 #include <signal.h>
 #include <stdatomic.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The check of a data folder: sound ones pass at every stage of life, and each kind of damage is named.
+ * The check of a data folder: sound ones pass at every stage of life, and each kind of damage is
+ * named.
  */
 #include <stdio.h>
 #include <string.h>
