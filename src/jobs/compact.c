@@ -140,6 +140,9 @@ static bool take_noted(Jobs *jobs, Partition *out)
     return true;
 }
 
+static const char compaction_failed[] = "a compaction failed";
+static const char removal_failed[] = "replaced segment files were not removed";
+
 typedef enum Turn { TURN_DONE, TURN_MORE, TURN_BUSY } Turn;
 
 /* Compacts one partition until it has nothing left or the round is full. */
@@ -160,9 +163,11 @@ static Turn compact_partition(Jobs *jobs, Partition partition, uint64_t *io_rows
         log_event(LOG_LEVEL_INFO, "compacted", LOG_SLICE("namespace", table->namespace_name),
                   LOG_SLICE("table", table->name), LOG_INT("segments", run.segments),
                   LOG_INT("rows", run.rows_read), LOG_INT("dropped", run.rows_dropped));
-    if (code != OK && code != E_CANCELLED && code != E_BUSY)
-        jobs__warn_of_table("a compaction failed", table, &error);
-    if (code == E_BUSY)
+    if (code == OK)
+        jobs__went_well(jobs, compaction_failed, partition);
+    else if (code != E_CANCELLED && code != E_BUSY)
+        jobs__warn(jobs, compaction_failed, partition, &error);
+    if (code == E_BUSY || (code != OK && database_is_read_only(jobs->db)))
         return TURN_BUSY;
     return code == OK && !done ? TURN_MORE : TURN_DONE;
 }
@@ -171,9 +176,11 @@ static bool remove_obsolete(Jobs *jobs)
 {
     Error error = {0};
     bool more = false;
-    if (obsolete_remove(jobs->obsolete, &more, &error) == OK)
+    if (obsolete_remove(jobs->obsolete, &more, &error) == OK) {
+        jobs__went_well(jobs, removal_failed, (Partition){0, 0});
         return more;
-    log_event(LOG_LEVEL_WARN, "replaced segment files were not removed", LOG_ERROR(&error));
+    }
+    jobs__warn(jobs, removal_failed, (Partition){0, 0}, &error);
     return false; /* the next check tries again */
 }
 

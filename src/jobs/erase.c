@@ -7,7 +7,6 @@
 
 #include "jobs/jobs_int.h"
 #include "os/clock.h"
-#include "os/log.h"
 #include "table/erase.h"
 
 enum { USERS_MAX = 500, LOOK_AGAIN_S = 600 };
@@ -87,11 +86,16 @@ static int64_t until_next(Jobs *jobs)
 
 int64_t jobs__queue_cleanups(Jobs *jobs)
 {
+    static const char failed[] = "dropped users could not be looked for";
     Error error = {0};
-    if (take_look(jobs) && queue_due(jobs, &error) != OK) {
+    if (!take_look(jobs))
+        return until_next(jobs);
+    Code code = queue_due(jobs, &error);
+    if (code != OK)
         look_at(jobs, clock_wall_us() + LOOK_AGAIN_S * second_us);
-        if (error.code != E_SHUTTING_DOWN)
-            log_event(LOG_LEVEL_WARN, "dropped users could not be looked for", LOG_ERROR(&error));
-    }
+    if (code == OK)
+        jobs__went_well(jobs, failed, (Partition){0, 0});
+    else if (code != E_SHUTTING_DOWN)
+        jobs__warn(jobs, failed, (Partition){0, 0}, &error);
     return until_next(jobs);
 }

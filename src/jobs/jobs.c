@@ -109,6 +109,7 @@ static void free_all(Jobs *jobs)
     }
     jobs__free_dirt(jobs->dirt);
     jobs__free_dirt(jobs->compactable);
+    jobs__free_told(jobs->told);
     map_free(jobs->policies);
     obsolete_free(jobs->obsolete);
     mutex_done(&jobs->dirt_lock);

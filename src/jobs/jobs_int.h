@@ -81,6 +81,7 @@ typedef void JobsWork(void *context, size_t index);
 void jobs__each(size_t count, JobsWork *work, void *context);
 
 typedef struct Dirt Dirt; /* dirt.h */
+typedef struct Told Told; /* rest.c */
 
 struct Jobs {
     Database *db;
@@ -101,13 +102,16 @@ struct Jobs {
     Map *compactable; /* partition bytes -> Partition, owned: to be looked at by LANE_COMPACT */
     bool is_purging;  /* the start is still removing dropped tables */
     bool is_reopened; /* left-over files are to be looked for */
+    Told *told;       /* warnings that are in the log; owned */
+    size_t told_count;
 
     Mutex
         dirt_lock; /* taken by the committer: held for a few lines only; never together with lock */
     /* guarded by dirt_lock */
-    Map *dirt;               /* partition bytes -> Dirt, owned */
-    Dirt *listed;            /* those that wait for a look */
-    int64_t sleeps_until_us; /* wall clock: when LANE_UPKEEP looks again by itself */
+    Map *dirt;                         /* partition bytes -> Dirt, owned */
+    Dirt *listed;                      /* those that wait for a look */
+    int64_t sleeps_until_us;           /* wall clock: when LANE_UPKEEP looks again by itself */
+    bool is_rest_told, is_reopen_told; /* since the last commit */
 
     /* of LANE_UPKEEP */
     Map *policies; /* table id -> hash of what its looks were planned by */
@@ -126,6 +130,16 @@ const char *jobs__type_name(JobType type);
 
 /* look.c: what is due by itself. Returns after how many microseconds it wants to be called again. */
 int64_t jobs__upkeep(Jobs *jobs);
+
+/* rest.c: while writes are refused; any thread */
+/* True while they are: nothing that is due by itself is begun. Says so in the log. */
+bool jobs__rests(Jobs *jobs);
+void jobs__tell_reopen(Jobs *jobs, bool has_lost);
+/* Warns once of each cause: what failed (static text), where (a table alone: user 0; nothing: table 0), and the code, until
+ * jobs__went_well of the same. A disk that fails everything is one cause for each `what`. */
+void jobs__warn(Jobs *jobs, const char *what, Partition where, const Error *error);
+void jobs__went_well(Jobs *jobs, const char *what, Partition where);
+void jobs__free_told(Told *told); /* and all after it */
 
 /* erase.c, LANE_CLEANUP */
 CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
@@ -166,7 +180,6 @@ int64_t jobs__compact_due(Jobs *jobs);
 /* run.c */
 /* True when the server stops, or the job (may be NULL) was killed. */
 bool jobs__is_killed(Jobs *jobs, const Job *job);
-void jobs__warn_of_table(const char *what, const Table *table, const Error *error);
 /* Flush and trim by the table's definition of this moment: an ALTER in between makes another try of it. E_BUSY. */
 CHECKED Code jobs__flush(Jobs *jobs, const Job *job, Partition partition, uint64_t *out_rows,
                          Error *e);

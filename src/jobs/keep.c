@@ -44,7 +44,8 @@ static void note_tables(Jobs *jobs, Slice namespace_name)
         Error error = {0};
         bool is_of_it = slice_equal_ignoring_case(tables[i]->namespace_name, namespace_name);
         if (is_of_it && due_note_all(jobs->db, tables[i], NULL, NULL, &error) != OK)
-            jobs__warn_of_table("the search for partitions failed", tables[i], &error);
+            jobs__warn(jobs, "the search for partitions failed", (Partition){tables[i]->id, 0},
+                       &error);
         table_unref(tables[i]);
     }
     MUTEX_SCOPE(&jobs->lock);

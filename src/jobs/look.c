@@ -35,9 +35,16 @@ static int64_t piece_us(const Jobs *jobs, const Table *table)
     return (seconds > 0 ? seconds : 1) * second_us;
 }
 
+static const char flush_failed[] = "a flush by policy failed";
+static const char upkeep_failed[] = "upkeep of a partition failed";
+static const char index_failed[] = "the due index could not be read or written";
+static const char policies_failed[] = "the policies of a table were not applied";
+
+/* The server stops, or a write has failed: what is not done stays due. */
 static bool is_stopping(void *context)
 {
-    return jobs__is_killed((Jobs *)context, NULL);
+    Jobs *jobs = (Jobs *)context;
+    return jobs__is_killed(jobs, NULL) || database_is_read_only(jobs->db);
 }
 
 /* ---- flush ---- */
@@ -94,8 +101,10 @@ static Code flush_counted(Jobs *jobs, const Table *table, const Dirt *dirt, size
 
 static void handle_dirt(Jobs *jobs, const Dirt *dirt)
 {
-    if (is_stopping(jobs))
+    if (is_stopping(jobs)) {
+        jobs__return_dirt(jobs, dirt->partition, 0, clock_wall_us());
         return;
+    }
     CLEANUP(table_unref_ptr)
     Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->partition.table_id);
     Error error = {0};
@@ -105,12 +114,13 @@ static void handle_dirt(Jobs *jobs, const Dirt *dirt)
     Code code = flush_counted(jobs, table, dirt, &pending, &error);
     if (code == OK) {
         jobs__return_dirt(jobs, dirt->partition, pending, 0);
+        jobs__went_well(jobs, flush_failed, dirt->partition);
         return;
     }
     int64_t wait_s = code == E_BUSY ? BUSY_RETRY_S : (int64_t)jobs->options.check_interval_s;
     jobs__return_dirt(jobs, dirt->partition, 0, clock_wall_us() + wait_s * second_us);
     if (code != E_BUSY && code != E_CANCELLED)
-        jobs__warn_of_table("a flush by policy failed", table, &error);
+        jobs__warn(jobs, flush_failed, dirt->partition, &error);
 }
 
 typedef struct DirtBatch {
@@ -225,12 +235,14 @@ static void look(Jobs *jobs, const DueEntry *entry, DueSettle *out)
         return; /* dropped: nothing is left to look at */
     out->delay_us = due_delay_us(jobs->db, table);
     Code code = look_at(jobs, table, entry->partition, &out->next_us, &error);
-    if (code == OK)
+    if (code == OK) {
+        jobs__went_well(jobs, upkeep_failed, entry->partition);
         return;
+    }
     int64_t wait_s = code == E_BUSY ? BUSY_RETRY_S : (int64_t)jobs->options.check_interval_s;
     out->next_us = clock_wall_us() + wait_s * second_us;
     if (code != E_BUSY && code != E_CANCELLED && code != E_CONFLICT)
-        jobs__warn_of_table("upkeep of a partition failed", table, &error);
+        jobs__warn(jobs, upkeep_failed, entry->partition, &error);
 }
 
 typedef struct LookBatch {
@@ -240,13 +252,36 @@ typedef struct LookBatch {
     bool *is_looked;
 } LookBatch;
 
+/* A partition may have a note and a plan that are both due. It is looked at once, or its looks would find each other's claim. */
+static size_t first_of(const DueEntry *entries, size_t index)
+{
+    size_t first = 0;
+    while (!partition_equal(entries[first].partition, entries[index].partition))
+        first++;
+    return first;
+}
+
 static void look_at_one(void *context, size_t index)
 {
     const LookBatch *batch = (const LookBatch *)context;
-    if (is_stopping(batch->jobs))
+    if (first_of(batch->entries, index) != index || is_stopping(batch->jobs))
         return;
     look(batch->jobs, &batch->entries[index], &batch->settles[index]);
     batch->is_looked[index] = true;
+}
+
+/* The looks of all entries, in order; a stopping server leaves some. Entries of one partition share the outcome of its look. */
+static size_t collect(const LookBatch *batch, size_t count, DueSettle *out)
+{
+    size_t collected = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t first = first_of(batch->entries, i);
+        if (!batch->is_looked[first])
+            continue;
+        out[collected] = batch->settles[first];
+        out[collected++].entry = batch->entries[i];
+    }
+    return collected;
 }
 
 /* One commit of looks; *out_next_us is when the next ones are due, *out_count how many there were. */
@@ -254,7 +289,7 @@ static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Er
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     DueEntry *entries;
-    size_t count, looked = 0;
+    size_t count;
     uint64_t read_seq = database_last_seq(jobs->db);
     TRY(due_list(jobs->db, clock_wall_us(), JOBS_BATCH_MAX, arena, &entries, &count, out_next_us,
                  e));
@@ -263,11 +298,9 @@ static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Er
     batch.is_looked = arena_new_array(arena, bool, count + 1);
     memset(batch.is_looked, 0, count + 1);
     jobs__each(count, look_at_one, &batch);
-    for (size_t i = 0; i < count; i++) /* a stopping server leaves some */
-        if (batch.is_looked[i])
-            batch.settles[looked++] = batch.settles[i];
-    *out_count = looked;
-    return looked ? due_settle(jobs->db, read_seq, batch.settles, looked, e) : OK;
+    DueSettle *settles = arena_new_array(arena, DueSettle, count + 1);
+    size_t looked = *out_count = collect(&batch, count, settles);
+    return looked ? due_settle(jobs->db, read_seq, settles, looked, e) : OK;
 }
 
 static Code look_at_due(Jobs *jobs, int64_t *out_next_us, Error *e)
@@ -326,10 +359,13 @@ static void check_policies(Jobs *jobs)
     catalog_list_tables(database_catalog(jobs->db), arena, &tables, &count);
     for (size_t i = 0; i < count; i++) {
         Error error = {0};
-        Code code = is_stopping(jobs) ? OK : check_policy(jobs, tables[i], &error);
+        Partition whole = {tables[i]->id, 0};
+        Code code = is_stopping(jobs) ? E_CANCELLED : check_policy(jobs, tables[i], &error);
         failed |= code != OK;
-        if (code != OK && code != E_CANCELLED)
-            jobs__warn_of_table("the policies of a table were not applied", tables[i], &error);
+        if (code == OK)
+            jobs__went_well(jobs, policies_failed, whole);
+        else if (code != E_CANCELLED)
+            jobs__warn(jobs, policies_failed, whole, &error);
         table_unref(tables[i]);
     }
     if (!failed)
@@ -346,8 +382,10 @@ int64_t jobs__upkeep(Jobs *jobs)
     check_policies(jobs);
     handle_all_dirt(jobs);
     Code code = look_at_due(jobs, &next_us, &error);
-    if (code != OK && code != E_CANCELLED && code != E_SHUTTING_DOWN)
-        log_event(LOG_LEVEL_WARN, "the due index could not be read or written", LOG_ERROR(&error));
+    if (code == OK)
+        jobs__went_well(jobs, index_failed, (Partition){0, 0});
+    else if (code != E_CANCELLED && code != E_SHUTTING_DOWN)
+        jobs__warn(jobs, index_failed, (Partition){0, 0}, &error);
     now_us = clock_wall_us();
     if (code == OK && next_us - now_us < sleep_us)
         sleep_us = next_us > now_us ? next_us - now_us : 0;

@@ -5,9 +5,9 @@
  */
 #include "jobs/jobs_int.h"
 #include "os/clock.h"
-#include "os/log.h"
 
 #define RETRY_US (INT64_C(60) * 1000000)
+static const char reclaim_failed[] = "the space of deleted rows was not given back";
 
 static int64_t plan(Jobs *jobs, int64_t wait_us)
 {
@@ -37,11 +37,11 @@ int64_t jobs__reclaim(Jobs *jobs)
     (void)plan(jobs, 0); /* nobody is to wake the lane that is at it */
     Code code = hot_reclaim(hot, &error);
     if (code == OK) {
+        jobs__went_well(jobs, reclaim_failed, (Partition){0, 0});
         (void)plan(jobs, hot_reclaim_wait_us(hot));
         return plan(jobs, hot_reclaim_wait_us(hot)); /* what was noted before the first plan */
     }
     if (code != E_CANCELLED)
-        log_event(LOG_LEVEL_WARN, "the space of deleted rows was not given back",
-                  LOG_ERROR(&error));
+        jobs__warn(jobs, reclaim_failed, (Partition){0, 0}, &error);
     return plan(jobs, RETRY_US);
 }

@@ -35,12 +35,6 @@ bool jobs__is_stopped(void *context)
     return jobs__is_killed(run->jobs, run->job);
 }
 
-void jobs__warn_of_table(const char *what, const Table *table, const Error *error)
-{
-    log_event(LOG_LEVEL_WARN, what, LOG_SLICE("namespace", table->namespace_name),
-              LOG_SLICE("table", table->name), LOG_ERROR(error));
-}
-
 void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
 {
     char text[256];
@@ -322,10 +316,7 @@ static void sweep(Jobs *jobs)
 void jobs__on_reopen(void *context, bool has_lost)
 {
     Jobs *jobs = (Jobs *)context;
-    log_event(has_lost ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
-              has_lost
-                  ? "writes go on; commits of async tables are lost, and their feeds start anew"
-                  : "writes go on");
+    jobs__tell_reopen(jobs, has_lost);
     MUTEX_SCOPE(&jobs->lock);
     jobs->is_reopened = true;
     jobs__wake(jobs);
@@ -386,6 +377,8 @@ static int64_t min_us(int64_t a, int64_t b)
 /* What is due without a job; returns how long the lane may sleep. */
 static int64_t work(Jobs *jobs, Lane lane)
 {
+    if (lane != LANE_KEEP && jobs__rests(jobs)) /* old exports go: that needs no commit */
+        return INT64_MAX;                       /* jobs__on_reopen wakes it */
     switch (lane) {
     case LANE_UPKEEP:
         if (take_reopened(jobs))
