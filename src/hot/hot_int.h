@@ -5,6 +5,7 @@
 #pragma once
 
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 
 #include "hot/hot.h"
 #include "os/thread.h"
@@ -15,6 +16,13 @@ typedef struct Garbage {
     int64_t since_us;       /* wall clock: the oldest of it */
     int64_t rests_until_us; /* monotonic: not merged before */
 } Garbage;
+
+/* After a failed call that writes, nothing else may: RocksDB switches a memtable whose next log it
+ * could not make a second time, and an assertion of Debian's build ends the process. Opening the
+ * store again clears it. */
+CHECKED Code hot__may_write(HotStore *store, Error *e);
+/* `code`, noted when it says that the disk refused. */
+Code hot__note_failed(HotStore *store, Code code);
 
 struct HotStore {
     rocksdb_t *db; /* NULL: it could not be opened again, not even to read */
@@ -27,6 +35,7 @@ struct HotStore {
     rocksdb_writeoptions_t *unsynced;
     rocksdb_column_family_handle_t *families[HOT_FAMILY_COUNT];
     int64_t keep_deleted_us;
+    _Atomic bool has_failed; /* a call that writes: see hot__may_write */
 
     Mutex lock;
     Cond changed;

@@ -104,10 +104,12 @@ int64_t hot_reclaim_wait_us(HotStore *store)
 
 static Code merge_down(HotStore *store, HotFamily family, Error *e)
 {
+    TRY(hot__may_write(store, e));
     TRY(hot__enter(store, e));
     char *error_text = hot__merge_down(store->db, store->families[family], store->tamer);
     hot__leave(store);
-    return error_text ? hot__fail(e, error_text, "merge the hot store") : OK;
+    Code code = error_text ? hot__fail(e, error_text, "merge the hot store") : OK;
+    return hot__note_failed(store, code);
 }
 
 /* The count starts anew before the merge: what is deleted meanwhile may not be in it. */

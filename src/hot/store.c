@@ -138,7 +138,9 @@ Code hot__open_db(HotStore *store, bool read_only, Error *e)
     if (code == OK)
         code = hot__note_manifest(store->folder, e);
     hot__hold_compactions(store->tamer, false);
-    if (code != OK)
+    if (code == OK)
+        atomic_store(&store->has_failed, false);
+    else
         hot__close_db(store);
     return code;
 }
@@ -246,18 +248,35 @@ void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, 
                                        to.data, to.size);
 }
 
+Code hot__may_write(HotStore *store, Error *e)
+{
+    return atomic_load(&store->has_failed)
+               ? fail(e, E_IO, "a write to the hot store failed; it is opened again first")
+               : OK;
+}
+
+Code hot__note_failed(HotStore *store, Code code)
+{
+    if (code == E_IO || code == E_DISK_FULL)
+        atomic_store(&store->has_failed, true);
+    return code;
+}
+
 Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e)
 {
     char *error_text = NULL;
+    TRY(hot__may_write(store, e));
     rocksdb_write(store->db, sync ? store->synced : store->unsynced, batch->batch, &error_text);
-    return error_text ? hot__fail(e, error_text, "write to the hot store") : OK;
+    Code code = error_text ? hot__fail(e, error_text, "write to the hot store") : OK;
+    return hot__note_failed(store, code);
 }
 
 Code hot_sync(HotStore *store, Error *e)
 {
     char *error_text = NULL;
     rocksdb_flush_wal(store->db, 1, &error_text);
-    return error_text ? hot__fail(e, error_text, "sync the hot store") : OK;
+    Code code = error_text ? hot__fail(e, error_text, "sync the hot store") : OK;
+    return hot__note_failed(store, code);
 }
 
 uint64_t hot_property(HotStore *store, const char *name)

@@ -39,6 +39,7 @@ typedef struct Trim {
     uint64_t low;         /* where feed low shall be; then how far the commit got */
     bool is_cut;          /* that is less */
     size_t reads;
+    uint64_t deleted_bytes[2]; /* of rows and history: told once they are deleted */
 } Trim;
 
 static HotIterator *walk(const Trim *trim, HotFamily family, uint64_t from_seq, uint64_t end_seq,
@@ -146,8 +147,7 @@ static Code trim_change(Trim *trim, const Changes *changes, Error *e)
                    : table__decode_row(hot_key(it), hot_value(it), &header, e));
     /* It goes itself, as a hot copy or superseded by a later change, or has gone as one that
      * another has replaced. */
-    hot_note_deleted(database_hot(trim->db), is_history ? HOT_HISTORY : HOT_ROWS,
-                     hot_key(it).size + hot_value(it).size);
+    trim->deleted_bytes[is_history] += hot_key(it).size + hot_value(it).size;
     if (header.prev_seq) { /* it died by this change: I1 */
         SeqKey replaced = table__seq_key(trim->partition, header.prev_seq);
         intent_add_raw(trim->intent, RAW_DELETE, HOT_HISTORY, table__key_slice(&replaced),
@@ -200,8 +200,8 @@ static Code expire_range(Trim *trim, HotFamily family, uint64_t end_seq, Error *
         return OK;
     uint64_t bytes = hot_range_bytes(database_hot(trim->db), family, table__key_slice(&from),
                                      table__key_slice(&to));
-    hot_note_deleted(database_hot(trim->db), family,
-                     bytes > EXPIRED_BYTES_MIN ? bytes : EXPIRED_BYTES_MIN);
+    trim->deleted_bytes[family == HOT_HISTORY] +=
+        bytes > EXPIRED_BYTES_MIN ? bytes : EXPIRED_BYTES_MIN;
     return OK;
 }
 
@@ -241,7 +241,11 @@ static Code commit_trim(Trim *trim, Error *e)
                        table__state_key(trim->intent->arena, trim->partition),
                        buffer_slice(&bytes));
     }
-    return database_commit(trim->db, trim->intent, e);
+    TRY(database_commit(trim->db, trim->intent, e));
+    /* not before: a merge in between would find nothing, and nobody would ask for another */
+    hot_note_deleted(database_hot(trim->db), HOT_ROWS, trim->deleted_bytes[0]);
+    hot_note_deleted(database_hot(trim->db), HOT_HISTORY, trim->deleted_bytes[1]);
+    return OK;
 }
 
 static Code trim_once(Database *db, Table *table, Partition partition, bool *out_more, Error *e)

@@ -2,6 +2,10 @@
  *
  * Shutting readers out of a hot store, and opening it again.
  */
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "../test.h"
 #include "hot/hot.h"
 #include "os/thread.h"
@@ -99,5 +103,50 @@ TEST("a loop that waits while the store is opened again, or a worker that does n
     CHECK_INT(worker.property, 1);
     put(store, "b", "2");
     CHECK_OK(get(store, HOT_BLOCKING, "b", e));
+    hot_close(store);
+}
+
+/* New files cannot be opened, as on a disk that fails. */
+static void forbid_files(void)
+{
+    struct rlimit limit;
+    int next = open("/dev/null", O_RDONLY);
+    CHECK(next >= 0);
+    close(next);
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = (rlim_t)next;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static void allow_files(void)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = limit.rlim_max;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+TEST(
+    "a second flush after one that could not begin a log: an assertion of RocksDB ends the process")
+{
+    Error error;
+    HotStore *store = open_store(test_folder());
+    HotBatch *batch = hot_batch_new();
+    put(store, "a", "1");
+    hot_batch_delete_range(batch, store, HOT_ROWS, SLICE("x"), SLICE("y"));
+    CHECK_OK(hot_write(store, batch, true, e));
+    forbid_files();
+    CHECK(hot_flush(store, &error) != OK);
+    CHECK(hot_flush(store, &error) != OK);
+    CHECK(hot_write(store, batch, true, &error) != OK);
+    allow_files();
+    CHECK(hot_flush(store, &error) != OK); /* not before it was opened again */
+    CHECK(hot_shut(store, 1000));
+    CHECK_OK(hot_reopen(store, e));
+    hot_admit(store);
+    CHECK_OK(get(store, HOT_BLOCKING, "a", e));
+    CHECK_OK(hot_write(store, batch, true, e));
+    CHECK_OK(hot_flush(store, e));
+    hot_batch_free(batch);
     hot_close(store);
 }
