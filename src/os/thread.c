@@ -11,12 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "os/os_int.h"
 
-enum { NAME_BYTES = 16, STACK_BYTES = 8 * 1024 * 1024 };
+enum {
+    NAME_BYTES = 16,
+    STACK_BYTES = 8 * 1024 * 1024,
+    JOBS_NICENESS = 10, /* flush and compaction give way to statements */
+};
 
 struct Thread {
     pthread_t handle;
@@ -38,6 +43,8 @@ static void *thread_main(void *argument)
     Thread *thread = argument;
     this_kind = thread->kind;
     pthread_setname_np(pthread_self(), thread->name);
+    if (thread->kind == THREAD_JOBS) /* on Linux the niceness is the thread's own */
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), JOBS_NICENESS);
     thread->run(thread->argument);
     return NULL;
 }

@@ -16,7 +16,7 @@ typedef enum ThreadKind {
     THREAD_LOOP,      /* network; never blocks */
     THREAD_WORKER,    /* statements that may block */
     THREAD_COMMITTER, /* the one that writes commits */
-    THREAD_JOBS,      /* flush, expire, purge */
+    THREAD_JOBS,      /* flush, expire, purge: at a lower priority (nice 10) */
 } ThreadKind;
 
 typedef struct Thread Thread;
