@@ -254,11 +254,11 @@ $(B)/tests/libfault.so: $(wildcard tests/fault/libfault*.c tests/fault/*.h) | $(
 $(B)/tests/fault_selftest: tests/fault/selftest.c | $(O)/.packages
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(FAULT_FLAGS) $(filter %.c,$^) -o $@ -lpthread
-$(B)/tests/fault_keep: $(call object,$(wildcard tests/fault/keep*.c) tests/unit/table/fixture.c) \
+$(B)/tests/fault_keep: $(call object,tests/fault/trial.c $(wildcard tests/fault/keep*.c) tests/unit/table/fixture.c) \
     $(call libs-of,$(call may-use,table))
 	$(link)
 	$(LINK)
-$(B)/tests/fault_database: $(call object,tests/fault/database_fault.c tests/unit/table/fixture.c \
+$(B)/tests/fault_database: $(call object,tests/fault/trial.c tests/fault/database_fault.c tests/unit/table/fixture.c \
     $(filter-out %/test_model.c,$(wildcard tests/unit/table/*model*.c))) $(call libs-of,$(call may-use,table))
 	$(link)
 	$(LINK)
