@@ -3,10 +3,10 @@
  * When compaction runs: on request for a whole table, by itself for partitions that were flushed or
  * have old dead rows.
  *
- * By itself it rewrites at most ROUND_ROWS rows before queued compactions get their turn,
- * and a stopping server or a killed job interrupts it between rows. A partition that another job works on comes later. A round that fails is warned of
- * and not tried again before the partition is noted again. After a restart partitions are noted by
- * their next flush, or by their old dead rows.
+ * By itself it rewrites at most ROUND_ROWS rows before queued compactions get their turn, and a
+ * stopping server or a killed job interrupts it between rows. A partition that another job works on
+ * comes later. A round that fails is warned of and not tried again before the partition is noted
+ * again. After a restart partitions are noted by their next flush, or by their old dead rows.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,7 +31,8 @@ typedef struct CompactRun {
     uint64_t segments, rows_read, rows_dropped;
 } CompactRun;
 
-/* One step by the table's definition of this moment: an ALTER in between makes another try of it. */
+/* One step by the table's definition of this moment: an ALTER in between makes another try of
+ * it. */
 static Code step(CompactRun *run, Partition partition, const CompactOptions *options,
                  CompactResult *out, Error *e)
 {

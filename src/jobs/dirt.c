@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Counting what commits leave in partitions, so that a flush by rows comes with the commit that makes it due, and a feed that
- * outgrows its bytes is trimmed. What time makes due is the due index's (table/due.h).
+ * Counting what commits leave in partitions, so that a flush by rows comes with the commit that
+ * makes it due, and a feed that outgrows its bytes is trimmed. What time makes due is the due
+ * index's (table/due.h).
  *
- * A count starts with the first commit that is seen of a partition, so the rows that waited before are counted once, at the next
- * look; one that the due index asks for counts them, too, so that none are forgotten by a restart. Counts are in memory and bounded: one that made room for others starts again like that.
+ * A count starts with the first commit that is seen of a partition, so the rows that waited before
+ * are counted once, at the next look; one that the due index asks for counts them, too, so that
+ * none are forgotten by a restart. Counts are in memory and bounded: one that made room for others
+ * starts again like that.
  */
 #include <stdlib.h>
 
@@ -43,8 +46,8 @@ static void evict(Jobs *jobs)
     }
 }
 
-/* The entry of a partition, made when there is none; NULL when all there is room for wait for a look: then the due index finds
- * the partition later. */
+/* The entry of a partition, made when there is none; NULL when all there is room for wait for a
+ * look: then the due index finds the partition later. */
 static Dirt *find_or_add(Jobs *jobs, Partition partition)
 {
     char bytes[12];

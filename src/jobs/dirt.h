@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The dirt that commits leave: rows and bytes of partitions, counted in memory. Any thread; guarded by dirt_lock.
+ * The dirt that commits leave: rows and bytes of partitions, counted in memory. Any thread; guarded
+ * by dirt_lock.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * When dropped users are erased. The records of users tell who is due, so nothing is lost with a job: they are read at start, when the
- * grace period of a drop is over, and a while after jobs were queued, in case one failed or was killed.
+ * When dropped users are erased. The records of users tell who is due, so nothing is lost with a
+ * job: they are read at start, when the grace period of a drop is over, and a while after jobs were
+ * queued, in case one failed or was killed.
  */
 #include <stdio.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The registry of jobs: queueing, waiting, listing, killing, and their records in the system family.
+ * The registry of jobs: queueing, waiting, listing, killing, and their records in the system
+ * family.
  */
 #include "jobs/jobs.h"
 
@@ -52,8 +53,8 @@ void jobs__wake(Jobs *jobs)
     cond_broadcast(&jobs->wake);
 }
 
-/* Backups, restores and exports are not taken up again: a folder is half full, and perhaps nobody wants them any more. Dropped users are looked
- * for at every start, and get a new job. */
+/* Backups, restores and exports are not taken up again: a folder is half full, and perhaps nobody
+ * wants them any more. Dropped users are looked for at every start, and get a new job. */
 static void restart_job(Jobs *jobs, Job *job)
 {
     bool is_cleanup = job->type == JOB_USER_CLEANUP;
@@ -235,7 +236,8 @@ static Job *find_active(Jobs *jobs, JobType type, uint32_t table_id)
     return NULL;
 }
 
-/* The job of that type and user that is active, or an export that was completed today (UTC): one a day, since each fills the disk. */
+/* The job of that type and user that is active, or an export that was completed today (UTC): one a
+ * day, since each fills the disk. */
 static Job *find_of_user(Jobs *jobs, const Order *order)
 {
     CLEANUP(buffer_done) Buffer wanted = {0};
@@ -295,7 +297,8 @@ static Job *new_job(Jobs *jobs, const Order *order)
     return job;
 }
 
-/* Puts a new job into the list, perhaps in place of an old one; the thread does not take it yet. NULL: too many wait. */
+/* Puts a new job into the list, perhaps in place of an old one; the thread does not take it yet.
+ * NULL: too many wait. */
 static Job *add_job(Jobs *jobs, const Order *order, Job **out_forgotten)
 {
     if (jobs->queued_count >= JOBS_QUEUED_MAX || jobs->stopping)

@@ -41,24 +41,24 @@ typedef struct Job {
     char id[JOB_ID_BYTES];
     uint32_t table_id;
     char *parameters; /* JSON text, owned */
-    char *target;     /* path of a backup, owned; NULL for others, and after a restart */
-    char *
-        space; /* the namespace of a backup or restore, owned; NULL for others, and after a restart */
-    uint64_t user; /* of an export or a user cleanup; 0 for others, and after a restart */
-    char *message; /* owned, may be NULL */
-    bool kill;     /* asked to stop */
-    unsigned
-        saves; /* writes of its record under way: until they are over it is neither taken nor forgotten */
+    /* NULL or 0 where the type has none, and after a restart. */
+    char *target;   /* path of a backup, owned */
+    char *space;    /* namespace of a backup or restore, owned */
+    uint64_t user;  /* of an export or a user cleanup */
+    char *message;  /* owned, may be NULL */
+    bool kill;      /* asked to stop */
+    unsigned saves; /* of its record, under way: meanwhile it is neither taken nor forgotten */
     int64_t created_at_us, started_at_us, finished_at_us;
 } Job;
 
-/* Jobs run on one thread for each lane, so that a backup holds up no flush. Jobs of one lane never run at once; what jobs of several lanes
- * do to one partition is kept apart by its claim (table/claims.c). */
+/* Jobs run on one thread for each lane, so that a backup holds up no flush. Jobs of one lane never
+ * run at once; what jobs of several lanes do to one partition is kept apart by its claim
+ * (table/claims.c). */
 typedef enum Lane {
     LANE_UPKEEP,  /* flush, trim, expiry */
     LANE_COMPACT, /* compaction, files that were replaced */
     LANE_KEEP,    /* backup and export */
-    LANE_CLEANUP, /* dropped tables and users: may wait long for readers; the space of deleted entries */
+    LANE_CLEANUP, /* dropped tables and users, which wait for readers; space of deleted entries */
     LANE_COUNT
 } Lane;
 
@@ -76,7 +76,8 @@ typedef struct JobRun {
 } JobRun;
 bool jobs__is_stopped(void *run); /* of a JobRun */
 
-/* Runs work(context, i) for each i < count, several at once on threads of their own; returns when all have. */
+/* Runs work(context, i) for each i < count, several at once on threads of their own; returns when
+ * all have. */
 typedef void JobsWork(void *context, size_t index);
 void jobs__each(size_t count, JobsWork *work, void *context);
 
@@ -128,15 +129,17 @@ CHECKED Code jobs__decode(Slice bytes, Job **out, Error *e);
 void jobs__free_job(Job *job);
 const char *jobs__type_name(JobType type);
 
-/* look.c: what is due by itself. Returns after how many microseconds it wants to be called again. */
+/* look.c: what is due by itself. Returns after how many microseconds it wants to be called
+ * again. */
 int64_t jobs__upkeep(Jobs *jobs);
 
 /* rest.c: while writes are refused; any thread */
 /* True while they are: nothing that is due by itself is begun. Says so in the log. */
 bool jobs__rests(Jobs *jobs);
 void jobs__tell_reopen(Jobs *jobs, bool has_lost);
-/* Warns once of each cause: what failed (static text), where (a table alone: user 0; nothing: table 0), and the code, until
- * jobs__went_well of the same. A disk that fails everything is one cause for each `what`. */
+/* Warns once of each cause: what failed (static text), where (a table alone: user 0; nothing: table
+ * 0), and the code, until jobs__went_well of the same. A disk that fails everything is one cause
+ * for each `what`. */
 void jobs__warn(Jobs *jobs, const char *what, Partition where, const Error *error);
 void jobs__went_well(Jobs *jobs, const char *what, Partition where);
 void jobs__free_told(Told *told); /* and all after it */
@@ -144,7 +147,8 @@ void jobs__free_told(Told *told); /* and all after it */
 /* erase.c, LANE_CLEANUP */
 CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                                     Error *e);
-/* Queues a job for each dropped user whose grace period is over. Returns after how many microseconds it wants to be called again. */
+/* Queues a job for each dropped user whose grace period is over. Returns after how many
+ * microseconds it wants to be called again. */
 int64_t jobs__queue_cleanups(Jobs *jobs);
 
 /* reclaim.c: the space of what was deleted in the hot store */
@@ -165,7 +169,8 @@ CHECKED Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t
                                Error *e);
 /* Removes what a crash left of exports; once, before the first. */
 void jobs__sweep_exports(Jobs *jobs);
-/* Removes exports that are older than they are kept; looks once in a while, and returns when it wants to again, as the others. */
+/* Removes exports that are older than they are kept; looks once in a while, and returns when it
+ * wants to again, as the others. */
 int64_t jobs__expire_exports(Jobs *jobs);
 
 /* compact.c */
@@ -173,14 +178,15 @@ CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t
                                Error *e);
 /* Notes that a partition may have something to merge or to drop. Any lane. */
 void jobs__note_compactable(Jobs *jobs, Partition partition);
-/* Compacts noted partitions, a bounded amount of rows, and unlinks replaced files. Returns after how many microseconds it wants
- * to be called again: 0 = at once. */
+/* Compacts noted partitions, a bounded amount of rows, and unlinks replaced files. Returns after
+ * how many microseconds it wants to be called again: 0 = at once. */
 int64_t jobs__compact_due(Jobs *jobs);
 
 /* run.c */
 /* True when the server stops, or the job (may be NULL) was killed. */
 bool jobs__is_killed(Jobs *jobs, const Job *job);
-/* Flush and trim by the table's definition of this moment: an ALTER in between makes another try of it. E_BUSY. */
+/* Flush and trim by the table's definition of this moment: an ALTER in between makes another try of
+ * it. E_BUSY. */
 CHECKED Code jobs__flush(Jobs *jobs, const Job *job, Partition partition, uint64_t *out_rows,
                          Error *e);
 CHECKED Code jobs__trim(Jobs *jobs, Partition partition, Error *e);
@@ -189,8 +195,8 @@ void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void jobs__run_lane(void *lane_thread);
 void jobs__on_reopen(void *context, bool has_lost);
-/* Writes the job's record, which takes back one of job->saves; after a failure the job goes on, its row is only not
- * remembered. */
+/* Writes the job's record, which takes back one of job->saves; after a failure the job goes on, its
+ * row is only not remembered. */
 void jobs__save(Jobs *jobs, Job *job);
 /* Wakes all lanes; under lock. */
 void jobs__wake(Jobs *jobs);

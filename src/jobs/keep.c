@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Jobs that keep data elsewhere, or bring it back: backups, restores of namespaces, exports. Writers, flushes and compactions go
- * on meanwhile.
+ * Jobs that keep data elsewhere, or bring it back: backups, restores of namespaces, exports.
+ * Writers, flushes and compactions go on meanwhile.
  */
 #include <stdio.h>
 

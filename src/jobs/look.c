@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is due without anybody asking: partitions that reached the rows of their policy, those that the due index names, and those
- * of tables whose policies have changed. Nothing here walks over partitions but the last, once for each change.
+ * What is due without anybody asking: partitions that reached the rows of their policy, those that
+ * the due index names, and those of tables whose policies have changed. Nothing here walks over
+ * partitions but the last, once for each change.
  *
- * A look at a partition flushes it when its interval is over, trims its feed, removes what expired, and notes old dead rows for
- * compaction; then it plans the next look for when time will have made more work, or none.
+ * A look at a partition flushes it when its interval is over, trims its feed, removes what expired,
+ * and notes old dead rows for compaction; then it plans the next look for when time will have made
+ * more work, or none.
  */
 #include "jobs/dirt.h"
 #include "os/clock.h"
@@ -252,7 +254,8 @@ typedef struct LookBatch {
     bool *is_looked;
 } LookBatch;
 
-/* A partition may have a note and a plan that are both due. It is looked at once, or its looks would find each other's claim. */
+/* A partition may have a note and a plan that are both due. It is looked at once, or its looks
+ * would find each other's claim. */
 static size_t first_of(const DueEntry *entries, size_t index)
 {
     size_t first = 0;
@@ -270,7 +273,8 @@ static void look_at_one(void *context, size_t index)
     batch->is_looked[index] = true;
 }
 
-/* The looks of all entries, in order; a stopping server leaves some. Entries of one partition share the outcome of its look. */
+/* The looks of all entries, in order; a stopping server leaves some. Entries of one partition share
+ * the outcome of its look. */
 static size_t collect(const LookBatch *batch, size_t count, DueSettle *out)
 {
     size_t collected = 0;
@@ -284,7 +288,8 @@ static size_t collect(const LookBatch *batch, size_t count, DueSettle *out)
     return collected;
 }
 
-/* One commit of looks; *out_next_us is when the next ones are due, *out_count how many there were. */
+/* One commit of looks; *out_next_us is when the next ones are due, *out_count how many there
+ * were. */
 static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * When the space of deleted entries is given back: the hot store counts them and knows (hot/reclaim.c); here is who asks it. The
- * lane that erases users rewrites the same files, so the two never do it at once.
+ * When the space of deleted entries is given back: the hot store counts them and knows
+ * (hot/reclaim.c); here is who asks it. The lane that erases users rewrites the same files, so the
+ * two never do it at once.
  */
 #include "jobs/jobs_int.h"
 #include "os/clock.h"

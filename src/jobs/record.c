@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Job records: system 'j' | number u64 -> format, type, status, id, table, parameters, message, times, CRC-32C.
+ * Job records: system 'j' | number u64 -> format, type, status, id, table, parameters, message,
+ * times, CRC-32C.
  */
 #include <stdlib.h>
 

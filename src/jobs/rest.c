@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rest while writes are refused, and warnings that are written once. A bad disk fails everything that is due, and may fail it
- * again after each time that it was opened anew (table/reopen.c): one line for each cause is news, hundreds hide the others.
+ * Rest while writes are refused, and warnings that are written once. A bad disk fails everything
+ * that is due, and may fail it again after each time that it was opened anew (table/reopen.c): one
+ * line for each cause is news, hundreds hide the others.
  *
- * I1. What was told is forgotten by success only: of the same work at the same place, or, of a failure for everybody, anywhere.
+ * I1. What was told is forgotten by success only: of the same work at the same place, or, of a
+ * failure for everybody, anywhere.
  */
 #include <stdlib.h>
 

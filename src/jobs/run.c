@@ -2,8 +2,9 @@
  *
  * The threads of jobs/, one for each lane: queued jobs first, then what is due by itself.
  *
- * A lane sleeps until somebody queues a job, work is due, or its own next look. Nothing runs twice at once: a lane runs one thing at a
- * time, and what could meet in a partition claims it. Failures are logged here, once.
+ * A lane sleeps until somebody queues a job, work is due, or its own next look. Nothing runs twice
+ * at once: a lane runs one thing at a time, and what could meet in a partition claims it. Failures
+ * are logged here, once.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -214,7 +215,8 @@ static Code run_type(Jobs *jobs, const Job *job, char *message, size_t message_b
     return fail(e, E_INTERNAL, "a job of an unknown type");
 }
 
-/* An export writes where the erasure of a user removes everything; a restore fills tables that count as dropped until it is done. */
+/* An export writes where the erasure of a user removes everything; a restore fills tables that
+ * count as dropped until it is done. */
 static const struct {
     JobType one, other;
 } excluded[] = {
@@ -292,7 +294,7 @@ static void run_job(Jobs *jobs, Job *job)
         return;
     }
     if (code == E_CANCELLED && !was_asked_to_stop(jobs, job) && jobs__is_killed(jobs, NULL))
-        return; /* the server stops: the record still says queued, so the next start runs it again */
+        return; /* the server stops: the record still says queued, so the next start runs it */
     log_event(LOG_LEVEL_WARN, "a job did not complete", LOG_TEXT("job", job->id),
               LOG_TEXT("type", jobs__type_name(job->type)), LOG_ERROR(&error));
     end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, error.text);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Work on several partitions at once. A partition of a few rows costs next to no processor time but several syncs, one after the
- * other: of its file, of the folder, of the commit. Those of several partitions go to the disk together.
+ * Work on several partitions at once. A partition of a few rows costs next to no processor time but
+ * several syncs, one after the other: of its file, of the folder, of the commit. Those of several
+ * partitions go to the disk together.
  */
 #include "jobs/jobs_int.h"
 

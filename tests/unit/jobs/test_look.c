@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is due by itself, on a clock of the test: flush policies to the letter, the feed window, expiry, and that an idle partition
- * leaves nothing in the due index.
+ * What is due by itself, on a clock of the test: flush policies to the letter, the feed window,
+ * expiry, and that an idle partition leaves nothing in the due index.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * While writes are refused: nothing that is due is begun, the log says so once, and all of it comes when they go on. The disk
- * fails by a limit on the size of files.
+ * While writes are refused: nothing that is due is begun, the log says so once, and all of it comes
+ * when they go on. The disk fails by a limit on the size of files.
  */
 #include <fcntl.h>
 #include <signal.h>
