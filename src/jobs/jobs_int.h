@@ -106,8 +106,8 @@ struct Jobs {
     Told *told;       /* warnings that are in the log; owned */
     size_t told_count;
 
-    Mutex
-        dirt_lock; /* taken by the committer: held for a few lines only; never together with lock */
+    /* Taken by the committer: held for a few lines only; never together with lock. */
+    Mutex dirt_lock;
     /* guarded by dirt_lock */
     Map *dirt;                         /* partition bytes -> Dirt, owned */
     Dirt *listed;                      /* those that wait for a look */
@@ -129,8 +129,7 @@ CHECKED Code jobs__decode(Slice bytes, Job **out, Error *e);
 void jobs__free_job(Job *job);
 const char *jobs__type_name(JobType type);
 
-/* look.c: what is due by itself. Returns after how many microseconds it wants to be called
- * again. */
+/* look.c: what is due by itself. Returns in how many microseconds it wants to be called again. */
 int64_t jobs__upkeep(Jobs *jobs);
 
 /* rest.c: while writes are refused; any thread */
@@ -147,14 +146,13 @@ void jobs__free_told(Told *told); /* and all after it */
 /* erase.c, LANE_CLEANUP */
 CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                                     Error *e);
-/* Queues a job for each dropped user whose grace period is over. Returns after how many
- * microseconds it wants to be called again. */
+/* Queues a job for each dropped user whose grace period is over; returns as jobs__upkeep. */
 int64_t jobs__queue_cleanups(Jobs *jobs);
 
 /* reclaim.c: the space of what was deleted in the hot store */
 /* Something was deleted: LANE_CLEANUP is woken if it has to look earlier than it would. */
 void jobs__note_deleted(Jobs *jobs);
-/* LANE_CLEANUP. Returns after how many microseconds it wants to be called again. */
+/* LANE_CLEANUP; returns as the others. */
 int64_t jobs__reclaim(Jobs *jobs);
 
 /* jobs.c */
@@ -178,8 +176,8 @@ CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t
                                Error *e);
 /* Notes that a partition may have something to merge or to drop. Any lane. */
 void jobs__note_compactable(Jobs *jobs, Partition partition);
-/* Compacts noted partitions, a bounded amount of rows, and unlinks replaced files. Returns after
- * how many microseconds it wants to be called again: 0 = at once. */
+/* Compacts noted partitions, a bounded amount of rows, and unlinks replaced files; returns as the
+ * others: 0 = at once. */
 int64_t jobs__compact_due(Jobs *jobs);
 
 /* run.c */
