@@ -214,6 +214,15 @@ static const Value *copy_parameters(LiveQuery *query, const LiveRequest *request
     return values;
 }
 
+/* CURRENT_USER() in WHERE or ORDER BY is whoever asks. */
+static bool is_the_same_for_all(const LiveQuery *query)
+{
+    bool is_pure = !query->where || sql_bound_is_pure(query->where);
+    for (uint32_t i = 0; i < query->order_count; i++)
+        is_pure &= sql_bound_is_pure(query->order[i].expr);
+    return is_pure;
+}
+
 static Code compile(LiveHub *hub, Database *db, const LiveUser *user, const LiveRequest *request,
                     LiveQuery *query, Error *e)
 {
@@ -238,8 +247,7 @@ static Code compile(LiveHub *hub, Database *db, const LiveUser *user, const Live
         .user_id = arena_copy(query->arena, user->user_id),
         .role = slice_of_text(role_name(user->role)),
     };
-    query->is_shareable =
-        query->partition.user == 0 && (!query->where || sql_bound_is_pure(query->where));
+    query->is_shareable = query->partition.user == 0 && is_the_same_for_all(query);
     return OK;
 }
 
