@@ -5,6 +5,9 @@
  * I1. A forwarded address is believed only from loopback peers and configured ranges, and never
  *     when it claims to be loopback itself: what is allowed to this machine only (first-time setup,
  *     health) cannot be asked for through a proxy.
+ * I2. Of a list, only what trusted proxies appended counts: the last address that is none of
+ *     theirs is the client. What stands before it the client may have made up, and with it a limit
+ *     of its own for every request.
  */
 #include "api/guard.h"
 
@@ -96,38 +99,63 @@ static bool is_trusted(const Guard *guard, const Peer *peer)
     return false;
 }
 
-/* The first address of a list, without blanks. */
-static Slice first_of(Slice list)
+/* Cuts the last address off a list, without blanks. */
+static Slice take_last(Slice *io_list)
 {
-    size_t end = 0;
-    while (end < list.size && list.data[end] != ',')
-        end++;
-    while (end > 0 && list.data[end - 1] == ' ')
-        end--;
-    size_t start = 0;
-    while (start < end && list.data[start] == ' ')
-        start++;
-    return slice_of(list.data + start, end - start);
+    size_t start = io_list->size, end = io_list->size;
+    if (!end)
+        return *io_list; /* an empty header has no bytes to point to */
+    while (start > 0 && io_list->data[start - 1] != ',')
+        start--;
+    Slice last = slice_of(io_list->data + start, end - start);
+    *io_list = slice_of(io_list->data, start ? start - 1 : 0);
+    while (last.size && (last.data[0] == ' ' || last.data[0] == '\t'))
+        last = slice_of(last.data + 1, last.size - 1);
+    while (last.size && (last.data[last.size - 1] == ' ' || last.data[last.size - 1] == '\t'))
+        last.size--;
+    return last;
+}
+
+/* Takes the address for the client's; true when it may have been forwarded by yet another proxy,
+ * that is when it is one of those trusted itself. */
+static bool believe(const Guard *guard, Slice forwarded, ClientAddress *out)
+{
+    Peer peer = {0};
+    uint8_t address[ADDRESS_BYTES];
+    if (forwarded.size == 0 || forwarded.size >= sizeof peer.address)
+        return false;
+    memcpy(peer.address, forwarded.data, forwarded.size);
+    if (!parse_address(peer.address, address) || is_loopback_address(address)) /* I1 */
+        return false;
+    memcpy(out->text, peer.address, sizeof out->text);
+    return is_trusted(guard, &peer);
+}
+
+/* I2: from the newest address on, over all headers of that name. False when there is none. */
+static bool follow(const Guard *guard, const HttpRequest *request, const char *name,
+                   ClientAddress *out)
+{
+    bool has = false, goes_on = true;
+    for (size_t i = request->header_count; i-- > 0 && goes_on;) {
+        if (!slice_equal_ignoring_case(request->headers[i].name, slice_of_text(name)))
+            continue;
+        has = true;
+        Slice list = request->headers[i].value;
+        do
+            goes_on = believe(guard, take_last(&list), out);
+        while (goes_on && list.size);
+    }
+    return has;
 }
 
 void guard_client(const Guard *guard, const HttpRequest *request, ClientAddress *out)
 {
-    Slice forwarded;
-    uint8_t address[ADDRESS_BYTES];
     memcpy(out->text, request->peer.address, sizeof out->text);
     out->is_loopback = request->peer.is_loopback;
-    bool has = http_header(request, "x-forwarded-for", &forwarded) ||
-               http_header(request, "x-real-ip", &forwarded);
-    if (!has || !is_trusted(guard, &request->peer))
+    if (!is_trusted(guard, &request->peer))
         return;
-    out->is_loopback = false; /* I1 */
-    forwarded = first_of(forwarded);
-    char text[GUARD_ADDRESS_BYTES] = "";
-    if (forwarded.size >= sizeof text)
-        return;
-    memcpy(text, forwarded.data, forwarded.size);
-    if (parse_address(text, address) && !is_loopback_address(address))
-        memcpy(out->text, text, sizeof text);
+    if (follow(guard, request, "x-forwarded-for", out) || follow(guard, request, "x-real-ip", out))
+        out->is_loopback = false; /* I1 */
 }
 
 /* ---- limits ---- */

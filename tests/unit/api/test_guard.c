@@ -51,6 +51,14 @@ TEST("a client behind a proxy that passes for this machine, or a forged address 
         {"192.0.2.8", false, "198.51.100.4", "192.0.2.8", false},
         {"2001:db8:1::5", false, "198.51.100.4", "198.51.100.4", false},
         {"2001:db9::5", false, "198.51.100.4", "2001:db9::5", false},
+        /* a client that sends the header itself, and a proxy that appends to it */
+        {"127.0.0.1", true, "203.0.113.9, 198.51.100.4", "198.51.100.4", false},
+        {"127.0.0.1", true, "127.0.0.1,203.0.113.9,\t198.51.100.4, 10.1.1.1,192.0.2.7",
+         "198.51.100.4", false},
+        {"10.1.1.1", false, "203.0.113.9, nonsense, 10.2.2.2", "10.2.2.2", false},
+        {"10.1.1.1", false, "10.4.4.4, 10.3.3.3", "10.4.4.4", false}, /* from within */
+        {"10.1.1.1", false, "198.51.100.4,", "10.1.1.1", false},
+        {"10.1.1.1", false, ",", "10.1.1.1", false},
     };
     Guard *guard = guard_of(proxies);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -59,6 +67,29 @@ TEST("a client behind a proxy that passes for this machine, or a forged address 
         CHECK_TEXT(client.text, rows[i].want);
         CHECK_INT(client.is_loopback, rows[i].want_loopback);
     }
+    guard_free(guard);
+}
+
+TEST("a header that the client sends beside the one of its proxy, and is believed")
+{
+    static const char *const proxies[] = {"10.0.0.0/8", NULL};
+    HttpHeader headers[] = {{SLICE("X-Forwarded-For"), SLICE("203.0.113.9")},
+                            {SLICE("X-Real-IP"), SLICE("203.0.113.9")},
+                            {SLICE("x-forwarded-for"), SLICE("198.51.100.4")},
+                            {SLICE("x-forwarded-for"), SLICE("10.1.1.1")}};
+    HttpRequest request = {.headers = headers, .header_count = 4};
+    ClientAddress client;
+    Guard *guard = guard_of(proxies);
+    snprintf(request.peer.address, sizeof request.peer.address, "10.2.2.2");
+    guard_client(guard, &request, &client);
+    CHECK_TEXT(client.text, "198.51.100.4");
+    request.header_count = 2;
+    request.headers = headers + 1;
+    guard_client(guard, &request, &client);
+    CHECK_TEXT(client.text, "198.51.100.4");
+    request.header_count = 1;
+    guard_client(guard, &request, &client);
+    CHECK_TEXT(client.text, "203.0.113.9");
     guard_free(guard);
 }
 
