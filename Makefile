@@ -7,7 +7,7 @@
 #   tests/fuzz/fuzz_<name>.c        -> $(B)/tests/fuzz_<name> (replays its corpus; `make fuzz` searches)
 #   tests/{sql,live,wire,model}/*.c -> one program $(B)/tests/<folder> each
 #   tests/fault/libfault.c          -> $(B)/tests/libfault.so
-#   bench/<name>.c                  -> $(B)/bench/<name>
+#   bench/<name>.c, bench/<name>/*.c -> $(B)/bench/<name>
 # `make help` lists the targets. O=<folder> moves all output, SAN=asan|tsan builds a variant under it.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -95,7 +95,8 @@ FAULT_TESTS := $(if $(wildcard tests/fault/libfault.c),$(B)/tests/libfault.so) \
     $(if $(wildcard tests/fault/selftest.c),$(B)/tests/fault_selftest) \
     $(if $(wildcard tests/fault/database_fault.c),$(B)/tests/fault_database) \
     $(if $(wildcard tests/fault/keep_fault.c),$(B)/tests/fault_keep)
-BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+BENCHES := $(sort $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
+    $(patsubst bench/%/,$(B)/bench/%,$(dir $(wildcard bench/*/*.c))))
 TEST_PROGRAMS := $(UNIT_TESTS) $(FUZZ_TESTS) $(SUITE_TESTS) $(FAULT_TESTS)
 
 # ---- Targets -------------------------------------------------------------------------------------
@@ -130,8 +131,8 @@ crash: $(SERVER) $(TEST_PROGRAMS) ## 1,000 kills, 300 power cuts, 100 failing di
 		CRASH_FAILS=$${CRASH_FAILS:-$${KALAM_CRASH_ROUNDS:-100}} CRASH_LANES=$${CRASH_LANES:-2} CRASH_SELFTEST=all tools/run-named crash
 model: $(SERVER) $(TEST_PROGRAMS) ## a million random changes against live queries, stops and kills (KALAM_MODEL_EVENTS)
 	$(Q)BUILD=$(ABS_B) KALAM_MODEL_EVENTS=$${KALAM_MODEL_EVENTS:-1000000} tools/run-named model
-fault: $(TEST_PROGRAMS) ## a disk that fails: many calls of a database, every call of exports, backups, erasing (KALAM_FAULT_POINTS, KALAM_FAULT_KEEP_POINTS)
-	$(Q)BUILD=$(ABS_B) KALAM_FAULT_POINTS=$${KALAM_FAULT_POINTS:-500} \
+fault: $(TEST_PROGRAMS) ## a disk that fails: every call of every scene fails, writes short, loses power (KALAM_FAULT_POINTS, KALAM_FAULT_LANES)
+	$(Q)BUILD=$(ABS_B) KALAM_FAULT_POINTS=$${KALAM_FAULT_POINTS:-all} KALAM_FAULT_LANES=$${KALAM_FAULT_LANES:-2} \
 	    KALAM_FAULT_KEEP_POINTS=$${KALAM_FAULT_KEEP_POINTS:-all} tools/run-named fault
 bench: $(SERVER) $(BENCHES) ## measure
 	$(Q)BUILD=$(ABS_B) tools/run-named bench
@@ -236,11 +237,12 @@ fuzz-search: $(FUZZ_TESTS)
 	$(Q)BUILD=$(ABS_B) tools/fuzz-search $(ONLY)
 
 define bench
-$(B)/bench/$(1): $(call object,bench/$(1).c) $(call libs-of,$(call allowed-by-includes,bench/$(1).c $(wildcard bench/*.h)))
+$(B)/bench/$(1): $(call object,$(sort $(wildcard bench/$(1).c bench/$(1)/*.c)))
 	$$(link)
 	$$(LINK)
 endef
 $(foreach f,$(BENCHES:$(B)/bench/%=%),$(eval $(call bench,$(f))))
+$(B)/obj/bench/%.o: CFLAGS_ALL += -Ibench
 $(B)/bench/tiers: $(B)/duckdb/libduckdb.so # measured beside DuckDB as it comes
 $(call object,bench/tiers.c): | $(B)/duckdb/libduckdb.so
 

@@ -157,8 +157,8 @@ static void update_row(Bench *b, uint64_t n)
     snprintf(body, sizeof body,
              "{\"sql\":\"UPDATE chat.messages SET role = 'system' WHERE id = %llu\"}",
              (unsigned long long)chat_id(n));
-    send_body(b, w, body);
-    size_t bytes = await_answer(w);
+    wire_post(w, b->token, body);
+    size_t bytes = wire_await(w);
     if (!strstr(w->in, "\"row_count\":1"))
         die("row %llu was not changed: %s", (unsigned long long)n, w->in);
     wire_take(w, bytes);
@@ -329,8 +329,8 @@ static void insert_one(Inserter *in, Stats *stats)
                                  in->table);
     at += chat_values(b->chat, in->next++, body + at, sizeof body - at);
     snprintf(body + at, sizeof body - at, "\"}");
-    send_body(b, &in->w, body);
-    size_t bytes = await_answer(&in->w);
+    wire_post(&in->w, b->token, body);
+    size_t bytes = wire_await(&in->w);
     stats_add(stats, now_ns() - in->w.sent_ns);
     wire_take(&in->w, bytes);
 }
@@ -435,9 +435,9 @@ static void measure_mix(Bench *b)
 
 static double idle_load(const Bench *b)
 {
-    double before = processor_seconds(b);
+    double before = process_seconds(b->server);
     sleep(IDLE_S);
-    return (processor_seconds(b) - before) / IDLE_S;
+    return (process_seconds(b->server) - before) / IDLE_S;
 }
 
 /* From before the first event expires to when the last has left the files. */
@@ -455,14 +455,14 @@ static void measure_expire(Bench *b)
     finish_writers(b);
     double loading = seconds_since(started);
     sleep(IDLE_S); /* what the writes themselves make RocksDB do */
-    double idle = idle_load(b), full_mb = resident_mb(b), used = processor_seconds(b);
+    double idle = idle_load(b), full_mb = resident_mb(b), used = process_seconds(b->server);
     full = bytes = data_bytes(b, "rocksdb");
     for (; bytes > full / 20 && seconds < EXPIRE_WAIT_S; seconds++) {
         sleep(1);
         bytes = data_bytes(b, "rocksdb");
         most_mb = resident_mb(b) > most_mb ? resident_mb(b) : most_mb;
     }
-    used = processor_seconds(b) - used;
+    used = process_seconds(b->server) - used;
     line("events inserted", "%d in %.1f s, %.0f MB in the hot store", EXPIRE_ROWS, loading,
          full / 1e6);
     line("  until they had left it", "%d s, then %.1f MB", seconds, bytes / 1e6);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "chat.h"
-#include "stats.h"
+#include "process.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -26,20 +26,7 @@ typedef struct Bench {
     unsigned next_writer;
 } Bench;
 
-/* ---- output, environment ---- */
-
-static inline void line(const char *name, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static inline void line(const char *name, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    printf("%-54s ", name);
-    vprintf(format, args);
-    putchar('\n');
-    va_end(args);
-}
+/* ---- environment, figures ---- */
 
 static inline uint64_t size_of(const char *variable, uint64_t otherwise)
 {
@@ -55,29 +42,7 @@ static inline double seconds_since(uint64_t started)
 
 static inline double resident_mb(const Bench *b)
 {
-    char name[64], text[128];
-    long long all = 0, resident = 0;
-    snprintf(name, sizeof name, "/proc/%d/statm", b->server);
-    FILE *file = fopen(name, "r");
-    if (!file || !fgets(text, sizeof text, file) || sscanf(text, "%lld %lld", &all, &resident) != 2)
-        die("%s: %m", name);
-    fclose(file);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
-}
-
-/* Of all threads of the server since it started. */
-static inline double processor_seconds(const Bench *b)
-{
-    char name[64], text[1024];
-    unsigned long user = 0, system = 0;
-    snprintf(name, sizeof name, "/proc/%d/stat", b->server);
-    FILE *file = fopen(name, "r");
-    char *after = file && fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
-    if (!after ||
-        sscanf(after, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
-        die("%s: %m", name);
-    fclose(file);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+    return process_resident_bytes(b->server) / 1e6;
 }
 
 static uint64_t tree_bytes;
@@ -103,36 +68,11 @@ static inline double data_bytes(const Bench *b, const char *folder)
 
 /* ---- requests ---- */
 
-static inline void send_body(const Bench *b, Wire *w, const char *body)
-{
-    char head[8192];
-    size_t bytes = (size_t)snprintf(head, sizeof head,
-                                    "POST /v1/api/sql HTTP/1.1\r\nHost: bench\r\nAuthorization: "
-                                    "Bearer %s\r\nContent-Type: application/json\r\n"
-                                    "Content-Length: %zu\r\n\r\n",
-                                    b->token, strlen(body));
-    w->sent_ns = now_ns();
-    wire_send(w, head, bytes);
-    wire_send(w, body, strlen(body));
-}
-
-/* Waits for the answer, which must be good; returns its bytes, which the caller takes. */
-static inline size_t await_answer(Wire *w)
-{
-    int status = 0;
-    size_t bytes;
-    while ((bytes = wire_response(w, &status)) == 0)
-        wire_read(w);
-    if (status != 200)
-        die("an answer of status %d: %.*s", status, (int)(bytes > 600 ? 600 : bytes), w->in);
-    return bytes;
-}
-
 static inline void finish_writers(Bench *b)
 {
     for (unsigned i = 0; i < WRITERS; i++) {
         if (b->is_out[i])
-            wire_take(&b->writers[i], await_answer(&b->writers[i]));
+            wire_take(&b->writers[i], wire_await(&b->writers[i]));
         b->is_out[i] = false;
     }
 }
@@ -145,8 +85,8 @@ static inline void send_statement(Bench *b)
     if (!w->in)
         *w = wire_open(b->port);
     if (b->is_out[i])
-        wire_take(w, await_answer(w));
-    send_body(b, w, b->statement);
+        wire_take(w, wire_await(w));
+    wire_post(w, b->token, b->statement);
     b->is_out[i] = true;
 }
 
@@ -166,8 +106,8 @@ static inline double sql(Bench *b, const char *format, ...)
     if (!w->in)
         *w = wire_open(b->port);
     snprintf(body, sizeof body, "{\"sql\":\"%s\"}", text);
-    send_body(b, w, body);
-    size_t bytes = await_answer(w);
+    wire_post(w, b->token, body);
+    size_t bytes = wire_await(w);
     double seconds = (double)(now_ns() - w->sent_ns) / 1e9;
     if (bytes > 3 && getenv("TIERS_TRACE"))
         fprintf(stderr, "%.3f ms %s -> %.*s\n", seconds * 1e3, text, 300,
@@ -231,8 +171,8 @@ static inline void read_point(Bench *b, Wire *w, const char *table, const char *
 {
     char body[1024], text[2 * CHAT_TEXT_BYTES];
     point_body(body, sizeof body, table, user, n);
-    send_body(b, w, body);
-    size_t bytes = await_answer(w);
+    wire_post(w, b->token, body);
+    size_t bytes = wire_await(w);
     stats_add(stats, now_ns() - w->sent_ns);
     chat_text(b->chat, n, text);
     if (!strstr(w->in, text))
@@ -245,7 +185,7 @@ static inline void health(Wire *w, Stats *stats)
     char request[256];
     w->sent_ns = now_ns();
     wire_send(w, request, wire_request(request, sizeof request, "/health", "", NULL));
-    size_t bytes = await_answer(w);
+    size_t bytes = wire_await(w);
     stats_add(stats, now_ns() - w->sent_ns);
     wire_take(w, bytes);
 }

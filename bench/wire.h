@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include "stats.h"
+
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -24,7 +26,7 @@ typedef struct Wire {
     int fd;
     char *in; /* what has been read and not taken */
     size_t bytes;
-    uint64_t sent_ns; /* for the caller: when its request went out */
+    uint64_t sent_ns; /* when its request went out; set by wire_post() */
 } Wire;
 
 _Noreturn __attribute__((format(printf, 1, 2))) static inline void die(const char *format, ...)
@@ -118,20 +120,33 @@ static inline size_t wire_request(char *out, size_t capacity, const char *target
     return (size_t)n;
 }
 
-/* Sends one SQL request and waits for its answer, which must be 200. */
-static inline void wire_sql(Wire *w, const char *token, const char *body)
+/* Sends one SQL request, its body as it is. */
+static inline void wire_post(Wire *w, const char *token, const char *body)
 {
-    size_t capacity = strlen(body) + 4096;
+    size_t capacity = strlen(body) + 8192;
     char *request = malloc(capacity);
     if (!request)
         abort();
+    w->sent_ns = now_ns();
     wire_send(w, request, wire_request(request, capacity, "/v1/api/sql", token, body));
     free(request);
+}
+
+/* Waits for an answer, which must be 200; returns its bytes, which the caller takes. */
+static inline size_t wire_await(Wire *w)
+{
     int status = 0;
     size_t bytes;
     while ((bytes = wire_response(w, &status)) == 0)
         wire_read(w);
     if (status != 200)
-        die("%.200s: %.*s", body, (int)(bytes > 600 ? 600 : bytes), w->in);
-    wire_take(w, bytes);
+        die("an answer of status %d: %.*s", status, (int)(bytes > 600 ? 600 : bytes), w->in);
+    return bytes;
+}
+
+/* One SQL request and its answer. */
+static inline void wire_sql(Wire *w, const char *token, const char *body)
+{
+    wire_post(w, token, body);
+    wire_take(w, wire_await(w));
 }
