@@ -1,20 +1,131 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Part users of tiers: many users with few rows each, and some with many, beside one user.
+ * Part users of tiers: many users with few rows each, then some with many, beside one user.
+ *
+ * The one user has as many rows as the many have together, up to TIERS_SINGLE_ROWS: slices of both
+ * alternate at the start and again at the end of the load, when the store is full; what is between
+ * is the many's alone. Of each kind of slice come the rate by the clock and the processor time of
+ * the server for a row, until it is quiet again: what a slice leaves to do in the background is its
+ * own.
+ *
+ * Rows of any user have the same texts, by their place, so that a load of a hundred million spends
+ * its time in the server; ids differ.
  */
 #pragma once
 
 #include "tiers.h"
 
 enum {
+    SMALL_ROWS = 20, /* of each of many users */
+    LARGE_ROWS = 100 * 1000,
+    USERS_AT_ONCE = 100,  /* rows of a statement */
     FLUSHED_USERS = 1000, /* a partition of a few rows costs as many syncs as one of many */
-    SMALL_ROWS = 20,      /* of each of many users */
-    LARGE_ROWS = 50 * 1000,
+    USERS_WRITERS = 6,
+    SLICE_PAIRS = 6, /* at the start, and as many at the end */
+    SLICE_ROWS_MAX = 250 * 1000,
+    QUIET_MS = 200,
+    QUIET_WAIT_S = 60,
+    NEWEST_ROWS = 500, /* of each user, surely hot */
+    SINGLES = 2000,
+    SINGLES_AT_ONCE = 50,
 };
 
-static inline void make_users(Bench *b, const char *prefix, uint64_t count)
+typedef struct Layout { /* `rows` of each of `users`, in statements of `at_once` rows */
+    const char *table, *prefix;
+    uint64_t users, rows, at_once;
+} Layout;
+
+typedef struct Side { /* a layout, and how far it is */
+    Layout layout;
+    uint64_t sent; /* statements */
+    double rows, seconds, processor;
+    Stats singles;
+    uint64_t next_single;
+} Side;
+
+typedef struct Users {
+    Bench *b;
+    Wire writers[USERS_WRITERS];
+    bool is_out[USERS_WRITERS];
+    unsigned next_writer;
+    char *values[LARGE_ROWS]; /* all of a row but its id */
+} Users;
+
+/* ---- statements ---- */
+
+static inline void users_open(Users *u, Bench *b)
+{
+    *u = (Users){.b = b};
+    for (int i = 0; i < USERS_WRITERS; i++)
+        u->writers[i] = wire_open(b->port);
+    for (uint64_t n = 0; n < LARGE_ROWS; n++) {
+        char row[1024];
+        chat_values(b->chat, n, row, sizeof row);
+        u->values[n] = strdup(strchr(row, ','));
+        if (!u->values[n])
+            die("no memory");
+    }
+}
+
+static inline void users_finish(Users *u)
+{
+    for (unsigned i = 0; i < USERS_WRITERS; i++) {
+        if (u->is_out[i])
+            wire_take(&u->writers[i], wire_await(&u->writers[i]));
+        u->is_out[i] = false;
+    }
+}
+
+/* Sends b->statement on a free writer. */
+static inline void users_send(Users *u)
+{
+    unsigned i = u->next_writer++ % USERS_WRITERS;
+    if (u->is_out[i])
+        wire_take(&u->writers[i], wire_await(&u->writers[i]));
+    wire_post(&u->writers[i], u->b->token, u->b->statement);
+    u->is_out[i] = true;
+}
+
+static inline void users_close(Users *u)
+{
+    users_finish(u);
+    for (int i = 0; i < USERS_WRITERS; i++)
+        wire_close(&u->writers[i]);
+    for (uint64_t n = 0; n < LARGE_ROWS; n++)
+        free(u->values[n]);
+}
+
+/* Room for as many rows again after those of the layout. */
+static inline uint64_t users_id(const Layout *l, uint64_t user, uint64_t n)
+{
+    return chat_id(user * (2 * l->rows + SINGLES) + n);
+}
+
+/* b->statement = INSERT of `count` rows of a user, the first of them its row `first`. */
+static inline void users_insert(Users *u, const Layout *l, uint64_t user, uint64_t first,
+                                uint64_t count)
+{
+    char *out = u->b->statement;
+    size_t at = (size_t)snprintf(
+        out, STATEMENT_BYTES_MAX,
+        "{\"sql\":\"EXECUTE AS USER '%s%llu' (INSERT INTO chat.%s (id, conversation_id, role, "
+        "content, created_at) VALUES ",
+        l->prefix, (unsigned long long)user, l->table);
+    for (uint64_t n = first; n < first + count; n++) {
+        const char *values = u->values[n % LARGE_ROWS];
+        at += (size_t)snprintf(out + at, STATEMENT_BYTES_MAX - at, "%s(%llu", n > first ? "," : "",
+                               (unsigned long long)users_id(l, user, n));
+        size_t bytes = strlen(values);
+        memcpy(out + at, values, bytes);
+        at += bytes;
+    }
+    memcpy(out + at, ")\"}", sizeof ")\"}");
+}
+
+static inline void make_users(Users *u, const char *prefix, uint64_t count)
 {
     enum { AT_ONCE = 500 };
+    const Bench *b = u->b;
     uint64_t started = now_ns();
     for (uint64_t i = 0; i < count;) {
         size_t at = (size_t)snprintf(b->statement, STATEMENT_BYTES_MAX, "{\"sql\":\"");
@@ -24,106 +135,276 @@ static inline void make_users(Bench *b, const char *prefix, uint64_t count)
                                    "\\\"subject\\\":\\\"%s%llu\\\"}' ROLE user;",
                                    prefix, (unsigned long long)i, prefix, (unsigned long long)i);
         snprintf(b->statement + at, STATEMENT_BYTES_MAX - at, "\"}");
-        send_statement(b);
+        users_send(u);
     }
-    finish_writers(b);
+    users_finish(u);
     line("CREATE USER", "%llu, %.0f/s, server then %.0f MB", (unsigned long long)count,
          (double)count / seconds_since(started), resident_mb(b));
 }
 
-typedef struct Layout { /* `rows` of each of `users`, in statements of `at_once` rows */
-    const char *table, *prefix;
-    uint64_t users, rows, at_once;
-} Layout;
+/* ---- loading ---- */
 
-/* Sends the statements [from, to) of those that make the layout: a few rows of each user in
- * turn. */
-static inline double load_users(Bench *b, const Layout *l, uint64_t from, uint64_t to)
+static inline uint64_t statements_of(const Layout *l)
+{
+    return l->users * (l->rows / l->at_once);
+}
+
+/* The next statements of those that make the layout: a few rows of each user in turn. */
+static inline void send_slice(Users *u, Side *side, uint64_t count)
+{
+    const Layout *l = &side->layout;
+    uint64_t started = now_ns();
+    for (uint64_t i = side->sent; i < side->sent + count; i++) {
+        users_insert(u, l, i % l->users, i / l->users * l->at_once, l->at_once);
+        users_send(u);
+    }
+    users_finish(u);
+    side->sent += count;
+    side->rows += (double)(count * l->at_once);
+    side->seconds += seconds_since(started);
+}
+
+/* Until the server uses next to no processor time. */
+static inline void await_quiet(const Bench *b)
 {
     uint64_t started = now_ns();
-    for (uint64_t i = from; i < to; i++) {
-        uint64_t u = i % l->users, n = i / l->users * l->at_once;
-        char user[64];
-        snprintf(user, sizeof user, "%s%llu", l->prefix, (unsigned long long)u);
-        send_rows(b, l->table, user, u * l->rows + n, l->at_once);
+    double used = process_seconds(b->server), now = used + 1;
+    while (now - used > QUIET_MS / 1e3 * 0.1 && seconds_since(started) < QUIET_WAIT_S) {
+        used = process_seconds(b->server);
+        usleep(QUIET_MS * 1000);
+        now = process_seconds(b->server);
     }
-    finish_writers(b);
-    return seconds_since(started);
 }
 
-/* In slices that alternate, because the disk's mood changes. */
-static inline void load_both(Bench *b, const Layout *one, const Layout *many, const char *name)
+static inline void measure_slice(Users *u, Side *side, uint64_t count)
 {
-    enum { SLICES = 20 };
-    uint64_t statements = many->users * many->rows / many->at_once;
-    double one_s = 0, many_s = 0;
-    for (uint64_t i = 0; i < SLICES; i++) {
-        uint64_t from = statements * i / SLICES, to = statements * (i + 1) / SLICES;
-        one_s += load_users(b, one, from, to);
-        many_s += load_users(b, many, from, to);
-    }
-    double rows = (double)(many->users * many->rows);
-    line(name, "insert %.0f rows/s, one user %.0f   %.2f x", rows / many_s, rows / one_s,
-         one_s / many_s);
+    double used = process_seconds(u->b->server);
+    send_slice(u, side, count);
+    await_quiet(u->b);
+    side->processor += process_seconds(u->b->server) - used;
 }
 
-static inline void points_of_users(Bench *b, const Layout *l, Stats *stats)
+/* Slices that alternate, because the disk's mood changes. */
+static inline void load_pairs(Users *u, Side *one, Side *many, uint64_t count, const char *name)
 {
-    Wire w = wire_open(b->port);
+    one->rows = one->seconds = one->processor = 0;
+    many->rows = many->seconds = many->processor = 0;
+    for (uint64_t i = 0; i < SLICE_PAIRS; i++) {
+        uint64_t statements = count * (i + 1) / SLICE_PAIRS - count * i / SLICE_PAIRS;
+        measure_slice(u, one, statements);
+        measure_slice(u, many, statements);
+    }
+    double rate = many->rows / many->seconds, one_rate = one->rows / one->seconds;
+    double used = many->processor / many->rows, one_used = one->processor / one->rows;
+    line(name, "insert %.0f rows/s, one user %.0f   %.2f x; processor %.2f us a row, %.2f   %.2f x",
+         rate, one_rate, rate / one_rate, used * 1e6, one_used * 1e6, used / one_used);
+}
+
+static inline void load_between(Users *u, Side *many, uint64_t count)
+{
+    const Bench *b = u->b;
+    double used = process_seconds(b->server), most = 0;
+    uint64_t started = now_ns();
+    many->rows = many->seconds = 0;
+    for (uint64_t sent = 0; sent < count;) {
+        uint64_t slice = SLICE_ROWS_MAX / many->layout.at_once;
+        slice = slice < count - sent ? slice : count - sent;
+        send_slice(u, many, slice);
+        sent += slice;
+        most = resident_mb(b) > most ? resident_mb(b) : most;
+    }
+    await_quiet(u->b);
+    line("  the many alone, between", "insert %.0f rows/s; processor %.2f us a row; %.0f s",
+         many->rows / many->seconds, (process_seconds(b->server) - used) * 1e6 / many->rows,
+         seconds_since(started));
+}
+
+static inline void load_both(Users *u, Side *one, Side *many)
+{
+    uint64_t pairs = statements_of(&one->layout), all = statements_of(&many->layout);
+    uint64_t first = pairs / 2, last = pairs - first;
+    load_pairs(u, one, many, first, "  at the start");
+    if (all > pairs)
+        load_between(u, many, all - pairs);
+    load_pairs(u, one, many, last, "  at the end");
+}
+
+/* ---- single rows ---- */
+
+static inline void insert_singles(Users *u, Side *side, int count)
+{
+    const Layout *l = &side->layout;
+    Wire *w = &u->writers[0];
+    for (int i = 0; i < count; i++) {
+        uint64_t user = chat_mix(side->next_single) % l->users;
+        users_insert(u, l, user, l->rows + side->next_single++, 1);
+        wire_post(w, u->b->token, u->b->statement);
+        size_t bytes = wire_await(w);
+        stats_add(&side->singles, now_ns() - w->sent_ns);
+        wire_take(w, bytes);
+    }
+}
+
+static inline void compare_sides(const char *name, Stats *many, Stats *one)
+{
+    double p50 = stats_percentile_ms(many, 50), one_p50 = stats_percentile_ms(one, 50);
+    line(name, "p50 %.3f p99 %.3f ms, one user %.3f %.3f   %.2f x", p50,
+         stats_percentile_ms(many, 99), one_p50, stats_percentile_ms(one, 99), p50 / one_p50);
+}
+
+static inline void measure_singles(Users *u, Side *one, Side *many)
+{
+    users_finish(u);
+    for (int i = 0; i < SINGLES; i += SINGLES_AT_ONCE) {
+        insert_singles(u, one, SINGLES_AT_ONCE);
+        insert_singles(u, many, SINGLES_AT_ONCE);
+    }
+    compare_sides("  INSERT of a row", &many->singles, &one->singles);
+}
+
+/* ---- rows by key ---- */
+
+/* Reads row n of a user, which must be there whole. */
+static inline void users_read(Users *u, const Layout *l, uint64_t user, uint64_t n, Stats *stats)
+{
+    char body[1024], id[32], text[2 * CHAT_TEXT_BYTES];
+    Bench *b = u->b;
+    Wire *w = &u->writers[0];
+    snprintf(id, sizeof id, "%llu", (unsigned long long)users_id(l, user, n));
+    snprintf(body, sizeof body,
+             "{\"sql\":\"EXECUTE AS USER '%s%llu' (SELECT id, content FROM chat.%s WHERE id = "
+             "%s)\"}",
+             l->prefix, (unsigned long long)user, l->table, id);
+    wire_post(w, b->token, body);
+    size_t bytes = wire_await(w);
+    stats_add(stats, now_ns() - w->sent_ns);
+    chat_text(b->chat, n % LARGE_ROWS, text);
+    if (!strstr(w->in, text) || !strstr(w->in, id))
+        die("row %llu of %s%llu is not there: %.*s", (unsigned long long)n, l->prefix,
+            (unsigned long long)user, (int)bytes, w->in);
+    wire_take(w, bytes);
+}
+
+/* Rows [from, to) of any user. */
+static inline void read_some(Users *u, const Layout *l, uint64_t from, uint64_t to, Stats *stats)
+{
     for (uint64_t i = 0; i < POINTS; i++) {
-        uint64_t u = chat_mix(i) % l->users, n = chat_mix(i + POINTS) % l->rows;
-        char user[64];
-        snprintf(user, sizeof user, "%s%llu", l->prefix, (unsigned long long)u);
-        read_point(b, &w, l->table, user, u * l->rows + n, stats);
+        uint64_t user = chat_mix(i) % l->users, n = chat_mix(i + POINTS) % (to - from);
+        users_read(u, l, user, from + n, stats);
     }
-    wire_close(&w);
 }
 
-/* The many beside one user who has as many rows, written in the same statements. */
-static inline void measure_layout(Bench *b, const char *name, Layout many)
+typedef struct Span { /* of the rows of each user, of the oldest on; or so many newest */
+    uint64_t part, newest;
+} Span;
+
+static inline void read_span(Users *u, const Layout *l, Span span, Stats *stats)
 {
-    Layout one = many;
-    Stats many_points = {0}, one_points = {0}, many_cold = {0}, one_cold = {0};
-    one.users = 1;
-    one.rows = many.users * many.rows;
-    one.prefix = "single";
-    char one_table[64], many_table[64], label[100];
-    snprintf(one_table, sizeof one_table, "%s_one", many.table);
-    snprintf(many_table, sizeof many_table, "%s_many", many.table);
-    make_table(b, one.table = one_table);
-    make_table(b, many.table = many_table);
-    load_both(b, &one, &many, name);
-    points_of_users(b, &one, &one_points);
-    points_of_users(b, &many, &many_points);
-    line("  row by key, hot", "p50 %.3f p99 %.3f ms, one user %.3f %.3f   %.2f x",
-         stats_percentile_ms(&many_points, 50), stats_percentile_ms(&many_points, 99),
-         stats_percentile_ms(&one_points, 50), stats_percentile_ms(&one_points, 99),
-         stats_percentile_ms(&many_points, 50) / stats_percentile_ms(&one_points, 50));
-    if (many.users > FLUSHED_USERS) {
-        line("  memory of the server", "%.0f MB", resident_mb(b));
-        return;
-    }
-    double one_flush = sql(b, "STORAGE FLUSH TABLE chat.%s", one.table);
-    double many_flush = sql(b, "STORAGE FLUSH TABLE chat.%s", many.table);
-    snprintf(label, sizeof label, "  flush of %llu partitions", (unsigned long long)many.users);
+    uint64_t newest = span.newest < l->rows ? span.newest : l->rows;
+    read_some(u, l, newest ? l->rows - newest : 0, newest ? l->rows : l->rows / span.part, stats);
+}
+
+static inline void compare_reads(Users *u, const Side *one, const Side *many, const char *name,
+                                 Span span)
+{
+    Stats one_points = {0}, many_points = {0};
+    double used = process_seconds(u->b->server);
+    read_span(u, &one->layout, span, &one_points);
+    double one_used = process_seconds(u->b->server) - used;
+    read_span(u, &many->layout, span, &many_points);
+    used = process_seconds(u->b->server) - used - one_used;
+    compare_sides(name, &many_points, &one_points);
+    line("", "processor %.3f ms, %.3f   %.2f x", used * 1e3 / POINTS, one_used * 1e3 / POINTS,
+         used / one_used);
+}
+
+/* ---- a layout ---- */
+
+static inline double resident_most_mb(const Bench *b)
+{
+    char name[64], text[128];
+    unsigned long long kb = 0;
+    snprintf(name, sizeof name, "/proc/%d/status", b->server);
+    FILE *file = fopen(name, "r");
+    while (file && kb == 0 && fgets(text, sizeof text, file))
+        sscanf(text, "VmHWM: %llu", &kb);
+    if (kb == 0)
+        die("%s: %m", name);
+    fclose(file);
+    return (double)kb * 1024 / 1e6;
+}
+
+static inline void print_sizes(const Bench *b)
+{
+    line("  memory of the server", "%.0f MB, at most %.0f MB so far", resident_mb(b),
+         resident_most_mb(b));
+    line("  data folder", "hot store %.0f MB, segments %.0f MB", data_bytes(b, "rocksdb") / 1e6,
+         data_bytes(b, "storage") / 1e6);
+}
+
+static inline void make_layout_table(Bench *b, const char *name, const char *policy)
+{
+    sql(b,
+        "CREATE TABLE chat.%s (id BIGINT PRIMARY KEY, conversation_id BIGINT NOT NULL, "
+        "role TEXT NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP NOT NULL) WITH "
+        "(TYPE = 'USER', %s)",
+        name, policy);
+}
+
+static inline void flush_both(Bench *b, const Side *one, const Side *many)
+{
+    char label[100];
+    double one_flush = sql(b, "STORAGE FLUSH TABLE chat.%s", one->layout.table);
+    double many_flush = sql(b, "STORAGE FLUSH TABLE chat.%s", many->layout.table);
+    snprintf(label, sizeof label, "  flush of %llu partitions",
+             (unsigned long long)many->layout.users);
     line(label, "%.2f s, of one %.2f s", many_flush, one_flush);
-    points_of_users(b, &one, &one_cold);
-    points_of_users(b, &many, &many_cold);
-    line("  row by key after it", "p50 %.3f p99 %.3f ms, one user %.3f %.3f   %.2f x",
-         stats_percentile_ms(&many_cold, 50), stats_percentile_ms(&many_cold, 99),
-         stats_percentile_ms(&one_cold, 50), stats_percentile_ms(&one_cold, 99),
-         stats_percentile_ms(&many_cold, 50) / stats_percentile_ms(&one_cold, 50));
-    line("  memory of the server", "%.0f MB", resident_mb(b));
+}
+
+static inline void measure_layout(Users *u, Layout layout, const char *policy)
+{
+    Side one = {.layout = layout}, many = {.layout = layout};
+    uint64_t single_rows = size_of("TIERS_SINGLE_ROWS", 5 * 1000 * 1000);
+    char one_table[64], many_table[64];
+    snprintf(one_table, sizeof one_table, "%s_one", layout.table);
+    snprintf(many_table, sizeof many_table, "%s_many", layout.table);
+    one.layout.table = one_table;
+    many.layout.table = many_table;
+    one.layout.prefix = "single";
+    one.layout.users = 1;
+    one.layout.rows = layout.users * layout.rows;
+    if (one.layout.rows > single_rows)
+        one.layout.rows = single_rows / layout.at_once * layout.at_once;
+    make_layout_table(u->b, one_table, policy);
+    make_layout_table(u->b, many_table, policy);
+    line("users x rows", "%llu x %llu, one user of %llu", (unsigned long long)layout.users,
+         (unsigned long long)layout.rows, (unsigned long long)one.layout.rows);
+    load_both(u, &one, &many);
+    measure_singles(u, &one, &many);
+    compare_reads(u, &one, &many, "  newest rows by key", (Span){.newest = NEWEST_ROWS});
+    compare_reads(u, &one, &many, "  oldest half of the rows by key", (Span){.part = 2});
+    print_sizes(u->b);
+    if (layout.users > FLUSHED_USERS)
+        return;
+    flush_both(u->b, &one, &many);
+    await_quiet(u->b);
+    compare_reads(u, &one, &many, "  rows by key after it", (Span){.part = 1});
+    print_sizes(u->b);
 }
 
 static inline void measure_users(Bench *b)
 {
     uint64_t users = size_of("TIERS_USERS", 2000), large = size_of("TIERS_LARGE", 20);
-    char name[100];
-    make_users(b, "single", 1);
-    make_users(b, "u", users > large ? users : large);
-    snprintf(name, sizeof name, "%llu users x %d rows", (unsigned long long)users, SMALL_ROWS);
-    measure_layout(b, name, (Layout){"small", "u", users, SMALL_ROWS, SMALL_ROWS});
-    snprintf(name, sizeof name, "%llu users x %d rows", (unsigned long long)large, LARGE_ROWS);
-    measure_layout(b, name, (Layout){"large", "u", large, LARGE_ROWS, INSERT_ROWS});
+    Users *u = malloc(sizeof *u);
+    if (!u)
+        die("no memory");
+    users_open(u, b);
+    make_users(u, "single", 1);
+    make_users(u, "u", users > large ? users : large);
+    measure_layout(u, (Layout){"small", "u", users, SMALL_ROWS, SMALL_ROWS},
+                   "FLUSH_POLICY = 'rows:999999'");
+    measure_layout(u, (Layout){"large", "u", large, LARGE_ROWS, USERS_AT_ONCE},
+                   "FLUSH_POLICY = 'rows:9000', FEED_WINDOW_BYTES = 2000000");
+    users_close(u);
+    free(u);
 }
