@@ -11,7 +11,8 @@
  * is there whole or not at all, every key and every file is one the model knows, the feed is
  * complete, and it goes on.
  *
- * KALAM_FAULT_POINTS (default 60) calls are hit, spread over all of them; KALAM_FAULT_RUN=<seed>
+ * KALAM_FAULT_POINTS (default 60) calls are hit, spread over all of them; with "all" every one, in
+ * every way. KALAM_FAULT_RUN=<seed>
  * repeats a run's choices; with KALAM_FAULT_POINT=<call>,<variant> it runs one trial and keeps its
  * folder.
  */
@@ -57,9 +58,9 @@ static unsigned long count_calls(void)
     return trial_calls();
 }
 
-static bool run_trial(unsigned long at, size_t kind)
+static bool run_trial(size_t scene, unsigned long at, const Variant *variant)
 {
-    const Variant *variant = &trial_variants[kind];
+    (void)scene;
     start_over();
     int status =
         trial_life(variant->is_for_good ? MODEL_FAULTY_FOR_GOOD : MODEL_FAULTY, 0, variant, at);
@@ -72,28 +73,25 @@ static bool run_trial(unsigned long at, size_t kind)
     fprintf(stderr,
             "FAILED call %lu, %s: the life under fault ended with %d, the check with %d "
             "(KALAM_FAULT_POINT=%lu,%zu)\n",
-            at, variant->name, status, check, at, kind);
+            at, variant->name, status, check, at, (size_t)(variant - trial_variants));
     return false;
 }
 
-/* Every variant gets its share. */
-static int run_trials(unsigned long calls, uint64_t seed)
+static int run_trials(uint64_t seed)
 {
-    const char *given = getenv("KALAM_FAULT_POINTS");
-    unsigned long points = given ? strtoul(given, NULL, 10) : POINTS_DEFAULT;
-    unsigned long passed = 0;
-    for (unsigned long i = 0; i < points; i++)
-        passed += run_trial(trial_point(i, points, calls, seed), (i + seed) % trial_variant_count);
-    printf("%lu calls of %lu were hit\n", points, calls);
-    printf("%lu passed, %lu failed\n", passed, points - passed);
-    return passed < points;
+    TrialScene scene = {.name = "a random history",
+                        .calls = count_calls(),
+                        .points = trial_points("KALAM_FAULT_POINTS", POINTS_DEFAULT),
+                        .run = run_trial};
+    trial_run_scene(&scene, seed);
+    return trial_report();
 }
 
 static int run_one(const char *point)
 {
     char *rest = NULL;
     unsigned long at = strtoul(point, &rest, 10), kind = *rest ? strtoul(rest + 1, NULL, 10) : 0;
-    bool passed = run_trial(at, kind % trial_variant_count);
+    bool passed = run_trial(0, at, &trial_variants[kind % trial_variant_count]);
     printf("%s\n%d passed, %d failed\n", trial_folder(), passed, !passed);
     return !passed;
 }
@@ -114,7 +112,7 @@ int main(int argc, char **argv)
     prepare(seed);
     if (point)
         return run_one(point);
-    int status = run_trials(count_calls(), seed);
+    int status = run_trials(seed);
     trial_end();
     return status;
 }

@@ -6,7 +6,7 @@
  * second process.
  *
  * KALAM_FAULT_KEEP_POINTS (default 24) calls are hit, spread over the scenes and all of their
- * calls; "all" hits every call of every scene once, with the kinds of fault in turn.
+ * calls; "all" hits every call of every scene in every way.
  * KALAM_FAULT_RUN=<seed> repeats a run's choices; with KALAM_FAULT_POINT=<scene>,<call>,<variant>
  * it runs one trial and keeps its folder.
  */
@@ -44,16 +44,13 @@ static unsigned long count_calls(size_t scene)
     return trial_calls();
 }
 
-static unsigned long acknowledged; /* trials */
-
-static bool run_trial(size_t scene, unsigned long at, size_t kind)
+static bool run_trial(size_t scene, unsigned long at, const Variant *variant)
 {
     trial_restore("disk");
-    int status = trial_life(LIFE_RUN, scene, &trial_variants[kind], at);
+    int status = trial_life(LIFE_RUN, scene, variant, at);
     bool is_fair = status == 0 || status == TRIAL_CUT || status == STATUS_NOT_ACKNOWLEDGED;
     if (status == TRIAL_CUT)
         trial_cut();
-    acknowledged += status == 0;
     Life life = status == 0 ? LIFE_CHECK_ACKNOWLEDGED : LIFE_CHECK_ANY;
     int check = is_fair ? trial_life(life, scene, NULL, 0) : -1;
     if (check == 0)
@@ -61,42 +58,23 @@ static bool run_trial(size_t scene, unsigned long at, size_t kind)
     fprintf(stderr,
             "FAILED %s, call %lu, %s: the life under fault ended with %d, the check with %d "
             "(KALAM_FAULT_POINT=%zu,%lu,%zu)\n",
-            scenes[scene].name, at, trial_variants[kind].name, status, check, scene, at, kind);
+            scenes[scene].name, at, variant->name, status, check, scene, at,
+            (size_t)(variant - trial_variants));
     return false;
-}
-
-typedef struct Tally {
-    unsigned long hit, passed;
-    uint64_t seed;
-} Tally;
-
-/* Every variant gets its share. */
-static void run_scene(size_t scene, unsigned long points, Tally *tally)
-{
-    unsigned long calls = count_calls(scene);
-    if (points == 0)
-        points = calls; /* all */
-    for (unsigned long i = 0; i < points; i++, tally->hit++)
-        tally->passed += run_trial(scene, trial_point(i, points, calls, tally->seed),
-                                   (tally->hit + tally->seed) % trial_variant_count);
-    printf("%s: %lu of %lu calls were hit\n", scenes[scene].name, points, calls);
-    fflush(stdout);
 }
 
 static int run_trials(uint64_t seed)
 {
-    const char *given = getenv("KALAM_FAULT_KEEP_POINTS");
-    bool all = given && strcmp(given, "all") == 0;
-    unsigned long points = given && !all ? strtoul(given, NULL, 10) : POINTS_DEFAULT;
-    Tally tally = {.seed = seed};
+    unsigned long points = trial_points("KALAM_FAULT_KEEP_POINTS", POINTS_DEFAULT);
     for (size_t i = 0; i < scene_count; i++) {
-        unsigned long share = points / scene_count + (i < points % scene_count);
-        if (all || share > 0)
-            run_scene(i, all ? 0 : share, &tally);
+        TrialScene scene = {.name = scenes[i].name, .scene = i, .run = run_trial};
+        scene.points = points / scene_count + (i < points % scene_count);
+        if (points > 0 && scene.points == 0)
+            continue;
+        scene.calls = count_calls(i);
+        trial_run_scene(&scene, seed);
     }
-    printf("%lu calls were hit, %lu acknowledged all the same\n", tally.hit, acknowledged);
-    printf("%lu passed, %lu failed\n", tally.passed, tally.hit - tally.passed);
-    return tally.passed < tally.hit;
+    return trial_report();
 }
 
 static int run_one(const char *point)
@@ -104,7 +82,7 @@ static int run_one(const char *point)
     size_t scene = 0;
     unsigned long at = 1, kind = 0;
     CHECK(sscanf(point, "%zu,%lu,%lu", &scene, &at, &kind) == 3 && scene < scene_count);
-    bool passed = run_trial(scene, at, kind % trial_variant_count);
+    bool passed = run_trial(scene, at, &trial_variants[kind % trial_variant_count]);
     printf("%s\n%d passed, %d failed\n", trial_folder(), passed, !passed);
     return !passed;
 }

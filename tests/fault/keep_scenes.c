@@ -28,7 +28,7 @@
 #define CANARY "canary-71bd90"
 enum { PATH_BYTES = 1024, EVENTS = 40 };
 
-static const char *at(const char *disk, const char *name)
+const char *keep_path(const char *disk, const char *name)
 {
     static char paths[8][PATH_BYTES];
     static unsigned next;
@@ -53,7 +53,7 @@ static Code open_database(const char *folder, Database **out, Error *e)
     return database_open(&options, out, e);
 }
 
-static Code find_user(Database *db, const char *name, Arena *arena, User *out, Error *e)
+Code keep_find_user(Database *db, const char *name, Arena *arena, User *out, Error *e)
 {
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
     Code code = catalog_get_user(snapshot, HOT_BLOCKING, slice_of_text(name), arena, out, e);
@@ -70,7 +70,7 @@ static Code commit_change(Database *db, CatalogChange *change, Error *e)
 }
 
 /* What a start does before anything else. */
-static Code sweep(Database *db, Error *e)
+Code keep_sweep(Database *db, Error *e)
 {
     uint32_t removed;
     bool more = true;
@@ -85,16 +85,14 @@ static Code sweep(Database *db, Error *e)
     return code;
 }
 
-typedef Code Act(Database *db, const char *disk, Arena *arena, Error *e);
-
-static bool act(const char *disk, Act *run)
+bool keep_act(const char *disk, Act *run)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Database *db = NULL;
     Error error = {0};
-    Code code = open_database(at(disk, "data"), &db, &error);
+    Code code = open_database(keep_path(disk, "data"), &db, &error);
     if (code == OK)
-        code = sweep(db, &error);
+        code = keep_sweep(db, &error);
     if (code == OK)
         code = run(db, disk, arena, &error);
     database_close(db);
@@ -156,14 +154,14 @@ static void check_sound(Database *db, const char *folder)
 }
 
 /* "1=x 2=y " : the rows of a user in a table. */
-static const char *rows_of(Database *db, const char *space, const char *name, const char *user,
-                           Arena *arena)
+const char *keep_rows(Database *db, const char *space, const char *name, const char *user,
+                      Arena *arena)
 {
     Fixture f = {.db = db};
     User found = {0};
     f.table = catalog_find_table(database_catalog(db), slice_of_text(space), slice_of_text(name));
     CHECK(f.table);
-    CHECK_OK(find_user(db, user, arena, &found, e));
+    CHECK_OK(keep_find_user(db, user, arena, &found, e));
     f.partition = (Partition){f.table->id, found.id};
     const char *rows = arena_text(arena, slice_of_text(fixture_rows(&f, arena)));
     table_unref(f.table);
@@ -177,17 +175,17 @@ static const char *const bobs =
 
 /* The database of a folder: what the scene was not about is as it was. NULL: the start was
  * refused. */
-static Database *open_checked(const char *folder, bool has_bob)
+Database *keep_open_checked(const char *folder, bool has_bob)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Database *db = open_sound(folder);
     if (!db)
         return NULL;
-    CHECK_OK(sweep(db, e));
+    CHECK_OK(keep_sweep(db, e));
     check_sound(db, folder);
-    CHECK_TEXT(rows_of(db, "app", "t", "alice", arena), alices);
+    CHECK_TEXT(keep_rows(db, "app", "t", "alice", arena), alices);
     if (has_bob)
-        CHECK_TEXT(rows_of(db, "app", "t", "bob", arena), bobs);
+        CHECK_TEXT(keep_rows(db, "app", "t", "bob", arena), bobs);
     return db;
 }
 
@@ -198,13 +196,13 @@ static Code run_export(Database *db, const char *disk, Arena *arena, Error *e)
     User alice;
     ExportReport report;
     (void)disk;
-    TRY(find_user(db, "alice", arena, &alice, e));
+    TRY(keep_find_user(db, "alice", arena, &alice, e));
     return database_export_user(db, alice.id, "UE-1", (BackupStop){0}, &report, e);
 }
 
 static bool export_run(const char *disk)
 {
-    return act(disk, run_export);
+    return keep_act(disk, run_export);
 }
 
 /* The archive is whole: its directory comes last, and names five files. */
@@ -231,14 +229,14 @@ static void check_export(const char *folder, Arena *arena)
 static void export_check(const char *disk, bool acknowledged)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    Database *db = open_checked(at(disk, "data"), true);
+    Database *db = keep_open_checked(keep_path(disk, "data"), true);
     const char *zip;
     Error error;
     if (!db)
         return;
     bool is_there = export_zip_path(db, SLICE("alice"), SLICE("UE-1"), arena, &zip, &error) == OK;
     CHECK(is_there || !acknowledged);
-    const char *exports = at(disk, "data/exports/alice");
+    const char *exports = keep_path(disk, "data/exports/alice");
     if (is_there) {
         check_zip(zip, arena);
         check_export(arena_printf(arena, "%s/UE-1", exports), arena);
@@ -259,7 +257,7 @@ static Code run_backup(Database *db, const char *disk, Arena *arena, Error *e)
 
 static bool backup_run(const char *disk)
 {
-    return act(disk, run_backup);
+    return keep_act(disk, run_backup);
 }
 
 /* A backup with its list is whole: it restores to the same rows. */
@@ -271,7 +269,7 @@ static void backup_check(const char *disk, bool acknowledged)
     const char *restored = arena_printf(arena, "%s/restored", disk);
     bool is_one = file_exists(arena_printf(arena, "%s/BACKUP", backup));
     CHECK(is_one || !acknowledged);
-    Database *db = open_checked(at(disk, "data"), true);
+    Database *db = keep_open_checked(keep_path(disk, "data"), true);
     database_close(db);
     if (!is_one) {
         Error error;
@@ -279,7 +277,7 @@ static void backup_check(const char *disk, bool acknowledged)
         return;
     }
     CHECK_OK(backup_restore(backup, restored, &report, e));
-    database_close(open_checked(restored, true));
+    database_close(keep_open_checked(restored, true));
 }
 
 static Code run_space_backup(Database *db, const char *disk, Arena *arena, Error *e)
@@ -291,14 +289,14 @@ static Code run_space_backup(Database *db, const char *disk, Arena *arena, Error
 
 static bool space_backup_run(const char *disk)
 {
-    return act(disk, run_space_backup);
+    return keep_act(disk, run_space_backup);
 }
 
 static void check_copy(Database *db, const char *folder)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    CHECK_TEXT(rows_of(db, "copy", "t", "alice", arena), alices);
-    CHECK_TEXT(rows_of(db, "copy", "t", "bob", arena), bobs);
+    CHECK_TEXT(keep_rows(db, "copy", "t", "alice", arena), alices);
+    CHECK_TEXT(keep_rows(db, "copy", "t", "bob", arena), bobs);
     check_sound(db, folder);
 }
 
@@ -311,7 +309,7 @@ static void space_backup_check(const char *disk, bool acknowledged)
     const char *data = arena_printf(arena, "%s/data", disk);
     bool is_one = file_exists(arena_printf(arena, "%s/BACKUP", backup));
     CHECK(is_one || !acknowledged);
-    Database *db = open_checked(data, true);
+    Database *db = keep_open_checked(data, true);
     if (!db)
         return;
     Code code =
@@ -333,14 +331,14 @@ static Code run_space_restore(Database *db, const char *disk, Arena *arena, Erro
 
 static bool space_restore_run(const char *disk)
 {
-    return act(disk, run_space_restore);
+    return keep_act(disk, run_space_restore);
 }
 
 static void space_restore_check(const char *disk, bool acknowledged)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const char *data = arena_printf(arena, "%s/data", disk);
-    Database *db = open_checked(data, true);
+    Database *db = keep_open_checked(data, true);
     if (!db)
         return;
     bool is_there = catalog_has_namespace(database_catalog(db), SLICE("copy"));
@@ -374,14 +372,14 @@ static void server_restore_check(const char *disk, bool acknowledged)
                     !file_exists(arena_printf(arena, "%s/BACKUP", restored));
     CHECK(is_whole || !acknowledged);
     if (is_whole) {
-        database_close(open_checked(restored, true));
+        database_close(keep_open_checked(restored, true));
         return;
     }
     if (file_exists(arena_printf(arena, "%s/BACKUP", restored)))
         CHECK(open_database(restored, &db, &error) != OK); /* refused */
     CHECK_OK(file_remove_tree(restored, 8, e));
     CHECK_OK(backup_restore(arena_printf(arena, "%s/backups/whole", disk), restored, &report, e));
-    database_close(open_checked(restored, true));
+    database_close(keep_open_checked(restored, true));
 }
 
 /* ---- erasing ---- */
@@ -392,7 +390,7 @@ static Code run_erase(Database *db, const char *disk, Arena *arena, Error *e)
     CatalogChange *change;
     EraseReport report;
     (void)disk;
-    TRY(find_user(db, "bob", arena, &bob, e));
+    TRY(keep_find_user(db, "bob", arena, &bob, e));
     if (bob.deleted_at_us == 0) {
         bob.deleted_at_us = 1;
         TRY(catalog_plan_put_user(database_catalog(db), &bob, &change, e));
@@ -403,7 +401,7 @@ static Code run_erase(Database *db, const char *disk, Arena *arena, Error *e)
 
 static bool erase_run(const char *disk)
 {
-    return act(disk, run_erase);
+    return keep_act(disk, run_erase);
 }
 
 static void check_no_canary(const char *folder, Arena *arena)
@@ -428,17 +426,17 @@ static void erase_check(const char *disk, bool acknowledged)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const char *data = arena_printf(arena, "%s/data", disk);
-    Database *db = open_checked(data, false);
+    Database *db = keep_open_checked(data, false);
     User bob;
     if (!db)
         return;
-    CHECK_OK(find_user(db, "bob", arena, &bob, e));
+    CHECK_OK(keep_find_user(db, "bob", arena, &bob, e));
     CHECK(bob.erasure == ERASURE_DONE || !acknowledged);
     if (bob.erasure == ERASURE_NONE)
-        CHECK_TEXT(rows_of(db, "app", "t", "bob", arena), bobs);
+        CHECK_TEXT(keep_rows(db, "app", "t", "bob", arena), bobs);
     if (bob.erasure != ERASURE_DONE)
         CHECK_OK(run_erase(db, disk, arena, e)); /* the job goes on */
-    CHECK_TEXT(rows_of(db, "app", "t", "bob", arena), "");
+    CHECK_TEXT(keep_rows(db, "app", "t", "bob", arena), "");
     check_sound(db, data);
     database_close(db);
     CHECK(!file_exists(arena_printf(arena, "%s/storage/user/bob", data)));
@@ -497,7 +495,7 @@ static Code fill_again(Database *db, Arena *arena, Error *e)
     CLEANUP(table_unref_ptr) Table *table = find(db, "d");
     User alice;
     uint64_t rows;
-    TRY(find_user(db, "alice", arena, &alice, e));
+    TRY(keep_find_user(db, "alice", arena, &alice, e));
     TRY(insert(db, table, alice.id, 1, "new", e));
     TRY(flush_partition(db, table, (Partition){table->id, alice.id}, &rows, e));
     return insert(db, table, alice.id, 2, "new too", e);
@@ -517,7 +515,7 @@ static Code run_again(Database *db, const char *disk, Arena *arena, Error *e)
 
 static bool again_run(const char *disk)
 {
-    return act(disk, run_again);
+    return keep_act(disk, run_again);
 }
 
 /* The old table, no table, or the new one with as many of its rows as came. */
@@ -527,11 +525,11 @@ static void again_check(const char *disk, bool acknowledged)
                                        "1=new 2=new too "};
     enum { FAIR = sizeof fair / sizeof *fair };
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    Database *db = open_checked(at(disk, "data"), true);
+    Database *db = keep_open_checked(keep_path(disk, "data"), true);
     if (!db)
         return;
     CLEANUP(table_unref_ptr) Table *table = find(db, "d");
-    const char *rows = table ? rows_of(db, "tmp", "d", "alice", arena) : "";
+    const char *rows = table ? keep_rows(db, "tmp", "d", "alice", arena) : "";
     bool is_fair = false;
     for (int i = 0; i < FAIR; i++)
         is_fair = is_fair || strcmp(rows, fair[i]) == 0;
@@ -547,7 +545,7 @@ static Code run_events(Database *db, const char *disk, Arena *arena, Error *e)
     User alice;
     (void)disk;
     CLEANUP(table_unref_ptr) Table *table = find(db, "s");
-    TRY(find_user(db, "alice", arena, &alice, e));
+    TRY(keep_find_user(db, "alice", arena, &alice, e));
     for (int i = 0; i < EVENTS; i++) {
         TRY(insert(db, table, alice.id, 100 + i, "event", e));
         if (i % 10 == 9)
@@ -559,7 +557,7 @@ static Code run_events(Database *db, const char *disk, Arena *arena, Error *e)
 
 static bool events_run(const char *disk)
 {
-    return act(disk, run_events);
+    return keep_act(disk, run_events);
 }
 
 /* Events are acknowledged before they are synced: the last ones may be gone, never one in
@@ -568,10 +566,10 @@ static void events_check(const char *disk, bool acknowledged)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(buffer_done) Buffer prefix = {0};
-    Database *db = open_checked(at(disk, "data"), true);
+    Database *db = keep_open_checked(keep_path(disk, "data"), true);
     if (!db)
         return;
-    const char *rows = rows_of(db, "tmp", "s", "alice", arena);
+    const char *rows = keep_rows(db, "tmp", "s", "alice", arena);
     buffer_add_text(&prefix, "1=old 2=old ");
     for (int i = 0; i < EVENTS && prefix.size < strlen(rows); i++)
         buffer_printf(&prefix, "%d=event ", 100 + i);
@@ -581,6 +579,10 @@ static void events_check(const char *disk, bool acknowledged)
 }
 
 const Scene scenes[] = {
+    {"start", start_run, start_check},
+    {"commits", commits_run, commits_check},
+    {"flush", flush_run, flush_check},
+    {"compaction", compact_run, compact_check},
     {"export", export_run, export_check},
     {"backup of the server", backup_run, backup_check},
     {"backup of a namespace", space_backup_run, space_backup_check},
@@ -656,5 +658,6 @@ void scenes_prepare(const char *disk)
                                        arena_printf(arena, "%s/backups/space", disk),
                                        (BackupStop){0}, &report, e));
     fixture_close(&f);
-    database_close(open_checked(data, true));
+    database_close(keep_open_checked(data, true));
+    start_prepare(disk);
 }

@@ -20,33 +20,46 @@
 enum { PATH_BYTES = 512 };
 
 const Variant trial_variants[] = {
-    {.name = "cut, keeping nothing",
+    {.way = WAY_CUT,
+     .name = "cut, keeping nothing",
      .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "none"}},
-    {.name = "EIO", .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "EIO"}},
-    {.name = "cut, keeping parts",
+    {.way = WAY_FAIL,
+     .name = "EIO",
+     .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "EIO"}},
+    {.way = WAY_CUT,
+     .name = "cut, keeping parts",
      .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "prefix"}},
-    {.name = "a full disk, once",
+    {.way = WAY_FAIL,
+     .name = "a full disk, once",
      .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC"}},
-    {.name = "cut, torn", .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "torn"}},
-    {.name = "short write", .settings = {"KALAM_FAULT_MODE", "short"}},
-    {.name = "cut, keeping all",
+    {.way = WAY_CUT,
+     .name = "cut, torn",
+     .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "torn"}},
+    {.way = WAY_SHORT, .name = "short write", .settings = {"KALAM_FAULT_MODE", "short"}},
+    {.way = WAY_CUT,
+     .name = "cut, keeping all",
      .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "all"}},
-    {.name = "a full disk, for good",
+    {.way = WAY_FAIL,
+     .name = "a full disk, for good",
      .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES",
                   "0"},
      .is_for_good = true},
-    {.name = "EIO, for a while",
+    {.way = WAY_FAIL,
+     .name = "EIO, for a while",
      .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_TIMES", "3"}},
-    {.name = "EIO, and again soon",
+    {.way = WAY_FAIL,
+     .name = "EIO, and again soon",
      .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_TIMES", "3", "KALAM_FAULT_EVERY", "17"}},
-    {.name = "a full disk, and again soon",
+    {.way = WAY_FAIL,
+     .name = "a full disk, and again soon",
      .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES",
                   "4", "KALAM_FAULT_EVERY", "9"}},
 };
 const size_t trial_variant_count = sizeof trial_variants / sizeof *trial_variants;
 const Variant trial_counting = {.name = "count", .settings = {"KALAM_FAULT_MODE", "count"}};
 
-static char top[PATH_BYTES - 100];
+/* Where lives run; that of a lane lies in that of the run, which has what trials start with. */
+static char top[PATH_BYTES - 100], run_folder[PATH_BYTES - 150];
 static const char *library;
 
 /* ---- what CHECKs need ---- */
@@ -118,8 +131,9 @@ void trial_begin(const char *preloaded)
 {
     const char *base = getenv("TMPDIR");
     library = preloaded;
-    snprintf(top, sizeof top, "%s/kalam-fault-XXXXXX", base ? base : "/tmp");
-    CHECK(mkdtemp(top));
+    snprintf(run_folder, sizeof run_folder, "%s/kalam-fault-XXXXXX", base ? base : "/tmp");
+    CHECK(mkdtemp(run_folder));
+    snprintf(top, sizeof top, "%s", run_folder);
     CHECK(mkdir(trial_path("disk"), 0700) == 0);
 }
 
@@ -130,14 +144,14 @@ void trial_join(const char *folder)
 
 void trial_end(void)
 {
-    remove_all(top);
+    remove_all(run_folder);
 }
 
 static const char *kept(const char *name)
 {
-    char text[64];
-    snprintf(text, sizeof text, "%s.start", name);
-    return trial_path(text);
+    static char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s.start", run_folder, name);
+    return path;
 }
 
 void trial_keep(const char *name)
@@ -164,8 +178,7 @@ static void preload(const Variant *variant, const char *at)
     setenv("KALAM_FAULT_OPS", "open,write,fsync,rename,unlink,link,truncate,allocate,mkdir,rmdir",
            1);
     setenv("KALAM_FAULT_AT", at, 1);
-    if (variant == &trial_counting)
-        setenv("KALAM_FAULT_LOG", trial_path("calls"), 1);
+    setenv("KALAM_FAULT_LOG", trial_path("calls"), 1);
     for (int i = 0; i < VARIANT_SETTINGS_MAX && variant->settings[i]; i += 2)
         setenv(variant->settings[i], variant->settings[i + 1], 1);
 }
@@ -176,7 +189,7 @@ int trial_life(int life, size_t scene, const Variant *variant, unsigned long at)
     snprintf(life_text, sizeof life_text, "%d", life);
     snprintf(scene_text, sizeof scene_text, "%zu", scene);
     snprintf(at_text, sizeof at_text, "%lu", at);
-    if (variant == &trial_counting)
+    if (variant)
         remove(trial_path("calls"));
     pid_t child = fork();
     CHECK(child >= 0);
@@ -194,6 +207,38 @@ void trial_cut(void)
     CHECK(rename(trial_path("after"), trial_path("disk")) == 0);
 }
 
+uint64_t trial_seed(void)
+{
+    const char *given = getenv("KALAM_FAULT_RUN");
+    uint64_t seed =
+        given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
+    fprintf(stderr, "KALAM_FAULT_RUN=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+/* ---- many trials ---- */
+
+enum { LANES_MAX = 16 };
+
+/* Each trial is counted once, by what it really hit. */
+typedef struct Tally {
+    unsigned long hit[WAY_COUNT];
+    unsigned long
+        missed; /* the life made fewer calls than were counted, or it was none to shorten */
+    unsigned long failed;
+} Tally;
+
+static Tally total;
+static unsigned long total_calls;
+
+unsigned long trial_points(const char *variable, unsigned long otherwise)
+{
+    const char *given = getenv(variable);
+    if (!given || !*given)
+        return otherwise;
+    return strcmp(given, "all") == 0 ? 0 : strtoul(given, NULL, 10);
+}
+
 unsigned long trial_calls(void)
 {
     unsigned long lines = 0;
@@ -206,9 +251,37 @@ unsigned long trial_calls(void)
     return lines;
 }
 
-/* ---- which calls ---- */
+/* Whether the life has made its n-th call, and for a short write whether it was one of more than a
+ * byte. */
+static bool was_hit(unsigned long at, Way way)
+{
+    char line[PATH_BYTES * 2], operation[16];
+    unsigned long number = 0, bytes = 0;
+    bool found = false;
+    FILE *log = fopen(trial_path("calls"), "r");
+    while (log && !found && fgets(line, sizeof line, log))
+        found = sscanf(line, "%lu %15s %lu", &number, operation, &bytes) == 3 && number == at;
+    if (log)
+        fclose(log);
+    return found && (way != WAY_SHORT || (strcmp(operation, "write") == 0 && bytes > 1));
+}
 
-unsigned long trial_point(unsigned long i, unsigned long points, unsigned long calls, uint64_t seed)
+/* The n-th variant of a way, in turn. */
+static const Variant *variant_of(Way way, uint64_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < trial_variant_count; i++)
+        count += trial_variants[i].way == way;
+    n %= count;
+    for (size_t i = 0;; i++) {
+        if (trial_variants[i].way == way && n-- == 0)
+            return &trial_variants[i];
+    }
+}
+
+/* The i-th of `points` calls, spread evenly over `calls`, each moved a little by the seed. */
+static unsigned long spread(unsigned long i, unsigned long points, unsigned long calls,
+                            uint64_t seed)
 {
     unsigned long step = calls / points;
     unsigned long moved =
@@ -216,11 +289,111 @@ unsigned long trial_point(unsigned long i, unsigned long points, unsigned long c
     return 1 + (i * calls / points + moved) % calls;
 }
 
-uint64_t trial_seed(void)
+/* True when the call was there to be hit. */
+static bool run_trial(const TrialScene *scene, unsigned long at, const Variant *variant,
+                      Tally *tally)
 {
-    const char *given = getenv("KALAM_FAULT_RUN");
-    uint64_t seed =
-        given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
-    fprintf(stderr, "KALAM_FAULT_RUN=%llu\n", (unsigned long long)seed);
-    return seed;
+    tally->failed += !scene->run(scene->scene, at, variant);
+    bool is_hit = was_hit(at, variant->way);
+    tally->hit[variant->way] += is_hit;
+    tally->missed += !is_hit;
+    return is_hit;
+}
+
+/* One call in every way; only a write can be short. */
+static void run_call(const TrialScene *scene, unsigned long at, uint64_t seed, Tally *tally)
+{
+    bool is_write =
+        run_trial(scene, at, variant_of(WAY_FAIL, at + seed), tally) && was_hit(at, WAY_SHORT);
+    if (is_write)
+        (void)run_trial(scene, at, variant_of(WAY_SHORT, at + seed), tally);
+    (void)run_trial(scene, at, variant_of(WAY_CUT, at + seed), tally);
+}
+
+static void run_sample(const TrialScene *scene, unsigned long i, uint64_t seed, Tally *tally)
+{
+    unsigned long at = spread(i, scene->points, scene->calls, seed);
+    size_t kind = (i + scene->scene + seed) % trial_variant_count;
+    (void)run_trial(scene, at, &trial_variants[kind], tally);
+}
+
+/* A folder of its own for each lane. */
+static void enter_lane(int lane)
+{
+    snprintf(top, sizeof top, "%s/lane-%d", run_folder, lane);
+    if (access(top, F_OK) != 0)
+        CHECK(mkdir(top, 0700) == 0);
+}
+
+/* A lane whose process ends in another way has failed. */
+static void run_lane(const TrialScene *scene, int lane, int lanes, uint64_t seed, int out)
+{
+    Tally tally = {0};
+    unsigned long count = scene->points ? scene->points : scene->calls;
+    enter_lane(lane);
+    for (unsigned long i = (unsigned long)lane; i < count; i += (unsigned long)lanes) {
+        if (scene->points)
+            run_sample(scene, i, seed, &tally);
+        else
+            run_call(scene, i + 1, seed, &tally);
+    }
+    _exit(write(out, &tally, sizeof tally) == sizeof tally ? 0 : 1);
+}
+
+static void add(Tally *to, const Tally *tally)
+{
+    for (int way = 0; way < WAY_COUNT; way++)
+        to->hit[way] += tally->hit[way];
+    to->missed += tally->missed;
+    to->failed += tally->failed;
+}
+
+static unsigned long hits(const Tally *tally)
+{
+    return tally->hit[WAY_FAIL] + tally->hit[WAY_SHORT] + tally->hit[WAY_CUT];
+}
+
+static void print_tally(const char *name, unsigned long calls, const Tally *tally)
+{
+    printf("%s: %lu calls, %lu points: %lu calls failed, %lu short writes, %lu power cuts", name,
+           calls, hits(tally), tally->hit[WAY_FAIL], tally->hit[WAY_SHORT], tally->hit[WAY_CUT]);
+    if (tally->missed) /* threads of RocksDB and DuckDB: a life makes a few calls more or less */
+        printf("; %lu trials hit nothing", tally->missed);
+    printf("\n");
+    fflush(stdout);
+}
+
+void trial_run_scene(const TrialScene *scene, uint64_t seed)
+{
+    unsigned long given = trial_points("KALAM_FAULT_LANES", 1);
+    int lanes = given < 1 ? 1 : given > LANES_MAX ? LANES_MAX : (int)given;
+    pid_t children[LANES_MAX];
+    int ends[2];
+    Tally tally = {0};
+    CHECK(pipe(ends) == 0);
+    fflush(NULL);
+    for (int i = 0; i < lanes; i++) {
+        children[i] = fork();
+        CHECK(children[i] >= 0);
+        if (children[i] == 0)
+            run_lane(scene, i, lanes, seed, ends[1]);
+    }
+    for (int i = 0; i < lanes; i++) {
+        Tally part = {.failed = 1};
+        if (wait_for(children[i]) == 0)
+            CHECK(read(ends[0], &part, sizeof part) == sizeof part);
+        add(&tally, &part);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    add(&total, &tally);
+    total_calls += scene->calls;
+    print_tally(scene->name, scene->calls, &tally);
+}
+
+int trial_report(void)
+{
+    print_tally("in all", total_calls, &total);
+    printf("%lu passed, %lu failed\n", hits(&total) + total.missed - total.failed, total.failed);
+    return total.failed > 0;
 }

@@ -13,7 +13,11 @@
 
 enum { VARIANT_SETTINGS_MAX = 8, TRIAL_CUT = 137 /* status of a life whose power was cut */ };
 
+/* What becomes of the call that is hit. */
+typedef enum Way { WAY_FAIL, WAY_SHORT, WAY_CUT, WAY_COUNT } Way;
+
 typedef struct Variant {
+    Way way;
     const char *name;
     const char *settings[VARIANT_SETTINGS_MAX]; /* name, value, … */
     bool is_for_good;                           /* the disk never gets well */
@@ -42,11 +46,25 @@ void trial_restore(const char *name);
 int trial_life(int life, size_t scene, const Variant *variant, unsigned long at);
 /* After TRIAL_CUT: what the disk then holds becomes the disk. */
 void trial_cut(void);
-/* How many calls the life with trial_counting has made. */
-unsigned long trial_calls(void);
-
-/* The i-th of `points` calls, spread evenly over `calls`, each moved a little by the seed. */
-unsigned long trial_point(unsigned long i, unsigned long points, unsigned long calls,
-                          uint64_t seed);
 /* KALAM_FAULT_RUN, or one of its own; printed. */
 uint64_t trial_seed(void);
+
+/* ---- many trials ---- */
+
+typedef struct TrialScene {
+    const char *name;
+    size_t scene;
+    unsigned long calls;  /* that a life makes when nothing fails: trial_calls */
+    unsigned long points; /* to be hit, each in one way; 0 = all calls, each in all ways */
+    bool (*run)(size_t scene, unsigned long at,
+                const Variant *variant); /* false: FAILED, printed */
+} TrialScene;
+
+/* How many calls the last life with a variant has made. */
+unsigned long trial_calls(void);
+/* Runs the trials of a scene in KALAM_FAULT_LANES processes (1) and prints what they hit. */
+void trial_run_scene(const TrialScene *scene, uint64_t seed);
+/* Prints what all scenes have hit, then "N passed, M failed"; the status for exit. */
+int trial_report(void);
+/* The value of a variable: 0 for "all". */
+unsigned long trial_points(const char *variable, unsigned long otherwise);
