@@ -2,115 +2,37 @@
  *
  * ALTER TABLE against everything that runs meanwhile: writers, flushes, compactions, other ALTERs.
  */
+#include "fixture.h"
 #include "test.h"
 
-#include "exec/exec_int.h"
 #include "os/thread.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { WRITERS = 3, USERS = 3 };
+enum { WRITERS = 3 };
 
-static Database *db;
-static Jobs *jobs;
-static Executor *executor;
-static uint64_t users[USERS];
+static World w;
 static atomic_bool stopping;
 
 static void open_all(void)
 {
-    DatabaseOptions options = {
-        .folder = test_folder(),
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 256},
-        .node = 1,
-        .feed_window_s = 3600,
-        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
-    };
-    JobsOptions jobs_options = {.flush_rows_default = 1000000, .check_interval_s = 3600};
-    ExecutorOptions exec = {.flush_wait_ms = 30000, .result_rows_max = 100, .bcrypt_cost = 4};
-    CHECK_OK(database_open(&options, &db, e));
-    CHECK_OK(jobs_start(db, &jobs_options, &jobs, e));
-    CHECK_OK(executor_new(db, jobs, &exec, &executor, e));
-    for (int i = 0; i < USERS; i++) {
-        Arena *arena = arena_new();
-        User user = {0};
-        char name[] = {'u', (char)('0' + i), 0};
-        CHECK_OK(exec_resolve_user(executor, slice_of_text(name), arena, &user, e));
-        users[i] = user.id;
-        arena_free(arena);
-    }
+    w = world_open();
     atomic_store(&stopping, false);
 }
 
-static void close_all(void)
+static Code run_as(int user, const char *sql, Error *e)
 {
-    executor_free(executor);
-    jobs_stop(jobs);
-    database_close(db);
-    jobs_free(jobs);
-}
-
-static void no_begin(void *context, size_t index)
-{
-    (void)context;
-    (void)index;
-}
-
-static void no_columns(void *context, const ResultColumn *columns, size_t count)
-{
-    (void)context;
-    (void)columns;
-    (void)count;
-}
-
-static Code keep_row(void *context, const Value *values, Error *e)
-{
-    (void)e;
-    *(int64_t *)context = values[0].is_null ? -1 : values[0].integer;
-    return OK;
-}
-
-static void no_end(void *context, size_t row_count, const char *message, Slice as_user)
-{
-    (void)context;
-    (void)row_count;
-    (void)message;
-    (void)as_user;
-}
-
-static Code run_as(int user, const char *sql, int64_t *out, Error *e)
-{
-    Arena *arena = arena_new();
-    int64_t unused;
-    ResultSink sink = {out ? out : &unused, no_begin, no_columns, keep_row, no_end};
-    char name[] = {'u', (char)('0' + user), 0};
-    ExecRequest request = {
-        .session = {.user = users[user],
-                    .user_id = slice_of_text(name),
-                    .role = ROLE_SYSTEM,
-                    .namespace_name = SLICE("app")},
-        .sql = slice_of_text(sql),
-        .timeout_ms = 30000,
-    };
-    Code code = exec_run(executor, &request, arena, &sink, e);
-    arena_free(arena);
-    return code;
-}
-
-static void run(const char *sql)
-{
-    CHECK_OK(run_as(0, sql, NULL, e));
+    Answer answer = {0};
+    return world_run_as(&w, user, ROLE_SYSTEM, sql, &answer, e);
 }
 
 static int64_t number(int user, const char *sql)
 {
-    int64_t n = -2;
-    CHECK_OK(run_as(user, sql, &n, e));
-    return n;
+    Answer answer = {0};
+    CHECK_OK(world_run_as(&w, user, ROLE_SYSTEM, sql, &answer, e));
+    CHECK_INT(answer.rows, 1);
+    return answer.last;
 }
 
 typedef struct Writer {
@@ -128,7 +50,7 @@ static void write_rows(void *context)
         char sql[256];
         Error e = {0};
         snprintf(sql, sizeof sql, writer->format, i);
-        Code code = run_as(writer->user, sql, NULL, &e);
+        Code code = run_as(writer->user, sql, &e);
         writer->written += code == OK;
         writer->refused += code == E_CONSTRAINT;
         if (code != OK && code != E_CONSTRAINT) {
@@ -142,7 +64,7 @@ static void write_rows(void *context)
 static void start_writers(Writer *writers, Thread **threads, const char *format)
 {
     for (int i = 0; i < WRITERS; i++) {
-        writers[i] = (Writer){.user = i % USERS, .format = format};
+        writers[i] = (Writer){.user = i % WORLD_USERS, .format = format};
         CHECK_OK(thread_start("writer", THREAD_WORKER, write_rows, &writers[i], &threads[i], e));
     }
 }
@@ -163,56 +85,61 @@ TEST("a row is lost, doubled or unreadable when the table changes under writers,
      "compactions")
 {
     open_all();
-    run("CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY, n SMALLINT, s TEXT)");
+    world_run(
+        &w,
+        "CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY, n SMALLINT, s TEXT)");
     Writer writers[WRITERS];
     Thread *threads[WRITERS];
     start_writers(writers, threads, "INSERT INTO t (id, n) VALUES (%d, 5)");
     for (int round = 0; round < 3; round++) {
         char sql[256];
         snprintf(sql, sizeof sql, "ALTER TABLE t ADD COLUMN c%d INT DEFAULT %d", round, round);
-        run(sql);
-        run("STORAGE FLUSH TABLE app.t");
-        run(round == 0   ? "ALTER TABLE t MODIFY n INT"
-            : round == 1 ? "ALTER TABLE t MODIFY n BIGINT"
-                         : "ALTER TABLE t MODIFY id BIGINT");
-        run("ALTER TABLE t RENAME s TO s2; ALTER TABLE t RENAME s2 TO s");
-        run("STORAGE COMPACT TABLE app.t");
-        run("ALTER TABLE t ADD COLUMN gone TEXT NOT NULL DEFAULT 'x'; ALTER TABLE t DROP gone");
+        world_run(&w, sql);
+        world_run(&w, "STORAGE FLUSH TABLE app.t");
+        world_run(&w, round == 0   ? "ALTER TABLE t MODIFY n INT"
+                      : round == 1 ? "ALTER TABLE t MODIFY n BIGINT"
+                                   : "ALTER TABLE t MODIFY id BIGINT");
+        world_run(&w, "ALTER TABLE t RENAME s TO s2; ALTER TABLE t RENAME s2 TO s");
+        world_run(&w, "STORAGE COMPACT TABLE app.t");
+        world_run(
+            &w, "ALTER TABLE t ADD COLUMN gone TEXT NOT NULL DEFAULT 'x'; ALTER TABLE t DROP gone");
         CHECK_INT(number(0, "SELECT count(*) FROM system.jobs WHERE status = 'failed'"), 0);
     }
     stop_writers(writers, threads);
-    for (int user = 0; user < USERS; user++) {
+    for (int user = 0; user < WORLD_USERS; user++) {
         CHECK_INT(number(user, "SELECT count(*) FROM t WHERE n <> 5 OR n IS NULL"), 0);
         CHECK_INT(number(user, "SELECT count(*) FROM t WHERE c0 <> 0 OR c1 <> 1 OR c2 <> 2"), 0);
         CHECK_INT(number(user, "SELECT count(*) FROM t WHERE c0 IS NULL OR c2 IS NULL"), 0);
     }
     CHECK_INT(number(0, "SELECT version FROM system.tables WHERE table_name = 't'"), 1 + 3 * 6);
-    close_all();
+    world_close(&w);
 }
 
 TEST("SET NOT NULL lets a NULL slip in that is written at the same time")
 {
     open_all();
-    run("CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY, s TEXT DEFAULT 'd')");
+    world_run(
+        &w,
+        "CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY, s TEXT DEFAULT 'd')");
     Writer writers[WRITERS];
     Thread *threads[WRITERS];
     start_writers(writers, threads, "INSERT INTO t VALUES (%d, NULL)");
     Error refused = {0};
     int tries = 0;
     for (Code code = E_CONSTRAINT; code != OK; tries++) {
-        for (int user = 0; user < USERS; user++)
-            CHECK_OK(run_as(user, "UPDATE t SET s = 'x' WHERE s IS NULL", NULL, e));
-        code = run_as(0, "ALTER TABLE t ALTER COLUMN s SET NOT NULL", NULL, &refused);
+        for (int user = 0; user < WORLD_USERS; user++)
+            CHECK_OK(run_as(user, "UPDATE t SET s = 'x' WHERE s IS NULL", e));
+        code = run_as(0, "ALTER TABLE t ALTER COLUMN s SET NOT NULL", &refused);
         if (tries == 20) /* the writers always win: let the change through */
             atomic_store(&stopping, true);
         CHECK(code == OK || code == E_CONSTRAINT || code == E_CONFLICT);
     }
     stop_writers(writers, threads);
-    for (int user = 0; user < USERS; user++)
+    for (int user = 0; user < WORLD_USERS; user++)
         CHECK_INT(number(user, "SELECT count(*) FROM t WHERE s IS NULL"), 0);
     Error error = {0};
-    CHECK_CODE(run_as(0, "INSERT INTO t VALUES (-1, NULL)", NULL, &error), E_CONSTRAINT);
-    close_all();
+    CHECK_CODE(run_as(0, "INSERT INTO t VALUES (-1, NULL)", &error), E_CONSTRAINT);
+    world_close(&w);
 }
 
 static void alter_often(void *context)
@@ -223,7 +150,7 @@ static void alter_often(void *context)
         Code code = run_as(0,
                            i % 2 ? "ALTER TABLE t DROP COLUMN IF EXISTS c"
                                  : "ALTER TABLE t ADD COLUMN IF NOT EXISTS c INT",
-                           NULL, &e);
+                           &e);
         *failures += code != OK;
         if (code != OK && code != E_TABLE_NOT_FOUND)
             fprintf(stderr, "%s\n", e.text);
@@ -233,7 +160,7 @@ static void alter_often(void *context)
 TEST("two ALTERs at once lose one of them, or a DROP beside them does not find the table")
 {
     open_all();
-    run("CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY)");
+    world_run(&w, "CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY)");
     Thread *threads[2];
     int failures[2] = {0};
     for (int i = 0; i < 2; i++)
@@ -245,7 +172,7 @@ TEST("two ALTERs at once lose one of them, or a DROP beside them does not find t
     CHECK(version > 1 && version <= 41);
     CHECK_OK(thread_start("alter", THREAD_WORKER, alter_often, &failures[0], &threads[0], e));
     Error error = {0};
-    CHECK_INT(run_as(0, "DROP TABLE t", NULL, &error), OK);
+    CHECK_INT(run_as(0, "DROP TABLE t", &error), OK);
     thread_join(threads[0]); /* it may have failed: the table is gone */
-    close_all();
+    world_close(&w);
 }

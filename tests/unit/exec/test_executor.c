@@ -3,9 +3,9 @@
  * The executor on a real database in a folder: accounts with lockout, time limits, the loop's way,
  * and statements of many threads against each other.
  */
+#include "fixture.h"
 #include "test.h"
 
-#include "exec/exec_int.h"
 #include "os/clock.h"
 #include "os/thread.h"
 
@@ -15,123 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef struct World {
-    Database *db;
-    Jobs *jobs;
-    Executor *executor;
-    uint64_t user; /* of "tester" */
-} World;
-
-static World open_world(void)
-{
-    World w = {0};
-    DatabaseOptions options = {
-        .folder = test_folder(),
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 256},
-        .node = 1,
-        .feed_window_s = 3600,
-        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
-    };
-    JobsOptions jobs = {.flush_rows_default = 1000000, .check_interval_s = 3600};
-    ExecutorOptions exec = {.flush_wait_ms = 30000, .result_rows_max = 100, .bcrypt_cost = 4};
-    CHECK_OK(database_open(&options, &w.db, e));
-    CHECK_OK(jobs_start(w.db, &jobs, &w.jobs, e));
-    CHECK_OK(executor_new(w.db, w.jobs, &exec, &w.executor, e));
-    Arena *arena = arena_new();
-    User user = {0};
-    CHECK_OK(exec_resolve_user(w.executor, SLICE("tester"), arena, &user, e));
-    w.user = user.id;
-    arena_free(arena);
-    return w;
-}
-
-static void close_world(World *w)
-{
-    executor_free(w->executor);
-    jobs_stop(w->jobs);
-    database_close(w->db);
-    jobs_free(w->jobs);
-}
-
-/* ---- a sink that keeps the first value of the last row, and counts ---- */
-
-typedef struct Kept {
-    size_t begins, rows, ends;
-    int64_t first;
-    char message[256];
-} Kept;
-
-static void kept_begin(void *context, size_t index)
-{
-    Kept *kept = context;
-    (void)index;
-    kept->begins++;
-    kept->rows = 0;
-}
-
-static void kept_columns(void *context, const ResultColumn *columns, size_t count)
-{
-    (void)context;
-    (void)columns;
-    (void)count;
-}
-
-static Code kept_row(void *context, const Value *values, Error *e)
-{
-    Kept *kept = context;
-    (void)e;
-    kept->rows++;
-    kept->first = values[0].is_null ? -1 : values[0].integer;
-    return OK;
-}
-
-static void kept_end(void *context, size_t row_count, const char *message, Slice as_user)
-{
-    Kept *kept = context;
-    (void)row_count;
-    (void)as_user;
-    kept->ends++;
-    snprintf(kept->message, sizeof kept->message, "%s", message ? message : "");
-}
-
-static Code run_as(World *w, Role role, const char *sql, Kept *kept, Error *e)
-{
-    Arena *arena = arena_new();
-    ResultSink sink = {kept, kept_begin, kept_columns, kept_row, kept_end};
-    ExecRequest request = {
-        .session = {.user = w->user,
-                    .user_id = SLICE("tester"),
-                    .role = role,
-                    .namespace_name = SLICE("app")},
-        .sql = slice_of_text(sql),
-        .timeout_ms = 30000,
-    };
-    Code code = exec_run(w->executor, &request, arena, &sink, e);
-    arena_free(arena);
-    return code;
-}
-
-static void run(World *w, const char *sql)
-{
-    Kept kept = {0};
-    CHECK_OK(run_as(w, ROLE_SYSTEM, sql, &kept, e));
-}
-
-static int64_t number(World *w, const char *sql)
-{
-    Kept kept = {0};
-    CHECK_OK(run_as(w, ROLE_SYSTEM, sql, &kept, e));
-    CHECK_INT(kept.rows, 1);
-    return kept.first;
-}
-
 static void make_table(World *w)
 {
-    run(w, "CREATE NAMESPACE app");
-    run(w, "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, n INT, s TEXT)");
+    world_run(w, "CREATE NAMESPACE app");
+    world_run(w, "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, n INT, s TEXT)");
 }
 
 /* ---- accounts ---- */
@@ -144,7 +31,7 @@ static int64_t fixed_clock(void)
 
 TEST("setup is needed until root has a password, and can be done once")
 {
-    World w = open_world();
+    World w = world_open();
     Arena *arena = arena_new();
     User user = {0};
     Slice none = {0}, good = SLICE("correct horse"), root = SLICE("root battery");
@@ -171,17 +58,17 @@ TEST("setup is needed until root has a password, and can be done once")
     CHECK_OK(exec_ensure_root(w.executor, SLICE("from the file"), e));
     CHECK_OK(exec_login(w.executor, SLICE("root"), root, arena, &user, e));
     arena_free(arena);
-    close_world(&w);
+    world_close(&w);
 }
 
 TEST("five wrong passwords lock an account for 15 minutes, and a right one resets the count")
 {
-    World w = open_world();
+    World w = world_open();
     Arena *arena = arena_new();
     User user = {0};
     now_us = clock_wall_us();
     clock_replace(fixed_clock, NULL);
-    run(&w, "CREATE USER eve WITH PASSWORD 'evespassword' ROLE user");
+    world_run(&w, "CREATE USER eve WITH PASSWORD 'evespassword' ROLE user");
     Slice right = SLICE("evespassword"), wrong = SLICE("x"), eve = SLICE("eve");
     for (int i = 0; i < 4; i++)
         CHECK_CODE(exec_login(w.executor, eve, wrong, arena, &user, e), E_INVALID_CREDENTIALS);
@@ -193,11 +80,11 @@ TEST("five wrong passwords lock an account for 15 minutes, and a right one reset
     CHECK_CODE(exec_login(w.executor, eve, right, arena, &user, e), E_ACCOUNT_LOCKED);
     now_us += 61 * 1000000LL;
     CHECK_OK(exec_login(w.executor, eve, right, arena, &user, e));
-    run(&w, "DROP USER eve");
+    world_run(&w, "DROP USER eve");
     CHECK_CODE(exec_login(w.executor, eve, right, arena, &user, e), E_INVALID_CREDENTIALS);
     clock_replace(NULL, NULL);
     arena_free(arena);
-    close_world(&w);
+    world_close(&w);
 }
 
 static bool is_erased(World *w, Arena *arena)
@@ -211,13 +98,13 @@ static bool is_erased(World *w, Arena *arena)
 
 TEST("a dropped user is not erased once the grace period is over, or comes back afterwards")
 {
-    World w = open_world(); /* whose grace period is 0 */
+    World w = world_open(); /* whose grace period is 0 */
     Arena *arena = arena_new();
     Error error = {0};
-    Kept kept = {0};
+    Answer answer = {0};
     User user = {0};
-    run(&w, "CREATE USER eve WITH PASSWORD 'evespassword' ROLE user EMAIL 'eve@example.org'");
-    run(&w, "DROP USER eve");
+    world_run(&w, "CREATE USER eve WITH PASSWORD 'evespassword' ROLE user EMAIL 'eve@example.org'");
+    world_run(&w, "DROP USER eve");
     while (!is_erased(&w, arena))
         sched_yield();
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(w.db));
@@ -225,30 +112,32 @@ TEST("a dropped user is not erased once the grace period is over, or comes back 
     hot_snapshot_free(snapshot);
     CHECK(user.erasure == ERASURE_DONE);
     CHECK_INT(user.email.size + user.password_hash.size, 0);
-    CHECK_CODE(run_as(&w, ROLE_DBA, "ALTER USER eve RESTORE", &kept, &error), E_INVALID_OPERATION);
-    CHECK_CODE(run_as(&w, ROLE_DBA, "CREATE USER eve WITH PASSWORD 'x' ROLE user", &kept, &error),
+    CHECK_CODE(world_run_as(&w, 0, ROLE_DBA, "ALTER USER eve RESTORE", &answer, &error),
+               E_INVALID_OPERATION);
+    CHECK_CODE(world_run_as(&w, 0, ROLE_DBA, "CREATE USER eve WITH PASSWORD 'x' ROLE user", &answer,
+                            &error),
                E_ALREADY_EXISTS);
     arena_free(arena);
-    close_world(&w);
+    world_close(&w);
 }
 
 TEST("SHOW MANIFEST shows somebody the partition of another")
 {
-    World w = open_world();
-    Kept kept = {0};
-    run(&w, "CREATE NAMESPACE figures; CREATE USER TABLE figures.t (id BIGINT PRIMARY KEY)");
-    run(&w, "INSERT INTO figures.t VALUES (1)");
-    run(&w, "EXECUTE AS USER 'zoe' (INSERT INTO figures.t VALUES (1))");
-    CHECK_OK(run_as(&w, ROLE_USER, "SHOW MANIFEST", &kept, e));
-    CHECK_INT(kept.rows, 1);
-    CHECK_OK(run_as(&w, ROLE_DBA, "SHOW MANIFEST", &kept, e));
-    CHECK_INT(kept.rows, 2);
-    close_world(&w);
+    World w = world_open();
+    Answer answer = {0};
+    world_run(&w, "CREATE NAMESPACE figures; CREATE USER TABLE figures.t (id BIGINT PRIMARY KEY)");
+    world_run(&w, "INSERT INTO figures.t VALUES (1)");
+    world_run(&w, "EXECUTE AS USER 'zoe' (INSERT INTO figures.t VALUES (1))");
+    CHECK_OK(world_run_as(&w, 0, ROLE_USER, "SHOW MANIFEST", &answer, e));
+    CHECK_INT(answer.rows, 1);
+    CHECK_OK(world_run_as(&w, 0, ROLE_DBA, "SHOW MANIFEST", &answer, e));
+    CHECK_INT(answer.rows, 2);
+    world_close(&w);
 }
 
 TEST("a user id gets one number for ever, also when it is registered later")
 {
-    World w = open_world();
+    World w = world_open();
     Arena *arena = arena_new();
     User first = {0}, again = {0}, login = {0};
     CHECK_OK(exec_resolve_user(w.executor, SLICE("zoe"), arena, &first, e));
@@ -258,13 +147,13 @@ TEST("a user id gets one number for ever, also when it is registered later")
     CHECK_INT(first.id, again.id);
     CHECK_CODE(exec_login(w.executor, SLICE("zoe"), SLICE(""), arena, &login, e),
                E_INVALID_CREDENTIALS);
-    run(&w, "CREATE USER zoe WITH PASSWORD 'zoespassword' ROLE user");
+    world_run(&w, "CREATE USER zoe WITH PASSWORD 'zoespassword' ROLE user");
     CHECK_OK(exec_login(w.executor, SLICE("zoe"), SLICE("zoespassword"), arena, &login, e));
     CHECK_INT(login.id, first.id);
     CHECK_CODE(exec_resolve_user(w.executor, SLICE("a/../b"), arena, &again, e), E_INVALID_INPUT);
     CHECK_CODE(exec_resolve_user(w.executor, SLICE(""), arena, &again, e), E_INVALID_INPUT);
     arena_free(arena);
-    close_world(&w);
+    world_close(&w);
 }
 
 /* ---- limits ---- */
@@ -276,22 +165,22 @@ static void fill(World *w, int from, int count)
     for (int i = 0; i < count; i++)
         buffer_printf(&sql, "%s(%d, 0, 'row')", i ? ", " : "", from + i);
     buffer_add_u8(&sql, 0);
-    run(w, sql.data);
+    world_run(w, sql.data);
     buffer_done(&sql);
 }
 
 TEST("more rows than the limit are an error and never a silent cut")
 {
-    World w = open_world();
+    World w = world_open();
     make_table(&w);
     fill(&w, 0, 101);
-    Kept kept = {0};
-    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "SELECT * FROM t", &kept, e), E_TOO_LARGE);
-    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "SELECT a.id FROM t a JOIN t b ON a.id = b.id", &kept, e),
+    Answer answer = {0};
+    CHECK_CODE(world_try(&w, "SELECT * FROM t", &answer, e), E_TOO_LARGE);
+    CHECK_CODE(world_try(&w, "SELECT a.id FROM t a JOIN t b ON a.id = b.id", &answer, e),
                E_TOO_LARGE);
-    CHECK_OK(run_as(&w, ROLE_SYSTEM, "SELECT * FROM t LIMIT 100", &kept, e));
-    CHECK_INT(kept.rows, 100);
-    close_world(&w);
+    CHECK_OK(world_try(&w, "SELECT * FROM t LIMIT 100", &answer, e));
+    CHECK_INT(answer.rows, 100);
+    world_close(&w);
 }
 
 /* Every look at the clock is a second later. */
@@ -302,20 +191,18 @@ static int64_t ticking_clock(void)
 
 TEST("a statement that runs past its time is stopped, in walks too")
 {
-    World w = open_world();
+    World w = world_open();
     make_table(&w);
     for (int i = 0; i < 4; i++)
         fill(&w, i * 10000, 10000);
-    Kept kept = {0};
+    Answer answer = {0};
     now_us = 1000000000;
     clock_replace(NULL, ticking_clock);
-    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "SELECT count(*) FROM t WHERE s LIKE '%x%'", &kept, e),
-               E_TIMEOUT);
-    CHECK_CODE(run_as(&w, ROLE_SYSTEM, "UPDATE t SET n = 1 WHERE s LIKE '%r%'", &kept, e),
-               E_TIMEOUT);
+    CHECK_CODE(world_try(&w, "SELECT count(*) FROM t WHERE s LIKE '%x%'", &answer, e), E_TIMEOUT);
+    CHECK_CODE(world_try(&w, "UPDATE t SET n = 1 WHERE s LIKE '%r%'", &answer, e), E_TIMEOUT);
     clock_replace(NULL, NULL);
-    CHECK_INT(number(&w, "SELECT count(*) FROM t WHERE n = 1"), 0);
-    close_world(&w);
+    CHECK_INT(world_number(&w, "SELECT count(*) FROM t WHERE n = 1"), 0);
+    world_close(&w);
 }
 
 /* ---- the loop's way ---- */
@@ -334,17 +221,11 @@ static void on_done(void *context, ExecPending *pending)
     cond_signal(&waiter->ended);
 }
 
-static ExecOutcome try_sql(World *w, const char *sql, Kept *kept, Code *out_code)
+static ExecOutcome try_sql(World *w, const char *sql, Answer *answer, Code *out_code)
 {
     Arena *arena = arena_new();
-    ResultSink sink = {kept, kept_begin, kept_columns, kept_row, kept_end};
-    ExecRequest request = {
-        .session = {.user = w->user,
-                    .user_id = SLICE("tester"),
-                    .role = ROLE_SYSTEM,
-                    .namespace_name = SLICE("app")},
-        .sql = slice_of_text(sql),
-    };
+    ResultSink sink = world_sink(answer);
+    ExecRequest request = {.session = world_session(w, 0, ROLE_SYSTEM), .sql = slice_of_text(sql)};
     Waiter waiter = {0};
     mutex_init(&waiter.lock);
     cond_init(&waiter.ended);
@@ -391,24 +272,25 @@ TEST("the loop answers what is short, waits for commits, and moves everything el
         {"EXECUTE AS USER 'new' (SELECT 1)", EXEC_MOVE, OK},
         {"STORAGE FLUSH TABLE app.t", EXEC_MOVE, OK},
     };
-    World w = open_world();
+    World w = world_open();
     make_table(&w);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        Kept kept = {0};
+        Answer answer = {0};
         Code code = OK;
-        ExecOutcome outcome = try_sql(&w, rows[i].sql, &kept, &code);
+        ExecOutcome outcome = try_sql(&w, rows[i].sql, &answer, &code);
         if (outcome != rows[i].want || code != rows[i].code)
             test_failed(__FILE__, __LINE__, "%s: outcome %d, code %d", rows[i].sql, outcome, code);
-        CHECK_INT(kept.ends, outcome != EXEC_MOVE && code == OK);
+        CHECK_INT(answer.ends, outcome != EXEC_MOVE && code == OK);
     }
-    Kept kept = {0};
+    Answer answer = {0};
     Code code = OK;
     fill(&w, 0, 2000); /* above the loop's budget of rows */
-    CHECK_INT(try_sql(&w, "SELECT count(*) FROM t", &kept, &code), EXEC_MOVE);
-    CHECK_INT(try_sql(&w, "DELETE FROM t WHERE s = 'none'", &kept, &code), EXEC_MOVE);
-    CHECK_INT(try_sql(&w, "SELECT id FROM t ORDER BY _seq DESC LIMIT 1", &kept, &code), EXEC_ENDED);
-    CHECK_INT(kept.first, 1999);
-    close_world(&w);
+    CHECK_INT(try_sql(&w, "SELECT count(*) FROM t", &answer, &code), EXEC_MOVE);
+    CHECK_INT(try_sql(&w, "DELETE FROM t WHERE s = 'none'", &answer, &code), EXEC_MOVE);
+    CHECK_INT(try_sql(&w, "SELECT id FROM t ORDER BY _seq DESC LIMIT 1", &answer, &code),
+              EXEC_ENDED);
+    CHECK_INT(answer.last, 1999);
+    world_close(&w);
 }
 
 /* ---- threads ---- */
@@ -424,9 +306,9 @@ static void increment(void *argument)
 {
     Crowd *crowd = argument;
     for (int i = 0; i < ROUNDS; i++) {
-        Kept kept = {0};
+        Answer answer = {0};
         Error e = {0};
-        must(run_as(crowd->w, ROLE_SYSTEM, "UPDATE t SET n = n + 1 WHERE id = 1", &kept, &e) == OK);
+        must(world_try(crowd->w, "UPDATE t SET n = n + 1 WHERE id = 1", &answer, &e) == OK);
     }
 }
 
@@ -441,13 +323,13 @@ static void run_crowd(Crowd *crowd, ThreadFunction *function)
 
 TEST("increments of one row by many threads are all counted")
 {
-    World w = open_world();
+    World w = world_open();
     make_table(&w);
-    run(&w, "INSERT INTO t VALUES (1, 0, '')");
+    world_run(&w, "INSERT INTO t VALUES (1, 0, '')");
     Crowd crowd = {.w = &w};
     run_crowd(&crowd, increment);
-    CHECK_INT(number(&w, "SELECT n FROM t WHERE id = 1"), THREADS * ROUNDS);
-    close_world(&w);
+    CHECK_INT(world_number(&w, "SELECT n FROM t WHERE id = 1"), THREADS * ROUNDS);
+    world_close(&w);
 }
 
 static void insert_same(void *argument)
@@ -456,9 +338,9 @@ static void insert_same(void *argument)
     for (int i = 0; i < ROUNDS; i++) {
         char sql[128];
         snprintf(sql, sizeof sql, "INSERT INTO t VALUES (%d, 0, '')", i);
-        Kept kept = {0};
+        Answer answer = {0};
         Error e = {0};
-        Code code = run_as(crowd->w, ROLE_SYSTEM, sql, &kept, &e);
+        Code code = world_try(crowd->w, sql, &answer, &e);
         must(code == OK || code == E_ALREADY_EXISTS);
         atomic_fetch_add(code == OK ? &crowd->won : &crowd->lost, 1);
     }
@@ -466,14 +348,14 @@ static void insert_same(void *argument)
 
 TEST("of many INSERTs of one key exactly one wins")
 {
-    World w = open_world();
+    World w = world_open();
     make_table(&w);
     Crowd crowd = {.w = &w};
     run_crowd(&crowd, insert_same);
     CHECK_INT(crowd.won, ROUNDS);
     CHECK_INT(crowd.lost, (THREADS - 1) * ROUNDS);
-    CHECK_INT(number(&w, "SELECT count(*) FROM t"), ROUNDS);
-    close_world(&w);
+    CHECK_INT(world_number(&w, "SELECT count(*) FROM t"), ROUNDS);
+    world_close(&w);
 }
 
 static void create_same(void *argument)
@@ -482,9 +364,9 @@ static void create_same(void *argument)
     for (int i = 0; i < 5; i++) {
         char sql[128];
         snprintf(sql, sizeof sql, "CREATE USER TABLE app.c%d (id INT PRIMARY KEY)", i);
-        Kept kept = {0};
+        Answer answer = {0};
         Error e = {0};
-        Code code = run_as(crowd->w, ROLE_SYSTEM, sql, &kept, &e);
+        Code code = world_try(crowd->w, sql, &answer, &e);
         must(code == OK || code == E_ALREADY_EXISTS);
         atomic_fetch_add(code == OK ? &crowd->won : &crowd->lost, 1);
     }
@@ -492,12 +374,12 @@ static void create_same(void *argument)
 
 TEST("of many CREATE TABLEs of one name exactly one wins")
 {
-    World w = open_world();
+    World w = world_open();
     make_table(&w);
     Crowd crowd = {.w = &w};
     run_crowd(&crowd, create_same);
     CHECK_INT(crowd.won, 5);
-    close_world(&w);
+    world_close(&w);
 }
 
 static _Atomic bool flushing;
@@ -506,15 +388,15 @@ static void flush_often(void *argument)
 {
     World *w = argument;
     while (atomic_load(&flushing)) {
-        Kept kept = {0};
+        Answer answer = {0};
         Error e = {0};
-        must(run_as(w, ROLE_SYSTEM, "STORAGE FLUSH TABLE app.t", &kept, &e) == OK);
+        must(world_try(w, "STORAGE FLUSH TABLE app.t", &answer, &e) == OK);
     }
 }
 
 TEST("increments are counted while the table is flushed again and again")
 {
-    World w = open_world();
+    World w = world_open();
     make_table(&w);
     fill(&w, 0, 20);
     Thread *flusher = NULL;
@@ -524,8 +406,8 @@ TEST("increments are counted while the table is flushed again and again")
     run_crowd(&crowd, increment);
     atomic_store(&flushing, false);
     thread_join(flusher);
-    CHECK_INT(number(&w, "SELECT n FROM t WHERE id = 1"), THREADS * ROUNDS);
-    CHECK_INT(number(&w, "SELECT count(*) FROM t"), 20);
-    CHECK_INT(number(&w, "SELECT count(DISTINCT id) FROM t"), 20);
-    close_world(&w);
+    CHECK_INT(world_number(&w, "SELECT n FROM t WHERE id = 1"), THREADS * ROUNDS);
+    CHECK_INT(world_number(&w, "SELECT count(*) FROM t"), 20);
+    CHECK_INT(world_number(&w, "SELECT count(DISTINCT id) FROM t"), 20);
+    world_close(&w);
 }

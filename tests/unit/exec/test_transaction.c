@@ -3,6 +3,7 @@
  * Transactions against other commits: what is a conflict and what is not, one commit with one place
  * in the feed, and threads that move money while others count it.
  */
+#include "fixture.h"
 #include "test.h"
 
 #include "base/limits.h"
@@ -12,125 +13,21 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-typedef struct World {
-    Database *db;
-    Jobs *jobs;
-    Executor *executor;
-    uint64_t user; /* of "tester" */
-} World;
-
-typedef struct Result {
-    World *w;
-    size_t rows, ends;
-    int64_t sum;           /* of the first values of all rows */
-    const char *meanwhile; /* another request, run when the statement before `at` has ended */
-    size_t at;
-} Result;
-
-static void run(World *w, const char *sql);
-
-static void on_begin(void *context, size_t index)
-{
-    Result *result = context;
-    if (result->meanwhile && index == result->at) {
-        const char *sql = result->meanwhile;
-        result->meanwhile = NULL;
-        run(result->w, sql);
-    }
-}
-
-static void on_columns(void *context, const ResultColumn *columns, size_t count)
-{
-    (void)context;
-    (void)columns;
-    (void)count;
-}
-
-static Code on_row(void *context, const Value *values, Error *e)
-{
-    Result *result = context;
-    (void)e;
-    result->rows++;
-    if (values[0].is_null)
-        return OK;
-    result->sum += values[0].type == TYPE_DOUBLE ? (int64_t)values[0].real : values[0].integer;
-    return OK;
-}
-
-static void on_end(void *context, size_t row_count, const char *message, Slice as_user)
-{
-    (void)row_count;
-    (void)message;
-    (void)as_user;
-    ((Result *)context)->ends++;
-}
-
-static Code try(World *w, const char *sql, Result *result, Error *e)
-{
-    Arena *arena = arena_new();
-    result->w = w;
-    ResultSink sink = {result, on_begin, on_columns, on_row, on_end};
-    ExecRequest request = {
-        .session = {.user = w->user,
-                    .user_id = SLICE("tester"),
-                    .role = ROLE_SYSTEM,
-                    .namespace_name = SLICE("app")},
-        .sql = slice_of_text(sql),
-        .timeout_ms = 30000,
-    };
-    Code code = exec_run(w->executor, &request, arena, &sink, e);
-    arena_free(arena);
-    return code;
-}
-
-static void run(World *w, const char *sql)
-{
-    Result result = {0};
-    CHECK_OK(try(w, sql, &result, e));
-}
-
-static int64_t number(World *w, const char *sql)
-{
-    Result result = {0};
-    CHECK_OK(try(w, sql, &result, e));
-    return result.sum;
-}
-
 static World open_world(void)
 {
-    World w = {0};
-    DatabaseOptions options = {
-        .folder = test_folder(),
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 256},
-        .node = 1,
-        .feed_window_s = 3600,
-        .engine = {.instances = 2, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
-    };
-    JobsOptions jobs = {.flush_rows_default = 1000000, .check_interval_s = 3600};
-    ExecutorOptions exec = {.flush_wait_ms = 30000, .result_rows_max = 100, .bcrypt_cost = 4};
-    CHECK_OK(database_open(&options, &w.db, e));
-    CHECK_OK(jobs_start(w.db, &jobs, &w.jobs, e));
-    CHECK_OK(executor_new(w.db, w.jobs, &exec, &w.executor, e));
-    Arena *arena = arena_new();
-    User user = {0};
-    CHECK_OK(exec_resolve_user(w.executor, SLICE("tester"), arena, &user, e));
-    w.user = user.id;
-    arena_free(arena);
-    run(&w, "CREATE NAMESPACE app");
-    run(&w, "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, n BIGINT)");
-    run(&w, "CREATE SHARED TABLE app.s (id BIGINT PRIMARY KEY, n BIGINT)");
+    World w = world_open();
+    world_run(&w, "CREATE NAMESPACE app");
+    world_run(&w, "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, n BIGINT)");
+    world_run(&w, "CREATE SHARED TABLE app.s (id BIGINT PRIMARY KEY, n BIGINT)");
     return w;
 }
 
-static void close_world(World *w)
+/* Of the first values of all rows of all statements. */
+static int64_t sum_of(World *w, const char *sql)
 {
-    executor_free(w->executor);
-    jobs_stop(w->jobs);
-    database_close(w->db);
-    jobs_free(w->jobs);
+    Answer answer = {0};
+    CHECK_OK(world_try(w, sql, &answer, e));
+    return answer.sum;
 }
 
 /* ---- conflicts ---- */
@@ -145,13 +42,13 @@ static void play(World *w, const Case *c)
 {
     char sql[512];
     snprintf(sql, sizeof sql, "BEGIN; %s; %s; COMMIT", c->first, c->rest);
-    Result result = {.meanwhile = c->meanwhile, .at = 2};
+    Answer answer = {.meanwhile = c->meanwhile, .at = 2};
     Error e = {0};
-    Code code = try(w, sql, &result, &e);
+    Code code = world_try(w, sql, &answer, &e);
     if (code != c->want)
         test_failed(__FILE__, __LINE__, "%s; meanwhile %s; %s gave %d %s", c->first, c->meanwhile,
                     c->rest, code, e.text);
-    CHECK(!result.meanwhile);
+    CHECK(!answer.meanwhile);
     if (code == E_CONFLICT)
         CHECK(strstr(e.text, "Conflict: ") && strstr(e.text, "run the transaction again"));
 }
@@ -160,14 +57,15 @@ static void play_all(const Case *cases, size_t count, bool flushed)
 {
     World w = open_world();
     for (size_t i = 0; i < count; i++) {
-        run(&w, "TRUNCATE t; TRUNCATE s");
-        run(&w,
+        world_run(&w, "TRUNCATE t; TRUNCATE s");
+        world_run(
+            &w,
             "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30), (4, 40); INSERT INTO s VALUES (1, 1)");
         if (flushed)
-            run(&w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.s");
+            world_run(&w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.s");
         play(&w, &cases[i]);
     }
-    close_world(&w);
+    world_close(&w);
 }
 
 static const Case both_tiers[] = {
@@ -283,17 +181,18 @@ TEST("the same with rows that a second flush or a compaction moves")
 TEST("all statements of a transaction read one snapshot and their own writes")
 {
     World w = open_world();
-    run(&w, "INSERT INTO t VALUES (1, 10), (2, 20); INSERT INTO s VALUES (1, 5)");
-    Result result = {.meanwhile =
+    world_run(&w, "INSERT INTO t VALUES (1, 10), (2, 20); INSERT INTO s VALUES (1, 5)");
+    Answer answer = {.meanwhile =
                          "UPDATE t SET n = 1000 WHERE id = 2; UPDATE s SET n = 1000 WHERE id = 1",
                      .at = 2};
-    CHECK_OK(try(&w,
-                 "BEGIN; UPDATE t SET n = 11 WHERE id = 1; SELECT sum(n) FROM t; SELECT n FROM s "
-                 "WHERE id = 1; ROLLBACK",
-                 &result, e));
-    CHECK_INT(result.sum, 11 + 20 + 5);
-    CHECK_INT(number(&w, "SELECT sum(n) FROM t"), 1010);
-    close_world(&w);
+    CHECK_OK(
+        world_try(&w,
+                  "BEGIN; UPDATE t SET n = 11 WHERE id = 1; SELECT sum(n) FROM t; SELECT n FROM s "
+                  "WHERE id = 1; ROLLBACK",
+                  &answer, e));
+    CHECK_INT(answer.sum, 11 + 20 + 5);
+    CHECK_INT(sum_of(&w, "SELECT sum(n) FROM t"), 1010);
+    world_close(&w);
 }
 
 /* ---- one commit ---- */
@@ -345,11 +244,12 @@ static size_t read_feed(World *w, const char *table_name, uint64_t user, uint64_
 TEST("a transaction is one commit: its changes stand together in the feed, each key once")
 {
     World w = open_world();
-    run(&w, "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)");
+    world_run(&w, "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30)");
     Watched watched = {0};
     database_add_sink(w.db, (ChangeSink){watch, &watched, NULL});
     uint64_t before = database_last_seq(w.db);
-    run(&w, "BEGIN; UPDATE t SET n = 11 WHERE id = 1; INSERT INTO s VALUES (1, 1); DELETE FROM t "
+    world_run(
+        &w, "BEGIN; UPDATE t SET n = 11 WHERE id = 1; INSERT INTO s VALUES (1, 1); DELETE FROM t "
             "WHERE id = 2;"
             "INSERT INTO t VALUES (4, 40), (5, 50); UPDATE t SET n = 12 WHERE id = 1; DELETE FROM "
             "t WHERE id = 5;"
@@ -362,7 +262,7 @@ TEST("a transaction is one commit: its changes stand together in the feed, each 
     CHECK_INT(watched.last_seq, watched.commit_seq);
     CHECK_INT(database_last_seq(w.db), watched.commit_seq);
     FeedChange changes[16];
-    CHECK_INT(read_feed(&w, "t", w.user, before, changes), 4);
+    CHECK_INT(read_feed(&w, "t", w.users[0], before, changes), 4);
     static const ChangeKind want[] = {CHANGE_DELETE, CHANGE_INSERT, CHANGE_UPDATE, CHANGE_UPDATE};
     for (size_t i = 0; i < 4; i++) {
         CHECK_INT(changes[i].kind, want[i]);
@@ -371,7 +271,7 @@ TEST("a transaction is one commit: its changes stand together in the feed, each 
     CHECK_INT(read_feed(&w, "s", 0, before, changes), 1);
     CHECK_INT(changes[0].kind, CHANGE_INSERT);
     CHECK(changes[0].seq >= watched.first_seq && changes[0].seq <= watched.commit_seq);
-    close_world(&w);
+    world_close(&w);
 }
 
 /* ---- against the same statements committed one by one ---- */
@@ -417,7 +317,7 @@ static void add_step(Buffer *sql, const char *name, const unsigned choice[4], un
 TEST("random transactions read and leave what the same statements do one by one")
 {
     World w = open_world();
-    run(&w, "CREATE USER TABLE app.twin (id BIGINT PRIMARY KEY, n BIGINT)");
+    world_run(&w, "CREATE USER TABLE app.twin (id BIGINT PRIMARY KEY, n BIGINT)");
     unsigned n = 1000;
     for (int round = 0; round < ROUNDS_RANDOM; round++) {
         Buffer together = {0}, one_by_one = {0};
@@ -433,18 +333,18 @@ TEST("random transactions read and leave what the same statements do one by one"
         buffer_add_text(&together, "COMMIT");
         buffer_add_u8(&together, 0);
         buffer_add_u8(&one_by_one, 0);
-        int64_t want = number(&w, one_by_one.data), got = number(&w, together.data);
+        int64_t want = sum_of(&w, one_by_one.data), got = sum_of(&w, together.data);
         if (got != want)
             test_failed(__FILE__, __LINE__, "round %d: %lld, want %lld: %s", round, (long long)got,
                         (long long)want, together.data);
-        CHECK_INT(number(&w, "SELECT n * 31 + id FROM t"),
-                  number(&w, "SELECT n * 31 + id FROM twin"));
+        CHECK_INT(sum_of(&w, "SELECT n * 31 + id FROM t"),
+                  sum_of(&w, "SELECT n * 31 + id FROM twin"));
         buffer_done(&together);
         buffer_done(&one_by_one);
         if (round % 5 == 2)
-            run(&w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.twin");
+            world_run(&w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.twin");
     }
-    close_world(&w);
+    world_close(&w);
 }
 
 /* ---- limits ---- */
@@ -487,7 +387,7 @@ TEST("a transaction holds as many rows as a commit, and lists so many that it re
     stage_many(&at, table, COMMIT_ROWS_MAX, 1, E_TOO_LARGE);
     exec__transaction_free(at.transaction);
     table_unref(table);
-    close_world(&w);
+    world_close(&w);
 }
 
 /* ---- threads ---- */
@@ -513,9 +413,9 @@ static void transfer(void *argument)
                  i % 2 ? "t" : "s", from, to, i % 2 ? "s" : "t", to);
         Code code = E_CONFLICT;
         while (code == E_CONFLICT) {
-            Result result = {0};
+            Answer answer = {0};
             Error e = {0};
-            code = try(bank->w, sql, &result, &e);
+            code = world_try(bank->w, sql, &answer, &e);
             must(code == OK || code == E_CONFLICT);
             atomic_fetch_add(&bank->conflicts, code == E_CONFLICT);
         }
@@ -527,17 +427,18 @@ static void audit(void *argument)
 {
     Bank *bank = argument;
     for (unsigned i = 0; atomic_load(&bank->open); i++) {
-        Result result = {0};
+        Answer answer = {0};
         Error e = {0};
-        must(try(bank->w,
+        must(world_try(
+                 bank->w,
                  i % 2
                      ? "BEGIN; SELECT n FROM t; SELECT n FROM s; COMMIT"
                      : "BEGIN; SELECT sum(n)::BIGINT FROM t; SELECT sum(n)::BIGINT FROM s; COMMIT",
-                 &result, &e) == OK);
-        must(result.sum == TOTAL);
+                 &answer, &e) == OK);
+        must(answer.sum == TOTAL);
         if (i % 4 == 3)
-            must(try(bank->w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.s", &result,
-                     &e) == OK);
+            must(world_try(bank->w, "STORAGE FLUSH TABLE app.t; STORAGE FLUSH TABLE app.s", &answer,
+                           &e) == OK);
     }
 }
 
@@ -548,7 +449,7 @@ TEST("the sum of all accounts never changes while threads move money between two
         char sql[128];
         snprintf(sql, sizeof sql, "INSERT INTO t VALUES (%d, 100); INSERT INTO s VALUES (%d, 100)",
                  i, i);
-        run(&w, sql);
+        world_run(&w, sql);
     }
     Bank bank = {.w = &w};
     atomic_store(&bank.open, true);
@@ -560,10 +461,10 @@ TEST("the sum of all accounts never changes while threads move money between two
         thread_join(threads[i]);
     atomic_store(&bank.open, false);
     thread_join(auditor);
-    CHECK_INT(number(&w, "SELECT sum(n)::BIGINT FROM t") +
-                  number(&w, "SELECT sum(n)::BIGINT FROM s"),
+    CHECK_INT(sum_of(&w, "SELECT sum(n)::BIGINT FROM t") +
+                  sum_of(&w, "SELECT sum(n)::BIGINT FROM s"),
               TOTAL);
-    CHECK_INT(number(&w, "SELECT count(*) FROM t") + number(&w, "SELECT count(*) FROM s"),
+    CHECK_INT(sum_of(&w, "SELECT count(*) FROM t") + sum_of(&w, "SELECT count(*) FROM s"),
               2 * ACCOUNTS);
-    close_world(&w);
+    world_close(&w);
 }
