@@ -13,6 +13,7 @@ import { Definer, keeper, subscriber, ticker } from './load.mjs';
 import { Ledger, Model, TickModel } from './model.mjs';
 import { pause } from './request.mjs';
 import { Alterer, Shape } from './shape.mjs';
+import { Watch } from './watch.mjs';
 import { Target, Writer } from './writer.mjs';
 
 const USERS = [['Ann', 'user'], ['ann', 'service'], ['bob.', 'user']];
@@ -57,6 +58,8 @@ export class Folder {
     this.round = 0;
     this.readyMsMax = 0;
     this.isCut = false; // power was lost since the last look
+    this.isOver = false; // no server may start any more
+    this.watch = new Watch();
   }
 
   get command() {
@@ -66,6 +69,7 @@ export class Folder {
 
   /** A server on the folder; `faults` is the environment of the disk-fault library, if any. */
   server(faults = {}) {
+    if (this.isOver) throw new Error('this folder has failed');
     const { binary, args } = this.command;
     const server = new Server({
       home: this.home, dir: this.dir, port: this.port, binary, args: [...args, this.settings],
@@ -77,6 +81,7 @@ export class Folder {
   }
 
   async start(faults) {
+    this.watch.goes('a start');
     const server = await this.server(faults).start();
     this.readyMsMax = Math.max(this.readyMsMax, server.readyMs);
     return server;
@@ -85,12 +90,14 @@ export class Folder {
   async create() {
     this.port = await quietPort(this.random);
     const server = await this.start();
-    this.root = await loginRoot(server);
+    this.root = this.watch.observe(await loginRoot(server));
     await this.root.run('CREATE NAMESPACE crash');
     for (const table of TABLES) await this.root.run(`CREATE ${table}`);
     const shared = this.partition(this.root, 'crash.shared', 'of-all');
     this.writers.push(new Writer(this.root, this.ledger, [new Target('crash.shared', shared.model, 0)], this.random.split()));
-    for (const [name, role] of USERS) this.addUser(await newUser(this.root, name, role), role, shared);
+    for (const [name, role] of USERS) {
+      this.addUser(this.watch.observe(await newUser(this.root, name, role)), role, shared);
+    }
     this.clients = [...new Set(this.partitions.map((p) => p.client))];
     this.definer = new Definer(this.root, this.ledger, this.random.split());
     this.alterer = new Alterer(this.root, this.shape, this.random.split());
@@ -169,6 +176,7 @@ export class Folder {
 
   /** Everything that must hold after a restart, before anybody writes. Returns what is wrong. */
   async verify() {
+    this.watch.goes('the look at all rows');
     const wrong = await this.definer.check();
     const durable = this.isCut ? this.ledger.syncedUpTo : Infinity;
     await Promise.all(this.partitions.map(async (partition) => {
@@ -228,6 +236,7 @@ export class Folder {
 
   /** Resumes every subscriber while nobody writes: each must get exactly what it missed. */
   async verifyResume() {
+    this.watch.goes('the resuming of all subscribers');
     const wrong = [];
     await this.joinAll();
     for (const partition of this.partitions) {
@@ -271,6 +280,7 @@ export class Folder {
 
   /** Ends when writes are taken. */
   async untilWritable() {
+    this.watch.goes('the wait until writes are taken');
     const deadline = Date.now() + WRITABLE_LIMIT_MS;
     for (;;) {
       const answer = await this.root.raw('CREATE NAMESPACE IF NOT EXISTS probe; DROP NAMESPACE probe');
@@ -284,6 +294,11 @@ export class Folder {
   async drop() {
     for (const follower of this.followers) follower.isStale = true;
     await Promise.all(this.followers.map(({ live }) => live?.drop()));
+  }
+
+  /** Where it stands, for a report. */
+  tell(withStacks = false) {
+    return this.watch.tell(this.current, this.followers, withStacks);
   }
 
   /** What the server's own check of the folder finds; no server may run. */

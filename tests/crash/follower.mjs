@@ -19,11 +19,21 @@ export class Subscriber extends Follower {
     Object.assign(this, { features: [], matches: () => true, shape: null, isStar: true, isLoose: false, ttlMs: null }, options);
     this.isReplay = this.features.includes('replay');
     this.isStale = false; // an unclean stop since it last joined
+    this.joiningMs = 0; // since when it has been subscribing
     this.onRow = (row) => this.judge(row);
   }
 
   /** Subscribes, again where the subscription was ended by something that may end it. */
   async join(server, options) {
+    this.joiningMs = Date.now();
+    try {
+      await this.joinAtLast(server, options);
+    } finally {
+      this.joiningMs = 0;
+    }
+  }
+
+  async joinAtLast(server, options) {
     for (;;) {
       const live = await Live.open(server, { token: this.client.token,
         protocol: { serialization: 'json', compression: 'gzip', features: this.features } });

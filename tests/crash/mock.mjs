@@ -21,6 +21,7 @@ const partitions = new Map(); // table|user -> {rows: Map, feed: [{seq, key, row
 let lastSeq = 0n;
 let identity = 0;
 let commits = 0;
+let requests = 0;
 let delayed = null; // the second half of a transaction, for a bug
 
 function partition(name) {
@@ -271,6 +272,9 @@ const server = http.createServer((request, response) => {
   request.on('end', () => {
     const reply = (status, value) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
     if (request.url === '/health') return reply(200, { status: 'healthy' });
+    requests++;
+    if (BUG === 'abort' && requests > 150) process.exit(134);
+    if (BUG === 'hang' && requests > 150) return undefined;
     const body = JSON.parse(text);
     if (request.url === '/v1/api/auth/login') return reply(200, { access_token: body.user });
     try {
