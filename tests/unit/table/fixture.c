@@ -6,6 +6,7 @@
 #include "../test.h"
 #include "data/row.h"
 #include "os/clock.h"
+#include "table/verify.h"
 
 enum { USER_COUNT_MAX = 8 };
 
@@ -225,4 +226,34 @@ const char *fixture_feed(Fixture *f, uint64_t after_seq, Arena *arena)
         }
     }
     return arena_text(arena, buffer_slice(&out));
+}
+
+void fixture_flush(Fixture *f)
+{
+    uint64_t rows;
+    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
+}
+
+int fixture_compact(Fixture *f, CompactMode mode)
+{
+    CompactOptions options = {.mode = mode};
+    CompactResult result = {.segments = 1};
+    int steps = -1;
+    for (; result.segments; steps++)
+        CHECK_OK(compact_step(f->db, f->table, f->partition, &options, &result, e));
+    return steps;
+}
+
+static void print_problem(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "    %s\n", text);
+}
+
+void fixture_check_sound(Fixture *f)
+{
+    VerifyReport report;
+    VerifyOptions options = {.read_segments = true, .on_problem = print_problem};
+    CHECK_OK(database_verify(f->db, &options, &report, e));
+    CHECK_INT(report.problems, 0);
 }

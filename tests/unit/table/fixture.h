@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "table/compact.h"
 #include "table/flush.h"
 #include "table/view.h"
 
@@ -35,3 +36,9 @@ const char *fixture_rows_at(Fixture *f, uint64_t at_seq, size_t limit, bool desc
                             Arena *arena);
 /* "+1=a ~1=a>b -1=b " : the feed after a cursor. */
 const char *fixture_feed(Fixture *f, uint64_t after_seq, Arena *arena);
+/* Flushes the partition up to its newest commit. */
+void fixture_flush(Fixture *f);
+/* Compacts the partition until nothing is left to do; returns the number of steps. */
+int fixture_compact(Fixture *f, CompactMode mode);
+/* The check of the data folder, segments read, must find nothing. */
+void fixture_check_sound(Fixture *f);

@@ -9,45 +9,11 @@
 
 #include "../test.h"
 #include "cold/cold.h"
-#include "fixture.h"
 #include "os/file.h"
 #include "os/thread.h"
+#include "places.h"
 #include "table/backup.h"
 #include "table/table_int.h"
-
-typedef struct Places {
-    Arena *arena;
-    const char *data, *backup, *restored;
-} Places;
-
-static Places places(void)
-{
-    Arena *arena = arena_new();
-    const char *root = test_folder();
-    return (Places){arena, arena_printf(arena, "%s/data", root),
-                    arena_printf(arena, "%s/backup", root),
-                    arena_printf(arena, "%s/restored", root)};
-}
-
-static void flush(Fixture *f)
-{
-    uint64_t rows;
-    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
-}
-
-/* Rows in two segments and hot, some of them updated or deleted since they were flushed. */
-static void fill(Fixture *f)
-{
-    for (int i = 1; i <= 20; i++)
-        fixture_put(f, i, "x");
-    flush(f);
-    for (int i = 21; i <= 30; i++)
-        fixture_put(f, i, "y");
-    flush(f);
-    fixture_put(f, 3, "changed");
-    fixture_delete(f, 4);
-    fixture_put(f, 31, "hot");
-}
 
 static void backup(Fixture *f, const Places *p, BackupReport *out)
 {
@@ -58,10 +24,10 @@ TEST("a restored folder holds the rows of both tiers as of the backup, deletes i
      "nothing later")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report, restored;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     char *rows = arena_text(p.arena, slice_of_text(fixture_rows(&f, p.arena)));
     uint64_t seq = database_last_seq(f.db);
     backup(&f, &p, &report);
@@ -70,12 +36,12 @@ TEST("a restored folder holds the rows of both tiers as of the backup, deletes i
     fixture_delete(&f, 1);
     fixture_put(&f, 40, "later");
     fixture_close(&f);
-    CHECK_OK(backup_restore(p.backup, p.restored, &restored, e));
+    CHECK_OK(backup_restore(p.backup, p.other, &restored, e));
     CHECK(restored.seq == seq);
     CHECK_INT(restored.files, report.files);
-    fixture_open(&f, p.restored, TABLE_USER);
+    fixture_open(&f, p.other, TABLE_USER);
     CHECK_TEXT(fixture_rows(&f, p.arena), rows);
-    flush(&f);
+    fixture_flush(&f);
     CHECK_TEXT(fixture_rows(&f, p.arena), rows); /* the deleted stay deleted */
     VerifyReport verified;
     VerifyOptions options = {.read_segments = true};
@@ -88,7 +54,7 @@ TEST("a restored folder holds the rows of both tiers as of the backup, deletes i
 TEST("a cursor from before a restore is resumed in a history that is not its own")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     Feed *feed = NULL;
     ReadView *view = NULL;
@@ -97,8 +63,8 @@ TEST("a cursor from before a restore is resumed in a history that is not its own
     backup(&f, &p, &report);
     uint64_t after = fixture_put(&f, 2, "lost"); /* a client saw this commit */
     fixture_close(&f);
-    CHECK_OK(backup_restore(p.backup, p.restored, &report, e));
-    fixture_open(&f, p.restored, TABLE_USER);
+    CHECK_OK(backup_restore(p.backup, p.other, &report, e));
+    fixture_open(&f, p.other, TABLE_USER);
     uint64_t fresh = fixture_put(&f, 2, "new");
     CHECK(fresh > after);
     CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
@@ -116,7 +82,7 @@ TEST("a cursor from before a restore is resumed in a history that is not its own
     feed_close(feed);
     view_close(view);
     fixture_close(&f); /* the mark survives restarts */
-    fixture_open(&f, p.restored, TABLE_USER);
+    fixture_open(&f, p.other, TABLE_USER);
     CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
     CHECK_CODE(feed_open(view, f.table, f.partition, after, &feed, e), E_CURSOR_TOO_OLD);
     view_close(view);
@@ -127,11 +93,11 @@ TEST("a cursor from before a restore is resumed in a history that is not its own
 TEST("a folder that is not empty is overwritten, or a backup without its list is taken for one")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     Database *db = NULL;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     backup(&f, &p, &report);
     CHECK_CODE(database_backup(f.db, p.backup, (BackupStop){0}, &report, e), E_INVALID_OPERATION);
     fixture_close(&f);
@@ -144,61 +110,37 @@ TEST("a folder that is not empty is overwritten, or a backup without its list is
     CHECK_OK(database_open(&options, &db, e)); /* but it can be checked */
     database_close(db);
     CHECK_OK(file_remove(arena_printf(p.arena, "%s/BACKUP", p.backup), e));
-    CHECK_CODE(backup_restore(p.backup, p.restored, &report, e), E_NOT_FOUND);
-    CHECK(!file_exists(p.restored));
+    CHECK_CODE(backup_restore(p.backup, p.other, &report, e), E_NOT_FOUND);
+    CHECK(!file_exists(p.other));
     arena_free(p.arena);
-}
-
-static void list_files(const char *folder, Arena *arena, Buffer *out)
-{
-    FileEntry *entries;
-    size_t count;
-    CHECK_OK(file_list(folder, 1000, arena, &entries, &count, e));
-    for (size_t i = 0; i < count; i++) {
-        const char *path = arena_printf(arena, "%s/%s", folder, entries[i].name);
-        if (entries[i].is_folder)
-            list_files(path, arena, out);
-        else
-            buffer_add(out, &path, sizeof path);
-    }
 }
 
 TEST("a wrong byte in any file of a backup is restored")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
-    Buffer files = {0};
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     backup(&f, &p, &report);
     fixture_close(&f);
-    list_files(p.backup, p.arena, &files);
-    const char *const *paths = (const char *const *)files.data;
-    size_t count = files.size / sizeof *paths;
+    const char *const *paths;
+    size_t count = places_files(p.backup, p.arena, &paths);
     CHECK_INT(count, report.files + 1);
     for (size_t i = 0; i < count; i++) {
-        Slice bytes;
-        CHECK_OK(file_read(paths[i], 1 << 26, p.arena, &bytes, e));
-        if (bytes.size == 0)
-            continue;
-        char *changed = arena_text(p.arena, bytes);
-        memcpy(changed, bytes.data, bytes.size);
-        changed[bytes.size / 2] ^= 4;
-        CHECK_OK(file_write(paths[i], slice_of(changed, bytes.size), 0600, e));
-        CHECK_CODE(backup_restore(p.backup, p.restored, &report, e), E_CORRUPT);
-        CHECK(!file_exists(p.restored));
+        Slice bytes = places_damage(paths[i], p.arena);
+        CHECK_CODE(backup_restore(p.backup, p.other, &report, e), E_CORRUPT);
+        CHECK(!file_exists(p.other));
         CHECK_OK(file_write(paths[i], bytes, 0600, e));
     }
-    CHECK_OK(backup_restore(p.backup, p.restored, &report, e));
-    buffer_done(&files);
+    CHECK_OK(backup_restore(p.backup, p.other, &report, e));
     arena_free(p.arena);
 }
 
 TEST("a backup lands where it must not")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     fixture_open(&f, p.data, TABLE_USER);
     static const char *const refused[] = {"",        "relative", "../up",   "/tmp/../etc/x",
                                           "/etc/x",  "/etc",     "/root/b", "/var/log/b",
@@ -229,17 +171,17 @@ static void write_rows(void *argument)
     for (int i = 0; !atomic_load(&writer->stop) || i < 100; i++, writer->written++) {
         fixture_put(writer->f, 1000 + i, "w");
         if (i % 50 == 49)
-            flush(writer->f);
+            fixture_flush(writer->f);
     }
 }
 
 TEST("writes and flushes during a backup tear it")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report, restored;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     Writer writer = {.f = &f};
     Thread *thread = NULL;
     CHECK_OK(thread_start("writer", THREAD_WORKER, write_rows, &writer, &thread, e));
@@ -249,9 +191,9 @@ TEST("writes and flushes during a backup tear it")
     char *then =
         arena_text(p.arena, slice_of_text(fixture_rows_at(&f, report.seq, 1000, false, p.arena)));
     fixture_close(&f);
-    CHECK_OK(backup_restore(p.backup, p.restored, &restored, e));
+    CHECK_OK(backup_restore(p.backup, p.other, &restored, e));
     CHECK(restored.seq == report.seq);
-    fixture_open(&f, p.restored, TABLE_USER);
+    fixture_open(&f, p.other, TABLE_USER);
     CHECK_TEXT(fixture_rows(&f, p.arena), then);
     fixture_close(&f);
     arena_free(p.arena);
@@ -266,14 +208,14 @@ static bool always(void *context)
 TEST("a stopped backup looks like one")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     CHECK_CODE(database_backup(f.db, p.backup, (BackupStop){always, NULL}, &report, e),
                E_CANCELLED);
     fixture_close(&f);
-    CHECK_CODE(backup_restore(p.backup, p.restored, &report, e), E_NOT_FOUND);
+    CHECK_CODE(backup_restore(p.backup, p.other, &report, e), E_NOT_FOUND);
     arena_free(p.arena);
 }
 

@@ -16,23 +16,6 @@
 
 enum { FILE_BYTES_MAX = 64 << 20 };
 
-static void flush(Fixture *f)
-{
-    uint64_t rows;
-    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
-}
-
-/* Compacts until nothing is left to do; returns the number of steps. */
-static int compact(Fixture *f, CompactMode mode)
-{
-    CompactOptions options = {.mode = mode};
-    CompactResult result = {.segments = 1};
-    int steps = -1;
-    for (; result.segments; steps++)
-        CHECK_OK(compact_step(f->db, f->table, f->partition, &options, &result, e));
-    return steps;
-}
-
 static size_t segments(Fixture *f, Arena *arena, SegmentEntry **out)
 {
     size_t count;
@@ -115,21 +98,21 @@ TEST("rows, past states or a feed that a compaction changes, at once or after a 
         fixture_delete(&f, (round * 5) % 23);
         remember(&f, &past, arena);
         if (round < 11)
-            flush(&f);
+            fixture_flush(&f);
         fixture_delete(&f, (round * 11) % 23);
         remember(&f, &past, arena);
     }
     for (size_t i = 0; i < past.count; i++)
         past.feed[i] = fixture_feed(&f, past.seq[i], arena);
     check_past(&f, &past, arena);
-    CHECK(compact(&f, COMPACT_ALL) > 0);
+    CHECK(fixture_compact(&f, COMPACT_ALL) > 0);
     check_past(&f, &past, arena);
     unlink_obsolete(&f);
     check_past(&f, &past, arena);
     fixture_close(&f);
     fixture_open(&f, f.folder, TABLE_USER);
     check_past(&f, &past, arena);
-    CHECK_INT(compact(&f, COMPACT_ALL), 0);
+    CHECK_INT(fixture_compact(&f, COMPACT_ALL), 0);
     fixture_close(&f);
 }
 
@@ -141,34 +124,34 @@ TEST("small segments that stay apart, are merged too eagerly, or overlap after a
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 3; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
-    CHECK_INT(compact(&f, COMPACT_DUE), 0);
+    CHECK_INT(fixture_compact(&f, COMPACT_DUE), 0);
     fixture_put(&f, 3, "v");
-    flush(&f);
-    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    fixture_flush(&f);
+    CHECK_INT(fixture_compact(&f, COMPACT_DUE), 1);
     CHECK_INT(segments(&f, arena, &list), 1);
     CHECK_INT(list[0].row_count, 4);
     for (int i = 10; i < 30; i++)
         fixture_put(&f, i, "w");
-    flush(&f); /* 20 rows: three small ones after them do not make it worth rewriting */
+    fixture_flush(&f); /* 20 rows: three small ones after them do not make it worth rewriting */
     for (int i = 4; i < 7; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
-    CHECK_INT(compact(&f, COMPACT_DUE), 0);
+    CHECK_INT(fixture_compact(&f, COMPACT_DUE), 0);
     CHECK_INT(segments(&f, arena, &list), 5);
     fixture_put(&f, 7, "v");
-    flush(&f);
-    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    fixture_flush(&f);
+    CHECK_INT(fixture_compact(&f, COMPACT_DUE), 1);
     CHECK_INT(segments(&f, arena, &list), 3);
     CHECK_INT(list[1].row_count, 20);
     CHECK_INT(list[2].row_count, 4);
-    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_ALL), 1);
     CHECK_INT(segments(&f, arena, &list), 1);
     CHECK_INT(list[0].row_count, 28);
     fixture_put(&f, 99, "v");
-    flush(&f);
+    fixture_flush(&f);
     CHECK_INT(segments(&f, arena, &list), 2);
     CHECK(list[0].max_seq < list[1].min_seq);
     CHECK(list[0].batch < list[1].batch);
@@ -235,14 +218,14 @@ TEST("an erased row whose text is still in a file, a bound or a manifest after t
     fixture_put(&f, 1, "a");
     fixture_put(&f, 2, "zebra-canary-4711");
     fixture_put(&f, 3, "b");
-    flush(&f);
+    fixture_flush(&f);
     CHECK(is_on_disk(&f, "canary-4711", arena));
     fixture_delete(&f, 2);
     fixture_put(&f, 3, "c");
-    CHECK_INT(compact(&f, COMPACT_DUE), 0); /* inside the window deaths are gathered */
+    CHECK_INT(fixture_compact(&f, COMPACT_DUE), 0); /* inside the window deaths are gathered */
     reopen_without_window(&f);
     CHECK_OK(flush_trim(f.db, f.table, f.partition, e));
-    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_DUE), 1);
     unlink_obsolete(&f);
     CHECK(!is_on_disk(&f, "canary-4711", arena));
     CHECK(!hot_has(&f, "canary-4711"));
@@ -268,12 +251,12 @@ TEST("a segment without a living row that keeps an entry or a file, or gives its
     fixture_put(&f, 1, "a");
     fixture_put(&f, 2, "b");
     uint64_t then = database_last_seq(f.db);
-    flush(&f);
+    fixture_flush(&f);
     CHECK_INT(segments(&f, arena, &list), 1);
     uint64_t batch = list[0].batch;
     fixture_delete(&f, 1);
     fixture_delete(&f, 2);
-    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_ALL), 1);
     unlink_obsolete(&f);
     CHECK_INT(segments(&f, arena, &list), 0);
     CHECK_INT(files(&f, arena, &names), 1);
@@ -281,21 +264,22 @@ TEST("a segment without a living row that keeps an entry or a file, or gives its
     CHECK_TEXT(fixture_rows(&f, arena), "");
     CHECK_TEXT(fixture_rows_at(&f, then, 10, false, arena), "1=a 2=b ");
     fixture_put(&f, 1, "again");
-    flush(&f);
+    fixture_flush(&f);
     CHECK_INT(segments(&f, arena, &list), 1);
     CHECK(list[0].batch > batch);
     CHECK_TEXT(fixture_rows(&f, arena), "1=again ");
     fixture_put(&f, 2, "b");
-    flush(&f);
-    CHECK_INT(compact(&f, COMPACT_ALL), 1); /* the last number is now that of a merged file */
+    fixture_flush(&f);
+    CHECK_INT(fixture_compact(&f, COMPACT_ALL),
+              1); /* the last number is now that of a merged file */
     CHECK_INT(segments(&f, arena, &list), 1);
     batch = list[0].batch;
     fixture_delete(&f, 1);
     fixture_delete(&f, 2);
-    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_ALL), 1);
     unlink_obsolete(&f);
     fixture_put(&f, 1, "b");
-    flush(&f);
+    fixture_flush(&f);
     CHECK_INT(segments(&f, arena, &list), 1);
     CHECK(list[0].batch > batch);
     fixture_close(&f);
@@ -312,7 +296,7 @@ TEST("a crash between the new file and its commit whose file stays, or is taken 
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 4; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
     CHECK_INT(segments(&f, arena, &list), 4);
     const char *folder = folder_of(&f, arena);
@@ -327,7 +311,7 @@ TEST("a crash between the new file and its commit whose file stays, or is taken 
     CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 2=v 3=v ");
     CHECK_OK(flush_sweep(f.db, &removed, e));
     CHECK_INT(removed, 2);
-    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_ALL), 1);
     CHECK_INT(files(&f, arena, &names), 6);
     /* The old files are named by nothing now: a restart before their removal is no leak. */
     fixture_close(&f);
@@ -350,12 +334,12 @@ TEST(
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 4; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
     ReadView *view = NULL;
     bool more = false;
     CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
-    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_DUE), 1);
     Obsolete *obsolete = obsolete_new(f.db);
     CHECK_OK(obsolete_remove(obsolete, &more, e));
     CHECK(more);
@@ -364,8 +348,8 @@ TEST(
     CHECK_OK(view_past_page(view, f.table, f.partition, &range, arena, &page, e));
     CHECK_INT(page.count, 4);
     fixture_put(&f, 4, "v");
-    flush(&f);
-    CHECK(compact(&f, COMPACT_ALL) > 0);
+    fixture_flush(&f);
+    CHECK(fixture_compact(&f, COMPACT_ALL) > 0);
     view_close(view);
     CHECK_OK(obsolete_remove(obsolete, &more, e));
     CHECK(!more);
@@ -388,7 +372,7 @@ TEST("a row that dies while it is merged and comes back with the new segment")
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 4; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
     fixture_delete(&f, 3);
     CompactOptions options = {.mode = COMPACT_ALL, .is_stopped = delete_row_2, .context = &f};
@@ -397,7 +381,7 @@ TEST("a row that dies while it is merged and comes back with the new segment")
     CHECK_INT(result.segments, 4);
     CHECK_INT(result.rows_kept, 3);
     CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v ");
-    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_ALL), 1);
     CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v ");
     fixture_put(&f, 2, "new");
     CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 2=new ");
@@ -412,13 +396,13 @@ TEST("a writer that conflicts with a compaction, or whose old row stays visible"
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 4; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
     ReadView *view = NULL;
     CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
     Intent *before = fixture_resolve(&f, view, 1, "w");
     view_close(view);
-    CHECK_INT(compact(&f, COMPACT_DUE), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_DUE), 1);
     unlink_obsolete(&f);
     CHECK_OK(database_commit(f.db, before, e));
     intent_unref(before);
@@ -456,7 +440,7 @@ TEST("a compaction that is stopped, or whose table is dropped meanwhile, and lea
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 4; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
     CompactOptions options = {.mode = COMPACT_ALL, .is_stopped = is_stopped};
     CompactResult result;
@@ -485,7 +469,7 @@ TEST("a compaction on request that never ends because rows go on dying")
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 10; i++)
         fixture_put(&f, i, "v");
-    flush(&f);
+    fixture_flush(&f);
     fixture_delete(&f, 0);
     CompactOptions options = {COMPACT_ALL, database_last_seq(f.db), kill_another, &f};
     CompactResult result = {.segments = 1};
@@ -505,7 +489,7 @@ TEST("a damaged segment whose damage a compaction makes look sound")
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 4; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
     CHECK_INT(segments(&f, arena, &list), 4);
     const char *path =
@@ -538,7 +522,7 @@ TEST("a file call that fails in a compaction and costs a row, a segment or the n
     fixture_open(&f, test_folder(), TABLE_USER);
     for (int i = 0; i < 4; i++) {
         fixture_put(&f, i, "v");
-        flush(&f);
+        fixture_flush(&f);
     }
     fixture_delete(&f, 2);
     bool failed = true;
@@ -557,7 +541,7 @@ TEST("a file call that fails in a compaction and costs a row, a segment or the n
             break;
         CHECK_INT(segments(&f, arena, &list), 4);
     }
-    (void)compact(&f, COMPACT_ALL);
+    (void)fixture_compact(&f, COMPACT_ALL);
     unlink_obsolete(&f);
     CHECK_OK(flush_sweep(f.db, &removed, e));
     CHECK_INT(segments(&f, arena, &list), 1);
@@ -611,10 +595,10 @@ TEST("more dead rows than one commit deletes the records of, some of which stay"
     SegmentEntry *list;
     fixture_open(&f, test_folder(), TABLE_USER);
     Intent *inserted = insert_many(&f, 45000);
-    flush(&f);
+    fixture_flush(&f);
     delete_most(&f, inserted);
     intent_unref(inserted);
-    CHECK_INT(compact(&f, COMPACT_ALL), 1);
+    CHECK_INT(fixture_compact(&f, COMPACT_ALL), 1);
     CHECK_INT(segments(&f, arena, &list), 1);
     CHECK_INT(list[0].row_count, 450);
     ReadView *view = NULL;
@@ -697,14 +681,14 @@ TEST("rows lost, doubled or brought back while writers, readers, flushes and com
         CHECK_OK(thread_start("writer", THREAD_WORKER, i ? write_many : read_many, &writers,
                               &threads[i], e));
     while (atomic_load(&writers.next) < 400) {
-        flush(&f);
-        (void)compact(&f, COMPACT_ALL);
+        fixture_flush(&f);
+        (void)fixture_compact(&f, COMPACT_ALL);
         CHECK_OK(obsolete_remove(obsolete, &more, e));
     }
     for (int i = 0; i < 4; i++)
         thread_join(threads[i]);
-    flush(&f);
-    (void)compact(&f, COMPACT_ALL);
+    fixture_flush(&f);
+    (void)fixture_compact(&f, COMPACT_ALL);
     obsolete_free(obsolete);
     char shown[20][8], replayed[20][8];
     collect(fixture_rows(&f, arena), shown);
@@ -721,10 +705,10 @@ static void random_step(Fixture *f, char model[20][8], uint64_t dice)
     switch (dice % 16) {
     case 0:
     case 1:
-        flush(f);
+        fixture_flush(f);
         break;
     case 2:
-        (void)compact(f, dice & 1024 ? COMPACT_ALL : COMPACT_DUE);
+        (void)fixture_compact(f, dice & 1024 ? COMPACT_ALL : COMPACT_DUE);
         break;
     case 3:
         unlink_obsolete(f);

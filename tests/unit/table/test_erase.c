@@ -16,12 +16,6 @@
 
 #define CANARY "canary-5f1c0e7a"
 
-static void flush(Fixture *f)
-{
-    uint64_t rows;
-    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
-}
-
 static void set_deleted(Fixture *f, const char *user_id, int64_t at_us)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -67,7 +61,7 @@ static void fill(Fixture *f)
     ExportReport report;
     for (int i = 1; i <= 20; i++)
         fixture_put(f, i, CANARY);
-    flush(f);
+    fixture_flush(f);
     for (int i = 21; i <= 30; i++)
         fixture_put(f, i, CANARY);
     fixture_put(f, 3, CANARY " changed");
@@ -76,14 +70,6 @@ static void fill(Fixture *f)
     CHECK_OK(hot_flush(database_hot(f->db), e));
     fixture_put(f, 31, CANARY " in the log");
     CHECK_OK(database_export_user(f->db, f->partition.user, "UE-1", (BackupStop){0}, &report, e));
-}
-
-static uint64_t count_problems(Fixture *f)
-{
-    VerifyReport report = {0};
-    VerifyOptions options = {.read_segments = true};
-    CHECK_OK(database_verify(f->db, &options, &report, e));
-    return report.problems;
 }
 
 TEST("a text of an erased user is still in some file, or somebody else's rows are not")
@@ -98,7 +84,7 @@ TEST("a text of an erased user is still in some file, or somebody else's rows ar
     f.partition = fixture_partition(&f, "bob");
     for (int i = 1; i <= 20; i++)
         fixture_put(&f, i, "bob's");
-    flush(&f);
+    fixture_flush(&f);
     fixture_put(&f, 21, "bob's");
     const char *bobs = fixture_rows(&f, arena);
     f.partition = alice;
@@ -113,12 +99,12 @@ TEST("a text of an erased user is still in some file, or somebody else's rows ar
     CHECK_TEXT(fixture_rows(&f, arena), "");
     f.partition = fixture_partition(&f, "bob");
     CHECK_TEXT(fixture_rows(&f, arena), bobs);
-    CHECK_INT(count_problems(&f), 0);
+    fixture_check_sound(&f);
     fixture_close(&f);
     fixture_open(&f, folder, TABLE_USER);
     CHECK_INT(f.partition.user, alice.user); /* the tombstone: neither id is given out again */
     CHECK_TEXT(fixture_rows(&f, arena), "");
-    CHECK_INT(count_problems(&f), 0);
+    fixture_check_sound(&f);
     fixture_close(&f);
     arena_free(arena);
 }

@@ -13,12 +13,6 @@
 #include "os/file.h"
 #include "table/export.h"
 
-static void flush(Fixture *f)
-{
-    uint64_t rows;
-    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
-}
-
 TEST("an export lacks a row of a tier, or holds one that was deleted or replaced")
 {
     Fixture f;
@@ -31,10 +25,10 @@ TEST("an export lacks a row of a tier, or holds one that was deleted or replaced
     fixture_open(&f, folder, TABLE_USER);
     for (int i = 1; i <= 20; i++)
         fixture_put(&f, i, "x");
-    flush(&f);
+    fixture_flush(&f);
     for (int i = 21; i <= 25; i++)
         fixture_put(&f, i, "x");
-    flush(&f);
+    fixture_flush(&f);
     fixture_put(&f, 3, "changed"); /* the old version stays in the segment */
     fixture_delete(&f, 4);
     fixture_delete(&f, 25);
@@ -124,7 +118,7 @@ TEST("DuckDB does not read an export of several tables by one glob, or reads oth
     intent_unref(intent);
     for (int i = 1; i <= 10; i++)
         fixture_put(&f, i, "x");
-    flush(&f);
+    fixture_flush(&f);
     fixture_delete(&f, 2);
     Table *table = catalog_find_table(database_catalog(f.db), other.namespace_name, other.name);
     Value values[] = {value_text(SLICE("k")), {.type = TYPE_DOUBLE, .real = 2.5}};
@@ -238,7 +232,7 @@ TEST("a stopped export, or one of a damaged segment, leaves something behind")
     CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4", (BackupStop){always, NULL},
                                     &report, e),
                E_CANCELLED);
-    flush(&f);
+    fixture_flush(&f);
     CHECK_OK(flush_folder(f.db, f.table, f.partition, arena, &folder, e));
     CHECK_OK(file_remove(
         arena_printf(arena, "%s/storage/%.*s/batch-0.parquet", data, SLICE_ARGS(folder)), e));

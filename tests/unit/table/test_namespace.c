@@ -9,57 +9,14 @@
 #include <unistd.h>
 
 #include "../test.h"
-#include "fixture.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "places.h"
 #include "table/backup.h"
 #include "table/compact.h"
 #include "table/dump.h"
 #include "table/erase.h"
 #include "table/verify.h"
-
-typedef struct Places {
-    Arena *arena;
-    const char *data, *backup, *other;
-} Places;
-
-static Places places(void)
-{
-    Arena *arena = arena_new();
-    const char *root = test_folder();
-    return (Places){arena, arena_printf(arena, "%s/data", root),
-                    arena_printf(arena, "%s/backup", root), arena_printf(arena, "%s/other", root)};
-}
-
-static void flush(Fixture *f)
-{
-    uint64_t rows;
-    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
-}
-
-static void compact(Fixture *f)
-{
-    CompactOptions options = {.mode = COMPACT_ALL};
-    for (CompactResult result = {.segments = 1}; result.segments;)
-        CHECK_OK(compact_step(f->db, f->table, f->partition, &options, &result, e));
-}
-
-/* Rows in two segments and hot, some updated or deleted since they were flushed. */
-static void fill(Fixture *f)
-{
-    for (int i = 1; i <= 20; i++)
-        fixture_put(f, i, "x");
-    flush(f);
-    for (int i = 21; i <= 30; i++)
-        fixture_put(f, i, "y");
-    flush(f);
-    fixture_put(f, 3, "changed");
-    fixture_delete(f, 4);
-    fixture_delete(f, 25);
-    fixture_put(f, 31, "hot");
-    fixture_put(f, 32, "deleted while hot");
-    fixture_delete(f, 32);
-}
 
 static void backup(Fixture *f, const Places *p, BackupReport *out)
 {
@@ -81,20 +38,6 @@ static Fixture seen(const Fixture *f, const char *name)
     CHECK(g.table);
     g.partition.table_id = g.table->id;
     return g;
-}
-
-static void keep_text(void *context, const char *text)
-{
-    (void)context;
-    fprintf(stderr, "    %s\n", text);
-}
-
-static void check_sound(Fixture *f)
-{
-    VerifyReport report;
-    VerifyOptions options = {.read_segments = true, .on_problem = keep_text};
-    CHECK_OK(database_verify(f->db, &options, &report, e));
-    CHECK_INT(report.problems, 0);
 }
 
 static char *rows_of(Fixture *f, Arena *arena)
@@ -120,10 +63,10 @@ static void drop(Fixture *f)
 TEST("a restored namespace lacks a row of a tier, has one that came later, or one that was deleted")
 {
     Fixture f, g;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     Partition alice = f.partition, bob = fixture_partition(&f, "bob");
     f.partition = bob;
     fixture_put(&f, 1, "bob's");
@@ -137,11 +80,11 @@ TEST("a restored namespace lacks a row of a tier, has one that came later, or on
     fixture_delete(&f, 1);
     fixture_put(&f, 40, "later");
     CHECK_OK(restore(&f, &p, "copy", e));
-    check_sound(&f);
+    fixture_check_sound(&f);
     g = seen(&f, "copy");
     CHECK_TEXT(fixture_rows(&g, p.arena), rows);
-    flush(&g);
-    compact(&g);
+    fixture_flush(&g);
+    fixture_compact(&g, COMPACT_ALL);
     CHECK_TEXT(fixture_rows(&g, p.arena), rows);
     g.partition.user = bob.user;
     CHECK_TEXT(fixture_rows(&g, p.arena), "1=bob's ");
@@ -151,13 +94,13 @@ TEST("a restored namespace lacks a row of a tier, has one that came later, or on
     fixture_put(&g, 5, "new");
     fixture_delete(&g, 31);
     rows = rows_of(&g, p.arena);
-    check_sound(&f);
+    fixture_check_sound(&f);
     table_unref(g.table);
     fixture_close(&f);
     fixture_open(&f, p.data, TABLE_USER);
     g = seen(&f, "copy");
     CHECK_TEXT(fixture_rows(&g, p.arena), rows);
-    check_sound(&f);
+    fixture_check_sound(&f);
     table_unref(g.table);
     fixture_close(&f);
     arena_free(p.arena);
@@ -167,13 +110,13 @@ TEST("after DROP a restore under the old name brings rows or files of the old ta
      "cursor of it is resumed")
 {
     Fixture f, g;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     Feed *feed = NULL;
     ReadView *view = NULL;
     fixture_open(&f, p.data, TABLE_USER);
     Partition bob = fixture_partition(&f, "bob");
-    fill(&f);
+    places_fill(&f);
     char *rows = rows_of(&f, p.arena);
     uint64_t before = database_last_seq(f.db);
     backup(&f, &p, &report);
@@ -194,7 +137,7 @@ TEST("after DROP a restore under the old name brings rows or files of the old ta
     uint64_t at = fixture_put(&g, 60, "new");
     CHECK(at > now);
     CHECK_TEXT(fixture_feed(&g, now, p.arena), "+60=new ");
-    check_sound(&f);
+    fixture_check_sound(&f);
     table_unref(g.table);
     fixture_close(&f);
     arena_free(p.arena);
@@ -203,7 +146,7 @@ TEST("after DROP a restore under the old name brings rows or files of the old ta
 TEST("rows get new seqs, so that an expired event lives again or the order changes")
 {
     Fixture f, g;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     uint64_t seqs[3];
     fixture_open(&f, p.data, TABLE_STREAM);
@@ -227,7 +170,7 @@ TEST("rows get new seqs, so that an expired event lives again or the order chang
     }
     row_walk_close(TAKE(walk));
     view_close(TAKE(view));
-    check_sound(&f);
+    fixture_check_sound(&f);
     table_unref(g.table);
     fixture_close(&f);
     arena_free(p.arena);
@@ -236,10 +179,10 @@ TEST("rows get new seqs, so that an expired event lives again or the order chang
 TEST("a backup is restored over tables, without its list, or as what it is not")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     CHECK_CODE(
         database_backup_namespace(f.db, SLICE("none"), p.backup, (BackupStop){0}, &report, e),
         E_NAMESPACE_NOT_FOUND);
@@ -258,7 +201,7 @@ TEST("a backup is restored over tables, without its list, or as what it is not")
     CHECK_OK(file_remove(arena_printf(p.arena, "%s/BACKUP", p.backup), e));
     CHECK_CODE(restore(&f, &p, "copy", e), E_NOT_FOUND);
     CHECK(!catalog_has_namespace(database_catalog(f.db), SLICE("copy")));
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
     arena_free(p.arena);
 }
@@ -266,7 +209,7 @@ TEST("a backup is restored over tables, without its list, or as what it is not")
 TEST("a backup of another server loses a user it does not know, or brings one back who was erased")
 {
     Fixture f, g;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     EraseReport erased;
     fixture_open(&f, p.data, TABLE_USER);
@@ -276,7 +219,7 @@ TEST("a backup of another server loses a user it does not know, or brings one ba
     fixture_put(&f, 1, "bob's");
     f.partition = fixture_partition(&f, "carol");
     fixture_put(&f, 1, "carol's");
-    flush(&f);
+    fixture_flush(&f);
     backup(&f, &p, &report);
     fixture_close(&f);
     fixture_open(&f, p.other,
@@ -305,53 +248,34 @@ TEST("a backup of another server loses a user it does not know, or brings one ba
     g.partition.user = carol.id;
     CHECK_TEXT(fixture_rows(&g, p.arena), "");
     CHECK(!file_exists(arena_printf(p.arena, "%s/storage/user/carol", p.other)));
-    check_sound(&f);
+    fixture_check_sound(&f);
     table_unref(g.table);
     fixture_close(&f);
     arena_free(p.arena);
 }
 
-static void list_files(const char *folder, Arena *arena, Buffer *out)
+static size_t count_files(const char *folder)
 {
-    FileEntry *entries;
-    size_t count;
-    CHECK_OK(file_list(folder, 1000, arena, &entries, &count, e));
-    for (size_t i = 0; i < count; i++) {
-        const char *path = arena_printf(arena, "%s/%s", folder, entries[i].name);
-        if (entries[i].is_folder)
-            list_files(path, arena, out);
-        else
-            buffer_add(out, &path, sizeof path);
-    }
-}
-
-static size_t count_files(const char *folder, Arena *arena)
-{
-    CLEANUP(buffer_done) Buffer files = {0};
-    list_files(folder, arena, &files);
-    return files.size / sizeof(char *);
+    Arena *arena = arena_new();
+    const char *const *paths;
+    size_t count = places_files(folder, arena, &paths);
+    arena_free(arena);
+    return count;
 }
 
 TEST("a wrong byte in any file of a backup, or a link in it, is restored")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
-    Buffer files = {0};
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     backup(&f, &p, &report);
-    list_files(p.backup, p.arena, &files);
-    const char *const *paths = (const char *const *)(const void *)files.data;
-    size_t count = files.size / sizeof *paths, stored = count_files(p.data, p.arena);
+    const char *const *paths;
+    size_t count = places_files(p.backup, p.arena, &paths), stored = count_files(p.data);
     CHECK_INT(count, report.files + 1);
     for (size_t i = 0; i < count; i++) {
-        Slice bytes;
-        CHECK_OK(file_read(paths[i], 1 << 26, p.arena, &bytes, e));
-        char *changed = arena_text(p.arena, bytes);
-        memcpy(changed, bytes.data, bytes.size);
-        changed[bytes.size / 2] ^= 4;
-        CHECK_OK(file_write(paths[i], slice_of(changed, bytes.size), 0600, e));
+        Slice bytes = places_damage(paths[i], p.arena);
         CHECK_CODE(restore(&f, &p, "copy", e), E_CORRUPT);
         CHECK_OK(file_write(paths[i], bytes, 0600, e));
         if (!strstr(paths[i], "/table-0/"))
@@ -362,9 +286,8 @@ TEST("a wrong byte in any file of a backup, or a link in it, is restored")
         CHECK(rename(aside, paths[i]) == 0);
     }
     CHECK(!catalog_has_namespace(database_catalog(f.db), SLICE("copy")));
-    CHECK_INT(count_files(p.data, p.arena), stored);
+    CHECK_INT(count_files(p.data), stored);
     CHECK_OK(restore(&f, &p, "copy", e));
-    buffer_done(&files);
     fixture_close(&f);
     arena_free(p.arena);
 }
@@ -381,13 +304,13 @@ static int fail_one(const char *operation, const char *path)
 TEST("a restore that fails half-way leaves a table, rows or files; the next one does not work")
 {
     Fixture f, g;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     char *rows = rows_of(&f, p.arena);
     backup(&f, &p, &report);
-    size_t stored = count_files(arena_printf(p.arena, "%s/storage", p.data), p.arena);
+    size_t stored = count_files(arena_printf(p.arena, "%s/storage", p.data));
     bool has_come = false;
     int failures = 0;
     for (int at = 1; !has_come; at++) {
@@ -400,13 +323,13 @@ TEST("a restore that fails half-way leaves a table, rows or files; the next one 
         if (has_come)
             break;
         CHECK(!catalog_has_namespace(database_catalog(f.db), SLICE("copy")));
-        CHECK_INT(count_files(arena_printf(p.arena, "%s/storage", p.data), p.arena), stored);
-        check_sound(&f);
+        CHECK_INT(count_files(arena_printf(p.arena, "%s/storage", p.data)), stored);
+        fixture_check_sound(&f);
     }
     CHECK(failures > 10);
     g = seen(&f, "copy");
     CHECK_TEXT(fixture_rows(&g, p.arena), rows);
-    check_sound(&f);
+    fixture_check_sound(&f);
     table_unref(g.table);
     fixture_close(&f);
     arena_free(p.arena);
@@ -431,10 +354,10 @@ static int sweep_between_copies(const char *operation, const char *path)
 TEST("a sweep that takes the files of a restore for left over, because no catalog knows its tables")
 {
     Fixture f, g;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     char *rows = rows_of(&f, p.arena);
     backup(&f, &p, &report);
     swept = &f;
@@ -445,7 +368,7 @@ TEST("a sweep that takes the files of a restore for left over, because no catalo
     CHECK(copies_left <= 0);
     g = seen(&f, "copy");
     CHECK_TEXT(fixture_rows(&g, p.arena), rows);
-    check_sound(&f);
+    fixture_check_sound(&f);
     table_unref(g.table);
     fixture_close(&f);
     arena_free(p.arena);
@@ -460,11 +383,11 @@ static bool stop_later(void *context)
 TEST("a backup or a restore that was stopped looks whole, or leaves something in the database")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     BackupReport report;
     int once = 1, twice = 2;
     fixture_open(&f, p.data, TABLE_USER);
-    fill(&f);
+    places_fill(&f);
     CHECK_CODE(database_backup_namespace(f.db, SLICE("app"), p.backup,
                                          (BackupStop){stop_later, &once}, &report, e),
                E_CANCELLED);
@@ -478,7 +401,7 @@ TEST("a backup or a restore that was stopped looks whole, or leaves something in
     CHECK_CODE(database_restore_namespace(f.db, p.backup, SLICE("copy"),
                                           (BackupStop){stop_later, &twice}, &report, e),
                OK); /* asked once in so few records */
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
     arena_free(p.arena);
 }
@@ -486,7 +409,7 @@ TEST("a backup or a restore that was stopped looks whole, or leaves something in
 TEST("SQL names a folder outside the one for backups")
 {
     Fixture f;
-    Places p = places();
+    Places p = places_new();
     const char *path;
     fixture_open(&f, p.data, TABLE_USER);
     const char *root = arena_printf(p.arena, "%s/backups", p.other);

@@ -15,11 +15,6 @@
 #include "table/table_int.h"
 #include "table/verify.h"
 
-typedef struct Told {
-    Buffer text;
-    VerifyReport report;
-} Told;
-
 static void note(void *context, const char *text)
 {
     buffer_printf((Buffer *)context, "%s\n", text);
@@ -39,13 +34,6 @@ static const char *verify(Database *db, bool read_segments, Arena *arena, Verify
     return copy;
 }
 
-static void check_sound(Fixture *f)
-{
-    Arena *arena = arena_new();
-    CHECK_TEXT(verify(f->db, true, arena, NULL), "");
-    arena_free(arena);
-}
-
 static void check_told(Fixture *f, const char *words)
 {
     Arena *arena = arena_new();
@@ -53,12 +41,6 @@ static void check_told(Fixture *f, const char *words)
     if (!strstr(text, words))
         test_failed(__FILE__, __LINE__, "no '%s' in: %s", words, text);
     arena_free(arena);
-}
-
-static void flush(Fixture *f)
-{
-    uint64_t rows;
-    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
 }
 
 static void put_raw(Fixture *f, HotFamily family, Slice key, Slice value)
@@ -102,7 +84,7 @@ static void make_two_tiers(Fixture *f)
     fixture_open(f, test_folder(), TABLE_USER);
     for (int i = 1; i <= 10; i++)
         fixture_put(f, i, "x");
-    flush(f);
+    fixture_flush(f);
     fixture_put(f, 3, "y");
     fixture_delete(f, 4);
     fixture_put(f, 11, "z");
@@ -120,14 +102,14 @@ TEST("a sound folder passes at every stage of life, a problem would be one of th
     CHECK_INT(report.dead, 2);
     CHECK_INT(report.heads, 10);
     CHECK_INT(report.partitions, 1);
-    flush(&f);
+    fixture_flush(&f);
     fixture_put(&f, 5, "later");
-    check_sound(&f);
+    fixture_check_sound(&f);
     CompactOptions options = {.mode = COMPACT_ALL};
     CompactResult result = {.segments = 1};
     while (result.segments)
         CHECK_OK(compact_step(f.db, f.table, f.partition, &options, &result, e));
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
     arena_free(arena);
 }
@@ -140,13 +122,13 @@ TEST("a sound folder passes after the feed window was trimmed")
         fixture_put(&f, i, "x");
     fixture_put(&f, 1, "y");
     fixture_delete(&f, 2);
-    flush(&f);
+    fixture_flush(&f);
     fixture_put(&f, 3, "y");
     CHECK_OK(flush_trim(f.db, f.table, f.partition, e));
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_put(&f, 3, "z");
     fixture_delete(&f, 1);
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
 }
 
@@ -169,11 +151,11 @@ TEST("a partition that no look would ever trim, expire or compact passes for sou
     Fixture f;
     make_two_tiers(&f);
     CHECK_OK(due_set_policy(f.db, f.table->id, 77, e));
-    check_sound(&f);
+    fixture_check_sound(&f);
     forget_due(&f);
     check_told(&f, "app.t, user 1: the due index has no entry");
     CHECK_OK(due_set_policy(f.db, f.table->id, 0, e)); /* all are noted soon */
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
 }
 
@@ -182,7 +164,7 @@ TEST("a partition in which time makes no more work is missed in the due index")
     Fixture f;
     fixture_open_window(&f, test_folder(), TABLE_USER, 0);
     fixture_put(&f, 1, "x");
-    flush(&f);
+    fixture_flush(&f);
     CHECK_OK(due_set_policy(f.db, f.table->id, 77, e));
     Outlook outlook = {.change_seq = 1};
     while (outlook.change_seq || outlook.has_stale_copies) { /* until the millisecond is over */
@@ -190,7 +172,7 @@ TEST("a partition in which time makes no more work is missed in the due index")
         CHECK_OK(flush_outlook(f.db, f.table, f.partition, &outlook, e));
     }
     forget_due(&f);
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
 }
 
@@ -198,7 +180,7 @@ TEST("a STREAM has no heads, and is sound")
 {
     Fixture f;
     fixture_open(&f, test_folder(), TABLE_STREAM);
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
 }
 
@@ -214,7 +196,7 @@ TEST("a head that points nowhere, at another row, at a dead row or at a cold row
     put_head(&f, 99, 5);
     check_told(&f, "which is in no segment");
     put_head(&f, 99, 0);
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
 }
 
@@ -268,7 +250,7 @@ TEST("a segment that is gone, cut or changed in one byte is named")
     CHECK(strstr(verify(f.db, false, arena, &report), "batch-0.parquet"));
     CHECK_INT(report.problems, 1);
     CHECK_OK(file_write(path, bytes, 0600, e));
-    check_sound(&f);
+    fixture_check_sound(&f);
     fixture_close(&f);
     arena_free(arena);
 }
@@ -281,7 +263,7 @@ TEST("a row is read out of a segment whose bytes are not those that were written
     fixture_open_window(&f, test_folder(), TABLE_USER, 0);
     for (int i = 1; i <= 10; i++)
         fixture_put(&f, i, "x");
-    flush(&f);
+    fixture_flush(&f);
     fixture_put(&f, 11, "hot");
     CHECK_OK(flush_trim(f.db, f.table, f.partition, e)); /* no hot copies */
     Version version = {0};
@@ -347,7 +329,7 @@ TEST("an inspection changes nothing and refuses a folder in use")
     fixture_open(&f, folder, TABLE_USER);
     for (int i = 1; i <= 10; i++)
         fixture_put(&f, i, "x");
-    flush(&f);
+    fixture_flush(&f);
     fixture_put(&f, 11, "hot");
     DatabaseOptions options = {
         .folder = folder,
