@@ -267,7 +267,8 @@ static Code issue(AuthCall *call, TokenType type, uint32_t life_s, Slice *out_to
     TokenClaims claims = {.user_id = call->user.user_id,
                           .email = call->user.email,
                           .role = call->user.role,
-                          .type = type};
+                          .type = type,
+                          .credentials_at_us = call->user.credentials_at_us};
     TRY(token_issue(session_key(call->api->context->sessions), &claims, life_s, call->arena,
                     out_token, &call->error));
     *out_expires_s = claims.expires_at_s;

@@ -288,6 +288,7 @@ static void open_session(LiveSession *session, const Login *login)
     LiveUser *user = &session->user;
     user->user = login->found.user;
     user->role = login->found.role;
+    user->credentials_at_us = login->found.credentials_at_us;
     set_text(&user->user_id, login->found.user_id);
     if (!live_client_set_user(session->client, user, &session->features,
                               settings->subscriptions_per_user_max)) {

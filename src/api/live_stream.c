@@ -391,7 +391,8 @@ static void subscribe(LiveStream *stream)
         finish(stream);
         return;
     }
-    LiveUser user = {stream->user.user, stream->user.user_id, stream->user.role};
+    LiveUser user = {stream->user.user, stream->user.user_id, stream->user.role,
+                     stream->user.credentials_at_us};
     LiveFeatures features;
     read_features(stream->request, &features);
     stream->moved_ms = loop_now_ms(api->loop);

@@ -69,7 +69,8 @@ Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotR
         return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
     if (code != OK)
         return code;
-    if (out->deleted_at_us || !out->registered || out->role != claims->role)
+    if (out->deleted_at_us || !out->registered || out->role != claims->role ||
+        out->credentials_at_us != claims->credentials_at_us)
         return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
     return OK;
 }
@@ -86,7 +87,8 @@ static Code verify(ApiContext *context, Slice token, HotRead mode, Arena *arena,
     *out = (CachedToken){.user = user.id,
                          .user_id = user.user_id,
                          .role = user.role,
-                         .expires_at_s = claims.expires_at_s};
+                         .expires_at_s = claims.expires_at_s,
+                         .credentials_at_us = claims.credentials_at_us};
     token_cache_put(context->sessions->tokens, token, out, generation);
     return OK;
 }
@@ -102,6 +104,7 @@ Code session_of_token(ApiContext *context, Slice token, HotRead mode, Arena *are
         .user_id = found.user_id,
         .role = found.role,
         .namespace_name = SLICE("default"),
+        .credentials_at_us = found.credentials_at_us,
     };
     *out_expires_at_us = found.expires_at_s * 1000000;
     return OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * From a bearer token to a Session: signature and claims (auth/), then the user as stored: alive,
- * and of the role the token says. Verified tokens are cached until their user changes.
+ * with the role and the credentials the token says. Verified tokens are cached until their user changes.
  */
 #pragma once
 
@@ -19,7 +19,8 @@ const TokenKey *session_key(const SessionCache *cache);
  * E_TOKEN_EXPIRED; with HOT_CACHED_ONLY also E_WOULD_BLOCK: ask again on a worker. Any thread. */
 CHECKED Code session_of_token(ApiContext *context, Slice token, HotRead mode, Arena *arena,
                               Session *out, int64_t *out_expires_at_us, Error *e);
-/* The user that verified claims speak of: alive and of that role, else E_INVALID_CREDENTIALS. */
+/* The user that verified claims speak of: alive, of that role and with those credentials, else
+ * E_INVALID_CREDENTIALS. */
 CHECKED Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotRead mode,
                                     Arena *arena, User *out, Error *e);
 /* The token of an Authorization header, borrowed from the request. E_MISSING_AUTHORIZATION without

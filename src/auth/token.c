@@ -90,8 +90,9 @@ static void add_claims(Buffer *json, const TokenClaims *claims)
         buffer_add_text(json, "\"email\":null,");
     add_member(json, "role", slice_of_text(role_name(claims->role)));
     add_member(json, "token_type", slice_of_text(type_names[claims->type]));
-    buffer_printf(json, "\"exp\":%lld,\"iat\":%lld}", (long long)claims->expires_at_s,
-                  (long long)claims->issued_at_s);
+    buffer_printf(json, "\"exp\":%lld,\"iat\":%lld,\"credentials_at\":%lld}",
+                  (long long)claims->expires_at_s, (long long)claims->issued_at_s,
+                  (long long)claims->credentials_at_us);
     buffer_add_char(json, 0);
 }
 
@@ -205,6 +206,19 @@ static bool has_claim(jwt_t *jwt, const char *name)
     return has;
 }
 
+/* Tokens of other programs that have the secret may lack it, and are then good until the first
+ * change. libjwt reads what is no whole number as 0. */
+static bool take_credentials(jwt_t *jwt, int64_t *out_us)
+{
+    char *json = jwt_get_grants_json(jwt, "credentials_at");
+    bool is_number = true;
+    for (const char *c = json; c && *c; c++)
+        is_number &= *c >= '0' && *c <= '9';
+    *out_us = json ? jwt_get_grant_int(jwt, "credentials_at") : 0;
+    free(json);
+    return is_number;
+}
+
 static bool has_header(jwt_t *jwt, const char *name)
 {
     char *json = jwt_get_headers_json(jwt, name);
@@ -240,7 +254,8 @@ static bool take_claims(jwt_t *jwt, Arena *arena, TokenClaims *out)
     if (!role_of_text(slice_of_text(role), &out->role) || out->role == ROLE_ANONYMOUS)
         return false;
     if (!take_type(jwt, &out->type) || !take_date(jwt, "exp", &out->expires_at_s) ||
-        !take_date(jwt, "iat", &out->issued_at_s))
+        !take_date(jwt, "iat", &out->issued_at_s) ||
+        !take_credentials(jwt, &out->credentials_at_us))
         return false;
     out->user_id = arena_copy(arena, slice_of(sub, sub_size));
     out->email = email ? arena_copy(arena, slice_of_text(email)) : (Slice){0};

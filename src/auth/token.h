@@ -23,6 +23,7 @@ typedef struct TokenClaims {
     Role role;
     TokenType type;
     int64_t issued_at_s, expires_at_s; /* since 1970 */
+    int64_t credentials_at_us;         /* User.credentials_at_us when it was issued */
 } TokenClaims;
 
 typedef struct TokenKey TokenKey;
@@ -41,6 +42,6 @@ CHECKED Code token_issue(const TokenKey *key, TokenClaims *io_claims, uint32_t l
 
 /* Checks signature, algorithm, issuer, times and type; the claims' texts are in the arena.
  * E_TOKEN_EXPIRED when that is all that is wrong, else E_INVALID_CREDENTIALS. Whether the user
- * exists and still has the role is the caller's to check. */
+ * exists and still has the role and the credentials is the caller's to check. */
 CHECKED Code token_verify(const TokenKey *key, Slice token, TokenType want, Arena *arena,
                           TokenClaims *out, Error *e);

@@ -23,6 +23,7 @@ enum { WAYS = 4, LOCKS = 16, GENERATIONS = 4096, DIGEST_BYTES = 32 };
 typedef struct Entry {
     unsigned char digest[DIGEST_BYTES];
     int64_t expires_at_s; /* 0 = empty */
+    int64_t credentials_at_us;
     uint64_t user;
     uint64_t generation;
     uint32_t generation_index;
@@ -133,6 +134,7 @@ bool token_cache_get(TokenCache *cache, Slice token, Arena *arena, CachedToken *
         out->user_id = arena_copy(arena, slice_of(entry->user_id, entry->user_id_size));
         out->role = (Role)entry->role;
         out->expires_at_s = entry->expires_at_s;
+        out->credentials_at_us = entry->credentials_at_us;
         return true;
     }
     return false;
@@ -164,6 +166,7 @@ void token_cache_put(TokenCache *cache, Slice token, const CachedToken *found, u
     Entry *entry = choose(cache, &place, clock_wall_us() / 1000000);
     memcpy(entry->digest, place.digest, DIGEST_BYTES);
     entry->expires_at_s = found->expires_at_s;
+    entry->credentials_at_us = found->credentials_at_us;
     entry->user = found->user;
     entry->generation = generation;
     entry->generation_index = generation_index(found->user_id);

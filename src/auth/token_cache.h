@@ -17,6 +17,7 @@ typedef struct CachedToken {
     Slice user_id; /* at most USER_ID_BYTES_MAX */
     Role role;
     int64_t expires_at_s; /* the claim; TOKEN_LEEWAY_S is added here as in token_verify */
+    int64_t credentials_at_us;
 } CachedToken;
 
 typedef struct TokenCache TokenCache;

@@ -85,7 +85,10 @@ typedef struct User {
     uint32_t failed_logins;
     int64_t locked_until_us, last_login_us, created_at_us, updated_at_us;
     int64_t deleted_at_us; /* 0 = alive */
-    Erasure erasure;       /* of what a dropped user had */
+    /* Tokens name it, and are good only while it is the same: a new password, another role and
+     * DROP USER change it. It only grows; 0 = never changed. */
+    int64_t credentials_at_us;
+    Erasure erasure; /* of what a dropped user had */
 } User;
 
 typedef struct Catalog Catalog;
@@ -146,7 +149,12 @@ int64_t catalog_change_not_before_us(const CatalogChange *change);
 /* The user id whose record this change writes; empty for other changes. Borrowed. */
 Slice catalog_change_user(const CatalogChange *change);
 /* For such a change: what the record then says. */
-void catalog_change_user_state(const CatalogChange *change, Role *out_role, bool *out_is_alive);
+typedef struct UserState {
+    Role role;
+    bool is_alive;
+    int64_t credentials_at_us;
+} UserState;
+UserState catalog_change_user_state(const CatalogChange *change);
 /* For such a change: the number of the user. */
 uint64_t catalog_change_user_number(const CatalogChange *change);
 void catalog_change_free(CatalogChange *change); /* accepts NULL */

@@ -47,8 +47,7 @@ struct CatalogChange {
     Table *dropped;                    /* DROP_TABLE; a reference */
     Table *altered;                    /* ALTER_TABLE: what `created` replaces; a reference */
     bool needs_quiet;
-    Role user_role; /* PUT_USER */
-    bool user_is_alive;
+    UserState user_state; /* PUT_USER */
     uint64_t user_number;
 };
 
@@ -410,8 +409,8 @@ Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out,
     TRY(check_user(io_user, e));
     CatalogChange *change =
         change_new(catalog, PUT_USER, slice_hash(io_user->user_id, GUARD_USER_SEED));
-    change->user_role = io_user->role;
-    change->user_is_alive = io_user->deleted_at_us == 0;
+    change->user_state =
+        (UserState){io_user->role, io_user->deleted_at_us == 0, io_user->credentials_at_us};
     if (io_user->id == 0) {
         io_user->id = take_id(&catalog->next_user_id);
         change->counter = "user";
@@ -462,11 +461,10 @@ Slice catalog_change_user(const CatalogChange *change)
     return slice_of(key.data + 1, key.size - 1);
 }
 
-void catalog_change_user_state(const CatalogChange *change, Role *out_role, bool *out_is_alive)
+UserState catalog_change_user_state(const CatalogChange *change)
 {
     must(change->type == PUT_USER);
-    *out_role = change->user_role;
-    *out_is_alive = change->user_is_alive;
+    return change->user_state;
 }
 
 uint64_t catalog_change_user_number(const CatalogChange *change)

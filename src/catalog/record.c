@@ -7,10 +7,13 @@
  *     table     = namespace  name  kind(u8)  access(u8)  durable(u8)  flush_rows(u32)
  *                 flush_interval_s(u32)  ttl_s(u32)  feed_window_s(u32)
  *                 feed_window_bytes(u64)  created_at(u64)  updated_at(u64)  schema
- *     user      = id(u64)  user_id  flags(u8: 1 registered, 2 erasure begun, 4 erased)  role(u8)
+ *     user      = id(u64)  user_id
+ *                 flags(u8: 1 registered, 2 erasure begun, 4 erased, 8 credentials changed)
+ *                 role(u8)
  *                 email  password_hash  auth_type  failed_logins(u32)
  *                 locked_until(u64)  last_login(u64)
  *                 created_at(u64)  updated_at(u64)  deleted_at(u64)
+ *                 with flag 8: credentials_at(u64)
  *     user link = user_id
  *     counter   = next(u64)
  *
@@ -29,7 +32,8 @@ enum {
     FLAG_REGISTERED = 1,
     FLAG_ERASING = 2,
     FLAG_ERASED = 4,
-    FLAGS_ALL = 7
+    FLAG_CREDENTIALS = 8,
+    FLAGS_ALL = 15
 };
 
 /* The numbers of these enums are stored. */
@@ -287,8 +291,9 @@ void catalog__encode_user(Slice key, const User *user, Buffer *out)
     buffer_add_sized(out, user->user_id);
     static const uint8_t erasure_flags[] = {
         [ERASURE_NONE] = 0, [ERASURE_BEGUN] = FLAG_ERASING, [ERASURE_DONE] = FLAG_ERASED};
-    buffer_add_u8(
-        out, (uint8_t)((user->registered ? FLAG_REGISTERED : 0) | erasure_flags[user->erasure]));
+    buffer_add_u8(out, (uint8_t)((user->registered ? FLAG_REGISTERED : 0) |
+                                 (user->credentials_at_us ? FLAG_CREDENTIALS : 0) |
+                                 erasure_flags[user->erasure]));
     buffer_add_u8(out, (uint8_t)user->role);
     buffer_add_sized(out, user->email);
     buffer_add_sized(out, user->password_hash);
@@ -299,6 +304,8 @@ void catalog__encode_user(Slice key, const User *user, Buffer *out)
     buffer_add_u64(out, (uint64_t)user->created_at_us);
     buffer_add_u64(out, (uint64_t)user->updated_at_us);
     buffer_add_u64(out, (uint64_t)user->deleted_at_us);
+    if (user->credentials_at_us)
+        buffer_add_u64(out, (uint64_t)user->credentials_at_us);
     seal(key, start, out);
 }
 
@@ -313,6 +320,9 @@ static bool take_user_fields(Cursor *c, Arena *arena, User *u)
         !cursor_u32(c, &u->failed_logins) || !take_time(c, &u->locked_until_us) ||
         !take_time(c, &u->last_login_us) || !take_time(c, &u->created_at_us) ||
         !take_time(c, &u->updated_at_us) || !take_time(c, &u->deleted_at_us))
+        return false;
+    if ((flags & FLAG_CREDENTIALS) &&
+        (!take_time(c, &u->credentials_at_us) || u->credentials_at_us == 0))
         return false;
     u->registered = flags & FLAG_REGISTERED;
     u->erasure = flags & FLAG_ERASED    ? ERASURE_DONE

@@ -7,6 +7,9 @@
  * again, so that counters of failed logins do not lose an attempt. Hashing stands outside of that
  * loop.
  *
+ * A new password, another role and DROP USER end what was issued before: the tokens name the moment
+ * of the last such change.
+ *
  * Nobody below System may make, change or drop a System user; root stays.
  */
 #include "exec/exec_int.h"
@@ -156,6 +159,14 @@ static Code check_target(const Run *run, const User *user, Error *e)
     return OK;
 }
 
+/* Not the clock alone: two changes in a microsecond, and a clock that was put back. */
+static void end_tokens(User *user)
+{
+    int64_t now_us = clock_wall_us();
+    user->credentials_at_us =
+        now_us > user->credentials_at_us ? now_us : user->credentials_at_us + 1;
+}
+
 static Code edit_alter(const UserEdit *edit, User *user, bool *out_changed, Error *e)
 {
     const Run *run = edit->run;
@@ -165,12 +176,15 @@ static Code edit_alter(const UserEdit *edit, User *user, bool *out_changed, Erro
         user->password_hash = *(const Slice *)edit->detail;
         user->failed_logins = 0;
         user->locked_until_us = 0;
+        end_tokens(user);
     } else if (statement->role != SQL_ROLE_UNSET) {
         Role role = role_of(statement->role);
         if (role == ROLE_SYSTEM && run->session.role != ROLE_SYSTEM)
             return fail(e, E_PERMISSION_DENIED, "DBA cannot grant System role");
         if (slice_equal(user->user_id, ROOT) && role != ROLE_SYSTEM)
             return fail(e, E_INVALID_OPERATION, "The role of 'root' cannot be changed");
+        if (user->role != role)
+            end_tokens(user);
         user->role = role;
     } else {
         user->email = statement->email;
@@ -204,6 +218,7 @@ static Code edit_drop(const UserEdit *edit, User *user, bool *out_changed, Error
     if (slice_equal(user->user_id, ROOT))
         return fail(e, E_INVALID_OPERATION, "User 'root' cannot be dropped");
     user->deleted_at_us = clock_wall_us();
+    end_tokens(user); /* RESTORE does not bring them back */
     *out_changed = true;
     return OK;
 }
@@ -277,10 +292,12 @@ static Code check_lock(const User *user, Error *e)
 
 static Code edit_succeeded(const UserEdit *edit, User *user, bool *out_changed, Error *e)
 {
-    (void)edit;
+    const Slice *verified = edit->detail;
     if (!is_account(user))
         return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
-    TRY(check_lock(user, e)); /* locked while this one was being checked */
+    TRY(check_lock(user, e));                         /* locked while this one was being checked */
+    if (!slice_equal(user->password_hash, *verified)) /* changed meanwhile */
+        return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
     user->failed_logins = 0;
     user->locked_until_us = 0;
     user->last_login_us = clock_wall_us();
@@ -311,6 +328,7 @@ Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena,
         .arena = arena,
         .user_id = user_id,
         .edit = right ? edit_succeeded : edit_failed,
+        .detail = &hash,
     };
     if (known)
         TRY(run_edit(&edit, e));

@@ -14,8 +14,9 @@ typedef struct Session {
     uint64_t user; /* numeric id */
     Slice user_id; /* text id */
     Role role;
-    Slice namespace_name; /* of names without one; "default" when the request names none */
-    bool is_loopback;     /* the peer */
+    Slice namespace_name;      /* of names without one; "default" when the request names none */
+    bool is_loopback;          /* the peer */
+    int64_t credentials_at_us; /* as the token says; statements do not look at it */
 } Session;
 
 typedef struct ResultColumn {

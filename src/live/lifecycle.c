@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What happens to subscriptions from outside: the definition of their table changes or goes, their
- * user is dropped or gets another role, somebody kills them. On the loop's thread, in the order of
+ * user is dropped or gets another role or password, somebody kills them. On the loop's thread, in the order of
  * commits.
  *
  * A definition changed by ALTER TABLE is followed when each column of the old one is there as it
@@ -158,17 +158,20 @@ static void revoke(LiveClient *client, const char *what)
     client->io->close(client->socket, 1008, what);
 }
 
-static void visit_user(LiveLoop *loop, Slice user_id, Role role, bool is_alive)
+/* The client may know of a later change than this one already. */
+static void visit_user(LiveLoop *loop, Slice user_id, const UserState *state)
 {
     for (LiveClient *client = loop->clients, *next; client; client = next) {
         next = client->next;
         if (!client->has_user || client->is_closing ||
             !slice_equal(slice_of_text(client->user_id), user_id))
             continue;
-        if (!is_alive)
+        if (!state->is_alive)
             revoke(client, "The user was dropped");
-        else if (role != client->role)
+        else if (state->role != client->role)
             revoke(client, "The user has another role now");
+        else if (state->credentials_at_us > client->credentials_at_us)
+            revoke(client, "The user has a new password");
     }
 }
 
@@ -183,20 +186,19 @@ bool live__user_is_as_told(LiveHub *hub, const LiveUser *user)
     hot_snapshot_free(snapshot);
     if (code != OK || !found.registered)
         return true;
-    return found.deleted_at_us == 0 && found.role == user->role;
+    return found.deleted_at_us == 0 && found.role == user->role &&
+           found.credentials_at_us == user->credentials_at_us;
 }
 
 void live__catalog_changed(LiveLoop *loop, const CatalogChange *change)
 {
-    Role role;
-    bool is_alive;
     Slice user_id = catalog_change_user(change);
     if (!user_id.size) {
         visit_entries(loop);
         return;
     }
-    catalog_change_user_state(change, &role, &is_alive);
-    visit_user(loop, user_id, role, is_alive);
+    UserState state = catalog_change_user_state(change);
+    visit_user(loop, user_id, &state);
 }
 
 /* ---- KILL LIVE QUERY ---- */

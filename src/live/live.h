@@ -90,6 +90,7 @@ typedef struct LiveUser {
     uint64_t user; /* numeric id: the partition of USER and STREAM tables, and nothing else is */
     Slice user_id;
     Role role;
+    int64_t credentials_at_us; /* as the token says; a change of the user's ends the client */
 } LiveUser;
 
 /* What a client announced when it authenticated. */

@@ -94,6 +94,7 @@ struct LiveClient {
     uint64_t user;
     char *user_id;
     Role role;
+    int64_t credentials_at_us;
     uint32_t subscriptions_max;
     Map *subscriptions; /* by id */
     WaitQueue stalled;  /* wait for the socket to drain */

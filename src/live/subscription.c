@@ -423,6 +423,7 @@ bool live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFe
     client->user_id = x_text(user->user_id);
     client->user = user->user;
     client->role = user->role;
+    client->credentials_at_us = user->credentials_at_us;
     client->features = *features;
     client->subscriptions_max = subscriptions_max;
     /* hub.c, I1: from here on the loop is told of changes of the user; those before are looked
@@ -555,7 +556,8 @@ Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **
     LiveLoop *loop = client->loop;
     Channel *channel = find_channel(client, request);
     if (!channel) {
-        LiveUser user = {client->user, slice_of_text(client->user_id), client->role};
+        LiveUser user = {client->user, slice_of_text(client->user_id), client->role,
+                         client->credentials_at_us};
         LiveQuery *query;
         TRY(live__query_new(loop->hub, loop->hub->db, &user, request, &query, e));
         channel = x_new(Channel);

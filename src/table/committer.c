@@ -383,13 +383,10 @@ static Code write_group(Committer *c, bool durable, Error *e)
 /* From the next group on (I5). */
 static void note_user(Committer *c, const CatalogChange *change)
 {
-    Role role;
-    bool is_alive;
     if (!catalog_change_user(change).size)
         return;
     uint64_t user = catalog_change_user_number(change);
-    catalog_change_user_state(change, &role, &is_alive);
-    if (is_alive)
+    if (catalog_change_user_state(change).is_alive)
         map_remove(c->dropped_users, slice_of(&user, sizeof user));
     else
         map_put(c->dropped_users, slice_of(&user, sizeof user), c);

@@ -54,6 +54,7 @@ static void forget_credentials(User *user)
         .auth_type = user->auth_type,
         .created_at_us = user->created_at_us,
         .deleted_at_us = user->deleted_at_us,
+        .credentials_at_us = user->credentials_at_us,
         .updated_at_us = clock_wall_us(),
     };
 }

@@ -6,7 +6,7 @@
 // mallory owns must still be there.
 
 import path from 'node:path';
-import { Client, loginRoot, newUser, request, signToken } from './lib/client.mjs';
+import { Client, loginRoot, newUser, post, request, signToken } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { startServer } from './lib/server.mjs';
@@ -295,6 +295,92 @@ test('exports are for their user: by no path', async () => {
     check(answer.status === 404 || answer.status === 400, `${target}: ${answer.status} ${answer.text.slice(0, 200)}`);
   }
   equal((await get(url, await newUser(root, 'other'))).text, (await get(url.replace(job, 'UE-nothing'), mallory)).text.replace('UE-nothing', job), 'what is not there reads as what is not mine');
+});
+
+/** Login as a client would: both tokens. */
+async function tokensOf(user, password) {
+  const answer = await post(server, '/v1/api/auth/login', { user, password });
+  return { status: answer.status, ...answer.json };
+}
+
+/** Where a token gets one: SQL, me, refresh, a socket, a stream of events. */
+async function whereItWorks({ access_token: access, refresh_token: refresh }) {
+  const bearer = (token) => ({ headers: { authorization: `Bearer ${token}` } });
+  const works = [];
+  if ((await new Client(server, 'x', access).raw('SELECT 1')).status !== 401) works.push('sql');
+  if ((await request(server, 'GET', '/v1/api/auth/me', bearer(access))).status !== 401) works.push('me');
+  if ((await request(server, 'POST', '/v1/api/auth/refresh', bearer(refresh))).status !== 401) works.push('refresh');
+  if ((await request(server, 'GET', '/v1/api/live?sql=', bearer(access))).status !== 401) works.push('live');
+  if ((await request(server, 'GET', '/v1/exports/carl/x', bearer(access))).status !== 401) works.push('export');
+  const socket = await Live.open(server, {});
+  socket.send({ type: 'authenticate', method: 'jwt', token: access, protocol: { serialization: 'json', compression: 'none' } });
+  if ((await socket.next()).type !== 'auth_error') works.push('socket');
+  await socket.close();
+  return works;
+}
+
+const EVERYWHERE = ['sql', 'me', 'refresh', 'live', 'export', 'socket'];
+
+test('a new password ends what the old one gave: tokens of both kinds, sockets, over a restart; and nobody else\'s', async () => {
+  let password = 'first-of-carl-1';
+  await newUser(root, 'carl', 'user', password);
+  await newUser(root, 'carla', 'user', password);
+  const others = await tokensOf('carla', password);
+  const otherSocket = await Live.open(server, { token: others.access_token });
+  const changes = [
+    ['by carl', async (tokens) => new Client(server, 'carl', tokens.access_token).run(`ALTER USER 'carl' SET PASSWORD '${password}'`), /password/],
+    ['by an administrator', async () => root.run(`ALTER USER 'carl' SET PASSWORD '${password}'`), /password/],
+    ['to the same one', async () => root.run(`ALTER USER 'carl' SET PASSWORD '${password}'`), /password/],
+    ['dropped and restored', async () => {
+      await root.run("DROP USER 'carl'");
+      await root.run("ALTER USER 'carl' RESTORE");
+    }, /dropped/],
+    ['another role and back', async () => {
+      await root.run("ALTER USER 'carl' SET ROLE service");
+      await root.run("ALTER USER 'carl' SET ROLE user");
+    }, /role/],
+  ];
+  const old = [];
+  for (const [what, change, reason] of changes) {
+    const tokens = await tokensOf('carl', password);
+    equal(await whereItWorks(tokens), EVERYWHERE, `before: ${what}`);
+    const socket = await Live.open(server, { token: tokens.access_token });
+    await socket.subscribed('notes', 'SELECT * FROM iso.notes', {});
+    if (what === 'by carl') password = 'second-of-carl-2';
+    await change(tokens);
+    equal(await whereItWorks(tokens), [], what);
+    equal((await socket.expect('error', 'notes')).code, 'UNAUTHORIZED', `${what}: its subscription`);
+    const end = await socket.ended;
+    check(end.code === 1008 && reason.test(end.reason), `${what}: ${JSON.stringify(end)}`);
+    old.push(tokens);
+  }
+  equal((await tokensOf('carl', 'first-of-carl-1')).status, 401, 'the old password');
+  await root.run("ALTER USER 'carl' SET EMAIL 'carl@example.org'"); // no credential
+  const last = await tokensOf('carl', password);
+  await root.run("ALTER USER 'carl' SET EMAIL 'c@example.org'");
+  equal(await whereItWorks(last), EVERYWHERE, 'after another address');
+  equal(await whereItWorks(others), EVERYWHERE, 'of carla');
+  equal(otherSocket.closed, null, 'the socket of carla');
+  await otherSocket.close();
+  await server.kill();
+  await server.start();
+  for (const tokens of old) equal(await whereItWorks(tokens), [], 'after a restart');
+  equal(await whereItWorks(last), EVERYWHERE, 'the newest, after a restart');
+});
+
+test('a login that races with a new password gives nothing that outlives it', async () => {
+  await newUser(root, 'dora', 'user', 'password-of-dora-0');
+  for (let round = 0; round < 40; round++) {
+    const before = `password-of-dora-${round}`;
+    const logins = [tokensOf('dora', before), tokensOf('dora', before)];
+    await root.run(`ALTER USER 'dora' SET PASSWORD 'password-of-dora-${round + 1}'`);
+    logins.push(tokensOf('dora', before));
+    for (const tokens of await Promise.all(logins)) {
+      if (tokens.status === 200) equal((await new Client(server, 'dora', tokens.access_token).raw('SELECT 1')).status, 401, `round ${round}`);
+    }
+    await root.run(`ALTER USER 'dora' SET PASSWORD '${before}'`);
+    await root.run(`ALTER USER 'dora' SET PASSWORD 'password-of-dora-${round + 1}'`);
+  }
 });
 
 run('isolation');

@@ -58,13 +58,13 @@ LiveUser user_of(Who who)
 {
     switch (who) {
     case ANNA:
-        return (LiveUser){world.anna, SLICE("anna"), ROLE_USER};
+        return (LiveUser){world.anna, SLICE("anna"), ROLE_USER, 0};
     case BERT:
-        return (LiveUser){world.bert, SLICE("bert"), ROLE_USER};
+        return (LiveUser){world.bert, SLICE("bert"), ROLE_USER, 0};
     case ROOT:
         break;
     }
-    return (LiveUser){world.root, SLICE("root"), ROLE_SYSTEM};
+    return (LiveUser){world.root, SLICE("root"), ROLE_SYSTEM, 0};
 }
 
 static void open_database(const char *folder)

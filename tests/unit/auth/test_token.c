@@ -99,7 +99,8 @@ TEST("what was issued does not verify, or its claims change on the way")
     TokenClaims claims = {.user_id = SLICE("A \"quoted\" \xc3\xa9"),
                           .email = SLICE("a@example.org"),
                           .role = ROLE_DBA,
-                          .type = TOKEN_REFRESH},
+                          .type = TOKEN_REFRESH,
+                          .credentials_at_us = INT64_C(1795255815000001)},
                 got = {0};
     Slice token;
     CHECK_OK(token_issue(key, &claims, 3600, arena, &token, e));
@@ -112,6 +113,30 @@ TEST("what was issued does not verify, or its claims change on the way")
     CHECK_INT(got.type, TOKEN_REFRESH);
     CHECK_INT(got.issued_at_s, NOW_S);
     CHECK_INT(got.expires_at_s, NOW_S + 3600);
+    CHECK_INT(got.credentials_at_us, claims.credentials_at_us);
+    end();
+}
+
+#define CREDENTIALS(value)                                                          \
+    "{\"sub\":\"alice\",\"iss\":\"kalamdb\",\"exp\":2000086400,\"iat\":2000000000," \
+    "\"role\":\"user\",\"token_type\":\"access\",\"credentials_at\":" value "}"
+
+TEST("credentials_at of another form is read as that of a user who never changed")
+{
+    static const char *const bad[] = {
+        CREDENTIALS("null"), CREDENTIALS("\"0\""), CREDENTIALS("0.0"), CREDENTIALS("-1"),
+        CREDENTIALS("[]"),   CREDENTIALS("true"),  CREDENTIALS("1e3"), CREDENTIALS("\"\"")};
+    begin();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_INT(verify(forge(GOOD_HEADER, bad[i], SECRET, "SHA256"), TOKEN_ACCESS),
+                  E_INVALID_CREDENTIALS);
+    TokenClaims got = {.credentials_at_us = -1};
+    Slice token = forge(GOOD_HEADER, CREDENTIALS("7"), SECRET, "SHA256");
+    CHECK_OK(token_verify(key, token, TOKEN_ACCESS, arena, &got, e));
+    CHECK_INT(got.credentials_at_us, 7);
+    token = forge(GOOD_HEADER, GOOD_CLAIMS, SECRET, "SHA256"); /* signed by another program */
+    CHECK_OK(token_verify(key, token, TOKEN_ACCESS, arena, &got, e));
+    CHECK_INT(got.credentials_at_us, 0);
     end();
 }
 

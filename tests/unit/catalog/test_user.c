@@ -72,7 +72,8 @@ TEST("a user comes back with every field, by text and by number, and after a reo
                  .last_login_us = 2,
                  .created_at_us = 3,
                  .updated_at_us = 4,
-                 .deleted_at_us = 5};
+                 .deleted_at_us = 5,
+                 .credentials_at_us = 6};
     put(&user);
     CHECK(user.id != 0);
     close_all();
@@ -92,6 +93,7 @@ TEST("a user comes back with every field, by text and by number, and after a reo
     CHECK_INT(got.created_at_us, 3);
     CHECK_INT(got.updated_at_us, 4);
     CHECK_INT(got.deleted_at_us, 5);
+    CHECK_INT(got.credentials_at_us, 6);
     User by_id = {0};
     CHECK_OK(get_by_id(user.id, &by_id, e));
     CHECK_SLICE(by_id.user_id, user.user_id);
