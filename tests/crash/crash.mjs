@@ -31,11 +31,12 @@ const LINES_MAX = 200;
 const CUT_MS_MORE = 300; // so that most reach the file operation they wait for
 const FAILING_MS_MAX = 2000;
 /** What a crash may wait for; the empty word: nothing. */
-const MOMENTS = ['', '', '', '', 'BEGIN', 'ALTER', 'STORAGE FLUSH', 'STORAGE COMPACT', 'TRUNCATE', 'DROP', 'CREATE'];
+const MOMENTS = ['', '', '', '', 'BEGIN', 'ALTER', 'STORAGE FLUSH', 'STORAGE COMPACT', 'TRUNCATE', 'DROP', 'CREATE',
+  'DROP USER', 'ALTER USER'];
 const BUILD = process.env.BUILD || path.join(ROOT, 'build');
 
 /** What is counted of the requests. */
-const COUNTED = ['BEGIN', 'ALTER', 'TRUNCATE', 'STORAGE FLUSH', 'STORAGE COMPACT', 'CREATE', 'DROP'];
+const COUNTED = ['DROP USER', 'ALTER USER', 'BEGIN', 'ALTER', 'TRUNCATE', 'STORAGE FLUSH', 'STORAGE COMPACT', 'CREATE', 'DROP'];
 
 const counts = new Map(COUNTED.map((word) => [word, 0]));
 const totals = { passed: 0, failed: 0, atOperation: 0, failing: 0, requests: 0, readyMsMax: 0, kept: 0 };
@@ -152,10 +153,12 @@ async function lastLook(folder) {
   const wrong = await folder.verify();
   if (wrong.length === 0) wrong.push(...await folder.verifyResume());
   await folder.drop();
+  folder.watch.goes('the erasing of users');
+  if (wrong.length === 0) wrong.push(...await folder.accounts.untilErased(folder.root, folder.dir));
   folder.watch.goes('a clean stop');
   const end = await folder.current.stop();
   if (end.code !== 0) wrong.push(`the stop ended with ${JSON.stringify(end)}`);
-  return [...wrong, ...folder.check()];
+  return [...wrong, ...folder.accounts.remains(folder.dir), ...folder.check()];
 }
 
 function report(label, wrong, folder, index) {

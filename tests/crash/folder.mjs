@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { loginRoot, newUser } from '../e2e/lib/client.mjs';
 import { BINARY, ROOT_PASSWORD, Server, freePort, temporaryFolder } from '../e2e/lib/server.mjs';
+import { Accounts } from './accounts.mjs';
 import { Subscriber } from './follower.mjs';
 import { Definer, keeper, subscriber, ticker } from './load.mjs';
 import { Ledger, Model, TickModel } from './model.mjs';
@@ -18,6 +19,7 @@ import { Target, Writer } from './writer.mjs';
 
 const USERS = [['Ann', 'user'], ['ann', 'service'], ['bob.', 'user']];
 const PAGE = 2000;
+const NEWEST = 20;
 const FENCE_KEY = 0;
 const STREAM_FENCE_KEYS = 900000000;
 const TICKS_TTL_S = 2;
@@ -49,9 +51,12 @@ export class Folder {
     this.dir = path.join(this.home, 'data');
     this.settings = path.join(this.home, 'test.toml');
     this.windowMs = random.below(2) ? WINDOW_S * 1000 : null;
+    const isErasing = random.below(2) === 1;
     fs.writeFileSync(this.settings, `[auth]\nbcrypt_cost = 4\n[flush]\ncheck_interval_seconds = 1\n${
-      this.windowMs ? `[retention]\nfeed_window_seconds = ${WINDOW_S}\n` : ''}`);
+      this.windowMs ? `[retention]\nfeed_window_seconds = ${WINDOW_S}\n` : ''}${
+      isErasing ? '[user_management]\ndeletion_grace_period_days = 0\n' : ''}`);
     this.ledger = new Ledger();
+    this.accounts = new Accounts(this, random.split(), isErasing);
     this.shape = new Shape('crash.items');
     this.partitions = [];
     this.writers = [];
@@ -76,7 +81,7 @@ export class Folder {
       env: { KALAMDB_ROOT_PASSWORD: ROOT_PASSWORD, ...faults },
     });
     this.current = server;
-    for (const client of this.clients ?? []) client.server = server;
+    for (const client of [...this.clients ?? [], ...this.accounts.clients]) client.server = server;
     return server;
   }
 
@@ -177,7 +182,7 @@ export class Folder {
   /** Everything that must hold after a restart, before anybody writes. Returns what is wrong. */
   async verify() {
     this.watch.goes('the look at all rows');
-    const wrong = await this.definer.check();
+    const wrong = [...await this.definer.check(), ...await this.accounts.check(this.isCut)];
     const durable = this.isCut ? this.ledger.syncedUpTo : Infinity;
     await Promise.all(this.partitions.map(async (partition) => {
       const beganMs = Date.now();
@@ -199,14 +204,19 @@ export class Folder {
     const [{ c }] = await client.rows(`SELECT COUNT(*) AS c FROM ${table}`);
     if (Number(c) !== read.length) wrong.push(`${model.name}: COUNT(*) is ${c}, read ${read.length}`);
     const keys = [...model.rows.keys()];
-    for (let i = 0; i < 3 && keys.length; i++) {
-      const key = this.random.pick(keys) + this.random.below(2);
+    for (let i = 0; i < 5 && keys.length; i++) {
+      const isDead = i > 2 && model.deaths.length > 0;
+      const key = isDead ? this.random.pick(model.deaths) : this.random.pick(keys) + this.random.below(2);
       const byKey = await client.rows(`SELECT n FROM ${table} WHERE id = ${key}`);
       const want = model.rows.get(key);
       if (byKey.length !== (want ? 1 : 0) || (want && byKey[0].n !== want.n)) {
         wrong.push(`${model.name}: key ${key} reads ${JSON.stringify(byKey)}, known ${JSON.stringify(want?.n)}`);
       }
     }
+    const newest = (await client.rows(`SELECT id, _seq FROM ${table} ORDER BY _seq DESC LIMIT ${NEWEST}`)).map((row) => `${row.id}@${row._seq}`);
+    const known = read.map(({ id, _seq }) => ({ id, _seq: BigInt(_seq) })).sort((a, b) => (a._seq < b._seq ? 1 : -1));
+    const want = known.slice(0, NEWEST).map((row) => `${row.id}@${row._seq}`);
+    if (newest.join() !== want.join()) wrong.push(`${model.name}: the newest are ${newest}, by key they were ${want}`);
     return wrong;
   }
 
@@ -272,6 +282,7 @@ export class Folder {
       ...this.followers.map((follower) => subscriber(this.current, follower, this.random.split(), stop)),
       ...ticks.map(({ client, table, model }) => ticker(client, table, model, this.ledger, stop)),
       this.definer.run(stop),
+      this.accounts.run(stop),
       this.alterer.run(stop),
       keeper(this.root, KEPT, this.random.split(), stop),
       keeper(this.root, KEPT, this.random.split(), stop),

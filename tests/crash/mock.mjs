@@ -12,11 +12,13 @@ import { serveLive } from './mock_live.mjs';
 const BUG = process.env.MOCK_BUG || '';
 if (process.argv.includes('--verify')) process.exit(BUG === 'verify' ? 1 : 0);
 const dir = process.env.KALAMDB_DATA_DIR;
+const isErasing = process.argv.some((arg) => arg.endsWith('.toml') && /deletion_grace_period_days = 0/.test(fs.readFileSync(arg, 'utf8')));
 fs.mkdirSync(dir, { recursive: true });
 const logFile = path.join(dir, 'log');
 const EPOCH_MS = Date.UTC(2024, 0, 1);
 
 const tables = new Map(); // name -> {kind, isLoose, ttlMs, columns: [{name, identity, initial}]}
+const dropped = new Set(); // users
 const partitions = new Map(); // table|user -> {rows: Map, feed: [{seq, key, row, old}]}
 let lastSeq = 0n;
 let identity = 0;
@@ -38,6 +40,8 @@ function apply(record) {
     for (const name of partitions.keys()) if (BUG !== 'stale-table' && name.startsWith(`${record.drop}|`)) partitions.delete(name);
   }
   if (record.alter) alter(record);
+  if (record.dropUser) dropped.add(record.dropUser);
+  if (record.restoreUser) dropped.delete(record.restoreUser);
   for (const [name, key, row, seqText] of record.changes ?? []) {
     const p = partition(name);
     const seq = BigInt(seqText);
@@ -50,6 +54,19 @@ function apply(record) {
     changes.push({ partition: name, ...p.feed[p.feed.length - 1] });
   }
   return changes;
+}
+
+/** Nothing of the user stays, in memory or in the file. */
+function erase(user) {
+  for (const name of partitions.keys()) if (name.endsWith(`|${user}`)) partitions.delete(name);
+  const isOther = (line) => line && !line.includes(`|${user}"`);
+  const fresh = `${logFile}.new`;
+  fs.writeFileSync(fresh, fs.readFileSync(logFile, 'utf8').split('\n').filter(isOther).map((line) => `${line}\n`).join(''));
+  fs.closeSync(log);
+  log = fs.openSync(fresh, 'a');
+  fs.fsyncSync(log);
+  fs.renameSync(fresh, logFile);
+  fs.fsyncSync(fs.openSync(dir, 'r'));
 }
 
 function alter({ alter: name, change }) {
@@ -72,6 +89,7 @@ function recover() {
   const isLooseTable = (line) => /"crash\.(loose|events|ticks)\|/.test(line);
   const isKept = (line, i) => !(BUG === 'loose-hole' && isLooseTable(line) && i % 7 === 0) &&
     !(BUG === 'loose-tail' && isLooseTable(line) && i > lines.length - 40) &&
+    !(BUG === 'undrop-user' && /"dropUser"/.test(line)) && !(BUG === 'drop-again' && /"restoreUser"/.test(line)) &&
     !(BUG === 'alter-lost' && /"alter"/.test(line) && i > lines.length - 60) &&
     !(BUG === 'half-after' && /"isSecond":true/.test(line));
   lines = lines.filter(isKept);
@@ -89,7 +107,7 @@ function isWhole(line) {
 }
 
 if (fs.existsSync(logFile)) recover();
-const log = fs.openSync(logFile, 'a');
+let log = fs.openSync(logFile, 'a');
 fs.fsyncSync(log);
 fs.fsyncSync(fs.openSync(dir, 'r'));
 lastSeq = (lastSeq > clockSeq() ? lastSeq : clockSeq()) + 1000n;
@@ -143,8 +161,13 @@ const answer = (count, word) => ({ row_count: count, message: `${word} ${count} 
 function define(sql, table) {
   if (/^(CREATE (NAMESPACE|USER ')|STORAGE)/.test(sql)) return answer(0, 'Done');
   const created = /^CREATE (USER|SHARED|STREAM) TABLE/.exec(sql);
+  const [, verb, name] = /^(ALTER|DROP) USER '(\w+)'/.exec(sql) ?? [];
   let record;
-  if (created) {
+  if (verb) {
+    record = verb === 'DROP' ? { dropUser: name } : { restoreUser: name };
+    if (verb === 'DROP' && isErasing && BUG !== 'unerased') erase(name);
+    if (verb === 'ALTER' && BUG === 'restore-short') live.publish(apply({ changes: [[`crash.brief|${name}`, 1, null, nextSeq()]] }), commits);
+  } else if (created) {
     const ttl = /TTL_SECONDS = (\d+)/.exec(sql)?.[1];
     const isLoose = /async/.test(sql) || Boolean(ttl);
     record = { create: table, table: { kind: created[1], isLoose, ttlMs: ttl ? ttl * 1000 : null } };
@@ -165,6 +188,7 @@ function define(sql, table) {
 
 /** Runs a statement against the rows and what the transaction has staged: Map of partition to Map of key to row. */
 function run(sql, user, staged) {
+  if (/system\.jobs/.test(sql)) return { schema: [{ name: 'job_id' }, { name: 'message' }], rows: [], row_count: 0 };
   const name = /(?:FROM|INTO|UPDATE|TABLE(?: IF EXISTS)?|NAMESPACE) ([\w.']+)/.exec(sql)?.[1];
   const defined = define(sql, name);
   if (defined) return defined;
@@ -231,7 +255,9 @@ function updated(row, set, table) {
 function select(sql, table, name, rows) {
   const wanted = /^SELECT (.*) FROM/.exec(sql)[1];
   if (wanted.startsWith('COUNT')) return { schema: [{ name: 'c' }], rows: [[String(rows.size)]], row_count: 1 };
-  let keys = matching(sql, rows).sort((a, b) => a - b).slice(0, Number(/LIMIT (\d+)/.exec(sql)?.[1] ?? 100000));
+  const isNewest = /ORDER BY _seq DESC/.test(sql);
+  const order = isNewest ? (a, b) => (rows.get(a).seq < rows.get(b).seq ? 1 : -1) : (a, b) => a - b;
+  let keys = matching(sql, rows).sort(order).slice(BUG === 'hidden-newest' && isNewest ? 1 : 0, Number(/LIMIT (\d+)/.exec(sql)?.[1] ?? 100000));
   if (BUG === 'twice' && keys.length > 20) keys = [...keys, keys[5]].sort((a, b) => a - b);
   const shown = keys.map((key) => live.shown(rows.get(key), table));
   if (BUG === 'leak-rest' && shown.length > 30) shown[9].body = 'of-another k1';
@@ -277,8 +303,10 @@ const server = http.createServer((request, response) => {
     if (BUG === 'hang' && requests > 150) return undefined;
     const body = JSON.parse(text);
     if (request.url === '/v1/api/auth/login') return reply(200, { access_token: body.user });
+    const user = request.headers.authorization.slice(7);
+    if (dropped.has(user)) return reply(401, { status: 'error', results: [], took: 0, error: { code: 'UNAUTHORIZED', message: 'gone' } });
     try {
-      return reply(200, { status: 'success', results: runAll(body.sql, request.headers.authorization.slice(7)), took: 0 });
+      return reply(200, { status: 'success', results: runAll(body.sql, user), took: 0 });
     } catch (error) {
       return reply(400, { status: 'error', results: [], took: 0, error: { code: 'SQL_EXECUTION_ERROR', message: error.message } });
     }

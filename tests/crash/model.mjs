@@ -12,6 +12,7 @@
 // tables, the rows of one request stand together.
 
 const LIST_MAX = 5;
+const DEATHS_MAX = 200;
 
 /** What was sent and what came back, over all partitions of a data folder. */
 export class Ledger {
@@ -111,10 +112,13 @@ export class Model {
     this.base = new Map(); // as of the last look
     this.history = loose ? [] : null; // what was sent since
     this.there = new Map();
+    this.deaths = []; // keys that were deleted, the newest
   }
 
   apply(changes) {
     applyTo(this.rows, changes);
+    for (const [key, row] of changes) if (row === null) this.deaths.push(key);
+    if (this.deaths.length > DEATHS_MAX) this.deaths = this.deaths.slice(-DEATHS_MAX / 2);
   }
 
   /** Takes the rows read; what is wrong whatever was written. */
