@@ -24,6 +24,7 @@ enum {
     KEY_BYTES_MAX = 4096, /* an encoded primary key */
     NAMESPACES_MAX = 10 * 1000,
     TABLES_MAX = 10 * 1000,
+    PAST_DEFINITIONS_MAX = 1000, /* kept of one table, the newest */
 
     /* HTTP and WebSocket */
     HTTP_HEADER_BYTES_MAX = 16 * 1024,

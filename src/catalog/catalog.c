@@ -102,6 +102,27 @@ Code catalog_read_tables(HotSnapshot *snapshot, Slice namespace_name, Arena *are
     return OK;
 }
 
+Code catalog_read_past(HotSnapshot *snapshot, uint32_t table_id, Arena *arena, Table **out,
+                       size_t *out_count, Error *e)
+{
+    RecordKey from = catalog__key_past(table_id, 0), to = catalog__key_past(table_id, UINT32_MAX);
+    CLEANUP(buffer_done) Buffer found = {0};
+    CLEANUP(hot_iterator_close_ptr)
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, record_key_slice(&from),
+                                        record_key_slice(&to), false);
+    while (hot_next(it)) {
+        Table t;
+        TRY(catalog__decode_past(hot_key(it), hot_value(it), arena, &t, e));
+        buffer_add(&found, &t, sizeof t);
+    }
+    TRY(hot_iterator_end(it, e));
+    *out_count = found.size / sizeof(Table);
+    *out = arena_new_array(arena, Table, *out_count + 1);
+    if (found.size)
+        memcpy(*out, found.data, found.size);
+    return OK;
+}
+
 static Code load_counter(HotSnapshot *snapshot, Slice name, atomic_uint_least64_t *out_next,
                          Error *e)
 {

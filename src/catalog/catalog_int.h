@@ -65,6 +65,7 @@ static inline Slice folded_slice(const FoldedName *name)
 enum {
     KEY_NAMESPACE = 'n', /* + folded name */
     KEY_TABLE = 't',     /* + table id, u32 */
+    KEY_PAST = 'h',      /* + table id, u32 + schema version, u32 */
     KEY_USER = 'u',      /* + user id text */
     KEY_USER_LINK = 'i', /* + numeric user id, u64 */
     KEY_COUNTER = 'c',   /* + "table" or "user" */
@@ -78,6 +79,7 @@ typedef struct RecordKey {
 RecordKey catalog__key(char prefix, Slice rest); /* rest is at most USER_ID_BYTES_MAX */
 RecordKey catalog__key_u32(char prefix, uint32_t id);
 RecordKey catalog__key_u64(char prefix, uint64_t id);
+RecordKey catalog__key_past(uint32_t table_id, uint32_t version);
 static inline Slice record_key_slice(const RecordKey *key)
 {
     return slice_of(key->data, key->size);
@@ -95,6 +97,8 @@ void catalog__encode_counter(Slice key, uint64_t next, Buffer *out);
 CHECKED Code catalog__decode_namespace(Slice key, Slice value, Arena *arena, Namespace *out,
                                        Error *e);
 CHECKED Code catalog__decode_table(Slice key, Slice value, Arena *arena, Table *out, Error *e);
+/* A definition that was replaced: a table record under another key. */
+CHECKED Code catalog__decode_past(Slice key, Slice value, Arena *arena, Table *out, Error *e);
 CHECKED Code catalog__decode_user(Slice key, Slice value, Arena *arena, User *out, Error *e);
 CHECKED Code catalog__decode_user_link(Slice key, Slice value, Arena *arena, Slice *out_user_id,
                                        Error *e);

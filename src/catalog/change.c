@@ -25,7 +25,7 @@ typedef enum ChangeType {
     PUT_USER
 } ChangeType;
 
-enum { WRITES_MAX = 2, GUARD_SCHEMA_SEED = 0x6361, GUARD_USER_SEED = 0x7573 };
+enum { WRITES_MAX = 3, GUARD_SCHEMA_SEED = 0x6361, GUARD_USER_SEED = 0x7573 };
 
 typedef struct Write {
     RecordKey key;
@@ -350,6 +350,17 @@ static void check_alteration(const Table *table, const Table *definition)
     must(definition->kind == TABLE_STREAM || definition->schema->key_index >= 0);
 }
 
+/* The definition that is replaced becomes the newest of the past ones; the oldest goes. */
+static void keep_past(CatalogChange *change, const Table *table)
+{
+    uint32_t version = table->schema->version;
+    Write *write = add_write(change, catalog__key_past(table->id, version));
+    catalog__encode_table(record_key_slice(&write->key), table, &write->value);
+    if (version > PAST_DEFINITIONS_MAX)
+        add_write(change, catalog__key_past(table->id, version - PAST_DEFINITIONS_MAX))->is_delete =
+            true;
+}
+
 Code catalog_plan_alter_table(Catalog *catalog, Table *table, const Table *definition,
                               bool needs_quiet, CatalogChange **out, Error *e)
 {
@@ -364,6 +375,7 @@ Code catalog_plan_alter_table(Catalog *catalog, Table *table, const Table *defin
     must(catalog__fold_table(table->namespace_name, table->name, &change->name));
     Write *write = add_write(change, catalog__key_u32(KEY_TABLE, table->id));
     catalog__encode_table(record_key_slice(&write->key), &change->created->table, &write->value);
+    keep_past(change, table);
     *out = change;
     return OK;
 }
@@ -485,6 +497,17 @@ static void write_counter(const CatalogChange *change, HotStore *store, HotBatch
     hot_batch_put(batch, store, HOT_SYSTEM, record_key_slice(&key), buffer_slice(&value));
 }
 
+/* A dropped table takes its past definitions with it. Their versions may have gaps, but none is
+ * above the last. */
+static void forget_past(const Table *table, HotStore *store, HotBatch *batch)
+{
+    uint32_t version = table->schema->version;
+    for (uint32_t i = 1; i <= PAST_DEFINITIONS_MAX && i < version; i++) {
+        RecordKey key = catalog__key_past(table->id, version - i);
+        hot_batch_delete(batch, store, HOT_SYSTEM, record_key_slice(&key));
+    }
+}
+
 static void write_one(const CatalogChange *change, HotStore *store, HotBatch *batch)
 {
     for (size_t i = 0; i < change->write_count; i++) {
@@ -495,6 +518,8 @@ static void write_one(const CatalogChange *change, HotStore *store, HotBatch *ba
         else
             hot_batch_put(batch, store, HOT_SYSTEM, key, buffer_slice(&write->value));
     }
+    if (change->dropped)
+        forget_past(change->dropped, store, batch);
     if (change->counter)
         write_counter(change, store, batch);
 }

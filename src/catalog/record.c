@@ -74,6 +74,11 @@ RecordKey catalog__key_u32(char prefix, uint32_t id)
     return catalog__key(prefix, slice_of(bytes, sizeof bytes));
 }
 
+RecordKey catalog__key_past(uint32_t table_id, uint32_t version)
+{
+    return catalog__key_u64(KEY_PAST, (uint64_t)table_id << 32 | version);
+}
+
 static const char *key_noun(Slice key)
 {
     switch (key.size ? key.data[0] : 0) {
@@ -81,6 +86,8 @@ static const char *key_noun(Slice key)
         return "namespace record";
     case KEY_TABLE:
         return "table record";
+    case KEY_PAST:
+        return "record of an earlier definition";
     case KEY_USER:
         return "user record";
     case KEY_USER_LINK:
@@ -243,23 +250,44 @@ static bool take_table_fields(Cursor *c, Arena *arena, Table *t, Slice *out_sche
     return true;
 }
 
-Code catalog__decode_table(Slice key, Slice value, Arena *arena, Table *out, Error *e)
+/* Everything but the number, which stands in the key. */
+static Code decode_definition(Slice key, Slice value, Arena *arena, Table *out, Error *e)
 {
     Cursor c;
     TRY(unseal(key, value, &c, e));
-    Cursor id = cursor_of(slice_of(key.data + 1, key.size - 1));
-    Table t = {0};
     Slice schema_bytes;
-    if (!cursor_u32(&id, &t.id) || cursor_left(&id) > 0 || t.id == 0)
-        return catalog__corrupt(key, "the key is malformed", e);
-    if (!take_table_fields(&c, arena, &t, &schema_bytes))
+    if (!take_table_fields(&c, arena, out, &schema_bytes))
         return catalog__corrupt(key, "a field is malformed", e);
     Schema *schema;
     if (schema_decode(schema_bytes, arena, &schema, e) != OK)
         return catalog__corrupt(key, "the schema does not decode", e);
-    if (schema->key_index < 0 && t.kind != TABLE_STREAM)
+    if (schema->key_index < 0 && out->kind != TABLE_STREAM)
         return catalog__corrupt(key, "the table has no primary key", e);
-    t.schema = schema;
+    out->schema = schema;
+    return OK;
+}
+
+Code catalog__decode_table(Slice key, Slice value, Arena *arena, Table *out, Error *e)
+{
+    Table t = {0};
+    TRY(decode_definition(key, value, arena, &t, e));
+    Cursor id = cursor_of(slice_of(key.data + 1, key.size - 1));
+    if (!cursor_u32(&id, &t.id) || cursor_left(&id) > 0 || t.id == 0)
+        return catalog__corrupt(key, "the key is malformed", e);
+    *out = t;
+    return OK;
+}
+
+Code catalog__decode_past(Slice key, Slice value, Arena *arena, Table *out, Error *e)
+{
+    Table t = {0};
+    uint32_t version;
+    TRY(decode_definition(key, value, arena, &t, e));
+    Cursor c = cursor_of(slice_of(key.data + 1, key.size - 1));
+    if (!cursor_u32(&c, &t.id) || !cursor_u32(&c, &version) || cursor_left(&c) > 0 || t.id == 0)
+        return catalog__corrupt(key, "the key is malformed", e);
+    if (version != t.schema->version)
+        return catalog__corrupt(key, "it belongs under another key", e);
     *out = t;
     return OK;
 }

@@ -29,6 +29,19 @@ static Code check_table(Check *check, Slice key, Slice value, Error *e)
     return OK;
 }
 
+static Code check_past(Check *check, Slice key, Slice value, Error *e)
+{
+    Table t;
+    Slice record;
+    TRY(catalog__decode_past(key, value, check->arena, &t, e));
+    RecordKey table = catalog__key_u32(KEY_TABLE, t.id);
+    Code code = hot_get(check->snapshot, HOT_BLOCKING, HOT_SYSTEM, record_key_slice(&table),
+                        check->arena, &record, e);
+    if (code == E_NOT_FOUND)
+        return catalog__corrupt(key, "its table does not exist", e);
+    return code;
+}
+
 static Code check_user(Check *check, Slice key, Slice value, Error *e)
 {
     User user, again;
@@ -73,7 +86,7 @@ Code catalog_verify(HotSnapshot *snapshot, void (*on_problem)(void *context, con
         CheckRecord *check;
     } kinds[] = {
         {KEY_COUNTER, check_counter}, {KEY_NAMESPACE, check_namespace}, {KEY_TABLE, check_table},
-        {KEY_USER, check_user},       {KEY_USER_LINK, check_link},
+        {KEY_USER, check_user},       {KEY_USER_LINK, check_link},      {KEY_PAST, check_past},
     };
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Check check = {.snapshot = snapshot, .arena = arena, .next_table = 1, .next_user = 1};

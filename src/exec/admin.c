@@ -42,19 +42,27 @@ static Code show_view(Run *run, const char *name, Rows *rows, Error *e)
     const ExecView *view = NULL;
     TRY(exec__find_view(&as_system, SLICE("system"), slice_of_text(name), &view, e));
     run->sink->columns(run->sink->context, view->columns, view->column_count);
-    TRY(view->fill(view->context, &as_system.session, run->arena, send_row, rows, e));
+    TRY(view->fill(view->context, &run->session, run->arena, send_row, rows, e));
     end_rows(rows);
     return OK;
 }
 
 static Code show_tables(Run *run, Error *e)
 {
-    Rows rows = {.run = run, .namespace_name = run->statement->namespace_.name};
+    Rows rows = {
+        .run = run, .namespace_name = run->statement->namespace_.name, .namespace_column = 2};
     if (rows.namespace_name.size &&
         !catalog_has_namespace(database_catalog(run->executor->db), rows.namespace_name))
         return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' does not exist",
                     SLICE_ARGS(rows.namespace_name));
-    return show_view(run, "tables", &rows, e); /* whose first column is namespace_id */
+    const ExecView *schemas = NULL;
+    Run as_system = *run;
+    as_system.session.role = ROLE_SYSTEM;
+    TRY(exec__find_view(&as_system, SLICE("system"), SLICE("schemas"), &schemas, e));
+    run->sink->columns(run->sink->context, schemas->columns, schemas->column_count);
+    TRY(exec__each_latest_schema(run, send_row, &rows, e));
+    end_rows(&rows);
+    return OK;
 }
 
 /* ---- DESCRIBE TABLE ---- */
@@ -71,11 +79,8 @@ static const ResultColumn describe_columns[] = {
     {.name = {"schema_version", 14}, .type = TYPE_INT},
 };
 
-static Code describe(Run *run, const Schema *schema, Error *e)
+static Code describe_columns_of(Rows *rows, const Schema *schema, Error *e)
 {
-    Rows rows = {.run = run};
-    run->sink->columns(run->sink->context, describe_columns,
-                       sizeof describe_columns / sizeof *describe_columns);
     for (uint32_t i = 0; i < schema->column_count; i++) {
         const Column *column = &schema->columns[i];
         Value values[] = {
@@ -85,13 +90,26 @@ static Code describe(Run *run, const Schema *schema, Error *e)
             value_text(slice_of_text(type_info(column->type)->name)),
             value_boolean(!column->not_null),
             value_boolean(column->primary_key),
-            exec__default_text(column, run->arena),
+            exec__default_text(column, rows->run->arena),
             value_null(TYPE_TEXT),
             value_integer(TYPE_INT, schema->version),
         };
-        TRY(send_row(&rows, values, e));
+        TRY(send_row(rows, values, e));
     }
-    end_rows(&rows);
+    return OK;
+}
+
+/* HISTORY: the definitions before, too, the oldest first. */
+static Code describe_past(Rows *rows, const Table *table, Error *e)
+{
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    Table *past;
+    size_t count;
+    TRY(view_open(rows->run->executor->db, HOT_BLOCKING, &view, e));
+    TRY(catalog_read_past(view_snapshot(view), table->id, rows->run->arena, &past, &count, e));
+    for (size_t i = 0; i < count; i++)
+        if (past[i].schema->version < table->schema->version)
+            TRY(describe_columns_of(rows, past[i].schema, e));
     return OK;
 }
 
@@ -99,14 +117,24 @@ static Code describe_table(Run *run, Error *e)
 {
     const TableName *name = &run->statement->table.name;
     Slice namespace_name = exec__namespace_of(run, name);
+    const Schema *schema = NULL;
+    CLEANUP(table_unref_ptr) Table *table = NULL;
+    Rows rows = {.run = run};
     if (catalog_is_system_namespace(namespace_name)) {
         const ExecView *view = NULL;
         TRY(exec__find_view(run, namespace_name, name->name, &view, e));
-        return describe(run, exec__view_schema(view, run->arena), e);
+        schema = exec__view_schema(view, run->arena);
+    } else {
+        TRY(exec__find_table(run, name, &table, e));
+        schema = table->schema;
     }
-    CLEANUP(table_unref_ptr) Table *table = NULL;
-    TRY(exec__find_table(run, name, &table, e));
-    return describe(run, table->schema, e);
+    run->sink->columns(run->sink->context, describe_columns,
+                       sizeof describe_columns / sizeof *describe_columns);
+    if (table && run->statement->table.with_history)
+        TRY(describe_past(&rows, table, e));
+    TRY(describe_columns_of(&rows, schema, e));
+    end_rows(&rows);
+    return OK;
 }
 
 /* ---- KILL JOB ---- */
@@ -200,8 +228,12 @@ Code exec__run_admin(Run *run, Error *e)
     switch (run->statement->kind) {
     case STATEMENT_SHOW_NAMESPACES:
         return show_view(run, "namespaces", &rows, e);
+    case STATEMENT_SHOW_STORAGES:
+        return show_view(run, "storages", &rows, e);
     case STATEMENT_SHOW_TABLES:
         return show_tables(run, e);
+    case STATEMENT_SHOW_CREATE_TABLE:
+        return exec__show_create_table(run, e);
     case STATEMENT_DESCRIBE_TABLE:
         return describe_table(run, e);
     case STATEMENT_KILL_LIVE_QUERY:

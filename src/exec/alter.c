@@ -269,7 +269,7 @@ static Code apply_action(Alteration *a, Error *e)
         return drop_column(a, e);
     if (action == ALTER_RENAME_COLUMN)
         return rename_column(a, e);
-    if (action == ALTER_SET_OPTIONS)
+    if (action == ALTER_SET_OPTIONS || action == ALTER_RESET_OPTIONS)
         return set_options(a, e);
     TRY(find_column(a, e));
     if (action == ALTER_COLUMN_TYPE)
@@ -358,6 +358,7 @@ static const char *describe_default(const Alteration *a)
 static const char *describe_options(const Alteration *a)
 {
     const TableOptions *options = &a->alter->options;
+    const char *verb = a->alter->action == ALTER_RESET_OPTIONS ? "RESET" : "SET";
     CLEANUP(buffer_done) Buffer out = {0};
     if (options->access != SQL_ACCESS_UNSET) {
         buffer_add_text(&out, "SET ACCESS LEVEL ");
@@ -365,11 +366,11 @@ static const char *describe_options(const Alteration *a)
             buffer_add_char(&out, (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c));
     }
     if (options->has_flush_policy)
-        buffer_printf(&out, "%sSET FLUSH_POLICY", out.size ? ", " : "");
+        buffer_printf(&out, "%s%s FLUSH_POLICY", out.size ? ", " : "", verb);
     if (options->has_ttl)
-        buffer_printf(&out, "%sSET TTL_SECONDS", out.size ? ", " : "");
+        buffer_printf(&out, "%s%s TTL_SECONDS", out.size ? ", " : "", verb);
     if (options->has_feed_window || options->has_feed_bytes)
-        buffer_printf(&out, "%sSET FEED_WINDOW", out.size ? ", " : "");
+        buffer_printf(&out, "%s%s FEED_WINDOW", out.size ? ", " : "", verb);
     return arena_text(a->run->arena, buffer_slice(&out));
 }
 
@@ -400,6 +401,7 @@ static const char *describe(const Alteration *a)
     case ALTER_DROP_DEFAULT:
         return arena_printf(arena, "ALTER COLUMN %s DROP DEFAULT", column);
     case ALTER_SET_OPTIONS:
+    case ALTER_RESET_OPTIONS:
         break;
     }
     return describe_options(a);

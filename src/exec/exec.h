@@ -84,6 +84,7 @@ CHECKED Code exec_finish(Executor *executor, ExecPending *pending, const ResultS
                          Error *e);
 
 /* Virtual tables (system.live …) that live elsewhere register here at start: rows are made when
+typedef Code ExecRow(void *row_context, const Value *values, Error *e);
  * read. */
 typedef struct ExecView {
     const char *namespace_name, *name; /* "system", "live" */
@@ -96,8 +97,7 @@ typedef struct ExecView {
     uint64_t live_figures; /* LiveView.figures */
     /* Calls `row` for each row with column_count values. */
     CHECKED Code (*fill)(void *context, const Session *session, Arena *arena,
-                         Code (*row)(void *row_context, const Value *values, Error *e),
-                         void *row_context, Error *e);
+                         ExecRow *row, void *row_context, Error *e);
     void *context;
 } ExecView;
 void executor_add_view(Executor *executor, const ExecView *view);

@@ -30,6 +30,7 @@ enum {
 
 typedef struct PlanCache PlanCache;
 typedef struct Transaction Transaction;
+typedef struct OpenTransactions OpenTransactions;
 
 struct Executor {
     Database *db;
@@ -40,6 +41,7 @@ struct Executor {
     size_t view_count;
     ExecKillLive kill_live;
     void *builtin_contexts; /* of views.c */
+    OpenTransactions *open;
 };
 
 /* One statement on its way. */
@@ -164,15 +166,23 @@ CHECKED Code exec__find_view(const Run *run, Slice namespace_name, Slice name, c
 /* A schema with the columns of a view. */
 const Schema *exec__view_schema(const ExecView *view, Arena *arena);
 
+/* A row of system.schemas for each table as it is now. */
+CHECKED Code exec__each_latest_schema(Run *run, ExecRow *row, void *context, Error *e);
+
 /* How a column's default is shown: "NOW()", "'x'", NULL for none. */
 Value exec__default_text(const Column *column, Arena *arena);
 
+/* SHOW CREATE TABLE (definition.c) */
+CHECKED Code exec__show_create_table(Run *run, Error *e);
 /* KILL JOB, SHOW, DESCRIBE, SUBSCRIBE TO */
 CHECKED Code exec__run_admin(Run *run, Error *e);
 /* STORAGE FLUSH, STORAGE COMPACT */
 CHECKED Code exec__run_storage(Run *run, Error *e);
 /* STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT */
 CHECKED Code exec__run_keep(Run *run, Error *e);
+/* system.manifest; system.transactions (open.c) */
+void exec__add_manifest_view(Executor *executor);
+void exec__add_transactions_view(Executor *executor);
 /* SHOW MANIFEST, SHOW STATS */
 CHECKED Code exec__run_figures(Run *run, Error *e);
 /* CREATE, ALTER, DROP USER */

@@ -4,6 +4,7 @@
  * and only then run them one after the other. A refusal anywhere means that nothing ran; a failure
  * while they run leaves what the earlier ones did.
  */
+#include "exec/open.h"
 #include "exec/transaction.h"
 
 #include "base/limits.h"
@@ -24,6 +25,7 @@ Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Exec
     executor->jobs = jobs;
     executor->options = *options;
     executor->plans = exec__plans_new(options->plans_max ? options->plans_max : EXEC_PLANS_MAX);
+    executor->open = exec__open_new();
     exec__add_builtin_views(executor);
     *out = executor;
     return OK;
@@ -34,6 +36,7 @@ void executor_free(Executor *executor)
     if (!executor)
         return;
     exec__plans_free(executor->plans);
+    exec__open_free(executor->open);
     free(executor->builtin_contexts);
     free(executor);
 }
@@ -419,6 +422,8 @@ Code exec__run_statement(Run *run, Error *e)
     case STATEMENT_KILL_LIVE_QUERY:
     case STATEMENT_SUBSCRIBE:
         return exec__run_admin(run, e);
+    case STATEMENT_SHOW_STORAGES:
+    case STATEMENT_SHOW_CREATE_TABLE:
     case STATEMENT_SHOW_MANIFEST:
     case STATEMENT_SHOW_STATS:
         return exec__run_figures(run, e);

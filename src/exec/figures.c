@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SHOW MANIFEST and SHOW STATS: figures of the partitions that the session may read: an
- * administrator all of them, others their own and those of SHARED tables they may read. Counted at
- * one view.
+ * SHOW MANIFEST, system.manifest and SHOW STATS: figures of the partitions that the session may
+ * read: an administrator all of them, others their own and those of SHARED tables they may read.
+ * Counted at one view.
  */
 #include "exec/exec_int.h"
 
@@ -31,6 +31,11 @@ static const ResultColumn stats_columns[] = {
     {.name = {"flushed_segments", 16}, .type = TYPE_BIGINT},
     {.name = {"active_streams", 14}, .type = TYPE_BIGINT},
     {.name = {"memory_bytes", 12}, .type = TYPE_BIGINT},
+    {.name = {"partitions", 10}, .type = TYPE_BIGINT},
+    {.name = {"hot_rows", 8}, .type = TYPE_BIGINT},
+    {.name = {"cold_rows", 9}, .type = TYPE_BIGINT},
+    {.name = {"dead_rows", 9}, .type = TYPE_BIGINT},
+    {.name = {"cold_bytes", 10}, .type = TYPE_BIGINT},
 };
 
 typedef struct Figures {
@@ -38,7 +43,8 @@ typedef struct Figures {
     ReadView *view;
     const Table *table; /* whose partitions are visited */
     PartitionFigures total;
-    size_t rows; /* sent */
+    uint64_t partitions; /* that have rows or segments */
+    size_t rows;         /* sent */
 } Figures;
 
 static Value number(uint64_t v)
@@ -100,9 +106,14 @@ static Code add_partition(void *context, Partition partition, Error *e)
     PartitionFigures f;
     TRY(exec__check_time(figures->run, e));
     TRY(view_figures(figures->view, figures->table, partition, &f, e));
+    figures->partitions += f.hot_rows || f.segments;
     figures->total.live_rows += f.live_rows;
-    figures->total.segments += f.segments;
+    figures->total.hot_rows += f.hot_rows;
     figures->total.hot_bytes += f.hot_bytes;
+    figures->total.segments += f.segments;
+    figures->total.segment_rows += f.segment_rows;
+    figures->total.segment_bytes += f.segment_bytes;
+    figures->total.dead_rows += f.dead_rows;
     return OK;
 }
 
@@ -122,25 +133,111 @@ static Code visit_table(Figures *figures, const Table *table,
     return visit(figures, exec__partition(session, table), e);
 }
 
+/* Every partition of every table that the session may know of. */
+static Code visit_all(Figures *figures, Code (*visit)(void *context, Partition partition, Error *e),
+                      Error *e)
+{
+    const Run *run = figures->run;
+    Table **tables;
+    size_t count;
+    Code code = OK;
+    catalog_list_tables(database_catalog(run->executor->db), run->arena, &tables, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (code == OK)
+            code = visit_table(figures, tables[i], visit, e);
+        table_unref(tables[i]);
+    }
+    return code;
+}
+
 static Code show_manifest(Run *run, Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     TRY(view_open(run->executor->db, HOT_BLOCKING, &view, e));
     Figures figures = {.run = run, .view = view};
-    Table **tables;
-    size_t count;
-    Code code = OK;
     run->sink->columns(run->sink->context, manifest_columns,
                        sizeof manifest_columns / sizeof *manifest_columns);
-    catalog_list_tables(database_catalog(run->executor->db), run->arena, &tables, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (code == OK)
-            code = visit_table(&figures, tables[i], send_partition, e);
-        table_unref(tables[i]);
-    }
-    if (code == OK)
-        run->sink->end(run->sink->context, figures.rows, NULL, run->session.user_id);
-    return code;
+    TRY(visit_all(&figures, send_partition, e));
+    run->sink->end(run->sink->context, figures.rows, NULL, run->session.user_id);
+    return OK;
+}
+
+/* ---- system.manifest ---- */
+
+static const ResultColumn view_columns[] = {
+    {.name = {"cache_key", 9}, .type = TYPE_TEXT, .primary_key = true},
+    {.name = {"namespace_id", 12}, .type = TYPE_TEXT},
+    {.name = {"table_name", 10}, .type = TYPE_TEXT},
+    {.name = {"scope", 5}, .type = TYPE_TEXT},
+    {.name = {"etag", 4}, .type = TYPE_TEXT},
+    {.name = {"last_refreshed", 14}, .type = TYPE_TIMESTAMP},
+    {.name = {"last_accessed", 13}, .type = TYPE_TIMESTAMP},
+    {.name = {"in_memory", 9}, .type = TYPE_BOOLEAN},
+    {.name = {"sync_state", 10}, .type = TYPE_TEXT},
+    {.name = {"manifest_json", 13}, .type = TYPE_JSON},
+};
+
+typedef struct ManifestRows {
+    Figures figures; /* first: a ManifestRows * is the Figures * of visit_all */
+    ExecRow *row;
+    void *context;
+} ManifestRows;
+
+static Code manifest_row(void *context, Partition partition, Error *e)
+{
+    ManifestRows *rows = context;
+    const Table *table = rows->figures.table;
+    Arena *arena = rows->figures.run->arena;
+    PartitionFigures f;
+    Value owner;
+    TRY(view_figures(rows->figures.view, table, partition, &f, e));
+    if (f.segments == 0 && f.hot_rows == 0)
+        return OK;
+    TRY(owner_of(&rows->figures, partition, &owner, e));
+    Slice scope = owner.is_null ? SLICE("shared") : owner.bytes;
+    CLEANUP(buffer_done) Buffer text = {0};
+    TRY(view_print_manifest(rows->figures.view, table, partition, &text, e));
+    Value manifest = value_text(arena_copy(arena, buffer_slice(&text)));
+    manifest.type = TYPE_JSON;
+    char *key = arena_printf(arena, "%.*s:%.*s:%.*s", SLICE_ARGS(table->namespace_name),
+                             SLICE_ARGS(table->name), SLICE_ARGS(scope));
+    Value values[] = {
+        value_text(slice_of_text(key)),
+        value_text(table->namespace_name),
+        value_text(table->name),
+        value_text(scope),
+        value_null(TYPE_TEXT),
+        f.state.flushed_at_us ? value_integer(TYPE_TIMESTAMP, (int64_t)f.state.flushed_at_us)
+                              : value_null(TYPE_TIMESTAMP),
+        value_null(TYPE_TIMESTAMP),
+        value_boolean(false),
+        value_text(f.hot_rows ? SLICE("pending_write") : SLICE("in_sync")),
+        manifest,
+    };
+    return rows->row(rows->context, values, e);
+}
+
+static Code fill_manifest(void *context, const Session *session, Arena *arena, ExecRow *row,
+                          void *row_context, Error *e)
+{
+    Run run = {.executor = context, .session = *session, .arena = arena};
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    TRY(view_open(run.executor->db, HOT_BLOCKING, &view, e));
+    ManifestRows rows = {{.run = &run, .view = view}, row, row_context};
+    return visit_all(&rows.figures, manifest_row, e);
+}
+
+void exec__add_manifest_view(Executor *executor)
+{
+    executor_add_view(executor, &(ExecView){
+                                    .namespace_name = "system",
+                                    .name = "manifest",
+                                    .columns = view_columns,
+                                    .column_count = sizeof view_columns / sizeof *view_columns,
+                                    .admin_only = true,
+                                    .fill = fill_manifest,
+                                    .context = executor,
+                                });
 }
 
 /* ---- live queries, out of system.live ---- */
@@ -203,6 +300,11 @@ static Code show_stats(Run *run, Error *e)
         number(figures.total.segments),
         number(live),
         number(figures.total.hot_bytes),
+        number(figures.partitions),
+        number(figures.total.hot_rows),
+        number(figures.total.segment_rows - figures.total.dead_rows),
+        number(figures.total.dead_rows),
+        number(figures.total.segment_bytes),
     };
     run->sink->columns(run->sink->context, stats_columns,
                        sizeof stats_columns / sizeof *stats_columns);

@@ -13,6 +13,7 @@
  * I5. A staged row has a provisional seq: above the view's, unique, ascending in the order of I2.
  *     The commit gives the final one.
  */
+#include "exec/open.h"
 #include "exec/transaction.h"
 
 #include "base/limits.h"
@@ -38,6 +39,7 @@ typedef struct StagedPart {
 
 struct Transaction {
     char *id;
+    OpenTransaction *entry; /* in the list of open ones; NULL until it has an id */
     ReadView *view;
     StagedPart *parts, **tail;
     size_t row_count, bytes; /* staged */
@@ -76,6 +78,7 @@ void exec__transaction_free(Transaction *transaction)
         next = part->next;
         part_free(part);
     }
+    exec__open_remove(transaction->entry);
     view_close(transaction->view);
     free(transaction->id);
     free(transaction);
@@ -91,10 +94,21 @@ Slice exec__transaction_id(const Transaction *transaction)
     return slice_of_text(transaction->id);
 }
 
-void exec__transaction_set_id(Transaction *transaction, Slice id)
+void exec__transaction_enlist(Transaction *transaction, const Run *run, Slice id)
 {
-    free(transaction->id);
+    must(!transaction->entry);
     transaction->id = x_text(id);
+    transaction->entry = exec__open_add(run->executor->open, id, run->session.user_id,
+                                        view_seq(transaction->view));
+}
+
+void exec__transaction_tell(const Transaction *transaction, bool commits)
+{
+    OpenFigures figures = {transaction->row_count, transaction->bytes, 0, commits};
+    for (const StagedPart *part = transaction->parts; part; part = part->next)
+        figures.table_count++;
+    if (transaction->entry)
+        exec__open_tell(transaction->entry, &figures);
 }
 
 static StagedPart *find_part(const Transaction *transaction, Partition partition)
@@ -385,6 +399,7 @@ Code exec__stage(const Run *run, const Intent *intent, Error *e)
     if (transaction->bytes > COMMIT_BYTES_MAX)
         return fail(e, E_TOO_LARGE, "a transaction may hold at most %d bytes of rows; use several",
                     COMMIT_BYTES_MAX);
+    exec__transaction_tell(transaction, false);
     return OK;
 }
 

@@ -27,14 +27,14 @@ static Code begin(Run *run, Error *e)
     TRY(new_id(run, &id, e));
     if (run->transaction) {
         Slice open = exec__transaction_id(run->transaction);
-        return fail(e, E_CONFLICT,
+        return fail(e, E_NESTED_BEGIN,
                     "request owner 'sql-req-%.*s' already has an active transaction '%.*s'",
                     SLICE_ARGS(open), SLICE_ARGS(open));
     }
     ReadView *view = NULL;
     TRY(view_open(run->executor->db, run->mode, &view, e));
     run->transaction = exec__transaction_new(view);
-    exec__transaction_set_id(run->transaction, id);
+    exec__transaction_enlist(run->transaction, run, id);
     exec__end_message(run, 0,
                       arena_printf(run->arena, "Transaction started (%.*s)", SLICE_ARGS(id)));
     return OK;
@@ -73,6 +73,7 @@ static Code end(Run *run, bool commits, Error *e)
 {
     if (!run->transaction)
         return fail(e, E_INVALID_OPERATION, "There is no open transaction; BEGIN starts one");
+    exec__transaction_tell(run->transaction, commits);
     TRY(commits ? commit(run, e) : OK);
     Slice id = exec__transaction_id(run->transaction);
     exec__end_message(run, 0,
@@ -93,6 +94,7 @@ Code exec__check_in_transaction(const Run *run, Error *e)
 {
     if (!run->transaction)
         return OK;
+    exec__transaction_tell(run->transaction, false);
     switch (run->statement->kind) {
     case STATEMENT_SELECT:
     case STATEMENT_INSERT:
@@ -105,6 +107,8 @@ Code exec__check_in_transaction(const Run *run, Error *e)
     case STATEMENT_USE_NAMESPACE:
     case STATEMENT_SHOW_NAMESPACES:
     case STATEMENT_SHOW_TABLES:
+    case STATEMENT_SHOW_STORAGES:
+    case STATEMENT_SHOW_CREATE_TABLE:
     case STATEMENT_DESCRIBE_TABLE:
         return OK;
     default:

@@ -62,7 +62,10 @@ Transaction *exec__transaction_new(ReadView *view); /* takes the view */
 void exec__transaction_free(Transaction *transaction);
 ReadView *exec__transaction_view(const Transaction *transaction);
 Slice exec__transaction_id(const Transaction *transaction);
-void exec__transaction_set_id(Transaction *transaction, Slice id); /* copies */
+/* Gives it its id and an entry in system.transactions. Once, before anything else. */
+void exec__transaction_enlist(Transaction *transaction, const Run *run, Slice id);
+/* Brings the figures of that entry up to date. */
+void exec__transaction_tell(const Transaction *transaction, bool commits);
 /* After a conflict: it may come from a flush, or because the committer's memory is short. Where
  * nobody has changed what was read or staged, the next intent counts from the newer view.
  * E_CONFLICT otherwise. */

@@ -31,7 +31,7 @@ typedef struct Filler {
     Executor *executor;
     const Session *session;
     Arena *arena;
-    Code (*row)(void *context, const Value *values, Error *e);
+    ExecRow *row;
     void *context;
 } Filler;
 
@@ -225,14 +225,14 @@ static Code fill_tables(const Filler *filler, Error *e)
 static const ResultColumn schemas_columns[] = {
     KEY_COLUMN("table_id", TYPE_TEXT),    COLUMN("table_name", TYPE_TEXT),
     COLUMN("namespace_id", TYPE_TEXT),    COLUMN("table_type", TYPE_TEXT),
-    COLUMN("created_at", TYPE_TIMESTAMP), COLUMN("schema_version", TYPE_INT),
+    COLUMN("created_at", TYPE_TIMESTAMP), KEY_COLUMN("schema_version", TYPE_INT),
     COLUMN("columns", TYPE_JSON),         COLUMN("table_comment", TYPE_TEXT),
     COLUMN("updated_at", TYPE_TIMESTAMP), COLUMN("options", TYPE_JSON),
     COLUMN("access_level", TYPE_TEXT),    COLUMN("is_latest", TYPE_BOOLEAN),
     COLUMN("storage_id", TYPE_TEXT),      COLUMN("use_user_storage", TYPE_BOOLEAN),
 };
 
-static Code schemas_row(const Filler *filler, const Table *table, Error *e)
+static Code schemas_row(const Filler *filler, const Table *table, bool is_latest, Error *e)
 {
     bool shared = table->kind == TABLE_SHARED;
     Value values[] = {
@@ -247,16 +247,41 @@ static Code schemas_row(const Filler *filler, const Table *table, Error *e)
         time_or_null(table->updated_at_us),
         json(options_json(table, filler->arena)),
         shared ? text(access_level_name(table->access)) : value_null(TYPE_TEXT),
-        value_boolean(true),
+        value_boolean(is_latest),
         text("local"),
         value_boolean(false),
     };
     return filler->row(filler->context, values, e);
 }
 
+static Code latest_row(const Filler *filler, const Table *table, Error *e)
+{
+    return schemas_row(filler, table, true, e);
+}
+
+/* The catalog in memory may be older than the snapshot: what it has as the latest is the latest. */
+static Code schemas_rows(const Filler *filler, const Table *table, Error *e)
+{
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    Table *past;
+    size_t count;
+    TRY(view_open(filler->executor->db, HOT_BLOCKING, &view, e));
+    TRY(catalog_read_past(view_snapshot(view), table->id, filler->arena, &past, &count, e));
+    for (size_t i = 0; i < count; i++)
+        if (past[i].schema->version < table->schema->version)
+            TRY(schemas_row(filler, &past[i], false, e));
+    return latest_row(filler, table, e);
+}
+
 static Code fill_schemas(const Filler *filler, Error *e)
 {
-    return each_table(filler, schemas_row, e);
+    return each_table(filler, schemas_rows, e);
+}
+
+Code exec__each_latest_schema(Run *run, ExecRow *row, void *context, Error *e)
+{
+    Filler filler = {run->executor, &run->session, run->arena, row, context};
+    return each_table(&filler, latest_row, e);
 }
 
 /* ---- system.columns ---- */
@@ -482,7 +507,91 @@ static Code fill_settings(const Filler *filler, Error *e)
     return OK;
 }
 
+/* ---- system.storages, system.datatypes ---- */
+
+static const ResultColumn storages_columns[] = {
+    KEY_COLUMN("storage_id", TYPE_TEXT),       COLUMN("storage_name", TYPE_TEXT),
+    COLUMN("description", TYPE_TEXT),          COLUMN("storage_type", TYPE_TEXT),
+    COLUMN("base_directory", TYPE_TEXT),       COLUMN("credentials", TYPE_JSON),
+    COLUMN("config_json", TYPE_JSON),          COLUMN("shared_tables_template", TYPE_TEXT),
+    COLUMN("user_tables_template", TYPE_TEXT), COLUMN("created_at", TYPE_TIMESTAMP),
+    COLUMN("updated_at", TYPE_TIMESTAMP),
+};
+
+/* There is one; where it lies on the disk is for administrators. */
+static Code fill_storages(const Filler *filler, Error *e)
+{
+    const char *folder = database_storage_folder(filler->executor->db);
+    Value values[] = {
+        text("local"),
+        text("Local storage"),
+        text("Parquet files below the data folder"),
+        text("filesystem"),
+        role_is_admin(filler->session->role) ? text(folder) : value_null(TYPE_TEXT),
+        value_null(TYPE_JSON),
+        value_null(TYPE_JSON),
+        text("shared/{namespace}/{tableName}"),
+        text("user/{userId}/{namespace}/{tableName}"),
+        value_null(TYPE_TIMESTAMP),
+        value_null(TYPE_TIMESTAMP),
+    };
+    return filler->row(filler->context, values, e);
+}
+
+static const ResultColumn datatypes_columns[] = {
+    COLUMN("arrow_type", TYPE_TEXT),
+    KEY_COLUMN("kalam_type", TYPE_TEXT),
+    COLUMN("sql_name", TYPE_TEXT),
+    COLUMN("description", TYPE_TEXT),
+};
+
+static Code fill_datatypes(const Filler *filler, Error *e)
+{
+    static const struct {
+        Type type;
+        const char *arrow, *description;
+    } rows[] = {
+        {TYPE_BOOLEAN, "Boolean", "true or false"},
+        {TYPE_SMALLINT, "Int16", "whole number of 16 bits"},
+        {TYPE_INT, "Int32", "whole number of 32 bits"},
+        {TYPE_BIGINT, "Int64", "whole number of 64 bits; digits in a JSON string"},
+        {TYPE_FLOAT, "Float32", "IEEE 754 number of 32 bits"},
+        {TYPE_DOUBLE, "Float64", "IEEE 754 number of 64 bits"},
+        {TYPE_TEXT, "Utf8", "text of any length"},
+        {TYPE_TIMESTAMP, "Timestamp(Microsecond, None)", "microseconds since 1970, no time zone"},
+        {TYPE_JSON, "Utf8", "JSON text"},
+        {TYPE_BYTES, "Binary", "bytes of any length"},
+        {TYPE_UUID, "FixedSizeBinary(16)", "16 bytes"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const TypeInfo *info = type_info(rows[i].type);
+        Value values[] = {text(rows[i].arrow), text(info->wire), text(info->name),
+                          text(rows[i].description)};
+        TRY(filler->row(filler->context, values, e));
+    }
+    return OK;
+}
+
 /* ---- information_schema ---- */
+
+static const ResultColumn info_schemata_columns[] = {
+    COLUMN("catalog_name", TYPE_TEXT),
+    COLUMN("schema_name", TYPE_TEXT),
+};
+
+static Code fill_info_schemata(const Filler *filler, Error *e)
+{
+    Namespace *namespaces = NULL;
+    size_t count = 0;
+    catalog_list_namespaces(database_catalog(filler->executor->db), filler->arena, &namespaces,
+                            &count);
+    for (size_t i = 0; i < count; i++) {
+        Value values[] = {text("kalam"), value_text(namespaces[i].name)};
+        TRY(filler->row(filler->context, values, e));
+    }
+    Value values[] = {text("kalam"), text("information_schema")};
+    return filler->row(filler->context, values, e);
+}
 
 static const ResultColumn info_tables_columns[] = {
     COLUMN("table_catalog", TYPE_TEXT),
@@ -602,6 +711,9 @@ static const Builtin builtins[] = {
     BUILTIN("system", "jobs", jobs_columns, true, fill_jobs, LIVE_ON_JOBS),
     BUILTIN("system", "stats", stats_columns, true, fill_stats, 0),
     BUILTIN("system", "settings", settings_columns, true, fill_settings, 0),
+    BUILTIN("system", "storages", storages_columns, true, fill_storages, 0),
+    BUILTIN("system", "datatypes", datatypes_columns, true, fill_datatypes, 0),
+    BUILTIN("information_schema", "schemata", info_schemata_columns, false, fill_info_schemata, 0),
     BUILTIN("information_schema", "tables", info_tables_columns, false, fill_info_tables, 0),
     BUILTIN("information_schema", "columns", info_columns_columns, false, fill_info_columns, 0),
 };
@@ -612,8 +724,7 @@ typedef struct BuiltinContext {
     const Builtin *builtin;
 } BuiltinContext;
 
-static Code fill_builtin(void *context, const Session *session, Arena *arena,
-                         Code (*row)(void *row_context, const Value *values, Error *e),
+static Code fill_builtin(void *context, const Session *session, Arena *arena, ExecRow *row,
                          void *row_context, Error *e)
 {
     const BuiltinContext *c = context;
@@ -640,6 +751,8 @@ void exec__add_builtin_views(Executor *executor)
         };
         executor_add_view(executor, &view);
     }
+    exec__add_manifest_view(executor);
+    exec__add_transactions_view(executor);
 }
 
 Code exec__find_view(const Run *run, Slice namespace_name, Slice name, const ExecView **out,

@@ -246,7 +246,7 @@ static Code parse_create(Parser *p, Statement *s)
                                          "ROLE",     "EXTENSION"};
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
         if (sql__at_text(p, others[i]))
-            return sql__fail(p, E_UNSUPPORTED, s->offset, "Unsupported statement type: CREATE %s",
+            return sql__fail(p, E_INVALID_SQL, s->offset, "Unsupported statement type: CREATE %s",
                              others[i]);
     return sql__expected(p, "NAMESPACE, TABLE, USER TABLE, SHARED TABLE, STREAM TABLE or USER");
 }
@@ -284,7 +284,7 @@ static Code parse_drop(Parser *p, Statement *s)
                                          "SCHEMA", "DATABASE", "TRIGGER"};
     for (size_t i = 0; !has_prefix && i < sizeof(others) / sizeof(*others); i++)
         if (sql__at_text(p, others[i]))
-            return sql__fail(p, E_UNSUPPORTED, s->offset, "Unsupported statement type: DROP %s",
+            return sql__fail(p, E_INVALID_SQL, s->offset, "Unsupported statement type: DROP %s",
                              others[i]);
     return sql__expected(p, has_prefix ? "TABLE" : "NAMESPACE, TABLE or USER");
 }
@@ -357,14 +357,24 @@ static Code parse_show(Parser *p, Statement *s)
         sql__advance(p);
         return OK;
     }
+    if (sql__at_text(p, "STORAGES")) {
+        s->kind = STATEMENT_SHOW_STORAGES;
+        sql__advance(p);
+        return OK;
+    }
     if (sql__at_text(p, "STATS"))
         return show_stats(p, s);
+    if (sql__accept_word(p, KW_CREATE)) {
+        s->kind = STATEMENT_SHOW_CREATE_TABLE;
+        TRY(sql__expect_word(p, KW_TABLE));
+        return sql__table_name(p, &s->table.name);
+    }
     if (!sql__accept_word(p, KW_TABLES)) {
         if (p->token.kind != TOKEN_WORD)
             return sql__expected(p, "NAMESPACES or TABLES");
-        return sql__fail(p, E_UNSUPPORTED, s->offset,
-                         "SHOW %.*s is not supported; SHOW NAMESPACES and "
-                         "SHOW TABLES are",
+        return sql__fail(p, E_INVALID_SQL, s->offset,
+                         "Unsupported statement type: SHOW %.*s; there are SHOW NAMESPACES, TABLES, "
+                         "CREATE TABLE, STATS FOR TABLE, MANIFEST, STORAGES and EXPORT",
                          SLICE_ARGS(excerpt(p->token.text)));
     }
     s->kind = STATEMENT_SHOW_TABLES;
@@ -380,7 +390,11 @@ static Code parse_describe(Parser *p, Statement *s)
 {
     s->kind = STATEMENT_DESCRIBE_TABLE;
     (void)sql__accept_word(p, KW_TABLE);
-    return sql__table_name(p, &s->table.name);
+    TRY(sql__table_name(p, &s->table.name));
+    s->table.with_history = sql__at_text(p, "HISTORY");
+    if (s->table.with_history)
+        sql__advance(p);
+    return OK;
 }
 
 static Code parse_begin(Parser *p, Statement *s)
@@ -463,7 +477,7 @@ static Code unknown_statement(Parser *p)
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
         if (sql__at_text(p, known[i]))
-            return sql__fail(p, E_UNSUPPORTED, p->token.start, "Unsupported statement type: %s",
+            return sql__fail(p, E_INVALID_SQL, p->token.start, "Unsupported statement type: %s",
                              known[i]);
     return sql__expected(p, "a statement such as SELECT, INSERT, UPDATE, DELETE or CREATE");
 }
@@ -558,6 +572,8 @@ const char *sql_statement_name(StatementKind kind)
         [STATEMENT_USE_NAMESPACE] = "USE NAMESPACE",
         [STATEMENT_SHOW_NAMESPACES] = "SHOW NAMESPACES",
         [STATEMENT_SHOW_TABLES] = "SHOW TABLES",
+        [STATEMENT_SHOW_STORAGES] = "SHOW STORAGES",
+        [STATEMENT_SHOW_CREATE_TABLE] = "SHOW CREATE TABLE",
         [STATEMENT_SHOW_MANIFEST] = "SHOW MANIFEST",
         [STATEMENT_SHOW_STATS] = "SHOW STATS",
         [STATEMENT_CREATE_TABLE] = "CREATE TABLE",

@@ -229,7 +229,11 @@ static Code operation(Parser *p, AlterTable *alter)
         return alter_column(p, alter);
     if (sql__accept_word(p, KW_SET))
         return set_options(p, alter);
-    return sql__expected(p, "ADD, DROP, RENAME, MODIFY, ALTER or SET");
+    if (accept_text(p, "RESET")) {
+        alter->action = ALTER_RESET_OPTIONS;
+        return sql__reset_options(p, &alter->options);
+    }
+    return sql__expected(p, "ADD, DROP, RENAME, MODIFY, ALTER, SET or RESET");
 }
 
 Code sql__alter_table(Parser *p, Statement *s)

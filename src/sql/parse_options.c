@@ -283,6 +283,30 @@ Code sql__table_options(Parser *p, TableOptions *options)
     return sql__expect(p, TOKEN_RIGHT, "',' or ')'");
 }
 
+/* ALTER TABLE … RESET ( name, … ) */
+Code sql__reset_options(Parser *p, TableOptions *options)
+{
+    TRY(sql__expect(p, TOKEN_LEFT, "'(' after RESET"));
+    do {
+        uint32_t offset = p->token.start;
+        Slice name;
+        TRY(sql__name(p, "an option name", &name));
+        if (is_text(name, "FLUSH_POLICY"))
+            options->has_flush_policy = true;
+        else if (is_text(name, "FEED_WINDOW_HOURS") || is_text(name, "FEED_WINDOW_SECONDS") ||
+                 is_text(name, "DELETED_RETENTION_HOURS"))
+            options->has_feed_window = true;
+        else if (is_text(name, "FEED_WINDOW_BYTES"))
+            options->has_feed_bytes = true;
+        else
+            return sql__fail(p, E_INVALID_SQL, offset,
+                             "'%.*s' cannot be reset: FLUSH_POLICY, FEED_WINDOW_HOURS and "
+                             "FEED_WINDOW_BYTES have a default of the server",
+                             SLICE_ARGS(name));
+    } while (sql__accept(p, TOKEN_COMMA));
+    return sql__expect(p, TOKEN_RIGHT, "',' or ')'");
+}
+
 Code sql__check_options(Parser *p, uint32_t offset, TableOptions *options)
 {
     bool is_stream = options->kind == SQL_TABLE_STREAM;

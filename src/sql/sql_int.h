@@ -139,6 +139,7 @@ CHECKED Code sql__column(Parser *p, ColumnDefinition *io_column, ColumnState *st
 /* Any word, so that a reserved one gets the better message of the name check. */
 CHECKED Code sql__new_column_name(Parser *p, Slice *out);
 CHECKED Code sql__table_options(Parser *p, TableOptions *options);
+CHECKED Code sql__reset_options(Parser *p, TableOptions *options);
 CHECKED Code sql__check_options(Parser *p, uint32_t offset, TableOptions *options);
 CHECKED Code sql__access_level(Parser *p, TableOptions *options); /* the word after ACCESS LEVEL */
 /* parse_alter.c */

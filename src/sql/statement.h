@@ -12,6 +12,8 @@ typedef enum StatementKind {
     STATEMENT_USE_NAMESPACE,    /* namespace_ */
     STATEMENT_SHOW_NAMESPACES,
     STATEMENT_SHOW_TABLES, /* namespace_; the name is empty without IN */
+    STATEMENT_SHOW_STORAGES,
+    STATEMENT_SHOW_CREATE_TABLE, /* table */
     STATEMENT_SHOW_MANIFEST,
     STATEMENT_SHOW_STATS,     /* table */
     STATEMENT_CREATE_TABLE,   /* create_table */
@@ -125,6 +127,7 @@ struct Statement {
         struct {
             TableName name;
             bool if_exists;
+            bool with_history; /* DESCRIBE TABLE … HISTORY */
         } table;
         CreateTable create_table;
         AlterTable alter_table;

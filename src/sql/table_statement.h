@@ -70,7 +70,8 @@ typedef enum AlterAction {
     /* default_expr: sql_column_default makes it a default, once the type is known */
     ALTER_SET_DEFAULT,
     ALTER_DROP_DEFAULT,
-    ALTER_SET_OPTIONS, /* options */
+    ALTER_SET_OPTIONS,   /* options */
+    ALTER_RESET_OPTIONS, /* options: those that get the server's default again, as 0 */
 } AlterAction;
 typedef enum Nullability { NULLABILITY_UNSET, NULLABILITY_NULL, NULLABILITY_NOT_NULL } Nullability;
 

@@ -79,6 +79,7 @@ Code view_figures(ReadView *view, const Table *table, Partition partition, Parti
     TRY(count_hot(view, table, partition, &figures, e));
     if (dead > figures.segment_rows)
         return fail(e, E_CORRUPT, "more rows of segments are dead than there are");
+    figures.dead_rows = dead;
     figures.live_rows = figures.segment_rows - dead + figures.hot_rows;
     *out = figures;
     return OK;
@@ -119,4 +120,87 @@ Code view_each_partition(ReadView *view, const Table *table,
         TRY(visit(context, (Partition){table->id, user}, e));
     }
     return OK;
+}
+
+/* ---- all partitions ---- */
+
+typedef struct PartitionWalk {
+    HotIterator *it;
+    Partition partition; /* of the entry it stands on */
+    bool is_end;
+} PartitionWalk;
+
+static Code next_entry(PartitionWalk *walk, Error *e)
+{
+    uint64_t seq;
+    walk->is_end = !hot_next(walk->it);
+    if (walk->is_end)
+        return hot_iterator_end(walk->it, e);
+    if (!table__read_seq_key(hot_key(walk->it), &walk->partition, &seq))
+        return fail(e, E_CORRUPT, "the key of a row version is damaged");
+    return OK;
+}
+
+static Code next_partition(PartitionWalk *walk, Error *e)
+{
+    SeqKey last = table__seq_key(walk->partition, UINT64_MAX);
+    hot_seek(walk->it, table__key_slice(&last));
+    return next_entry(walk, e);
+}
+
+static bool is_before(Partition a, Partition b)
+{
+    return a.table_id != b.table_id ? a.table_id < b.table_id : a.user < b.user;
+}
+
+static Code add_segments(PartitionWalk *cold, Partition partition, Arena *arena, TableTotals *out,
+                         Error *e)
+{
+    while (!cold->is_end && !is_before(partition, cold->partition)) {
+        SegmentEntry *entry;
+        arena_reset(arena);
+        TRY(segment_decode(hot_value(cold->it), arena, &entry, e));
+        out->segments++;
+        out->segment_rows += entry->row_count;
+        out->segment_bytes += entry->size_bytes;
+        TRY(next_entry(cold, e));
+    }
+    return OK;
+}
+
+static Code add_totals(PartitionWalk *hot, PartitionWalk *cold, TableTotals *out, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    TRY(next_entry(hot, e));
+    TRY(next_entry(cold, e));
+    while (!hot->is_end || !cold->is_end) {
+        bool has_hot =
+            cold->is_end || (!hot->is_end && !is_before(cold->partition, hot->partition));
+        Partition partition = has_hot ? hot->partition : cold->partition;
+        out->partitions++;
+        if (has_hot)
+            TRY(next_partition(hot, e));
+        TRY(add_segments(cold, partition, arena, out, e));
+    }
+    return OK;
+}
+
+Code database_totals(Database *db, TableTotals *out, Error *e)
+{
+    TableTotals totals = {0};
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
+    SeqKey from = table__seq_key((Partition){0, 0}, 0);
+    SeqKey to = table__seq_key((Partition){UINT32_MAX, UINT64_MAX}, UINT64_MAX);
+    Slice lower = table__key_slice(&from), upper = table__key_slice(&to);
+    PartitionWalk hot = {
+        hot_iterator_open(snapshot, HOT_BLOCKING, HOT_ROWS, lower, upper, false), {0}, false};
+    PartitionWalk cold = {
+        hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SEGMENTS, lower, upper, false), {0}, false};
+    Code code = add_totals(&hot, &cold, &totals, e);
+    hot_iterator_close(hot.it);
+    hot_iterator_close(cold.it);
+    hot_snapshot_free(snapshot);
+    if (code == OK)
+        *out = totals;
+    return code;
 }

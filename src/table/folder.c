@@ -6,6 +6,7 @@
  */
 #include "cold/cold.h"
 #include "os/clock.h"
+#include "table/figures.h"
 #include "table/table_int.h"
 
 Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Partition partition,
@@ -91,29 +92,56 @@ static Code describe_place(ReadView *view, const Table *table, Partition partiti
     return OK;
 }
 
+typedef struct Manifest {
+    ManifestInfo info;
+    const SegmentEntry **entries;
+    uint32_t count;
+} Manifest;
+
+static Code describe_manifest(ReadView *view, const Table *table, Partition partition, Arena *arena,
+                              Manifest *out, Error *e)
+{
+    SegmentEntry *entries;
+    size_t count;
+    PartitionState state;
+    TRY(view_partition(view, table, partition, &state, e));
+    TRY(view_segments(view, partition, 0, UINT64_MAX, arena, &entries, &count, e));
+    const SegmentEntry **list = arena_new_array(arena, const SegmentEntry *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        list[i] = &entries[i];
+    int64_t flushed_at_ms = (int64_t)(state.flushed_at_us / 1000);
+    Manifest manifest = {
+        .info = {.version = state.next_batch,
+                 .created_at_ms = count ? entries[0].created_at_ms : flushed_at_ms,
+                 .updated_at_ms = flushed_at_ms,
+                 .schema = table->schema},
+        .entries = list,
+        .count = (uint32_t)count,
+    };
+    TRY(describe_place(view, table, partition, arena, &manifest.info.place, e));
+    *out = manifest;
+    return OK;
+}
+
+Code view_print_manifest(ReadView *view, const Table *table, Partition partition, Buffer *out,
+                         Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Manifest manifest;
+    TRY(describe_manifest(view, table, partition, arena, &manifest, e));
+    return cold_manifest_print(&manifest.info, manifest.entries, manifest.count, out, e);
+}
+
 Code table__write_manifest(Database *db, const Table *table, Partition partition, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(view_close_ptr) ReadView *view = NULL;
-    SegmentEntry *entries;
-    size_t count;
-    PartitionState state;
+    Manifest manifest;
     Slice folder;
-    int64_t now_ms = clock_wall_ms();
     TRY(view_open(db, HOT_BLOCKING, &view, e));
-    TRY(view_partition(view, table, partition, &state, e));
-    TRY(view_segments(view, partition, 0, UINT64_MAX, arena, &entries, &count, e));
+    TRY(describe_manifest(view, table, partition, arena, &manifest, e));
     TRY(table__folder(db, view_snapshot(view), table, partition, arena, &folder, e));
-    const SegmentEntry **list = arena_new_array(arena, const SegmentEntry *, count + 1);
-    for (size_t i = 0; i < count; i++)
-        list[i] = &entries[i];
-    ManifestInfo info = {
-        .version = state.next_batch,
-        .created_at_ms = count ? entries[0].created_at_ms : now_ms,
-        .updated_at_ms = now_ms,
-        .schema = table->schema,
-    };
-    TRY(describe_place(view, table, partition, arena, &info.place, e));
-    return cold_manifest_write(database_storage_folder(db), folder, &info, list, (uint32_t)count,
-                               e);
+    manifest.info.updated_at_ms = clock_wall_ms();
+    return cold_manifest_write(database_storage_folder(db), folder, &manifest.info,
+                               manifest.entries, manifest.count, e);
 }

@@ -229,6 +229,9 @@ test('requests that are no statement', async () => {
     [{ sql: 'SELECT $1', params: [{}] }, 'INVALID_PARAMETER', /Parameter \$1 invalid/],
     [{ sql: 'FROBNICATE everything' }, 'INVALID_SQL', /./],
     [{ sql: 'SELEC 1' }, 'INVALID_SQL', /./],
+    [{ sql: 'VACUUM' }, 'INVALID_SQL', /Unsupported statement type: VACUUM/],
+    [{ sql: 'SHOW USERS' }, 'INVALID_SQL', /Unsupported statement type: SHOW USERS/],
+    [{ sql: 'BEGIN; BEGIN' }, 'SQL_EXECUTION_ERROR', /^Statement 2 failed: Conflict: request owner 'sql-req-/], // not 409: no retry helps
     [{ sql: `SELECT '${'x'.repeat(1048576)}'` }, 'INVALID_SQL', /SQL query too long: \d+ bytes \(maximum 1048576 bytes\)/],
     [{}, 'INVALID_INPUT', /Invalid JSON payload: /],
     [{ sql: 1 }, 'INVALID_INPUT', /Invalid JSON payload: /],
@@ -242,6 +245,32 @@ test('requests that are no statement', async () => {
   }
   const ignored = await post(server, '/v1/api/sql', { sql: 'SELECT id FROM app.t', more: [1], params: null }, anna.bearer);
   equal(ignored.status, 200, 'unknown fields are ignored, null params are none');
+});
+
+test('SHOW TABLES, SHOW STATS: the columns that clients read, and figures that add up', async () => {
+  await root.results('CREATE NAMESPACE shown; CREATE USER TABLE shown.notes (id INT PRIMARY KEY, body TEXT) WITH (FEED_WINDOW_HOURS = 2); CREATE SHARED TABLE shown.board (id INT PRIMARY KEY); ALTER TABLE shown.board ADD COLUMN n INT');
+  const tables = await anna.rows('SHOW TABLES IN shown');
+  equal(tables.map((t) => [t.table_id, t.namespace_id, t.table_name, t.table_type, t.schema_version, t.is_latest]),
+    [['shown:board', 'shown', 'board', 'shared', 2, true], ['shown:notes', 'shown', 'notes', 'user', 1, true]], 'one row for each table');
+  equal(JSON.parse(tables[0].columns).map((c) => [c.column_name, c.data_type, c.is_nullable, c.is_primary_key]),
+    [['id', 'Int', false, true], ['n', 'Int', true, false]], 'columns as JSON');
+  equal(JSON.parse(tables[1].options).feed_window_seconds, 7200, 'options as JSON');
+  equal((await anna.rows('SHOW TABLES')).filter((t) => t.namespace_id === 'shown').length, 2, 'without IN');
+  const stats = async (who) => {
+    const [s] = await who.rows('SHOW STATS FOR TABLE shown.notes');
+    return ['logical_rows', 'flushed_segments', 'partitions', 'hot_rows', 'cold_rows', 'dead_rows'].map((c) => Number(s[c]));
+  };
+  await anna.run("INSERT INTO shown.notes VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')");
+  equal(await stats(anna), [4, 0, 1, 4, 0, 0], 'hot');
+  await root.run('STORAGE FLUSH TABLE shown.notes');
+  equal(await stats(anna), [4, 1, 1, 0, 4, 0], 'cold');
+  await anna.results("INSERT INTO shown.notes VALUES (5, 'e'); DELETE FROM shown.notes WHERE id = 1; UPDATE shown.notes SET body = 'B' WHERE id = 2");
+  equal(await stats(anna), [4, 1, 1, 2, 2, 2], 'both, and two that died');
+  await root.run("INSERT INTO shown.notes VALUES (1, 'of root')");
+  equal(await stats(anna), [4, 1, 1, 2, 2, 2], 'nothing of another user');
+  equal(await stats(root), [5, 1, 2, 3, 2, 2], 'an administrator counts all');
+  await root.run('STORAGE COMPACT TABLE shown.notes');
+  equal((await stats(root)).slice(0, 5), [5, 1, 2, 3, 2], 'compacted');
 });
 
 test('several statements: one after the other, not atomic; a bad one aborts before the first', async () => {

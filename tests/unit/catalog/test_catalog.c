@@ -121,6 +121,63 @@ static uint32_t table_id(Slice namespace_name, Slice name)
     return id;
 }
 
+static size_t count_past(uint32_t id, Arena *arena, Table **out)
+{
+    size_t count = 0;
+    HotSnapshot *snapshot = hot_snapshot_new(store);
+    CHECK_OK(catalog_read_past(snapshot, id, arena, out, &count, e));
+    hot_snapshot_free(snapshot);
+    return count;
+}
+
+static void alter_table(Slice name, uint32_t version)
+{
+    Table *table = catalog_find_table(catalog, SLICE("default"), name);
+    Table changed = *table;
+    Schema schema = *table->schema;
+    schema.version = version;
+    changed.schema = &schema;
+    CatalogChange *change;
+    CHECK_OK(catalog_plan_alter_table(catalog, table, &changed, false, &change, e));
+    commit(change);
+    table_unref(table);
+}
+
+static void fail_test(void *context, const char *text)
+{
+    (void)context;
+    CHECK_TEXT(text, "");
+}
+
+TEST("an ALTER loses the definition before, keeps more than the limit, or DROP leaves some behind")
+{
+    open_all();
+    Arena *arena = arena_new();
+    Table *past;
+    uint64_t users;
+    create_table(SLICE("default"), SLICE("a"));
+    create_table(SLICE("default"), SLICE("b"));
+    uint32_t a = table_id(SLICE("default"), SLICE("a"));
+    CHECK_INT(count_past(a, arena, &past), 0);
+    alter_table(SLICE("b"), 2);
+    for (uint32_t version = 2; version <= PAST_DEFINITIONS_MAX + 5; version++)
+        alter_table(SLICE("a"), version);
+    reopen();
+    CHECK_INT(count_past(a, arena, &past), PAST_DEFINITIONS_MAX);
+    for (uint32_t i = 0; i < PAST_DEFINITIONS_MAX; i++)
+        CHECK_INT(past[i].schema->version, 5 + i);
+    CHECK_SLICE(past[0].schema->columns[1].name, SLICE("Body"));
+    HotSnapshot *snapshot = hot_snapshot_new(store);
+    CHECK_OK(catalog_verify(snapshot, fail_test, NULL, &users, e));
+    hot_snapshot_free(snapshot);
+    drop_table(SLICE("default"), SLICE("a"));
+    reopen();
+    CHECK_INT(count_past(a, arena, &past), 0);
+    CHECK_INT(count_past(table_id(SLICE("default"), SLICE("b")), arena, &past), 1);
+    arena_free(arena);
+    close_all();
+}
+
 TEST("the built-in namespaces exist in an empty store and cannot be made or dropped")
 {
     static const char *const names[] = {"default", "system", "dba", "DBA"};

@@ -19,6 +19,8 @@ static const struct {
     {STATEMENT_USE_NAMESPACE, "nyyyy"},
     {STATEMENT_SHOW_NAMESPACES, "nyyyy"},
     {STATEMENT_SHOW_TABLES, "nyyyy"},
+    {STATEMENT_SHOW_STORAGES, "nyyyy"},
+    {STATEMENT_SHOW_CREATE_TABLE, "nyyyy"},
     {STATEMENT_SHOW_MANIFEST, "nyyyy"},
     {STATEMENT_SHOW_STATS, "nyyyy"},
     {STATEMENT_CREATE_TABLE, "nnyyy"}, /* a SHARED one */
