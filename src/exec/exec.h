@@ -83,8 +83,8 @@ ExecOutcome exec_try(Executor *executor, const ExecRequest *request, Arena *aren
 CHECKED Code exec_finish(Executor *executor, ExecPending *pending, const ResultSink *sink,
                          Error *e);
 
-/* Virtual tables (system.live …) that live elsewhere register here at start: rows are made when
 typedef Code ExecRow(void *row_context, const Value *values, Error *e);
+/* Virtual tables (system.live …) that live elsewhere register here at start: rows are made when
  * read. */
 typedef struct ExecView {
     const char *namespace_name, *name; /* "system", "live" */

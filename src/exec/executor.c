@@ -417,13 +417,13 @@ Code exec__run_statement(Run *run, Error *e)
         return exec__run_account(run, e);
     case STATEMENT_SHOW_NAMESPACES:
     case STATEMENT_SHOW_TABLES:
+    case STATEMENT_SHOW_STORAGES:
+    case STATEMENT_SHOW_CREATE_TABLE:
     case STATEMENT_DESCRIBE_TABLE:
     case STATEMENT_KILL_JOB:
     case STATEMENT_KILL_LIVE_QUERY:
     case STATEMENT_SUBSCRIBE:
         return exec__run_admin(run, e);
-    case STATEMENT_SHOW_STORAGES:
-    case STATEMENT_SHOW_CREATE_TABLE:
     case STATEMENT_SHOW_MANIFEST:
     case STATEMENT_SHOW_STATS:
         return exec__run_figures(run, e);
