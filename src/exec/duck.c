@@ -19,7 +19,6 @@
 #include "exec/transaction.h"
 #include "os/clock.h"
 #include "os/thread.h"
-#include "sql/print.h"
 
 #include <stdlib.h>
 
@@ -264,20 +263,14 @@ static Code find_segments(DuckTable *table, const TableRef *ref, Error *e)
         TRY(sql_bind_condition(&bind, where, duck->run->arena, &table->condition, e));
     table->seq_min = pruning.seq_min;
     table->seq_max = pruning.seq_max;
-    if (table->table->kind == TABLE_STREAM)
-        return OK;
+    ScanScope scope = {duck->view, table->table, table->partition, &bind, where};
     SegmentEntry *entries = NULL;
     size_t count = 0;
-    uint32_t wanted = 0;
-    TRY(view_segments(duck->view, table->partition, pruning.seq_min, pruning.seq_max,
-                      duck->run->arena, &entries, &count, e));
-    for (size_t i = 0; i < count; i++)
-        if (exec__may_contain(&pruning, &entries[i]))
-            entries[wanted++] = entries[i];
-    if (wanted == 0)
+    TRY(exec__wanted_segments(duck->run, &scope, &pruning, &entries, &count, e));
+    if (count == 0)
         return OK;
-    TRY(sort_segments(table, entries, wanted, e));
-    return view_check_segments(duck->view, table->table, table->partition, entries, wanted, e);
+    TRY(sort_segments(table, entries, (uint32_t)count, e));
+    return view_check_segments(duck->view, table->table, table->partition, entries, count, e);
 }
 
 /* One branch of the union; `ref` is where the dead are asked for, NULL when none is among these. */
@@ -299,18 +292,23 @@ static void print_branch(const PrintTable *printed, const SegmentList *list, con
         buffer_printf(out, "%.*s)", SLICE_ARGS(printed->top));
 }
 
+Code exec__cold_folder(const Run *run, const Table *table, Buffer *out, Error *e)
+{
+    ColdPlace place = {
+        .namespace_name = table->namespace_name,
+        .table_name = table->name,
+        .is_shared = table->kind == TABLE_SHARED,
+        .user_id = run->session.user_id,
+    };
+    return cold_folder_path(&place, out, e);
+}
+
 static Code print_segments(const PrintTable *printed, uint32_t ref, Buffer *out, Error *e)
 {
     const DuckTable *table = printed->tag;
     const Duck *duck = table->duck;
-    ColdPlace place = {
-        .namespace_name = table->table->namespace_name,
-        .table_name = table->table->name,
-        .is_shared = table->table->kind == TABLE_SHARED,
-        .user_id = duck->run->session.user_id,
-    };
     CLEANUP(buffer_done) Buffer folder = {0};
-    TRY(cold_folder_path(&place, &folder, e));
+    TRY(exec__cold_folder(duck->run, table->table, &folder, e));
     SegmentList list = {
         .storage_root = database_storage_folder(duck->run->executor->db),
         .folder = buffer_slice(&folder),
@@ -432,7 +430,7 @@ static Code stream(const Duck *duck, EngineResult *result, const RowOutput *outp
     }
 }
 
-static uint32_t time_left_ms(const Run *run)
+uint32_t exec__time_left_ms(const Run *run)
 {
     if (!run->deadline_us)
         return 0;
@@ -440,25 +438,30 @@ static uint32_t time_left_ms(const Run *run)
     return left < 1 ? 1 : left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
 }
 
+PrintRequest exec__print_request(const Run *run, const PrintCallbacks *callbacks)
+{
+    return (PrintRequest){
+        .text = run->text,
+        .parameters = run->request->params,
+        .parameter_count = (uint32_t)run->request->param_count,
+        .eval = &run->eval,
+        .callbacks = callbacks,
+    };
+}
+
 static Code run_duck(Duck *duck, const RowOutput *output, size_t *out_rows, Error *e)
 {
     Run *run = duck->run;
     TRY(add_implicit_order(duck, e));
     PrintCallbacks callbacks = {duck, find_table, print_table};
-    PrintRequest request = {
-        .text = run->text,
-        .parameters = run->request->params,
-        .parameter_count = (uint32_t)run->request->param_count,
-        .eval = &run->eval,
-        .callbacks = &callbacks,
-    };
+    PrintRequest request = exec__print_request(run, &callbacks);
     CLEANUP(buffer_done) Buffer sql = {0};
     PrintColumn *columns = NULL;
     size_t count = 0;
     TRY(sql_print_select(&request, duck->select, run->arena, &sql, &columns, &count, e));
     EngineLimits limits = {
         .wait_ms = EXEC_ENGINE_WAIT_MS,
-        .timeout_ms = time_left_ms(run),
+        .timeout_ms = exec__time_left_ms(run),
         .bytes_max = EXEC_RESULT_BYTES_MAX,
     };
     CLEANUP(engine_result_free_ptr) EngineResult *result = NULL;

@@ -2,8 +2,8 @@
  *
  * The native SELECT: filter, projection, ORDER BY, LIMIT and count(*) over one table's hot rows,
  * one row by key, the rows of a view, or no table at all. It says "not handled" instead of being
- * slow: when segments have to be read, and when more than EXEC_NATIVE_BYTES_MAX of rows would have
- * to be kept.
+ * slow: when segments have to be read for more than their first rows (top.c), and when more than
+ * EXEC_NATIVE_BYTES_MAX of rows would have to be kept.
  *
  * Rows are pushed: a source (walk, key, view) calls consume() for each, which filters and then
  *   counts        count(*)
@@ -29,7 +29,7 @@ typedef struct OrderKey {
 
 typedef struct KeptRow {
     Value *keys, *values;
-    uint64_t arrival; /* breaks ties, so that equal rows keep the order of the source */
+    uint64_t arrival; /* breaks ties: the place in the source, the seq where rows are walked */
 } KeptRow;
 
 typedef struct Native {
@@ -61,7 +61,8 @@ typedef struct Native {
     KeptRow *kept;
     size_t kept_count, kept_capacity;
     uint64_t visited, matched, emitted;
-    bool stopped; /* LIMIT is reached */
+    uint64_t cold_rows; /* out of segments, the best first */
+    bool stopped;       /* LIMIT is reached */
     bool over_budget;
 } Native;
 
@@ -222,7 +223,8 @@ static Code bind_order(Native *n, Error *e)
     bool by_seq = n->order_count > 0 && n->table && sql_bound_column(n->order[0].expr) == BOUND_SEQ;
     bool one_row = n->by_key && n->key_count <= 1;
     n->direct = n->order_count == 0 || one_row || (by_seq && !n->by_key);
-    n->descending = by_seq && n->order[0].descending;
+    /* The best of most orders that descend are new: kept first, they spare keeping others. */
+    n->descending = n->order_count > 0 && n->order[0].descending && !n->by_key;
     return OK;
 }
 
@@ -336,13 +338,18 @@ static Value *copy_values(Native *n, const Value *values, size_t count)
     return copy;
 }
 
+static uint64_t wanted_rows(const Native *n)
+{
+    return n->limit + n->skip < n->limit ? UINT64_MAX : n->limit + n->skip;
+}
+
 static Code keep_row(Native *n, const RowView *row, Error *e)
 {
     for (size_t i = 0; i < n->order_count; i++)
         TRY(sql_eval(n->order[i].expr, row, &n->run->eval, n->scratch, &n->order_values[i], e));
-    KeptRow kept = {.keys = n->order_values, .arrival = n->matched};
-    uint64_t wanted = n->limit + n->skip < n->limit ? UINT64_MAX : n->limit + n->skip;
-    bool full = n->has_limit && n->kept_count >= wanted;
+    KeptRow kept = {.keys = n->order_values};
+    kept.arrival = n->table && !n->by_key ? row->seq : n->matched;
+    bool full = n->has_limit && n->kept_count >= wanted_rows(n);
     if (full && compare_rows(n, &kept, &n->kept[0]) >= 0)
         return OK;
     TRY(eval_items(n, row, e));
@@ -492,6 +499,70 @@ static Code count_all(Native *n, Error *e)
     return scan_hot(n, e);
 }
 
+static Code cold_row(void *context, const RowView *row, Error *e)
+{
+    Native *n = context;
+    uint64_t matched = n->matched;
+    TRY(visit(n, row, e));
+    n->cold_rows += n->matched - matched;
+    return OK;
+}
+
+/* The first rows of the segments, in steps; *out_top stays NULL where they cannot be had so. */
+static Code open_top(Native *n, const ScanScope *scope, TopScan **out_top, Error *e)
+{
+    if (!n->has_limit || n->counts || n->by_key || n->order_count == 0)
+        return OK;
+    TopOrder *order = arena_new_array(n->run->arena, TopOrder, n->order_count);
+    for (size_t i = 0; i < n->order_count; i++)
+        order[i] = (TopOrder){sql_bound_column(n->order[i].expr), n->order[i].descending,
+                              n->order[i].nulls_first};
+    bool *columns = arena_new_array(n->run->arena, bool, n->schema->column_count);
+    memset(columns, 0, n->schema->column_count * sizeof *columns);
+    sql_bound_columns(n->where, columns);
+    for (size_t i = 0; i < n->item_count; i++)
+        sql_bound_columns(n->items[i], columns);
+    for (size_t i = 0; i < n->order_count; i++)
+        sql_bound_columns(n->order[i].expr, columns);
+    TopRequest request = {
+        .scope = scope,
+        .from = n->select->from,
+        .order = order,
+        .order_count = n->order_count,
+        .columns = columns,
+        .rows = wanted_rows(n),
+        .row = cold_row,
+        .context = n,
+    };
+    return exec__top_open(n->run, &request, out_top, e);
+}
+
+static Code scan_top(Native *n, TopScan *top, Error *e)
+{
+    while (!n->stopped) {
+        bool full = !n->direct && n->kept_count >= wanted_rows(n);
+        const Value *worst = full ? &n->kept[0].keys[0] : NULL;
+        if (exec__top_is_done(top, worst))
+            break;
+        if (n->run->mode == HOT_CACHED_ONLY)
+            return fail(e, E_WOULD_BLOCK, "rows lie in segments");
+        uint64_t had = n->direct ? n->matched : n->cold_rows;
+        TRY(exec__top_step(top, wanted_rows(n) - had, worst, e));
+    }
+    return OK;
+}
+
+/* Of rows in the order of _seq those of the segments are the oldest. */
+static Code scan_both(Native *n, TopScan *top, Error *e)
+{
+    bool cold_first = n->direct && !n->descending;
+    if (cold_first)
+        TRY(scan_top(n, top, e));
+    if (!n->stopped)
+        TRY(scan_hot(n, e));
+    return cold_first ? OK : scan_top(n, top, e);
+}
+
 /* *out_complete false: rows of segments are missing. */
 static Code scan(Native *n, bool *out_complete, Error *e)
 {
@@ -513,6 +584,11 @@ static Code scan(Native *n, bool *out_complete, Error *e)
         return scan_keys(n, e);
     if (cold && n->counts && !n->select->where && !n->run->transaction)
         return count_all(n, e);
+    TopScan *top = NULL;
+    if (cold)
+        TRY(open_top(n, &scope, &top, e));
+    if (top)
+        return scan_both(n, top, e);
     /* The newest N rows may all be hot; nothing else can do without the segments. */
     bool newest = n->direct && n->descending && n->has_limit && !n->counts && !n->by_key;
     if (cold && !newest) {

@@ -165,7 +165,7 @@ Code exec__pruning(const Run *run, const BindContext *bind, const Expr *where, P
     return OK;
 }
 
-bool exec__may_contain(const Pruning *pruning, const SegmentEntry *entry)
+static bool may_contain(const Pruning *pruning, const SegmentEntry *entry)
 {
     if (entry->max_seq < pruning->seq_min || entry->min_seq > pruning->seq_max)
         return false;
@@ -178,15 +178,26 @@ bool exec__may_contain(const Pruning *pruning, const SegmentEntry *entry)
     return true;
 }
 
+Code exec__wanted_segments(const Run *run, const ScanScope *scope, const Pruning *pruning,
+                           SegmentEntry **out, size_t *out_count, Error *e)
+{
+    *out_count = 0;
+    if (scope->table->kind == TABLE_STREAM) /* streams are never flushed */
+        return OK;
+    size_t count = 0;
+    TRY(view_segments(scope->view, scope->partition, pruning->seq_min, pruning->seq_max, run->arena,
+                      out, &count, e));
+    for (size_t i = 0; i < count; i++)
+        if (may_contain(pruning, &(*out)[i]))
+            (*out)[(*out_count)++] = (*out)[i];
+    return OK;
+}
+
 Code exec__needs_cold(const Run *run, const ScanScope *scope, bool *out, Error *e)
 {
-    if (scope->table->kind == TABLE_STREAM) { /* streams are never flushed */
-        *out = false;
-        return OK;
-    }
     PartitionState state = {0};
     TRY(view_partition(scope->view, scope->table, scope->partition, &state, e));
-    if (state.flush_mark == 0) {
+    if (state.flush_mark == 0 || scope->table->kind == TABLE_STREAM) {
         *out = false;
         return OK;
     }
@@ -194,11 +205,7 @@ Code exec__needs_cold(const Run *run, const ScanScope *scope, bool *out, Error *
     TRY(exec__pruning(run, scope->bind, scope->where, &pruning, e));
     SegmentEntry *segments = NULL;
     size_t count = 0;
-    TRY(view_segments(scope->view, scope->partition, pruning.seq_min, pruning.seq_max, run->arena,
-                      &segments, &count, e));
-    bool found = false;
-    for (size_t i = 0; i < count && !found; i++)
-        found = exec__may_contain(&pruning, &segments[i]);
-    *out = found;
+    TRY(exec__wanted_segments(run, scope, &pruning, &segments, &count, e));
+    *out = count > 0;
     return OK;
 }

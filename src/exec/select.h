@@ -5,6 +5,7 @@
 #pragma once
 
 #include "exec/exec_int.h"
+#include "sql/print.h"
 
 /* Where the rows of a SELECT go. begin() may come again: what came before is void. */
 typedef struct RowOutput {
@@ -50,7 +51,43 @@ typedef struct ScanScope {
     const BindContext *bind; /* with the table's schema */
     const Expr *where;
 } ScanScope;
-/* Whether segments may hold rows that the WHERE wants. */
-CHECKED Code exec__needs_cold(const Run *run, const ScanScope *scope, bool *out, Error *e);
 struct SegmentEntry;
-bool exec__may_contain(const Pruning *pruning, const struct SegmentEntry *entry);
+/* The segments that may hold rows that the WHERE wants, ascending by seq, in the run's arena. */
+CHECKED Code exec__wanted_segments(const Run *run, const ScanScope *scope, const Pruning *pruning,
+                                   struct SegmentEntry **out, size_t *out_count, Error *e);
+/* Whether there are any. */
+CHECKED Code exec__needs_cold(const Run *run, const ScanScope *scope, bool *out, Error *e);
+
+/* ---- top.c: the first rows of segments ---- */
+
+typedef struct TopOrder {
+    int32_t column; /* an index or BOUND_SEQ */
+    bool descending, nulls_first;
+} TopOrder;
+typedef struct TopRequest { /* what it points to lives as long as the scan */
+    const ScanScope *scope;
+    const TableRef *from;
+    const TopOrder *order;
+    size_t order_count;
+    const bool *columns; /* by index: which the row has to have; the others are NULL */
+    uint64_t rows;       /* wanted in all */
+    Code (*row)(void *context, const RowView *row, Error *e);
+    void *context;
+} TopRequest;
+typedef struct TopScan TopScan; /* lives in the run's arena */
+/* Leaves *out NULL when the order is none that can be read like this. */
+CHECKED Code exec__top_open(Run *run, const TopRequest *request, TopScan **out, Error *e);
+/* True when no row that is left can be among the wanted ones. `worst`: the first key of the worst
+ * row that the caller has, NULL while it has too few. */
+bool exec__top_is_done(TopScan *top, const Value *worst);
+/* Hands over the next rows, at most `limit`: those of this step are in order (equal ones by _seq),
+ * and none comes before the ones of earlier steps. Only when it is not done; workers only. */
+CHECKED Code exec__top_step(TopScan *top, uint64_t limit, const Value *worst, Error *e);
+
+/* ---- duck.c: what every statement of the engine needs ---- */
+
+PrintRequest exec__print_request(const Run *run, const PrintCallbacks *callbacks);
+/* Until the deadline, at least 1; 0 = there is none. */
+uint32_t exec__time_left_ms(const Run *run);
+/* The folder of the session's segments, relative to the storage root. */
+CHECKED Code exec__cold_folder(const Run *run, const Table *table, Buffer *out, Error *e);

@@ -365,6 +365,16 @@ int32_t sql_bound_column(const BoundExpr *expr)
     }
 }
 
+void sql_bound_columns(const BoundExpr *expr, bool *io_used)
+{
+    if (!expr || !expr->uses_row)
+        return;
+    if (expr->kind == NODE_COLUMN)
+        io_used[expr->column] = true;
+    for (uint32_t i = 0; i < expr->arg_count; i++)
+        sql_bound_columns(expr->args[i], io_used);
+}
+
 bool sql_bound_is_pure(const BoundExpr *expr)
 {
     return expr->is_pure;

@@ -48,6 +48,8 @@ const Value *sql_bound_constant(const BoundExpr *expr);
  * any other expression. */
 enum { BOUND_SEQ = -1, BOUND_DELETED = -2, BOUND_NOT_A_COLUMN = -3 };
 int32_t sql_bound_column(const BoundExpr *expr);
+/* Sets io_used[i] for each column i that the expression reads; NULL reads none. */
+void sql_bound_columns(const BoundExpr *expr, bool *io_used);
 /* False when the value depends on the time, the user or an id generator. */
 bool sql_bound_is_pure(const BoundExpr *expr);
 /* With all it points to but the schema; NULL of NULL. */

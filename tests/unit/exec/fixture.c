@@ -45,6 +45,7 @@ static void on_begin(void *context, size_t index)
 {
     Answer *answer = context;
     answer->rows = 0;
+    answer->sum = answer->ended_sum;
     if (answer->meanwhile && index == answer->at) {
         const char *sql = answer->meanwhile;
         answer->meanwhile = NULL;
@@ -78,7 +79,9 @@ static void on_end(void *context, size_t row_count, const char *message, Slice a
     (void)row_count;
     (void)message;
     (void)as_user;
-    ((Answer *)context)->ends++;
+    Answer *answer = context;
+    answer->ends++;
+    answer->ended_sum = answer->sum;
 }
 
 ResultSink world_sink(Answer *answer)

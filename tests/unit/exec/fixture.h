@@ -25,6 +25,8 @@ typedef struct Answer {
     size_t rows;  /* of the last statement */
     int64_t last; /* of its last row; -1 for NULL */
     int64_t sum;  /* over all statements */
+    int64_t
+        ended_sum; /* over those that ended: what a statement gives before it begins anew is void */
     World *w;
     const char *meanwhile; /* another request, run when the statement `at` begins; then NULL */
     size_t at;
