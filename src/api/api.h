@@ -38,6 +38,13 @@ typedef struct ApiSettings {
 typedef struct SessionCache SessionCache;
 typedef struct AuthGate AuthGate;
 
+/* How much lies in all partitions, as of the last count; figures only (metrics_route.c). */
+typedef struct CountedTotals {
+    _Atomic bool is_counting;
+    _Atomic int64_t next_at_us; /* monotonic: not counted again before */
+    _Atomic uint64_t partitions, segments, segment_rows, segment_bytes;
+} CountedTotals;
+
 typedef struct ApiContext {
     Database *db;
     Executor *executor;
@@ -50,6 +57,7 @@ typedef struct ApiContext {
     int64_t started_at_us;
     _Atomic bool is_draining;
     _Atomic uint64_t connections, websockets, requests; /* figures only */
+    CountedTotals totals;
 } ApiContext;
 
 /* Borrows all but the settings, which it copies. Registers a ChangeSink: before traffic.

@@ -60,6 +60,7 @@ typedef struct Executor Executor;
 CHECKED Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Executor **out,
                           Error *e);
 void executor_free(Executor *executor); /* accepts NULL */
+Jobs *executor_jobs(Executor *executor);
 
 /* Runs the whole request on this thread, which must be a worker. The failing statement is named in
  * the error's text: "Statement 2 failed: Already exists: …". */

@@ -41,6 +41,11 @@ void executor_free(Executor *executor)
     free(executor);
 }
 
+Jobs *executor_jobs(Executor *executor)
+{
+    return executor->jobs;
+}
+
 void executor_add_view(Executor *executor, const ExecView *view)
 {
     must(executor->view_count < EXEC_VIEWS_MAX);

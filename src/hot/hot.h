@@ -127,3 +127,6 @@ void hot_allow_merges(HotStore *store, bool is_allowed);
 
 /* A RocksDB property such as "rocksdb.estimate-num-keys", summed over families; 0 when unknown. */
 uint64_t hot_property(HotStore *store, const char *name);
+uint64_t hot_family_property(HotStore *store, HotFamily family, const char *name);
+/* How long RocksDB has held writers up since it was opened, in microseconds. */
+uint64_t hot_stall_us(HotStore *store);

@@ -11,6 +11,7 @@
  *     what the log holds is what the next start, or hot_reopen, finds, in all families alike.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -279,16 +280,40 @@ Code hot_sync(HotStore *store, Error *e)
     return hot__note_failed(store, code);
 }
 
+uint64_t hot_family_property(HotStore *store, HotFamily family, const char *name)
+{
+    uint64_t value = 0;
+    if (hot__enter(store, NULL) != OK)
+        return 0;
+    if (rocksdb_property_int_cf(store->db, store->families[family], name, &value) != 0)
+        value = 0;
+    hot__leave(store);
+    return value;
+}
+
 uint64_t hot_property(HotStore *store, const char *name)
 {
     uint64_t total = 0;
+    for (int i = 0; i < HOT_FAMILY_COUNT; i++)
+        total += hot_family_property(store, (HotFamily)i, name);
+    return total;
+}
+
+/* It stands in a text for people, "Cumulative stall: 00:00:1.500 H:M:S, …", and nowhere else unless
+ * all statistics are on, which every read pays for. */
+uint64_t hot_stall_us(HotStore *store)
+{
+    static const char label[] = "Cumulative stall: ";
+    unsigned hours, minutes;
+    double seconds;
+    uint64_t stall_us = 0;
     if (hot__enter(store, NULL) != OK)
         return 0;
-    for (int i = 0; i < HOT_FAMILY_COUNT; i++) {
-        uint64_t value = 0;
-        if (rocksdb_property_int_cf(store->db, store->families[i], name, &value) == 0)
-            total += value;
-    }
+    char *text = rocksdb_property_value(store->db, "rocksdb.dbstats");
     hot__leave(store);
-    return total;
+    const char *found = text ? strstr(text, label) : NULL;
+    if (found && sscanf(found + sizeof label - 1, "%u:%u:%lf", &hours, &minutes, &seconds) == 3)
+        stall_us = (uint64_t)(((double)hours * 60 + minutes) * 60e6 + seconds * 1e6);
+    rocksdb_free(text);
+    return stall_us;
 }

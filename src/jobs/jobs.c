@@ -321,6 +321,7 @@ static void settle_job(Jobs *jobs, Job *job, bool is_written)
     if (!is_written && !was_killed) {
         job->status = JOB_FAILED;
         job->finished_at_us = clock_wall_us();
+        jobs->ended_counts[job->type][JOB_FAILED]++;
         jobs->queued_count--;
         cond_broadcast(&jobs->ended);
     }
@@ -530,11 +531,13 @@ Code jobs_kill(Jobs *jobs, Slice id, Error *e)
     mutex_lock(&jobs->lock);
     Job *job = find(jobs, id);
     bool was_queued = job && job->status == JOB_QUEUED;
-    if (job && job->status <= JOB_RUNNING)
+    JobStatus status = job ? job->status : JOB_SKIPPED;
+    if (job && status <= JOB_RUNNING)
         job->kill = true;
     if (was_queued) {
         job->status = JOB_CANCELLED;
         job->finished_at_us = clock_wall_us();
+        jobs->ended_counts[job->type][JOB_CANCELLED]++;
         job->saves++;
         jobs->queued_count--;
         cond_broadcast(&jobs->ended);
@@ -544,7 +547,28 @@ Code jobs_kill(Jobs *jobs, Slice id, Error *e)
         jobs__save(jobs, job); /* else the next start queues it again */
     if (!job)
         return fail(e, E_NOT_FOUND, "Job '%.*s' not found", SLICE_ARGS(id));
+    if (status > JOB_RUNNING)
+        return fail(e, E_INVALID_OPERATION, "Job '%.*s' has ended already: it is %s",
+                    SLICE_ARGS(id), job_status_name(status));
     return OK;
+}
+
+void jobs_figures(Jobs *jobs, JobFigures out[JOB_TYPES_MAX], size_t *out_count)
+{
+    _Static_assert((int)JOB_TYPE_COUNT <= (int)JOB_TYPES_MAX, "all types fit");
+    MUTEX_SCOPE(&jobs->lock);
+    for (int i = 0; i < JOB_TYPE_COUNT; i++) {
+        const uint64_t *ended = jobs->ended_counts[i];
+        out[i] = (JobFigures){.type = jobs__type_name((JobType)i),
+                              .completed = ended[JOB_COMPLETED],
+                              .failed = ended[JOB_FAILED],
+                              .cancelled = ended[JOB_CANCELLED]};
+    }
+    for (const Job *job = jobs->newest; job; job = job->next) {
+        out[job->type].queued += job->status == JOB_QUEUED;
+        out[job->type].running += job->status == JOB_RUNNING;
+    }
+    *out_count = JOB_TYPE_COUNT;
 }
 
 Code jobs_list(Jobs *jobs, Arena *arena, JobInfo **out, size_t *out_count, Error *e)

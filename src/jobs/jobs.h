@@ -84,7 +84,14 @@ bool jobs_is_export_of(const JobInfo *job, Slice user_id);
 /* Somebody was dropped: when the grace period is over, a job (user_cleanup, UC-…) erases what they
  * had. */
 void jobs_note_dropped_user(Jobs *jobs);
-/* Asks a queued or running job to stop. E_NOT_FOUND. */
+/* Asks a queued or running job to stop. E_NOT_FOUND, E_INVALID_OPERATION when it has ended. */
 CHECKED Code jobs_kill(Jobs *jobs, Slice id, Error *e);
+/* Of each type: how many wait and run now, and how many have ended since the start. */
+enum { JOB_TYPES_MAX = 16 };
+typedef struct JobFigures {
+    const char *type; /* static text */
+    uint64_t queued, running, completed, failed, cancelled;
+} JobFigures;
+void jobs_figures(Jobs *jobs, JobFigures out[JOB_TYPES_MAX], size_t *out_count);
 /* All jobs kept, newest first. */
 CHECKED Code jobs_list(Jobs *jobs, Arena *arena, JobInfo **out, size_t *out_count, Error *e);

@@ -95,6 +95,7 @@ struct Jobs {
     /* guarded by lock */
     Job *newest;
     size_t job_count, queued_count;
+    uint64_t ended_counts[JOB_TYPE_COUNT][JOB_SKIPPED + 1]; /* since the start, by status */
     uint64_t next_number;
     bool stopping;
     int64_t erase_at_us;   /* wall clock: when dropped users are looked for */

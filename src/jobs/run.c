@@ -269,6 +269,7 @@ static void end_job(Jobs *jobs, Job *job, JobStatus status, const char *message)
     mutex_lock(&jobs->lock);
     job->status = status;
     job->finished_at_us = clock_wall_us();
+    jobs->ended_counts[job->type][status]++;
     free(job->message);
     job->message = x_text(slice_of_text(message));
     job->saves++;

@@ -475,9 +475,12 @@ Code compact_step(Database *db, Table *table, Partition partition, const Compact
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Compaction c = {
         .db = db, .table = table, .partition = partition, .options = options, .arena = arena};
+    int64_t started_us = clock_monotonic_us();
     TRY(claims_take(database__claims(db), partition, 0, e));
     Code code = run_step(&c, out, e);
     view_close(c.view);
     claims_release(database__claims(db), partition);
+    table__count_work(database__compacted(db), code, started_us, c.rows_read,
+                      c.rows_read - c.rows_kept);
     return code;
 }

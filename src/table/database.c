@@ -51,6 +51,7 @@ struct Database {
     char inspect_temp[64]; /* where the engine of an inspection may spill; empty = none */
     uint32_t feed_window_s;
     uint64_t feed_window_bytes;
+    WorkDone flushed, compacted;
     ChangeSink sinks[SINKS_MAX];
     _Atomic size_t sink_count; /* the committer may run already when a sink is added */
     char folder[PATH_BYTES], storage_folder[PATH_BYTES];
@@ -167,9 +168,51 @@ const ChangeSink *database__sinks(Database *db, size_t *out_count)
     return db->sinks;
 }
 
+WorkDone *database__flushed(Database *db)
+{
+    return &db->flushed;
+}
+WorkDone *database__compacted(Database *db)
+{
+    return &db->compacted;
+}
+
+/* Relaxed: each figure stands for itself. */
+static void add(_Atomic uint64_t *figure, uint64_t n)
+{
+    atomic_fetch_add_explicit(figure, n, memory_order_relaxed);
+}
+
+static uint64_t load(_Atomic uint64_t *figure)
+{
+    return atomic_load_explicit(figure, memory_order_relaxed);
+}
+
+void table__count_work(WorkDone *work, Code code, int64_t started_us, uint64_t rows,
+                       uint64_t dropped_rows)
+{
+    if (code == E_CANCELLED || code == E_CONFLICT || (code == OK && rows == 0))
+        return;
+    add(code == OK ? &work->count : &work->failures, 1);
+    add(&work->us, (uint64_t)(clock_monotonic_us() - started_us));
+    if (code == OK) {
+        add(&work->rows, rows);
+        add(&work->dropped_rows, dropped_rows);
+    }
+}
+
 void database_stats(Database *db, DatabaseStats *out)
 {
     committer_stats(db->committer, out);
+    out->flushes = load(&db->flushed.count);
+    out->flush_rows = load(&db->flushed.rows);
+    out->flush_us = load(&db->flushed.us);
+    out->flush_failures = load(&db->flushed.failures);
+    out->compactions = load(&db->compacted.count);
+    out->compact_rows = load(&db->compacted.rows);
+    out->compact_dropped_rows = load(&db->compacted.dropped_rows);
+    out->compact_us = load(&db->compacted.us);
+    out->compact_failures = load(&db->compacted.failures);
 }
 
 /* ---- opening ---- */

@@ -92,5 +92,8 @@ typedef struct DatabaseStats {
     uint64_t commits, groups, rows, conflicts, syncs, sync_us;
     uint64_t reopen_tries; /* to go on after a failed write */
     size_t queue_depth;
+    /* Since the start. Failed: not those that were stopped, or that another try follows at once. */
+    uint64_t flushes, flush_rows, flush_us, flush_failures;
+    uint64_t compactions, compact_rows, compact_dropped_rows, compact_us, compact_failures;
 } DatabaseStats;
 void database_stats(Database *db, DatabaseStats *out);

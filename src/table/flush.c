@@ -332,8 +332,10 @@ Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *
     must(table->kind != TABLE_STREAM);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Flush flush = {.db = db, .table = table, .partition = partition, .arena = arena};
+    int64_t started_us = clock_monotonic_us();
     TRY(claims_take(database__claims(db), partition, 0, e));
     Code code = run_flush(&flush, out_rows, e);
     claims_release(database__claims(db), partition);
+    table__count_work(database__flushed(db), code, started_us, code == OK ? *out_rows : 0, 0);
     return code;
 }

@@ -128,6 +128,17 @@ CHECKED Code claims_take(Claims *claims, Partition partition, uint32_t wait_ms, 
 void claims_release(Claims *claims, Partition partition);
 Claims *database__claims(Database *db);
 
+/* ---- database.c: what flushes and compactions have done since the start, for figures only ---- */
+typedef struct WorkDone {
+    _Atomic uint64_t count, rows, dropped_rows, us, failures;
+} WorkDone;
+WorkDone *database__flushed(Database *db);
+WorkDone *database__compacted(Database *db);
+/* Counts one that began at started_us (monotonic) and read so many rows; without rows it found
+ * nothing to do. */
+void table__count_work(WorkDone *work, Code code, int64_t started_us, uint64_t rows,
+                       uint64_t dropped_rows);
+
 /* ---- due.c: what the committer notes in the due index ---- */
 typedef struct DueNotes DueNotes;
 DueNotes *due__notes_new(void);

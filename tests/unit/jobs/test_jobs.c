@@ -150,6 +150,30 @@ TEST("KILL JOB of a job that waits for a reader, and ends only with the reader")
     stop(&s);
 }
 
+TEST("KILL JOB says that it killed a job that has long ended, and counts it twice")
+{
+    Stage s;
+    char cleanup[JOB_ID_BYTES];
+    Error error = {0};
+    JobFigures figures[JOB_TYPES_MAX];
+    size_t count, cancelled = 0, active = 0;
+    start(&s, test_folder());
+    ReadView *view = block_jobs(&s, cleanup);
+    CHECK_OK(jobs_kill(s.jobs, slice_of_text(cleanup), e));
+    wait_for_job(&s, cleanup, JOB_CANCELLED);
+    CHECK_CODE(jobs_kill(s.jobs, slice_of_text(cleanup), &error), E_INVALID_OPERATION);
+    CHECK(strstr(error.text, "is cancelled"));
+    jobs_figures(s.jobs, figures, &count);
+    for (size_t i = 0; i < count; i++) {
+        cancelled += figures[i].cancelled;
+        active += figures[i].queued + figures[i].running;
+    }
+    CHECK_INT(cancelled, 1);
+    CHECK_INT(active, 0);
+    view_close(view);
+    stop(&s);
+}
+
 TEST("a queued job that was killed and runs after the restart")
 {
     Stage s;

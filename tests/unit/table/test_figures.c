@@ -53,5 +53,11 @@ TEST("a dead, replaced or flushed row is counted twice, or not at all, or a part
     CHECK_OK(view_each_partition(view, f.table, count_one, &partitions, e));
     view_close(view);
     CHECK_INT(partitions, 2);
+    TableTotals totals;
+    CHECK_OK(database_totals(f.db, &totals, e));
+    CHECK_INT(totals.partitions, 2);
+    CHECK_INT(totals.segments, 1);
+    CHECK_INT(totals.segment_rows, 10);
+    CHECK_INT(totals.segment_bytes, figures.segment_bytes);
     fixture_close(&f);
 }
