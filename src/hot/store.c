@@ -49,13 +49,20 @@ Code hot__fail(Error *e, char *error_text, const char *doing)
     return result;
 }
 
-/* Blocks of 16 KB with full filters: point reads of `heads` and `rows` touch one block. */
+/* Blocks of 16 KB with filters: point reads of `heads` and `rows` touch one block. Filters and
+ * indexes are cut into blocks of a few KB, too: those of a large file are a megabyte or two, more
+ * than a shard of the block cache, which kept none of them, so that each read had it all from the
+ * file again. */
 static rocksdb_block_based_table_options_t *table_options(rocksdb_cache_t *cache)
 {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_size(table, 16 * 1024);
     rocksdb_block_based_options_set_filter_policy(table,
                                                   rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_partition_filters(table, 1);
+    rocksdb_block_based_options_set_index_type(
+        table, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1);
     rocksdb_block_based_options_set_block_cache(table, cache);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
     rocksdb_block_based_options_set_format_version(table, 5);

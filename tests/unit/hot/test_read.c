@@ -67,3 +67,46 @@ TEST("a read that may not wait and finds a file not yet open, for which RocksDB 
     hot_snapshot_free(snapshot);
     hot_close(store);
 }
+
+enum { MANY = 600 * 1000, MANY_AT_ONCE = 10 * 1000 };
+
+/* As many keys in one file that its filter is 750 KB and its index no less. */
+static HotStore *open_large(const char *folder)
+{
+    HotOptions options = {.block_cache_bytes = 4 << 20,
+                          .write_buffer_bytes = 512 << 20,
+                          .background_jobs = 1,
+                          .open_files_max = 64};
+    HotStore *store = NULL;
+    CHECK_OK(hot_open(folder, &options, &store, e));
+    HotBatch *batch = hot_batch_new();
+    for (int i = 0; i < MANY; i++) {
+        char key[KEY_BYTES];
+        hot_batch_put(batch, store, HOT_HEADS, key_of(i, key), SLICE("value"));
+        if (i % MANY_AT_ONCE != MANY_AT_ONCE - 1)
+            continue;
+        CHECK_OK(hot_write(store, batch, false, e));
+        hot_batch_clear(batch);
+    }
+    hot_batch_free(batch);
+    CHECK_OK(hot_flush(store, e));
+    return store;
+}
+
+TEST("a key that is known to be free and cannot be seen so from memory, since the filter of its "
+     "large file is more than the block cache takes in one piece: each INSERT has it from the file")
+{
+    HotStore *store = open_large(test_folder());
+    HotSnapshot *snapshot = hot_snapshot_new(store);
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    for (int i = 0; i < MANY; i += MANY / 7) {
+        char key[KEY_BYTES];
+        Slice value, absent = slice_of(key, (size_t)snprintf(key, KEY_BYTES, "key %d ", i));
+        CHECK_INT(hot_get(snapshot, HOT_BLOCKING, HOT_HEADS, absent, arena, &value, NULL),
+                  E_NOT_FOUND);
+        CHECK_INT(hot_get(snapshot, HOT_CACHED_ONLY, HOT_HEADS, absent, arena, &value, NULL),
+                  E_NOT_FOUND);
+    }
+    hot_snapshot_free(snapshot);
+    hot_close(store);
+}
