@@ -18,6 +18,8 @@
  *     b. Each row that matched at m and still lives in that version has been sent. No holes.
  *     That is why a row that left and came back gets its delete too: between the two the client
  *     must not have it, for a resume from there would not look for it.
+ *     The deletes are found ahead of the rows, but only so many: what a resume holds in memory
+ *     does not grow with what was deleted.
  * I3. reader->cursor moves only over changes whose messages are in `out`.
  */
 #include <stdlib.h>
@@ -31,9 +33,9 @@ enum {
     PAGE_BYTES_MAX = 256 * 1024, /* a page of large rows ends early */
     STEP_ROWS_FIRST = 16, /* rows asked of the first past page, while their size is unknown */
     STEP_ROWS_MAX = 1000,
-    STEP_BYTES = 512 * 1024,   /* of rows in memory for one past page */
-    DELETES_MAX = 1000 * 1000, /* more, and a resume is told to start anew */
-    SKIP_MAX = 64,             /* changes passed over before the feed is opened anew */
+    STEP_BYTES = 512 * 1024, /* of rows in memory for one past page */
+    DELETE_SHARE = 64,       /* so many bytes of a step's budget for each delete found ahead */
+    SKIP_MAX = 64,           /* changes passed over before the feed is opened anew */
 };
 
 /* ---- life ---- */
@@ -60,6 +62,7 @@ Reader *live__reader_new(LiveQuery *query, Slice id, const LiveRequest *request,
     if (request->has_from && request->from > 0) { /* 0 is what a client has that has seen nothing */
         reader->from = reader->cursor = request->from;
         reader->next_seq = request->from + 1;
+        reader->scanned_seq = request->from;
         reader->phase = features->replay ? READ_FEED : READ_RESUME_SCAN;
         reader->is_ordered = false; /* I2 is about one seq order */
     } else if (request->has_last_rows) {
@@ -352,40 +355,66 @@ static Code is_lost(Scan *scan, const FeedChange *change, bool *out, Error *e)
     return OK;
 }
 
-static Code add_delete(Reader *reader, uint64_t seq, Error *e)
+/* Whether all deletes below `before` were found. */
+static bool is_scanned(const Reader *reader, uint64_t before)
 {
-    if (reader->delete_count == DELETES_MAX)
-        return fail(e, E_CURSOR_TOO_OLD,
-                    "more than %d rows were deleted since the cursor; subscribe again without it",
-                    DELETES_MAX);
+    return reader->from == 0 || reader->scanned_seq >= reader->at_seq ||
+           reader->scanned_seq >= before - 1;
+}
+
+static bool has_room(const Reader *reader, const ReadBudget *budget)
+{
+    return reader->delete_count <= budget->bytes / DELETE_SHARE;
+}
+
+static void add_delete(Reader *reader, uint64_t seq)
+{
     if (reader->delete_count == reader->delete_capacity) {
         reader->delete_capacity = reader->delete_capacity ? reader->delete_capacity * 2 : 64;
         reader->deletes =
             (uint64_t *)x_grow(reader->deletes, reader->delete_capacity * sizeof(uint64_t));
     }
     reader->deletes[reader->delete_count++] = seq;
-    return OK;
 }
 
-static Code step_resume_scan(Reader *reader, ReadView *view, Error *e)
+/* Finds the next deletes, as many as there is room and budget for. */
+static Code scan_deletes(Reader *reader, ReadView *view, const ReadBudget *budget, size_t *io_rows,
+                         Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(feed_close_ptr) Feed *feed = NULL;
     Scan scan = {reader, view, arena};
-    TRY(feed_open(view, reader->query->table, reader->query->partition, reader->from, &feed, e));
-    for (;;) {
+    const LiveQuery *query = reader->query;
+    if (reader->delete_at == reader->delete_count)
+        reader->delete_at = reader->delete_count = 0;
+    TRY(feed_open(view, query->table, query->partition, reader->scanned_seq, &feed, e));
+    while (has_room(reader, budget) && *io_rows < budget->rows) {
         FeedChange change;
         bool end, lost;
         TRY(feed_next(feed, &end, &change, e));
-        if (end)
-            break;
+        if (end || change.seq > reader->at_seq) {
+            reader->scanned_seq = reader->at_seq;
+            return OK;
+        }
         arena_reset(arena);
         TRY(is_lost(&scan, &change, &lost, e));
         if (lost)
-            TRY(add_delete(reader, change.seq, e));
+            add_delete(reader, change.seq);
+        reader->scanned_seq = change.seq;
+        ++*io_rows;
     }
-    reader->at_seq = view_seq(view);
-    reader->phase = READ_ROWS;
+    return OK;
+}
+
+/* Before the pages, so that a client that reads slowly needs little of the feed afterwards. */
+static Code step_resume_scan(Reader *reader, ReadView *view, const ReadBudget *budget,
+                             size_t *io_rows, Error *e)
+{
+    if (reader->at_seq == 0)
+        reader->at_seq = view_seq(view);
+    TRY(scan_deletes(reader, view, budget, io_rows, e));
+    if (!has_room(reader, budget) || is_scanned(reader, UINT64_MAX))
+        reader->phase = READ_ROWS;
     return OK;
 }
 
@@ -448,10 +477,9 @@ static Code send_close_deletes(Reader *reader, ReadView *view, uint64_t before,
     return OK;
 }
 
-/* I2: the deletes that come before a row of seq `before`. With `*out_all` false the budget ended
- * first. */
-static Code send_deletes(Reader *reader, ReadView *view, uint64_t before, const ReadBudget *budget,
-                         bool *out_all, Error *e)
+/* The deletes found below `before`, as the budget allows. */
+static Code send_found(Reader *reader, ReadView *view, uint64_t before, const ReadBudget *budget,
+                       Error *e)
 {
     if (has_delete_before(reader, before)) {
         live__reader_end_page(reader);
@@ -459,14 +487,35 @@ static Code send_deletes(Reader *reader, ReadView *view, uint64_t before, const 
     }
     while (has_delete_before(reader, before) && !is_over(reader, budget))
         TRY(send_close_deletes(reader, view, before, budget, e));
-    *out_all = !has_delete_before(reader, before);
     return OK;
+}
+
+/* One step of reading: what it may cost, and has. */
+typedef struct Step {
+    ReadView *view;
+    const ReadBudget *budget;
+    size_t *rows;
+} Step;
+
+/* I2: the deletes that come before a row of seq `before`. With `*out_all` false the budget ended
+ * first. */
+static Code send_deletes(Reader *reader, const Step *step, uint64_t before, bool *out_all, Error *e)
+{
+    const ReadBudget *budget = step->budget;
+    for (;;) {
+        TRY(send_found(reader, step->view, before, budget, e));
+        bool has_more = has_delete_before(reader, before);
+        *out_all = !has_more && is_scanned(reader, before);
+        if (*out_all || has_more || is_over(reader, budget) || *step->rows >= budget->rows)
+            return OK;
+        TRY(scan_deletes(reader, step->view, budget, step->rows, e));
+    }
 }
 
 /* ---- pages ---- */
 
-static Code add_page_rows(Reader *reader, ReadView *view, const PastResult *page, Arena *arena,
-                          const ReadBudget *budget, bool *out_all, Error *e)
+static Code add_page_rows(Reader *reader, const Step *step, const PastResult *page, Arena *arena,
+                          bool *out_all, Error *e)
 {
     Value *values = arena_new_array(arena, Value, reader->query->table->schema->column_count);
     for (size_t i = 0; i < page->count; i++) {
@@ -479,7 +528,7 @@ static Code add_page_rows(Reader *reader, ReadView *view, const PastResult *page
             TRY(add_ordered_row(reader, row, values, arena, e));
             continue;
         }
-        TRY(send_deletes(reader, view, row->seq, budget, &all, e));
+        TRY(send_deletes(reader, step, row->seq, &all, e));
         if (!all) {
             reader->next_seq = row->seq;
             *out_all = false;
@@ -495,18 +544,19 @@ static Code step_rows(Reader *reader, ReadView *view, const ReadBudget *budget, 
                       Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const Step step = {view, budget, io_rows};
     PastResult page;
     bool all;
     TRY(read_past(reader, view, false, arena, &page, e));
     *io_rows += page.count + 1;
     fit_step(reader, &page);
-    TRY(add_page_rows(reader, view, &page, arena, budget, &all, e));
+    TRY(add_page_rows(reader, &step, &page, arena, &all, e));
     if (!all)
         return OK;
     reader->next_seq = page.more ? page.resume_seq : reader->at_seq + 1;
     if (page.more)
         return OK;
-    TRY(send_deletes(reader, view, UINT64_MAX, budget, &all, e));
+    TRY(send_deletes(reader, &step, UINT64_MAX, &all, e));
     if (!all)
         return OK;
     if (reader->is_ordered) {
@@ -575,7 +625,7 @@ Code live__reader_step(Reader *reader, Database *db, const ReadBudget *budget, E
             TRY(step_last_rows(reader, view, &rows, e));
             break;
         case READ_RESUME_SCAN:
-            TRY(step_resume_scan(reader, view, e));
+            TRY(step_resume_scan(reader, view, budget, &rows, e));
             break;
         case READ_ROWS:
             TRY(step_rows(reader, view, budget, &rows, e));

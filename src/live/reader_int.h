@@ -11,7 +11,7 @@
 typedef enum ReadPhase {
     READ_LAST_ROWS,   /* finding where the newest n rows begin */
     READ_RESUME_SCAN, /* finding what was deleted since the cursor */
-    READ_ROWS,        /* pages, and between them what READ_RESUME_SCAN found */
+    READ_ROWS,        /* pages, and between them what READ_RESUME_SCAN found, and finds */
     READ_FEED,        /* changes after `cursor` */
 } ReadPhase;
 
@@ -48,9 +48,10 @@ typedef struct Reader {
     uint64_t last_row_seq;
     Buffer rows; /* the page under way */
     OrderedRows *ordered;
-    uint64_t *deletes; /* seqs of the changes that took a row out of sight */
+    uint64_t *deletes; /* seqs of the changes that took a row out of sight: the next ones to send */
     size_t delete_count, delete_capacity, delete_at;
-    Buffer out; /* messages: MessageHead, bytes */
+    uint64_t scanned_seq; /* resume: such changes up to here were found */
+    Buffer out;           /* messages: MessageHead, bytes */
 } Reader;
 
 /* Loading for a request with options. */
