@@ -94,7 +94,8 @@ SUITE_TESTS := $(SUITE_FOLDERS:%=$(B)/tests/%)
 FAULT_TESTS := $(if $(wildcard tests/fault/libfault.c),$(B)/tests/libfault.so) \
     $(if $(wildcard tests/fault/selftest.c),$(B)/tests/fault_selftest) \
     $(if $(wildcard tests/fault/database_fault.c),$(B)/tests/fault_database) \
-    $(if $(wildcard tests/fault/keep_fault.c),$(B)/tests/fault_keep)
+    $(if $(wildcard tests/fault/keep_fault.c),$(B)/tests/fault_keep) \
+    $(if $(wildcard tests/fault/hot_fault.c),$(B)/tests/fault_hot)
 BENCHES := $(sort $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
     $(patsubst bench/%/,$(B)/bench/%,$(dir $(wildcard bench/*/*.c))))
 TEST_PROGRAMS := $(UNIT_TESTS) $(FUZZ_TESTS) $(SUITE_TESTS) $(FAULT_TESTS)
@@ -133,7 +134,7 @@ model: $(SERVER) $(TEST_PROGRAMS) ## a million random changes against live queri
 	$(Q)BUILD=$(ABS_B) KALAM_MODEL_EVENTS=$${KALAM_MODEL_EVENTS:-1000000} tools/run-named model
 fault: $(TEST_PROGRAMS) ## a disk that fails: every call of every scene fails, writes short, loses power (KALAM_FAULT_POINTS, KALAM_FAULT_LANES)
 	$(Q)BUILD=$(ABS_B) KALAM_FAULT_POINTS=$${KALAM_FAULT_POINTS:-all} KALAM_FAULT_LANES=$${KALAM_FAULT_LANES:-2} \
-	    KALAM_FAULT_KEEP_POINTS=$${KALAM_FAULT_KEEP_POINTS:-all} tools/run-named fault
+	    KALAM_FAULT_KEEP_POINTS=$${KALAM_FAULT_KEEP_POINTS:-all} KALAM_FAULT_HOT_POINTS=$${KALAM_FAULT_HOT_POINTS:-all} tools/run-named fault
 bench: $(SERVER) $(BENCHES) ## measure
 	$(Q)BUILD=$(ABS_B) tools/run-named bench
 clean: ## remove everything built (downloads stay in the cache)
@@ -256,6 +257,9 @@ $(B)/tests/libfault.so: $(wildcard tests/fault/libfault*.c tests/fault/*.h) | $(
 $(B)/tests/fault_selftest: tests/fault/selftest.c | $(O)/.packages
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(FAULT_FLAGS) $(filter %.c,$^) -o $@ -lpthread
+$(B)/tests/fault_hot: $(call object,tests/fault/trial.c tests/fault/hot_fault.c) $(call libs-of,$(call may-use,hot))
+	$(link)
+	$(LINK)
 $(B)/tests/fault_keep: $(call object,tests/fault/trial.c $(wildcard tests/fault/keep*.c) tests/unit/table/fixture.c) \
     $(call libs-of,$(call may-use,table))
 	$(link)

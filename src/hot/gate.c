@@ -34,18 +34,26 @@ void hot__leave(HotStore *store)
         cond_broadcast(&store->changed);
 }
 
+/* With the lock. */
+static void let_in(HotStore *store)
+{
+    store->is_shut = false;
+    hot__bar_merges(store->tamer, HOT_BAR_SHUT, false);
+    cond_broadcast(&store->changed);
+}
+
 bool hot_shut(HotStore *store, int64_t wait_ms)
 {
     int64_t deadline_us = clock_monotonic_us() + wait_ms * 1000;
     MUTEX_SCOPE(&store->lock);
     must(!store->is_shut);
     store->is_shut = true;
+    hot__bar_merges(store->tamer, HOT_BAR_SHUT, true); /* they would stay inside for long */
     while (store->users > 0 && cond_wait_until(&store->changed, &store->lock, deadline_us))
         ;
     if (store->users == 0)
         return true;
-    store->is_shut = false;
-    cond_broadcast(&store->changed);
+    let_in(store);
     return false;
 }
 
@@ -67,6 +75,5 @@ void hot_admit(HotStore *store)
 {
     MUTEX_SCOPE(&store->lock);
     must(store->is_shut);
-    store->is_shut = false;
-    cond_broadcast(&store->changed);
+    let_in(store);
 }

@@ -101,11 +101,21 @@ CHECKED Code hot_iterator_end(HotIterator *iterator, Error *e);
  * Synced. E_IO, E_DISK_FULL. */
 CHECKED Code hot_checkpoint(HotStore *store, const char *folder, Error *e);
 
-/* Makes the bytes of deleted and replaced entries with from <= key < to leave the disk, as far as
- * no snapshot needs them: rewrites the files that hold the range. Call hot_flush before, which
- * takes them out of memory and the log. Blocks; for jobs. After a failure some of it may still be
- * there. */
-CHECKED Code hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to, Error *e);
+typedef struct HotRange {
+    Slice from, to; /* from <= key < to */
+} HotRange;
+/* Who asks whether to stop; both may be NULL. */
+typedef struct HotStop {
+    bool (*is_stopped)(void *context);
+    void *context;
+} HotStop;
+/* Makes the bytes of deleted and replaced entries of the range leave the disk, as far as no
+ * snapshot needs them: rewrites the files that hold it. Call hot_flush before, which takes them out
+ * of memory and the log. Blocks; for jobs. `stop` (may be NULL) is asked once, then only by
+ * hot_cancel_merges. E_CANCELLED when stopped, or when merges are not allowed. After a failure some
+ * of it may still be there. */
+CHECKED Code hot_scrub(HotStore *store, HotFamily family, const HotRange *range,
+                       const HotStop *stop, Error *e);
 /* Writes what is only in memory to files, so that the log starts anew. Blocks. */
 CHECKED Code hot_flush(HotStore *store, Error *e);
 
@@ -121,9 +131,11 @@ int64_t hot_reclaim_wait_us(HotStore *store);
  * and the log, as far as no snapshot needs them. Blocks; one at a time. E_CANCELLED: merges are not
  * allowed. */
 CHECKED Code hot_reclaim(HotStore *store, Error *e);
-/* While they are not allowed hot_reclaim fails, also one that is under way. For a server that is to
- * stop. */
+/* While they are not allowed hot_reclaim and hot_scrub fail, also those under way. For a server
+ * that is to stop. */
 void hot_allow_merges(HotStore *store, bool is_allowed);
+/* Those under way fail with E_CANCELLED. For whoever has told one of them to stop. */
+void hot_cancel_merges(HotStore *store);
 
 /* A RocksDB property such as "rocksdb.estimate-num-keys", summed over families; 0 when unknown. */
 uint64_t hot_property(HotStore *store, const char *name);

@@ -17,13 +17,6 @@ typedef struct Garbage {
     int64_t rests_until_us; /* monotonic: not merged before */
 } Garbage;
 
-/* After a failed call that writes, nothing else may: RocksDB switches a memtable whose next log it
- * could not make a second time, and an assertion of Debian's build ends the process. Opening the
- * store again clears it. */
-CHECKED Code hot__may_write(HotStore *store, Error *e);
-/* `code`, noted when it says that the disk refused. */
-Code hot__note_failed(HotStore *store, Code code);
-
 struct HotStore {
     rocksdb_t *db; /* NULL: it could not be opened again, not even to read */
     char *folder;
@@ -35,7 +28,8 @@ struct HotStore {
     rocksdb_writeoptions_t *unsynced;
     rocksdb_column_family_handle_t *families[HOT_FAMILY_COUNT];
     int64_t keep_deleted_us;
-    _Atomic bool has_failed; /* a call that writes: see hot__may_write */
+    Mutex switching;         /* held while RocksDB may switch a memtable (switch.c) */
+    _Atomic bool has_failed; /* such a call; written with `switching` */
 
     Mutex lock;
     Cond changed;
@@ -66,20 +60,41 @@ void hot__close_db(HotStore *store);
 CHECKED Code hot__enter(HotStore *store, Error *e);
 void hot__leave(HotStore *store);
 
+/* switch.c: every call that may make RocksDB switch a memtable stands between the two. Not OK: one
+ * has failed and the store is to be opened again first; there is nothing to end then. */
+CHECKED Code hot__switch_begin(HotStore *store, Error *e);
+/* Also notes that it failed; `error_text` as for hot__fail, or NULL when it went well. */
+CHECKED Code hot__switch_end(HotStore *store, char *error_text, const char *doing, Error *e);
+/* In between: this thread's next switch lets others do theirs, since it makes no other one. */
+void hot__switch_once(void);
+/* tame.cc: this thread has switched a memtable. */
+void hot__switched(void);
+/* In between: gives the family's memtable an entry, and changes nothing. NULL, or why not. */
+char *hot__touch(HotStore *store, HotFamily family, Slice key);
+
 /* tame.cc: RocksDB neither repairs itself after a failed write nor keeps a log of events, and knows
  * which logs it has synced. */
 struct HotTamer *hot__tame(rocksdb_options_t *options);
 /* While held, no compaction begins. */
 void hot__hold_compactions(struct HotTamer *tamer, bool is_held);
-/* Merges the range anew, down to the lowest level; NULL, or why not, for hot__fail. */
-char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family, const char *from,
-                         size_t from_size, const char *to, size_t to_size);
+/* Writes a memtable to a file and waits for it; NULL, or why not, for hot__fail. */
+char *hot__flush_family(rocksdb_t *db, rocksdb_column_family_handle_t *family);
+
+/* A merge that somebody asked for; from when it joins to when it leaves it can be cancelled. */
+struct HotMerge *hot__merge_join(struct HotTamer *tamer);
+void hot__merge_leave(struct HotTamer *tamer, struct HotMerge *merge); /* frees it */
+/* Merges the range anew, down to the lowest level. NULL, or why not, for hot__fail. */
+char *hot__merge_range(rocksdb_t *db, rocksdb_column_family_handle_t *family, Slice from, Slice to,
+                       struct HotMerge *merge);
 /* Merges all files of a family down to the lowest level, but for those that nothing lies above. As
  * the last one. */
 char *hot__merge_down(rocksdb_t *db, rocksdb_column_family_handle_t *family,
-                      struct HotTamer *tamer);
-/* While it is not allowed, hot__merge_down fails: at once, or soon when it is under way. */
-void hot__allow_merges(struct HotTamer *tamer, bool is_allowed);
+                      struct HotMerge *merge);
+/* Those under way fail soon. */
+void hot__cancel_merges(struct HotTamer *tamer);
+/* While there is a reason merges fail, also those under way. */
+typedef enum HotBar { HOT_BAR_STOPPING, HOT_BAR_SHUT, HOT_BAR_COUNT } HotBar;
+void hot__bar_merges(struct HotTamer *tamer, HotBar reason, bool is_barred);
 
 /* reclaim.c: counts some garbage in every family. */
 void hot__assume_garbage(HotStore *store);

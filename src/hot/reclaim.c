@@ -102,14 +102,24 @@ int64_t hot_reclaim_wait_us(HotStore *store)
     return least_us;
 }
 
+static Code merge_inside(HotStore *store, HotFamily family, struct HotMerge *merge, Error *e)
+{
+    TRY(hot__switch_begin(store, e));
+    char *error_text = hot__touch(store, family, SLICE(""));
+    hot__switch_once();
+    if (!error_text)
+        error_text = hot__merge_down(store->db, store->families[family], merge);
+    return hot__switch_end(store, error_text, "merge the hot store", e);
+}
+
 static Code merge_down(HotStore *store, HotFamily family, Error *e)
 {
-    TRY(hot__may_write(store, e));
     TRY(hot__enter(store, e));
-    char *error_text = hot__merge_down(store->db, store->families[family], store->tamer);
+    struct HotMerge *merge = hot__merge_join(store->tamer);
+    Code code = merge_inside(store, family, merge, e);
+    hot__merge_leave(store->tamer, merge);
     hot__leave(store);
-    Code code = error_text ? hot__fail(e, error_text, "merge the hot store") : OK;
-    return hot__note_failed(store, code);
+    return code;
 }
 
 /* The count starts anew before the merge: what is deleted meanwhile may not be in it. */
@@ -149,5 +159,10 @@ Code hot_reclaim(HotStore *store, Error *e)
 
 void hot_allow_merges(HotStore *store, bool is_allowed)
 {
-    hot__allow_merges(store->tamer, is_allowed);
+    hot__bar_merges(store->tamer, HOT_BAR_STOPPING, !is_allowed);
+}
+
+void hot_cancel_merges(HotStore *store)
+{
+    hot__cancel_merges(store->tamer);
 }

@@ -7,28 +7,54 @@
  */
 #include "hot/hot_int.h"
 
-Code hot_flush(HotStore *store, Error *e)
+/* Where a memtable waits to be written, the flush of an empty one would wait for it and not switch
+ * (switch.c, I3). */
+static Code flush_family(HotStore *store, HotFamily family, Error *e)
 {
-    char *error_text = NULL;
-    TRY(hot__may_write(store, e));
-    TRY(hot__enter(store, e));
-    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
-    rocksdb_flushoptions_set_wait(options, 1);
-    for (int i = 0; i < HOT_FAMILY_COUNT && !error_text; i++)
-        rocksdb_flush_cf(store->db, options, store->families[i], &error_text);
-    rocksdb_flushoptions_destroy(options);
-    hot__leave(store);
-    Code code = error_text ? hot__fail(e, error_text, "flush the hot store") : OK;
-    return hot__note_failed(store, code);
+    uint64_t waiting = 0;
+    TRY(hot__switch_begin(store, e));
+    (void)rocksdb_property_int_cf(store->db, store->families[family],
+                                  "rocksdb.num-immutable-mem-table", &waiting);
+    char *error_text = waiting ? hot__touch(store, family, SLICE("")) : NULL;
+    hot__switch_once();
+    if (!error_text)
+        error_text = hot__flush_family(store->db, store->families[family]);
+    return hot__switch_end(store, error_text, "flush the hot store", e);
 }
 
-Code hot_scrub(HotStore *store, HotFamily family, Slice from, Slice to, Error *e)
+Code hot_flush(HotStore *store, Error *e)
 {
-    TRY(hot__may_write(store, e));
+    Code code = OK;
     TRY(hot__enter(store, e));
-    char *error_text = hot__rewrite_range(store->db, store->families[family], from.data, from.size,
-                                          to.data, to.size);
+    for (int i = 0; i < HOT_FAMILY_COUNT && code == OK; i++)
+        code = flush_family(store, (HotFamily)i, e);
     hot__leave(store);
-    Code code = error_text ? hot__fail(e, error_text, "rewrite the hot store") : OK;
-    return hot__note_failed(store, code);
+    return code;
+}
+
+static Code merge_range(HotStore *store, HotFamily family, Slice from, Slice to, Error *e,
+                        struct HotMerge *merge)
+{
+    TRY(hot__switch_begin(store, e));
+    char *error_text = hot__touch(store, family, from);
+    hot__switch_once();
+    if (!error_text)
+        error_text = hot__merge_range(store->db, store->families[family], from, to, merge);
+    return hot__switch_end(store, error_text, "rewrite the hot store", e);
+}
+
+Code hot_scrub(HotStore *store, HotFamily family, const HotRange *range, const HotStop *stop,
+               Error *e)
+{
+    TRY(hot__enter(store, e));
+    struct HotMerge *merge = hot__merge_join(store->tamer);
+    /* asked after it can be cancelled, so that whoever says stop and then cancels is heard */
+    bool is_stopped = stop && stop->is_stopped && stop->is_stopped(stop->context);
+    Code code = is_stopped ? fail(e, E_CANCELLED, "stopped")
+                           : merge_range(store, family, range->from, range->to, e, merge);
+    hot__merge_leave(store->tamer, merge);
+    hot__leave(store);
+    if (code == E_CANCELLED && atomic_load(&store->has_failed))
+        return fail(e, E_IO, "the hot store is opened again after a failed write");
+    return code;
 }

@@ -169,6 +169,7 @@ Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Err
     HotStore *store = x_new(HotStore);
     store->folder = x_text(slice_of_text(folder));
     mutex_init(&store->lock);
+    mutex_init(&store->switching);
     cond_init(&store->changed);
     store->options = store_options_new(options, &store->tamer);
     store->keep_deleted_us = (int64_t)options->keep_deleted_s * 1000000;
@@ -202,6 +203,7 @@ void hot_close(HotStore *store)
     rocksdb_options_destroy(store->options);
     cond_done(&store->changed);
     mutex_done(&store->lock);
+    mutex_done(&store->switching);
     free(store->folder);
     free(store);
 }
@@ -256,35 +258,20 @@ void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, 
                                        to.data, to.size);
 }
 
-Code hot__may_write(HotStore *store, Error *e)
-{
-    return atomic_load(&store->has_failed)
-               ? fail(e, E_IO, "a write to the hot store failed; it is opened again first")
-               : OK;
-}
-
-Code hot__note_failed(HotStore *store, Code code)
-{
-    if (code == E_IO || code == E_DISK_FULL)
-        atomic_store(&store->has_failed, true);
-    return code;
-}
-
 Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e)
 {
     char *error_text = NULL;
-    TRY(hot__may_write(store, e));
+    TRY(hot__switch_begin(store, e));
     rocksdb_write(store->db, sync ? store->synced : store->unsynced, batch->batch, &error_text);
-    Code code = error_text ? hot__fail(e, error_text, "write to the hot store") : OK;
-    return hot__note_failed(store, code);
+    return hot__switch_end(store, error_text, "write to the hot store", e);
 }
 
 Code hot_sync(HotStore *store, Error *e)
 {
     char *error_text = NULL;
+    TRY(hot__switch_begin(store, e));
     rocksdb_flush_wal(store->db, 1, &error_text);
-    Code code = error_text ? hot__fail(e, error_text, "sync the hot store") : OK;
-    return hot__note_failed(store, code);
+    return hot__switch_end(store, error_text, "sync the hot store", e);
 }
 
 uint64_t hot_family_property(HotStore *store, HotFamily family, const char *name)

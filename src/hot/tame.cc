@@ -18,6 +18,7 @@
  *    (manifest.c, I2).
  * 5. The C API does not tell that a compaction which somebody asked for has failed: the bytes would
  *    be taken for gone. Nor can it stop one, which a server that is to stop would wait for.
+ * 6. Before a flush it waits for as long as writes might have to, holding what switch.c must have.
  */
 #include <atomic>
 #include <condition_variable>
@@ -31,6 +32,31 @@
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
+
+/* hot_int.h is C: what is here of it */
+struct CSlice {
+    const char *data;
+    size_t size;
+};
+enum HotBar { HOT_BAR_STOPPING, HOT_BAR_SHUT, HOT_BAR_COUNT };
+struct HotTamer;
+struct HotMerge {
+    std::atomic<bool> is_cancelled = false;
+    HotMerge *next = nullptr;
+};
+extern "C" {
+void hot__switched(void);
+HotTamer *hot__tame(rocksdb_options_t *options);
+void hot__hold_compactions(HotTamer *tamer, bool is_held);
+char *hot__flush_family(rocksdb_t *db, rocksdb_column_family_handle_t *family);
+HotMerge *hot__merge_join(HotTamer *tamer);
+void hot__merge_leave(HotTamer *tamer, HotMerge *merge);
+char *hot__merge_range(rocksdb_t *db, rocksdb_column_family_handle_t *family, CSlice from,
+                       CSlice to, HotMerge *merge);
+char *hot__merge_down(rocksdb_t *db, rocksdb_column_family_handle_t *family, HotMerge *merge);
+void hot__cancel_merges(HotTamer *tamer);
+void hot__bar_merges(HotTamer *tamer, HotBar reason, bool is_barred);
+}
 
 struct HotTamer final : public rocksdb::EventListener {
   public:
@@ -52,10 +78,46 @@ struct HotTamer final : public rocksdb::EventListener {
         released_.notify_all();
     }
 
-    std::atomic<bool> are_merges_barred = false;
+    void OnMemTableSealed(const rocksdb::MemTableInfo &) override
+    {
+        hot__switched();
+    }
+    HotMerge *join()
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        auto *merge = new HotMerge;
+        merge->is_cancelled = is_barred_[HOT_BAR_STOPPING] || is_barred_[HOT_BAR_SHUT];
+        merge->next = merges_;
+        merges_ = merge;
+        return merge;
+    }
+    void leave(HotMerge *merge)
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        HotMerge **at = &merges_;
+        while (*at != merge)
+            at = &(*at)->next;
+        *at = merge->next;
+        delete merge;
+    }
+    void cancel()
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        for (HotMerge *merge = merges_; merge; merge = merge->next)
+            merge->is_cancelled = true;
+    }
+    void bar(HotBar reason, bool is_barred)
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        is_barred_[reason] = is_barred;
+        for (HotMerge *merge = merges_; is_barred && merge; merge = merge->next)
+            merge->is_cancelled = true;
+    }
 
   private:
     std::mutex mutex_;
+    HotMerge *merges_ = nullptr; /* under way */
+    bool is_barred_[HOT_BAR_COUNT] = {};
     std::condition_variable released_;
     bool is_held_ = false;
 };
@@ -77,16 +139,6 @@ class NoLog final : public rocksdb::Logger
 
 } // namespace
 
-/* hot_int.h is C */
-extern "C" HotTamer *hot__tame(rocksdb_options_t *options);
-extern "C" void hot__hold_compactions(HotTamer *tamer, bool is_held);
-extern "C" char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family,
-                                    const char *from, size_t from_size, const char *to,
-                                    size_t to_size);
-extern "C" char *hot__merge_down(rocksdb_t *db, rocksdb_column_family_handle_t *family,
-                                 HotTamer *tamer);
-extern "C" void hot__allow_merges(HotTamer *tamer, bool is_allowed);
-
 /* The C API keeps the C++ options as the only member of its own struct. */
 extern "C" HotTamer *hot__tame(rocksdb_options_t *options)
 {
@@ -104,35 +156,69 @@ extern "C" void hot__hold_compactions(HotTamer *tamer, bool is_held)
 }
 
 /* As with the options: the handles of the C API begin with a pointer to what they stand for. */
-extern "C" char *hot__rewrite_range(rocksdb_t *db, rocksdb_column_family_handle_t *family,
-                                    const char *from, size_t from_size, const char *to,
-                                    size_t to_size)
+static rocksdb::DB *real_of(rocksdb_t *db)
 {
-    rocksdb::Slice first(from, from_size), last(to, to_size);
+    return *reinterpret_cast<rocksdb::DB **>(db);
+}
+
+static rocksdb::ColumnFamilyHandle *real_of(rocksdb_column_family_handle_t *family)
+{
+    return *reinterpret_cast<rocksdb::ColumnFamilyHandle **>(family);
+}
+
+static char *text_of(const rocksdb::Status &status)
+{
+    return status.ok() ? nullptr : strdup(status.ToString().c_str());
+}
+
+extern "C" char *hot__flush_family(rocksdb_t *db, rocksdb_column_family_handle_t *family)
+{
+    rocksdb::FlushOptions options;
+    options.allow_write_stall = true;
+    return text_of(real_of(db)->Flush(options, real_of(family)));
+}
+
+static rocksdb::CompactRangeOptions merge_options(HotMerge *merge)
+{
     rocksdb::CompactRangeOptions options;
     options.exclusive_manual_compaction = false;
+    options.allow_write_stall = true;
+    options.canceled = &merge->is_cancelled;
+    return options;
+}
+
+extern "C" char *hot__merge_range(rocksdb_t *db, rocksdb_column_family_handle_t *family,
+                                  CSlice from, CSlice to, HotMerge *merge)
+{
+    rocksdb::Slice first(from.data, from.size), last(to.data, to.size);
+    rocksdb::CompactRangeOptions options = merge_options(merge);
     options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
-    auto status =
-        (*reinterpret_cast<rocksdb::DB **>(db))
-            ->CompactRange(options, *reinterpret_cast<rocksdb::ColumnFamilyHandle **>(family),
-                           &first, &last);
-    return status.ok() ? nullptr : strdup(status.ToString().c_str());
+    return text_of(real_of(db)->CompactRange(options, real_of(family), &first, &last));
 }
 
 extern "C" char *hot__merge_down(rocksdb_t *db, rocksdb_column_family_handle_t *family,
-                                 HotTamer *tamer)
+                                 HotMerge *merge)
 {
-    rocksdb::CompactRangeOptions options;
-    options.exclusive_manual_compaction = false;
-    options.canceled = &tamer->are_merges_barred;
-    auto status =
-        (*reinterpret_cast<rocksdb::DB **>(db))
-            ->CompactRange(options, *reinterpret_cast<rocksdb::ColumnFamilyHandle **>(family),
-                           nullptr, nullptr);
-    return status.ok() ? nullptr : strdup(status.ToString().c_str());
+    rocksdb::CompactRangeOptions options = merge_options(merge);
+    return text_of(real_of(db)->CompactRange(options, real_of(family), nullptr, nullptr));
 }
 
-extern "C" void hot__allow_merges(HotTamer *tamer, bool is_allowed)
+extern "C" HotMerge *hot__merge_join(HotTamer *tamer)
 {
-    tamer->are_merges_barred = !is_allowed;
+    return tamer->join();
+}
+
+extern "C" void hot__merge_leave(HotTamer *tamer, HotMerge *merge)
+{
+    tamer->leave(merge);
+}
+
+extern "C" void hot__cancel_merges(HotTamer *tamer)
+{
+    tamer->cancel();
+}
+
+extern "C" void hot__bar_merges(HotTamer *tamer, HotBar reason, bool is_barred)
+{
+    tamer->bar(reason, is_barred);
 }

@@ -532,6 +532,7 @@ Code jobs_kill(Jobs *jobs, Slice id, Error *e)
     Job *job = find(jobs, id);
     bool was_queued = job && job->status == JOB_QUEUED;
     JobStatus status = job ? job->status : JOB_SKIPPED;
+    bool may_merge = job && status == JOB_RUNNING && job->type == JOB_USER_CLEANUP;
     if (job && status <= JOB_RUNNING)
         job->kill = true;
     if (was_queued) {
@@ -543,6 +544,8 @@ Code jobs_kill(Jobs *jobs, Slice id, Error *e)
         cond_broadcast(&jobs->ended);
     }
     mutex_unlock(&jobs->lock);
+    if (may_merge)
+        hot_cancel_merges(database_hot(jobs->db));
     if (was_queued)
         jobs__save(jobs, job); /* else the next start queues it again */
     if (!job)

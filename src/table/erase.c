@@ -171,13 +171,25 @@ static Code erase_partition(Erase *erase, Partition partition, Error *e)
     return code;
 }
 
+static Code scrub_family(const Erase *erase, HotFamily family, const HotRange *range, Error *e)
+{
+    HotStop stop = {erase->stop ? erase->stop->is_stopped : NULL,
+                    erase->stop ? erase->stop->context : NULL};
+    return hot_scrub(database_hot(erase->db), family, range, &stop, e);
+}
+
+static Code scrub_families(const Erase *erase, const HotRange *range, Error *e)
+{
+    for (size_t i = 0; i < FAMILY_COUNT; i++)
+        TRY(scrub_family(erase, families[i], range, e));
+    return OK;
+}
+
 static Code scrub_partition(Erase *erase, Partition partition, Error *e)
 {
     PartitionRange range;
     range_of(partition, &range);
-    for (size_t i = 0; i < FAMILY_COUNT; i++)
-        TRY(hot_scrub(database_hot(erase->db), families[i], range.from_key, range.to_key, e));
-    return OK;
+    return scrub_families(erase, &(HotRange){range.from_key, range.to_key}, e);
 }
 
 /* ---- files ---- */
@@ -210,10 +222,7 @@ static Code scrub_ids(Erase *erase, uint32_t from_id, uint32_t to_id, Error *e)
 {
     SeqKey from = table__seq_key((Partition){from_id, 0}, 0);
     SeqKey to = table__seq_key((Partition){to_id, 0}, 0);
-    for (size_t i = 0; i < FAMILY_COUNT; i++)
-        TRY(hot_scrub(database_hot(erase->db), families[i], slice_of(from.bytes, 4),
-                      slice_of(to.bytes, 4), e));
-    return OK;
+    return scrub_families(erase, &(HotRange){slice_of(from.bytes, 4), slice_of(to.bytes, 4)}, e);
 }
 
 /* The user may have had rows in tables that were dropped: DROP deletes their ranges, but their
@@ -241,7 +250,7 @@ static Code scrub(Erase *erase, Table **tables, size_t count, Error *e)
     TRY(scrub_dropped(erase, tables, count, e));
     /* Records of users and of jobs lie here; the family is small. */
     static const char from[] = {0}, to[] = {(char)0xFF};
-    return hot_scrub(database_hot(erase->db), HOT_SYSTEM, slice_of(from, 1), slice_of(to, 1), e);
+    return scrub_family(erase, HOT_SYSTEM, &(HotRange){slice_of(from, 1), slice_of(to, 1)}, e);
 }
 
 static Code erase_tables(Erase *erase, Table **tables, size_t count, Error *e)

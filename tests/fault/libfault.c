@@ -164,6 +164,16 @@ _Noreturn static void cut(void)
 
 typedef enum Verdict { GO, FAIL, SHORTEN } Verdict;
 
+/* The lock is held, but not meanwhile: one slow call does not stop the others. */
+static void delay(void)
+{
+    struct timespec time = {.tv_sec = fault.delay_us / 1000000,
+                            .tv_nsec = (long)(fault.delay_us % 1000000) * 1000};
+    pthread_mutex_unlock(&lock);
+    nanosleep(&time, NULL);
+    pthread_mutex_lock(&lock);
+}
+
 /* Counts one call, with the lock held. FAIL: errno is set. */
 static Verdict judge(const char *operation, const char *path, size_t bytes)
 {
@@ -182,16 +192,12 @@ static Verdict judge(const char *operation, const char *path, size_t bytes)
         cut();
     if (fault.mode == MODE_SHORT)
         return SHORTEN;
-    if (fault.mode == MODE_FAIL) {
-        errno = fault.error;
-        return FAIL;
-    }
-    struct timespec delay = {.tv_sec = fault.delay_us / 1000000,
-                             .tv_nsec = (long)(fault.delay_us % 1000000) * 1000};
-    pthread_mutex_unlock(&lock); /* one slow call does not stop the others */
-    nanosleep(&delay, NULL);
-    pthread_mutex_lock(&lock);
-    return GO;
+    if (fault.delay_us)
+        delay();
+    if (fault.mode == MODE_DELAY)
+        return GO;
+    errno = fault.error;
+    return FAIL;
 }
 
 /* ---- Open and close ---- */
@@ -701,7 +707,8 @@ static void read_settings(void)
     fault.error = numbers[word_of("KALAM_FAULT_ERRNO", errors, 5)];
     fault.at = number_of("KALAM_FAULT_AT", 0);
     fault.times = number_of("KALAM_FAULT_TIMES", 1);
-    fault.delay_us = (unsigned)number_of("KALAM_FAULT_DELAY_US", 1000);
+    fault.delay_us =
+        (unsigned)number_of("KALAM_FAULT_DELAY_US", fault.mode == MODE_DELAY ? 1000 : 0);
     fault.operations = getenv("KALAM_FAULT_OPS");
     fault.part = getenv("KALAM_FAULT_PATH");
     fault.arm = getenv("KALAM_FAULT_ARM");

@@ -51,6 +51,9 @@ const Variant trial_variants[] = {
      .name = "EIO, and again soon",
      .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_TIMES", "3", "KALAM_FAULT_EVERY", "17"}},
     {.way = WAY_FAIL,
+     .name = "EIO, after a while", /* meanwhile others come to wait behind it */
+     .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_DELAY_US", "100000"}},
+    {.way = WAY_FAIL,
      .name = "a full disk, and again soon",
      .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES",
                   "4", "KALAM_FAULT_EVERY", "9"}},

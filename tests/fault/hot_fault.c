@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The hot store alone on a disk that fails: `fault_hot libfault.so`. RocksDB asserts in places that
+ * a failing disk reaches when several threads make it write: one writes and fills memtables, while
+ * others flush, rewrite a range, merge a family and copy the store. Each trial hits one call that
+ * changes the disk; the process must live, and what was acknowledged must be there, in the same
+ * life after hot_reopen as in the next.
+ *
+ * KALAM_FAULT_HOT_POINTS (default 24) calls are hit, "all" for every one in every way;
+ * KALAM_FAULT_RUN=<seed> repeats a run's choices; with KALAM_FAULT_POINT=<scene>,<call>,<variant>
+ * it runs one trial and keeps its folder.
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../unit/test.h"
+#include "hot/hot.h"
+#include "os/thread.h"
+#include "trial.h"
+
+enum {
+    POINTS_DEFAULT = 24,
+    STATUS_FAILED = 3,
+    WRITES = 60,
+    ROUNDS = 3,
+    VALUE_BYTES = 24 * 1024, /* so that some fill a memtable */
+    REOPEN_TRIES = 20,
+    GARBAGE_BYTES = 32 << 20, /* enough for hot_reclaim to act at once */
+};
+
+typedef enum Life { LIFE_PREPARE, LIFE_RUN, LIFE_CHECK } Life;
+
+static HotStore *open_store(Error *e)
+{
+    HotOptions options = {.block_cache_bytes = 1 << 20,
+                          .write_buffer_bytes = 2 << 20,
+                          .background_jobs = 2,
+                          .open_files_max = 64};
+    HotStore *store = NULL;
+    return hot_open(trial_path("disk/hot"), &options, &store, e) == OK ? store : NULL;
+}
+
+/* ---- what is written ---- */
+
+static const char *key_of(int number, char out[16])
+{
+    snprintf(out, 16, "m%05d", number);
+    return out;
+}
+
+/* The key, its twin in another family, and a deleted range: a memtable with one is what RocksDB
+ * asserts about when it is switched twice. */
+static Code write_one(HotStore *store, int number, Error *e)
+{
+    char key[16], value[VALUE_BYTES];
+    for (size_t i = 0; i < sizeof value; i += sizeof(uint64_t)) { /* does not compress */
+        uint64_t bits = slice_hash(slice_of(&i, sizeof i), (uint64_t)number);
+        memcpy(value + i, &bits, sizeof bits);
+    }
+    HotBatch *batch = hot_batch_new();
+    Slice name = slice_of_text(key_of(number, key));
+    hot_batch_put(batch, store, HOT_ROWS, name, slice_of(value, sizeof value));
+    hot_batch_put(batch, store, HOT_HEADS, name, name);
+    hot_batch_delete_range(batch, store, HOT_ROWS, SLICE("a"), SLICE("b"));
+    hot_batch_delete_range(batch, store, HOT_HISTORY, SLICE("a"), SLICE("b"));
+    Code code = hot_write(store, batch, true, e);
+    hot_batch_free(batch);
+    return code;
+}
+
+/* How many were acknowledged is kept beside the disk. */
+static int acknowledged(void)
+{
+    unsigned count = 0;
+    FILE *file = fopen(trial_path("acknowledged"), "r");
+    if (!file)
+        return 0;
+    CHECK(fscanf(file, "%u", &count) == 1);
+    CHECK(fclose(file) == 0);
+    return (int)count;
+}
+
+static void note_acknowledged(int count)
+{
+    FILE *file = fopen(trial_path("acknowledged"), "w");
+    CHECK(file && fprintf(file, "%d", count) > 0);
+    CHECK(fclose(file) == 0);
+}
+
+/* All up to `count`, in both families alike; the one after them in both or in neither. */
+static void check_rows(HotStore *store, int count)
+{
+    char key[16];
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    HotSnapshot *snapshot = hot_snapshot_new(store);
+    for (int i = 0; i <= count; i++) {
+        Slice value, name = slice_of_text(key_of(i, key));
+        Error error = {0};
+        Code row = hot_get(snapshot, HOT_BLOCKING, HOT_ROWS, name, arena, &value, &error);
+        Code head = hot_get(snapshot, HOT_BLOCKING, HOT_HEADS, name, arena, &value, &error);
+        if (row != head || (row != OK && (row != E_NOT_FOUND || i < count)))
+            test_failed(__FILE__, __LINE__, "%s of %d: codes %d and %d: %s", key, count, (int)row,
+                        (int)head, error.text);
+    }
+    hot_snapshot_free(snapshot);
+}
+
+/* ---- at a time ---- */
+
+static atomic_bool has_failed;
+
+static void note(Code code, const Error *error)
+{
+    if (code == OK || code == E_CANCELLED)
+        return;
+    atomic_store(&has_failed, true);
+    if (getenv("KALAM_FAULT_TELL"))
+        fprintf(stderr, "    %s\n", error->text);
+}
+
+static void flush(void *store)
+{
+    Error error;
+    for (int i = 0; i < ROUNDS * 2; i++)
+        note(hot_flush(store, &error), &error);
+}
+
+static void scrub(void *store)
+{
+    Error error;
+    for (int i = 0; i < ROUNDS; i++)
+        note(hot_scrub(store, HOT_ROWS, &(HotRange){SLICE("a"), SLICE("z")}, NULL, &error), &error);
+}
+
+static void reclaim(void *store)
+{
+    Error error;
+    hot_note_deleted(store, HOT_ROWS, GARBAGE_BYTES);
+    hot_note_deleted(store, HOT_HISTORY, GARBAGE_BYTES);
+    note(hot_reclaim(store, &error), &error);
+}
+
+/* The writer has trial_path for itself. */
+static void copy(void *store)
+{
+    char path[600];
+    Error error;
+    for (int i = 0; i < ROUNDS; i++) {
+        snprintf(path, sizeof path, "%s/disk/copy%d", trial_folder(), i);
+        note(hot_checkpoint(store, path, &error), &error);
+    }
+}
+
+static void write_all(void *store)
+{
+    Error error;
+    for (int i = acknowledged(); i < WRITES; i++) {
+        Code code = write_one(store, i, &error);
+        note(code, &error);
+        if (code != OK)
+            return;
+        note_acknowledged(i + 1);
+    }
+}
+
+/* As the committer does after a failed write. */
+static bool reopen(HotStore *store)
+{
+    Error error;
+    for (int i = 0; i < REOPEN_TRIES; i++) {
+        CHECK(hot_shut(store, 60 * 1000));
+        Code code = hot_reopen(store, &error);
+        hot_admit(store);
+        if (code == OK)
+            return true;
+    }
+    return false;
+}
+
+typedef struct Doing {
+    const char *name;
+    ThreadKind kind;
+    ThreadFunction *run;
+} Doing;
+
+static void run_together(HotStore *store)
+{
+    static const Doing doing[] = {
+        {"writes", THREAD_COMMITTER, write_all},
+        {"flush", THREAD_JOBS, flush},
+        {"scrub", THREAD_JOBS, scrub},
+        {"reclaim", THREAD_JOBS, reclaim},
+        {"copy", THREAD_JOBS, copy},
+    };
+    enum { COUNT = sizeof doing / sizeof *doing };
+    Thread *threads[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        CHECK_OK(thread_start(doing[i].name, doing[i].kind, doing[i].run, store, &threads[i], e));
+    for (int i = 0; i < COUNT; i++)
+        thread_join(threads[i]);
+}
+
+static void run_alone(HotStore *store)
+{
+    write_all(store);
+    flush(store);
+    write_all(store);
+    scrub(store);
+    reclaim(store);
+    copy(store);
+}
+
+typedef struct Scene {
+    const char *name;
+    void (*run)(HotStore *store);
+} Scene;
+
+static const Scene scenes[] = {
+    {"one thing after the other in the hot store", run_alone},
+    {"all at a time in the hot store", run_together},
+};
+enum { SCENES = sizeof scenes / sizeof *scenes };
+
+static int live_run(const Scene *scene)
+{
+    Error error;
+    remove(trial_path("acknowledged"));
+    HotStore *store = open_store(&error);
+    if (!store)
+        return STATUS_FAILED;
+    scene->run(store);
+    bool failed = atomic_load(&has_failed);
+    bool is_open = !failed || reopen(store); /* a disk that stays bad may keep it closed */
+    if (is_open)
+        check_rows(store, acknowledged());
+    if (failed && is_open)
+        write_all(store); /* it goes on */
+    hot_close(store);
+    return failed ? STATUS_FAILED : 0;
+}
+
+static void live_check(void)
+{
+    Error error = {0};
+    HotStore *store = open_store(&error);
+    if (!store)
+        test_failed(__FILE__, __LINE__, "the store does not open: %s", error.text);
+    check_rows(store, acknowledged());
+    write_all(store);
+    check_rows(store, WRITES);
+    hot_close(store);
+}
+
+static void live_prepare(void)
+{
+    HotStore *store = open_store(NULL);
+    CHECK(store);
+    hot_close(store);
+}
+
+static int live(Life life, size_t scene)
+{
+    if (life == LIFE_RUN)
+        return live_run(&scenes[scene]);
+    if (life == LIFE_CHECK)
+        live_check();
+    else
+        live_prepare();
+    return 0;
+}
+
+static bool run_trial(size_t scene, unsigned long at, const Variant *variant)
+{
+    trial_restore("disk");
+    int status = trial_life(LIFE_RUN, scene, variant, at);
+    bool is_fair = status == 0 || status == TRIAL_CUT || status == STATUS_FAILED;
+    if (status == TRIAL_CUT)
+        trial_cut();
+    int check = is_fair ? trial_life(LIFE_CHECK, scene, NULL, 0) : -1;
+    if (check == 0)
+        return true;
+    fprintf(stderr,
+            "FAILED %s, call %lu, %s: the life under fault ended with %d, the check with %d "
+            "(KALAM_FAULT_POINT=%zu,%lu,%zu)\n",
+            scenes[scene].name, at, variant->name, status, check, scene, at,
+            (size_t)(variant - trial_variants));
+    return false;
+}
+
+static unsigned long count_calls(size_t scene)
+{
+    trial_restore("disk");
+    CHECK_INT(trial_life(LIFE_RUN, scene, &trial_counting, 0), 0);
+    return trial_calls();
+}
+
+static int run_trials(uint64_t seed)
+{
+    unsigned long points = trial_points("KALAM_FAULT_HOT_POINTS", POINTS_DEFAULT);
+    for (size_t i = 0; i < SCENES; i++) {
+        TrialScene scene = {.name = scenes[i].name, .scene = i, .run = run_trial};
+        scene.points = points / SCENES + (i < points % SCENES);
+        if (points > 0 && scene.points == 0)
+            continue;
+        scene.calls = count_calls(i);
+        trial_run_scene(&scene, seed);
+    }
+    return trial_report();
+}
+
+static int run_one(const char *point)
+{
+    size_t scene = 0;
+    unsigned long at = 1, kind = 0;
+    CHECK(sscanf(point, "%zu,%lu,%lu", &scene, &at, &kind) == 3 && scene < SCENES);
+    bool passed = run_trial(scene, at, &trial_variants[kind % trial_variant_count]);
+    printf("%s\n%d passed, %d failed\n", trial_folder(), passed, !passed);
+    return !passed;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 5 && strcmp(argv[1], "--life") == 0) {
+        trial_join(argv[2]);
+        return live((Life)strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
+    }
+    if (argc != 2) {
+        fprintf(stderr, "usage: fault_hot <libfault.so>\n");
+        return 2;
+    }
+    const char *point = getenv("KALAM_FAULT_POINT");
+    trial_begin(argv[1]);
+    CHECK_INT(trial_life(LIFE_PREPARE, 0, NULL, 0), 0);
+    trial_keep("disk");
+    if (point)
+        return run_one(point);
+    int status = run_trials(trial_seed());
+    trial_end();
+    return status;
+}
