@@ -300,7 +300,8 @@ static void duck_columns(void *context, const ResultColumn *columns, size_t coun
     ((Target *)context)->duck_column_count = count;
 }
 
-/* SELECT *, <SET expressions that are not native> FROM t WHERE … */
+/* SELECT *, <SET expressions that are not native> FROM t WHERE … ORDER BY _seq: as a walk over the
+ * hot rows goes, so that the rows that one UPDATE changes keep their order wherever they lie. */
 static Code visit_by_duck(Target *t, Error *e)
 {
     Run *run = t->dml->run;
@@ -326,9 +327,9 @@ static Code visit_by_duck(Target *t, Error *e)
     Expr oldest = {.kind = EXPR_COLUMN, .column = {.name = SLICE("_seq")}};
     Expr limit = {.kind = EXPR_LITERAL, .value = value_integer(TYPE_BIGINT, COMMIT_ROWS_MAX)};
     OrderItem order = {.expr = &oldest};
+    select.order = &order;
+    select.order_count = 1;
     if (t->is_partial) {
-        select.order = &order;
-        select.order_count = 1;
         select.limit = &limit;
         select.has_limit = true;
     }
