@@ -302,7 +302,7 @@ static int run_trials(uint64_t seed)
     for (size_t i = 0; i < SCENES; i++) {
         TrialScene scene = {.name = scenes[i].name, .scene = i, .run = run_trial};
         scene.points = points / SCENES + (i < points % SCENES);
-        if (points > 0 && scene.points == 0)
+        if ((points > 0 && scene.points == 0) || !trial_is_wanted(scene.name))
             continue;
         scene.calls = count_calls(i);
         trial_run_scene(&scene, seed);

@@ -60,6 +60,8 @@ typedef struct TrialScene {
                 const Variant *variant); /* false: FAILED, printed */
 } TrialScene;
 
+/* KALAM_FAULT_ONLY, if given, is part of the name. */
+bool trial_is_wanted(const char *scene_name);
 /* How many calls the last life with a variant has made. */
 unsigned long trial_calls(void);
 /* Runs the trials of a scene in KALAM_FAULT_LANES processes (1) and prints what they hit. */
