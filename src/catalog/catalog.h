@@ -51,6 +51,8 @@ typedef struct Table {
     uint32_t feed_window_s;    /* how long changes are kept; 0 = the server's default */
     /* how many bytes of changes a partition keeps; 0 = the server's default */
     uint64_t feed_window_bytes;
+    /* STREAM only: what was written before had expired when the TTL was made longer; 0 = nothing */
+    int64_t expired_before_us;
     int64_t created_at_us, updated_at_us;
     const Schema *schema;
 } Table;

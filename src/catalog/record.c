@@ -7,6 +7,7 @@
  *     table     = namespace  name  kind(u8)  access(u8)  durable(u8)  flush_rows(u32)
  *                 flush_interval_s(u32)  ttl_s(u32)  feed_window_s(u32)
  *                 feed_window_bytes(u64)  created_at(u64)  updated_at(u64)  schema
+ *                 [expired_before(u64): where the TTL was made longer]
  *     user      = id(u64)  user_id
  *                 flags(u8: 1 registered, 2 erasure begun, 4 erased, 8 credentials changed)
  *                 role(u8)
@@ -230,6 +231,8 @@ void catalog__encode_table(Slice key, const Table *table, Buffer *out)
     CLEANUP(buffer_done) Buffer schema = {0};
     schema_encode(table->schema, &schema);
     buffer_add_sized(out, buffer_slice(&schema));
+    if (table->expired_before_us)
+        buffer_add_u64(out, (uint64_t)table->expired_before_us);
     seal(key, start, out);
 }
 
@@ -242,7 +245,9 @@ static bool take_table_fields(Cursor *c, Arena *arena, Table *t, Slice *out_sche
         !cursor_u32(c, &t->flush_interval_s) || !cursor_u32(c, &t->ttl_s) ||
         !cursor_u32(c, &t->feed_window_s) || !cursor_u64(c, &t->feed_window_bytes) ||
         !take_time(c, &t->created_at_us) || !take_time(c, &t->updated_at_us) ||
-        !cursor_sized(c, out_schema) || cursor_left(c) > 0)
+        !cursor_sized(c, out_schema))
+        return false;
+    if (cursor_left(c) > 0 && (!take_time(c, &t->expired_before_us) || cursor_left(c) > 0))
         return false;
     t->kind = (TableKind)kind;
     t->access = (AccessLevel)access;

@@ -16,6 +16,7 @@
 
 #include "base/limits.h"
 #include "exec/dml.h"
+#include "os/clock.h"
 #include "sql/sql.h"
 #include "table/nulls.h"
 
@@ -226,6 +227,15 @@ static Code set_default(Alteration *a, Error *e)
     return OK;
 }
 
+/* What has expired stays gone, whether its space was given back yet or not. */
+static void set_ttl(Table *table, uint32_t ttl_s)
+{
+    int64_t before_us = clock_wall_us() - (int64_t)table->ttl_s * 1000000;
+    if (ttl_s > table->ttl_s && before_us > table->expired_before_us)
+        table->expired_before_us = before_us;
+    table->ttl_s = ttl_s;
+}
+
 static Code set_options(Alteration *a, Error *e)
 {
     const TableOptions *options = &a->alter->options;
@@ -242,7 +252,7 @@ static Code set_options(Alteration *a, Error *e)
     if (options->has_ttl) {
         if (table->kind != TABLE_STREAM)
             return fail(e, E_INVALID_OPERATION, "TTL_SECONDS is only supported for STREAM tables");
-        table->ttl_s = (uint32_t)options->ttl_s;
+        set_ttl(table, (uint32_t)options->ttl_s);
     }
     if (options->has_feed_window || options->has_feed_bytes) {
         if (table->kind == TABLE_STREAM)

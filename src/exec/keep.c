@@ -11,6 +11,7 @@
 
 #include "os/clock.h"
 #include "os/file.h"
+#include "sql/sql.h"
 #include "table/export.h"
 #include "table/verify.h"
 
@@ -133,6 +134,11 @@ static Code backup(Run *run, Error *e)
 {
     Slice space = run->statement->backup.namespace_name, place = run->statement->backup.place;
     char id[JOB_ID_BYTES];
+    if (catalog_is_system_namespace(space))
+        return fail(e, E_INVALID_OPERATION,
+                    "Namespace '%.*s' has no data of its own; BACKUP DATABASE TO '<name>' copies "
+                    "the whole server",
+                    SLICE_ARGS(space));
     if (space.size && !catalog_has_namespace(database_catalog(run->executor->db), space))
         return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' not found", SLICE_ARGS(space));
     TRY(jobs_request_backup(run->executor->jobs, space, place, id, e));
@@ -151,6 +157,9 @@ static Code restore(Run *run, Error *e)
                     "A running server cannot be replaced by a backup; stop it and run: "
                     "kalamdb-server --restore <backup> <new data folder>. One namespace is "
                     "restored by RESTORE DATABASE <namespace> FROM '<name>'");
+    if (!catalog_has_namespace(database_catalog(run->executor->db), space) ||
+        catalog_is_system_namespace(space))
+        TRY(sql_check_name(SQL_NAME_NAMESPACE, space, e));
     TRY(jobs_request_restore(run->executor->jobs, space, place, id, e));
     exec__end_message(run, 0,
                       arena_printf(run->arena, "Database restore started from '%.*s'. Job ID: %s",

@@ -135,7 +135,9 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc == 2 && argv[1][0] == '-') {
-        fprintf(stderr, "kalamdb-server: unknown option %s\n\n%s", argv[1], usage);
+        bool is_known = strcmp(argv[1], "--verify") == 0 || strcmp(argv[1], "--restore") == 0;
+        fprintf(stderr, "kalamdb-server: %s %s\n\n%s",
+                is_known ? "a folder is missing after" : "unknown option", argv[1], usage);
         return 2;
     }
     mallopt(M_ARENA_MAX, 2); /* many threads, few of which allocate much: memory stays small */

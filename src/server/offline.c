@@ -41,9 +41,43 @@ static void print_report(const VerifyReport *r)
         printf("OK          everything agrees\n");
 }
 
+static void count_problem(void *context, const char *text)
+{
+    ++*(uint64_t *)context;
+    print_problem(NULL, text);
+}
+
+/* Its files against its list. *out_is_namespace: that is all there is to check. */
+static int verify_backup(const char *folder, bool *out_is_namespace)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Error error = {0};
+    BackupList list;
+    uint64_t problems = 0, bytes = 0;
+    BackupTell tell = {count_problem, &problems};
+    if (backup_check(folder, &tell, &list, arena, &error) != OK)
+        return failed(folder, &error);
+    for (size_t i = 0; i < list.count; i++)
+        bytes += list.files[i].bytes;
+    printf("backup      of a %s as of commit %" PRIu64 ", %zu files, %" PRIu64 " bytes\n",
+           list.is_namespace ? "namespace" : "server", list.seq, list.count, bytes);
+    if (problems)
+        printf("DAMAGED     %" PRIu64 " problems\n", problems);
+    else if (list.is_namespace)
+        printf("OK          every file is as it was written\n");
+    *out_is_namespace = list.is_namespace;
+    return problems ? 1 : 0;
+}
+
 int offline_verify(const char *folder)
 {
     Error error = {0};
+    bool is_namespace = false;
+    if (backup_is_there(folder)) {
+        int result = verify_backup(folder, &is_namespace);
+        if (result || is_namespace)
+            return result;
+    }
     Database *db = NULL;
     VerifyReport report;
     DatabaseOptions options = database_inspect_options(folder);

@@ -444,6 +444,26 @@ static Code mark(const char *folder, Error *e)
     return code;
 }
 
+bool backup_is_there(const char *folder)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    return file_exists(arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, folder));
+}
+
+Code backup_check(const char *backup, const BackupTell *tell, BackupList *out, Arena *arena,
+                  Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *paths = arena_new();
+    Slice bytes;
+    TRY(backup__read_list(backup, arena, &bytes, out, e));
+    for (size_t i = 0; i < out->count; i++, arena_reset(paths)) {
+        Error error = {0};
+        if (backup__check_file(backup, &out->files[i], paths, &error) != OK)
+            tell->on_problem(tell->context, error.text);
+    }
+    return OK;
+}
+
 Code backup_restore(const char *backup, const char *folder, BackupReport *out, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -462,6 +482,8 @@ Code backup_restore(const char *backup, const char *folder, BackupReport *out, E
         report.files++;
         report.bytes += list.files[i].bytes;
     }
+    if (lies_in(real_path(slice_of_text(folder), arena), real_path(slice_of_text(backup), arena)))
+        return fail(e, E_INVALID_INPUT, "%s lies in the backup", folder);
     TRY(backup__make_empty(folder, e));
     const char *guard = arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, folder);
     TRY(file_write(guard, bytes, 0600, e)); /* I3 */

@@ -75,3 +75,14 @@ typedef struct BackupList {
 /* E_CORRUPT, E_FORMAT_VERSION. Texts borrow from the bytes. */
 CHECKED Code backup_list_parse(Slice bytes, Arena *arena, BackupList *out, Error *e);
 void backup_list_print(const BackupList *list, Buffer *out);
+
+/* True when the folder has a list, as a backup of either kind. */
+bool backup_is_there(const char *folder);
+/* Compares every file of a backup with its list; tells of each that differs. *out lives in the
+ * arena. An error: the list itself is no good. */
+typedef struct BackupTell {
+    void (*on_problem)(void *context, const char *text);
+    void *context;
+} BackupTell;
+CHECKED Code backup_check(const char *backup, const BackupTell *tell, BackupList *out, Arena *arena,
+                          Error *e);

@@ -208,5 +208,6 @@ uint64_t table__ttl_floor(const Table *table)
 {
     if (table->kind != TABLE_STREAM || table->ttl_s == 0)
         return 0;
-    return seq_at(clock_wall_us() - (int64_t)table->ttl_s * 1000000);
+    int64_t before_us = clock_wall_us() - (int64_t)table->ttl_s * 1000000;
+    return seq_at(before_us > table->expired_before_us ? before_us : table->expired_before_us);
 }

@@ -222,6 +222,56 @@ test('BACKUP and RESTORE DATABASE <namespace>: back under its name or another, f
   await server.stop();
 });
 
+test('--verify of a backup: any byte that changed in any file of it, a file that is gone, and one that was never completed', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  equal((await ended(root, (await root.run("BACKUP DATABASE TO 'all'")).message)).status, 'completed', 'the server');
+  equal((await ended(root, (await root.run("BACKUP DATABASE keep TO 'one'")).message)).status, 'completed', 'the namespace');
+  await server.stop();
+  for (const name of ['all', 'one']) {
+    const backup = path.join(server.home, 'backups', name);
+    const sound = program('--verify', backup);
+    equal(sound.code, 0, sound.out);
+    matches(sound.out, /^backup +of a (server|namespace) as of commit \d+, \d+ files/m, 'what it is');
+    for (const file of files(backup)) {
+      const bytes = fs.readFileSync(file);
+      if (bytes.length === 0) continue;
+      const changed = Buffer.from(bytes);
+      changed[changed.length >> 1] ^= 1;
+      fs.writeFileSync(file, changed);
+      const found = program('--verify', backup);
+      equal(found.code, 1, `a byte of ${file}: ${found.out}`);
+      check(found.out.includes(path.basename(file)), `it is named: ${found.out}`);
+      fs.rmSync(file);
+      if (!file.endsWith('BACKUP')) equal(program('--verify', backup).code, 1, `${file} is gone`);
+      else if (name === 'one') matches(program('--verify', backup).out, /no data folder/, 'a namespace without its list');
+      fs.writeFileSync(file, bytes);
+    }
+    equal(program('--verify', backup).code, 0, 'repaired');
+  }
+  const all = path.join(server.home, 'backups', 'all');
+  matches(program('--restore', all, path.join(all, 'x')).out, /lies in the backup/, 'a restore into itself');
+  equal(program('--verify', all).code, 0, 'it is as it was');
+  matches(program('--verify').out, /a folder is missing after --verify/, 'no folder');
+});
+
+test('RESTORE DATABASE makes no namespace that CREATE NAMESPACE would refuse, BACKUP takes none that holds nothing', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  await ended(root, (await root.run("BACKUP DATABASE keep TO 'n'")).message);
+  for (const name of ['admin', 'system', 'information_schema', '"a b"', '"_x"', '"select"', `"${'x'.repeat(65)}"`]) {
+    const answer = await root.raw(`RESTORE DATABASE ${name} FROM 'n'`);
+    equal(answer.status, 400, `a restore into ${name}: ${answer.text}`);
+  }
+  equal((await root.raw("BACKUP DATABASE system TO 'sys'")).status, 400, 'a backup of system');
+  const spaces = (await root.rows('SHOW NAMESPACES')).map((row) => row.name ?? row.namespace_id);
+  check(!spaces.includes('admin') && !spaces.includes('a b'), `none was made: ${spaces}`);
+  equal((await ended(root, (await root.run("RESTORE DATABASE \"default\" FROM 'n'")).message)).status, 'completed', 'one that exists');
+  await server.stop();
+});
+
 test('a deleted row stays deleted through flush, compaction, restart, backup + restore, export', async () => {
   const server = await startServer();
   const root = await loginRoot(server);
