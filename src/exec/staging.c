@@ -98,8 +98,8 @@ void exec__transaction_enlist(Transaction *transaction, const Run *run, Slice id
 {
     must(!transaction->entry);
     transaction->id = x_text(id);
-    transaction->entry = exec__open_add(run->executor->open, id, run->session.user_id,
-                                        view_seq(transaction->view));
+    transaction->entry =
+        exec__open_add(run->executor->open, id, run->session.user_id, view_seq(transaction->view));
 }
 
 void exec__transaction_tell(const Transaction *transaction, bool commits)

@@ -4,8 +4,8 @@
  * user is dropped or gets another role or password, somebody kills them. On the loop's thread, in the order of
  * commits.
  *
- * A definition changed by ALTER TABLE is followed when each column of the old one is there as it
- * was: same field, name and type, and the user may still read the table. The query is compiled anew
+ * A definition changed by ALTER TABLE is followed when each column that the query uses is there as
+ * it was: same field, name and type, and the user may still read the table. The query is compiled anew
  * and the subscription goes over to it. What the client sees differs only when `*` has new columns:
  * a client that announced `schema` is told them, any other is told to subscribe again. In all other
  * cases the subscription ends.
@@ -19,20 +19,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "live/live_int.h"
 
 /* ---- ALTER and DROP ---- */
 
-/* Whether each column of `old` is a column of `now` in the same place. New ones come after them. */
-static bool is_kept(const Schema *old, const Schema *now)
+/* What the query shows, asks for or orders by, and the key, which every message tells. */
+static void find_used(const LiveQuery *query, bool *out_used)
 {
-    if (now->column_count < old->column_count || now->key_index != old->key_index)
-        return false;
-    for (uint32_t i = 0; i < old->column_count; i++) {
-        const Column *a = &old->columns[i], *b = &now->columns[i];
-        if (a->field_id != b->field_id || a->type != b->type || !slice_equal(a->name, b->name))
-            return false;
+    const Schema *schema = query->table->schema;
+    if (schema->key_index >= 0)
+        out_used[schema->key_index] = true;
+    for (uint32_t i = 0; i < query->column_count; i++)
+        out_used[query->columns[i].index] = true;
+    sql_bound_columns(query->where, out_used);
+    for (uint32_t i = 0; i < query->order_count; i++)
+        sql_bound_columns(query->order[i].expr, out_used);
+}
+
+static bool has_column(const Schema *schema, const Column *column)
+{
+    for (uint32_t i = 0; i < schema->column_count; i++) {
+        const Column *other = &schema->columns[i];
+        if (other->field_id == column->field_id)
+            return other->type == column->type && slice_equal(other->name, column->name);
     }
+    return false;
+}
+
+/* Whether each column that the query uses is there as it was. New columns come after all others,
+ * so that what `*` shows keeps its order. */
+static bool is_kept(const LiveQuery *query, const Schema *now)
+{
+    const Schema *old = query->table->schema;
+    bool used[COLUMNS_MAX] = {false};
+    must(old->column_count <= COLUMNS_MAX);
+    find_used(query, used);
+    for (uint32_t i = 0; i < old->column_count; i++)
+        if (used[i] && !has_column(now, &old->columns[i]))
+            return false;
     return true;
 }
 
@@ -44,7 +69,7 @@ static Code refuse(const Subscription *s, Error *e)
 static bool may_follow(const Subscription *s, const Table *now)
 {
     const Table *old = s->query->table;
-    if (!now || now->id != old->id || !is_kept(old->schema, now->schema))
+    if (!now || now->id != old->id || !is_kept(s->query, now->schema))
         return false;
     bool is_wider = s->query->is_star && now->schema->column_count > old->schema->column_count;
     bool is_told = s->client->features.schema || (s->reader && !s->reader->is_acked);

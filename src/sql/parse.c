@@ -372,10 +372,11 @@ static Code parse_show(Parser *p, Statement *s)
     if (!sql__accept_word(p, KW_TABLES)) {
         if (p->token.kind != TOKEN_WORD)
             return sql__expected(p, "NAMESPACES or TABLES");
-        return sql__fail(p, E_INVALID_SQL, s->offset,
-                         "Unsupported statement type: SHOW %.*s; there are SHOW NAMESPACES, TABLES, "
-                         "CREATE TABLE, STATS FOR TABLE, MANIFEST, STORAGES and EXPORT",
-                         SLICE_ARGS(excerpt(p->token.text)));
+        return sql__fail(
+            p, E_INVALID_SQL, s->offset,
+            "Unsupported statement type: SHOW %.*s; there are SHOW NAMESPACES, TABLES, "
+            "CREATE TABLE, STATS FOR TABLE, MANIFEST, STORAGES and EXPORT",
+            SLICE_ARGS(excerpt(p->token.text)));
     }
     s->kind = STATEMENT_SHOW_TABLES;
     if (!sql__accept_word(p, KW_IN) && !sql__accept_word(p, KW_FROM))
