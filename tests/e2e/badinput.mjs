@@ -10,7 +10,7 @@ import { login, loginRoot, newUser, post, request } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
 import { exchange, frame, socketEnd, statusOf, upgrade } from './lib/raw.mjs';
 import { check, equal, matches, run, test as plainTest } from './lib/runner.mjs';
-import { startServer } from './lib/server.mjs';
+import { SANITIZED, startServer } from './lib/server.mjs';
 
 let server;
 let root;
@@ -270,6 +270,121 @@ test('a WebSocket that sends garbage, nothing, or fragments without end', async 
   for (let i = 0; i < 40; i++) pieces.push(frame(fragment, { opcode: 0, fin: 0 }));
   const endless = await socketEnd(server, pieces, { limitMs: 6000 });
   check(endless.how !== 'open', 'fragments beyond 1 MiB, never authenticated: closed');
+});
+
+// A request hidden behind another one: whoever reads the first by other rules than a proxy before us runs
+// the second. Each of these is refused before any second answer, and ends the connection.
+test('requests that could be read in two ways carry no second one', async () => {
+  const insert = JSON.stringify({ sql: "INSERT INTO bad.t VALUES (666, 'smuggled', NULL)" });
+  const hidden = `POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${anna.token}\r\nContent-Length: ${insert.length}\r\n\r\n${insert}`;
+  const post_ = (headers, body = '') => `POST /health HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n${body}`;
+  const chunked = (body) => post_('Transfer-Encoding: chunked', body);
+  const cases = {
+    'CL.TE': post_('Content-Length: 6\r\nTransfer-Encoding: chunked', '0\r\n\r\n'),
+    'TE.CL': post_('Transfer-Encoding: chunked\r\nContent-Length: 4', '5c\r\n'),
+    'TE.TE': post_('Transfer-Encoding: chunked\r\nTransfer-Encoding: identity', '0\r\n\r\n'),
+    'two chunked': post_('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked', '0\r\n\r\n'),
+    'chunked, identity': post_('Transfer-Encoding: chunked, identity', '0\r\n\r\n'),
+    'identity, chunked': post_('Transfer-Encoding: identity, chunked', '0\r\n\r\n'),
+    'xchunked': post_('Transfer-Encoding: xchunked', '0\r\n\r\n'),
+    'chunked;q=1': post_('Transfer-Encoding: chunked;q=1', '0\r\n\r\n'),
+    'quoted': post_('Transfer-Encoding: "chunked"', '0\r\n\r\n'),
+    'empty encoding': post_('Transfer-Encoding:', '0\r\n\r\n'),
+    'vertical tab': post_('Transfer-Encoding: \x0bchunked', '0\r\n\r\n'),
+    'space before the colon': post_('Transfer-Encoding : chunked', '0\r\n\r\n'),
+    'tab before the colon': post_('Content-Length\t: 0'),
+    'folded encoding': post_('Transfer-Encoding:\r\n chunked', '0\r\n\r\n'),
+    'encoding in a folded header': post_('A: b\r\n Transfer-Encoding: chunked', '0\r\n\r\n'),
+    'encoding after a bare LF': post_('A: b\nTransfer-Encoding: chunked', '0\r\n\r\n'),
+    'encoding after a bare CR': post_('A: b\rTransfer-Encoding: chunked', '0\r\n\r\n'),
+    'encoding of HTTP/1.0': 'POST /health HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'a NUL in a header': post_('A: b\x00\r\nContent-Length: 0'),
+    'lengths in a list': post_('Content-Length: 0, 0'),
+    'the same length twice': post_('Content-Length: 0\r\nContent-Length: 0'),
+    'plus': post_('Content-Length: +0'),
+    'hexadecimal': post_('Content-Length: 0x0'),
+    'two numbers': post_('Content-Length: 0 0'),
+    'no number': post_('Content-Length:'),
+    '20 digits': post_('Content-Length: 18446744073709551616'),
+    'two hosts': post_('Host: y\r\nContent-Length: 0'),
+    'no host': 'POST /health HTTP/1.1\r\nContent-Length: 0\r\n\r\n',
+    'LF after the request line': 'GET /health HTTP/1.1\nHost: x\r\n\r\n',
+    'LF instead of CRLF': 'GET /health HTTP/1.1\nHost: x\n\n',
+    'a folded first header': 'GET /health HTTP/1.1\r\n Host: x\r\n\r\n',
+    'an empty name': 'GET /health HTTP/1.1\r\n: x\r\nHost: x\r\n\r\n',
+    'a line without colon': 'GET /health HTTP/1.1\r\nHost: x\r\nabc\r\n\r\n',
+    'chunk of 2^64': chunked('10000000000000000\r\n'),
+    'chunk of 2^36': chunked('1000000000\r\n'),
+    'negative chunk': chunked('-1\r\n'),
+    'chunk 0x0': chunked('0x0\r\n\r\n'),
+    'space before a size': chunked(' 0\r\n\r\n'),
+    'no size': chunked(';a=b\r\n\r\n'),
+    'size ended by LF': chunked('0\n\r\n'),
+    'LF in an extension': chunked('0;a\n0\r\n\r\n'),
+    'CR in an extension': chunked('0;a\rb\r\n\r\n'),
+    'an endless extension': chunked(`0;${'a'.repeat(5000)}\r\n\r\n`),
+    'data longer than its size': chunked('1\r\nab\r\n0\r\n\r\n'),
+    'data without CRLF': chunked('1\r\na0\r\n\r\n'),
+    'a folded trailer': chunked('0\r\nA: b\r\n c\r\n\r\n'),
+    'endless trailers': chunked(`0\r\n${'A: b\r\n'.repeat(2000)}\r\n`),
+    'trailers ended by LF': chunked('0\r\nA: b\n\r\n'),
+  };
+  for (const [what, first] of Object.entries(cases)) {
+    const { text, how } = await exchange(server, Buffer.from(first + hidden, 'latin1'));
+    const answers = text.match(/HTTP\/1\.[01] \d{3}/g) ?? [];
+    check(answers.length <= 1, `${what}: ${answers.length} answers: ${text.slice(0, 300)}`);
+    check(answers.length === 0 || statusOf(text) >= 400, `${what}: ${text.slice(0, 200)}`);
+    check(how !== 'open', `${what}: the connection is closed`);
+  }
+  equal((await anna.rows('SELECT id FROM bad.t WHERE id = 666')), [], 'nothing was smuggled');
+  // The same request behind one that leaves no doubt is run: the test above could have seen it.
+  const plain = await exchange(server, `GET /health HTTP/1.1\r\nHost: x\r\n\r\n${hidden}`, { limitMs: 1500 });
+  equal(plain.text.match(/HTTP\/1\.1 200/g)?.length, 2, `two answers: ${plain.text.slice(0, 400)}`);
+  await anna.run('DELETE FROM bad.t WHERE id = 666');
+});
+
+/** Sends for ever and never reads, until the server has stopped taking it or `bytesMax` are sent. */
+function flood(socket, bytes, bytesMax) {
+  return new Promise((resolve) => {
+    let sent = 0;
+    const go = () => {
+      while (sent < bytesMax) {
+        sent += bytes.length;
+        if (!socket.write(bytes)) {
+          stalled = setTimeout(() => resolve(sent), 1000);
+          return;
+        }
+      }
+      resolve(sent);
+    };
+    let stalled;
+    socket.on('drain', () => {
+      clearTimeout(stalled);
+      go();
+    });
+    socket.on('close', () => resolve(sent));
+    go();
+  });
+}
+
+test('a client that asks and asks and never reads: the server stops listening to it', async () => {
+  const login_ = frame(JSON.stringify({ type: 'authenticate', method: 'jwt', token: anna.token, protocol: { serialization: 'json', compression: 'none' } }));
+  const bad = frame(JSON.stringify({ type: 'subscribe', subscription: { id: 'x'.repeat(200), sql: 'nonsense '.repeat(20), options: {} } }));
+  const again = frame(JSON.stringify({ type: 'subscribe', subscription: { id: 'x', sql: 'SELECT * FROM bad.t', options: {} } }));
+  const kinds = { pings: frame('p'.repeat(125), { opcode: 9 }), 'subscriptions that are refused': bad, 'the same subscription again': again, 'the same token again': login_, 'binary messages': frame('b', { opcode: 2 }) };
+  const before = server.usage().rss_kb;
+  for (const [what, one] of Object.entries(kinds)) {
+    const socket = net.connect(server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    await new Promise((resolve) => socket.once('connect', resolve));
+    socket.pause();
+    socket.write(Buffer.concat([Buffer.from(upgrade()), login_]));
+    await flood(socket, Buffer.concat(Array(Math.ceil(64 * 1024 / one.length)).fill(one)), 64 << 20);
+    await goesOn();
+    socket.destroy();
+    const grown = server.usage().rss_kb - before;
+    check(SANITIZED || grown < 64 * 1024, `${what}: ${grown} KB more`);
+  }
 });
 
 test('subscriptions with odd fields', async () => {
