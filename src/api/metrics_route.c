@@ -139,6 +139,15 @@ static uint64_t family_bytes(HotStore *hot, HotFamily family)
            hot_family_property(hot, family, "rocksdb.cur-size-all-mem-tables");
 }
 
+static void add_cuts(Buffer *out, HotStore *hot)
+{
+    uint64_t cuts, bytes;
+    hot_count_cuts(hot, &cuts, &bytes);
+    add(out, "hot_cuts_total", "counter",
+        "Ends of logs that were not whole when the hot tier was opened, and are left out.", cuts);
+    add(out, "hot_cut_bytes_total", "counter", "How many bytes these were.", bytes);
+}
+
 static void add_hot(Buffer *out, HotStore *hot)
 {
     static const struct {
@@ -261,6 +270,7 @@ static void collect(void *argument)
         add_work(out, &stats);
         add_totals(out, context);
         add_hot(out, database_hot(context->db));
+        add_cuts(out, database_hot(context->db));
         add_jobs(out, executor_jobs(context->executor));
         add_live(out, context->live);
         add_process(out, context);

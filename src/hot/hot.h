@@ -57,6 +57,17 @@ bool hot_shut(HotStore *store, int64_t wait_ms);
 CHECKED Code hot_reopen(HotStore *store, Error *e);
 void hot_admit(HotStore *store);
 
+/* What was not whole at the end of a file when the store was opened, and so is not there: the last
+ * writes of before, whose sync never ended (docs/decisions/0013 and 0017). */
+typedef struct HotCut {
+    char file[32]; /* the name: a log, or the MANIFEST */
+    uint64_t offset, bytes;
+} HotCut;
+/* The next that nobody has taken; false when there is none. */
+bool hot_take_cut(HotStore *store, HotCut *out);
+/* Since hot_open. */
+void hot_count_cuts(HotStore *store, uint64_t *out_cuts, uint64_t *out_bytes);
+
 /* A consistent view of all families. */
 HotSnapshot *hot_snapshot_new(HotStore *store);
 void hot_snapshot_free(HotSnapshot *snapshot); /* accepts NULL */

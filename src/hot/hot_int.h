@@ -17,6 +17,14 @@ typedef struct Garbage {
     int64_t rests_until_us; /* monotonic: not merged before */
 } Garbage;
 
+/* The newest; what does not fit is only counted. */
+enum { HOT_CUTS_MAX = 16 };
+typedef struct HotCuts {
+    HotCut cuts[HOT_CUTS_MAX];
+    size_t count;
+    uint64_t total, bytes;
+} HotCuts;
+
 struct HotStore {
     rocksdb_t *db; /* NULL: it could not be opened again, not even to read */
     char *folder;
@@ -37,6 +45,7 @@ struct HotStore {
     size_t users; /* snapshots, and calls that are under way */
     bool is_shut; /* new users wait (gate.c) */
     Garbage garbage[HOT_FAMILY_COUNT];
+    HotCuts cuts;
 };
 
 struct HotSnapshot {
@@ -104,11 +113,13 @@ void hot__assume_garbage(HotStore *store);
 CHECKED Code hot__note_manifest(const char *folder, Error *e);
 /* Cuts the torn last record of the MANIFEST of a store that is not open. Fails when that is not
  * what is wrong with it, or not for sure. */
-CHECKED Code hot__mend_manifest(const char *folder, Error *e);
+CHECKED Code hot__mend_manifest(const char *folder, HotCuts *cuts, Error *e);
 /* Cuts the torn last record of the newest log of a store that is not open; fails when that is not
  * what is wrong. */
 CHECKED Code hot__mend_log(const char *folder, Error *e); /* log_end.c */
-/* E_CORRUPT where RocksDB might skip damage amidst a log in silence. Reads all logs. */
-CHECKED Code hot__check_logs(const char *folder, Error *e); /* log_end.c */
+/* E_CORRUPT where RocksDB might skip damage amidst a log in silence. Reads all logs, and notes what
+ * is not whole at their ends: RocksDB or hot__mend_log leaves it out. */
+CHECKED Code hot__check_logs(const char *folder, HotCuts *cuts, Error *e);      /* log_end.c */
+void hot__add_cut(HotCuts *cuts, const char *path, size_t offset, size_t size); /* log_end.c */
 /* Where the records of a MANIFEST or a log end. False when there are more behind a damaged one. */
 bool hot__manifest_end(Slice bytes, size_t *out_end);

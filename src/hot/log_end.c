@@ -21,6 +21,7 @@
  * What that proves and what not: docs/decisions/0017-log-end.md. The log is made of the same blocks
  * and fragments as the MANIFEST (manifest.c).
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +74,18 @@ Code hot__mend_log(const char *folder, Error *e)
     return file_cut(path, end, e);
 }
 
-static Code check_log(const char *path, Error *e)
+void hot__add_cut(HotCuts *cuts, const char *path, size_t offset, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    HotCut cut = {.offset = offset, .bytes = size - offset};
+    snprintf(cut.file, sizeof cut.file, "%s", slash ? slash + 1 : path);
+    cuts->total++;
+    cuts->bytes += cut.bytes;
+    if (cuts->count < HOT_CUTS_MAX)
+        cuts->cuts[cuts->count++] = cut;
+}
+
+static Code check_log(const char *path, HotCuts *cuts, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     uint64_t size = 0;
@@ -83,12 +95,14 @@ static Code check_log(const char *path, Error *e)
     if (size > HOT_LOG_BYTES_MAX) /* far more than options allow: left to RocksDB */
         return OK;
     TRY(file_read(path, HOT_LOG_BYTES_MAX, arena, &bytes, e));
-    return hot__manifest_end(bytes, &end)
-               ? OK
-               : fail(e, E_CORRUPT, "%s is damaged before its end", path);
+    if (!hot__manifest_end(bytes, &end))
+        return fail(e, E_CORRUPT, "%s is damaged before its end", path);
+    if (end < bytes.size)
+        hot__add_cut(cuts, path, end, bytes.size);
+    return OK;
 }
 
-Code hot__check_logs(const char *folder, Error *e)
+Code hot__check_logs(const char *folder, HotCuts *cuts, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     FileEntry *files;
@@ -98,7 +112,7 @@ Code hot__check_logs(const char *folder, Error *e)
     TRY(file_list(folder, HOT_FILES_MAX, arena, &files, &count, e));
     for (size_t i = 0; i < count; i++) {
         if (!files[i].is_folder && log_number(files[i].name))
-            TRY(check_log(arena_printf(arena, "%s/%s", folder, files[i].name), e));
+            TRY(check_log(arena_printf(arena, "%s/%s", folder, files[i].name), cuts, e));
     }
     return OK;
 }

@@ -127,7 +127,7 @@ static Code synced_bytes(const char *folder, Slice name, Arena *arena, uint64_t 
     return OK;
 }
 
-Code hot__mend_manifest(const char *folder, Error *e)
+Code hot__mend_manifest(const char *folder, HotCuts *cuts, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Slice name, bytes;
@@ -139,5 +139,7 @@ Code hot__mend_manifest(const char *folder, Error *e)
     TRY(file_read(path, HOT_MANIFEST_BYTES_MAX, arena, &bytes, e));
     if (!hot__manifest_end(bytes, &end) || end < synced || end == bytes.size)
         return fail(e, E_CORRUPT, "%.*s is damaged before its last record", SLICE_ARGS(name));
-    return file_cut(path, end, e);
+    TRY(file_cut(path, end, e));
+    hot__add_cut(cuts, path, end, bytes.size);
+    return OK;
 }

@@ -131,26 +131,57 @@ static Code open_instance(HotStore *store, bool read_only, Error *e)
     return OK;
 }
 
+/* What was cut may be asked for while the store is opened again. */
+static void add_cuts(HotStore *store, const HotCuts *cuts)
+{
+    MUTEX_SCOPE(&store->lock);
+    for (size_t i = 0; i < cuts->count && store->cuts.count < HOT_CUTS_MAX; i++)
+        store->cuts.cuts[store->cuts.count++] = cuts->cuts[i];
+    store->cuts.total += cuts->total;
+    store->cuts.bytes += cuts->bytes;
+}
+
 Code hot__open_db(HotStore *store, bool read_only, Error *e)
 {
-    Error ignored;                          /* what RocksDB says of it */
-    TRY(hot__check_logs(store->folder, e)); /* I2 */
+    Error ignored; /* what RocksDB says of it */
+    HotCuts cuts = {0};
+    TRY(hot__check_logs(store->folder, &cuts, e)); /* I2 */
     if (read_only)
         return open_instance(store, true, e);
     hot__hold_compactions(store->tamer, true);
     Code code = open_instance(store, false, e);
-    if (code == E_CORRUPT && hot__mend_manifest(store->folder, &ignored) == OK)
+    if (code == E_CORRUPT && hot__mend_manifest(store->folder, &cuts, &ignored) == OK)
         code = open_instance(store, false, e);
     if (code == E_CORRUPT && hot__mend_log(store->folder, &ignored) == OK)
         code = open_instance(store, false, e);
     if (code == OK)
         code = hot__note_manifest(store->folder, e);
     hot__hold_compactions(store->tamer, false);
-    if (code == OK)
-        atomic_store(&store->has_failed, false);
-    else
+    if (code != OK) {
         hot__close_db(store);
-    return code;
+        return code;
+    }
+    atomic_store(&store->has_failed, false);
+    add_cuts(store, &cuts);
+    return OK;
+}
+
+bool hot_take_cut(HotStore *store, HotCut *out)
+{
+    MUTEX_SCOPE(&store->lock);
+    HotCuts *cuts = &store->cuts;
+    if (cuts->count == 0)
+        return false;
+    *out = cuts->cuts[0];
+    memmove(cuts->cuts, cuts->cuts + 1, --cuts->count * sizeof *cuts->cuts);
+    return true;
+}
+
+void hot_count_cuts(HotStore *store, uint64_t *out_cuts, uint64_t *out_bytes)
+{
+    MUTEX_SCOPE(&store->lock);
+    *out_cuts = store->cuts.total;
+    *out_bytes = store->cuts.bytes;
 }
 
 void hot__close_db(HotStore *store)

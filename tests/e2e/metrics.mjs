@@ -116,7 +116,7 @@ test('every part of the server has its figures', async () => {
   const { types } = await scrape(server);
   for (const part of ['commits_total', 'sync_seconds_total', 'commit_queue_depth', 'worker_queue_depth', 'partitions', 'segments', 'flushes_total',
     'compactions_total', 'feed_bytes', 'hot_stall_seconds_total', 'hot_write_stopped', 'hot_delayed_write_bytes_per_second', 'resident_bytes', 'hot_cache_bytes',
-    'hot_memtable_bytes', 'jobs', 'jobs_ended_total', 'subscriptions', 'read_only']) {
+    'hot_memtable_bytes', 'hot_cuts_total', 'hot_cut_bytes_total', 'jobs', 'jobs_ended_total', 'subscriptions', 'read_only']) {
     check(types.has(`kalamdb_${part}`), part);
   }
   await server.stop();

@@ -76,6 +76,45 @@ TEST("a server that does not start after a power cut has left garbage of the rig
     hot_close(store);
 }
 
+/* How much of a log was left out, told once and by its name. */
+static void check_told(HotStore *store, const char *path, size_t offset, size_t bytes)
+{
+    HotCut cut;
+    uint64_t cuts, cut_bytes;
+    CHECK(hot_take_cut(store, &cut));
+    CHECK_TEXT(cut.file, strrchr(path, '/') + 1);
+    CHECK_INT(cut.offset, offset);
+    CHECK_INT(cut.bytes, bytes);
+    CHECK(!hot_take_cut(store, &cut));
+    hot_count_cuts(store, &cuts, &cut_bytes);
+    CHECK_INT(cuts, 1);
+    CHECK_INT(cut_bytes, bytes);
+}
+
+TEST("the end of a log left out at a start in silence, whether it is garbage or too short; or one "
+     "that is whole is told of")
+{
+    static const size_t lost[] = {0, 3};
+    for (int i = 0; i < 2; i++) {
+        CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+        char folder[300], path[700];
+        HotStore *store = NULL;
+        HotCut cut;
+        size_t last = 0;
+        Slice bytes = make_store(folder, path, arena);
+        CHECK(hot__manifest_end(slice_of(bytes.data, bytes.size - 1), &last));
+        bytes.size -= lost[i];
+        ((char *)bytes.data)[bytes.size - 5] ^= 1;
+        CHECK_OK(file_write(path, bytes, 0600, e));
+        CHECK_OK(open_store(folder, &store, e));
+        check_told(store, path, last, bytes.size - last);
+        hot_close(store);
+        CHECK_OK(open_store(folder, &store, e));
+        CHECK(!hot_take_cut(store, &cut));
+        hot_close(store);
+    }
+}
+
 TEST("commits lost in silence because the log is cut at damage that records follow")
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
