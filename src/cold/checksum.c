@@ -16,7 +16,8 @@
 
 enum { READ_BYTES = 256 * 1024 };
 
-static Code checksum_of(int file, uint32_t *out_crc, uint64_t *out_bytes, Error *e)
+static Code checksum_of(int file, const char *path, uint32_t *out_crc, uint64_t *out_bytes,
+                        Error *e)
 {
     CLEANUP(buffer_done) Buffer room = {0};
     char *bytes = buffer_reserve(&room, READ_BYTES);
@@ -27,7 +28,7 @@ static Code checksum_of(int file, uint32_t *out_crc, uint64_t *out_bytes, Error 
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail(e, E_IO, "a segment cannot be read: %s", strerror(errno));
+            return fail(e, E_IO, "%s cannot be read: %s", path, strerror(errno));
         if (got == 0)
             break;
         crc = crc32c(crc, slice_of(bytes, (size_t)got));
@@ -45,7 +46,7 @@ Code cold_file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_bytes
         return fail(e, E_NOT_FOUND, "%s does not exist", path);
     if (file < 0)
         return fail(e, E_IO, "%s cannot be opened: %s", path, strerror(errno));
-    Code code = checksum_of(file, out_crc, out_bytes, e);
+    Code code = checksum_of(file, path, out_crc, out_bytes, e);
     close(file);
     return code;
 }

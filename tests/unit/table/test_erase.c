@@ -12,6 +12,7 @@
 #include "os/file.h"
 #include "table/erase.h"
 #include "table/export.h"
+#include "table/table_int.h"
 #include "table/verify.h"
 
 #define CANARY "canary-5f1c0e7a"
@@ -228,4 +229,100 @@ TEST("what a user had in a table that was dropped before them is still in some f
     CHECK_INT(count_files(folder, CANARY, arena), 0);
     fixture_close(&f);
     arena_free(arena);
+}
+
+/* A folder stands where a file should: it can neither be read nor be unlinked as one. */
+static void block_file(const char *path, Arena *arena)
+{
+    CHECK_OK(file_remove(path, e));
+    CHECK_OK(file_make_folders(arena_printf(arena, "%s/inside", path), 0700, e));
+}
+
+static bool is_dropped_table_listed(Fixture *f)
+{
+    static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(f->db));
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1),
+                                        slice_of(to, 1), false);
+    bool found = hot_next(it);
+    CHECK_OK(hot_iterator_end(it, e));
+    hot_iterator_close(it);
+    hot_snapshot_free(snapshot);
+    return found;
+}
+
+TEST("a dropped table is forgotten while a file of it cannot be read or unlinked, which then stays "
+     "for good; or one bad file keeps the purge from ever ending")
+{
+    Fixture f;
+    Error error = {0};
+    CatalogChange *drop;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fill(&f);
+    const char *file = arena_printf(arena, "%s/storage/user/alice/app/t/batch-0.parquet", folder);
+    CHECK_OK(catalog_plan_drop_table(database_catalog(f.db), f.table, &drop, e));
+    change(&f, drop);
+    block_file(file, arena);
+    for (int i = 0; i < 2; i++) {
+        CHECK_CODE(flush_purge_dropped(f.db, NULL, &error), E_IO);
+        CHECK(strstr(error.text, "batch-0.parquet"));
+        CHECK(is_dropped_table_listed(&f));
+    }
+    CHECK_OK(file_remove_tree(file, 4, e));
+    CHECK_OK(file_write(file, SLICE(CANARY), 0600, e));
+    CHECK_OK(flush_purge_dropped(f.db, NULL, e));
+    CHECK(!is_dropped_table_listed(&f));
+    CHECK(!file_exists(file));
+    fixture_close(&f);
+}
+
+TEST("a user counts as erased although something in the user's folder could not be removed")
+{
+    Fixture f;
+    Error error = {0};
+    EraseReport report;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fill(&f);
+    set_deleted(&f, "alice", clock_wall_us());
+    const char *user = arena_printf(arena, "%s/storage/user/alice", folder);
+    CHECK_OK(file_make_folders(arena_printf(arena, "%s/1/2/3/4/5/6/7", user), 0700, e));
+    for (int i = 0; i < 2; i++) {
+        User alice;
+        HotSnapshot *snapshot;
+        CHECK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, &error) !=
+              OK);
+        snapshot = hot_snapshot_new(database_hot(f.db));
+        CHECK_OK(catalog_get_user(snapshot, HOT_BLOCKING, SLICE("alice"), arena, &alice, e));
+        hot_snapshot_free(snapshot);
+        CHECK_INT(alice.erasure, ERASURE_BEGUN);
+    }
+    CHECK_OK(file_remove_tree(user, 10, e));
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
+    CHECK_INT(count_files(folder, CANARY, arena), 0);
+    fixture_close(&f);
+}
+
+static bool stop_at_third(void *context)
+{
+    return ++*(int *)context == 3;
+}
+
+TEST("KILL JOB waits until all of an erased user's ranges are merged")
+{
+    Fixture f;
+    int asked = 0;
+    EraseReport report;
+    JobStop stop = {stop_at_third, &asked};
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fill(&f);
+    set_deleted(&f, "alice", clock_wall_us());
+    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &stop, &report, e),
+               E_CANCELLED);
+    CHECK_INT(asked, 3);
+    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
+    fixture_close(&f);
 }
