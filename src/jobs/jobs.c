@@ -556,6 +556,12 @@ Code jobs_kill(Jobs *jobs, Slice id, Error *e)
     return OK;
 }
 
+void jobs_watch(Jobs *jobs, JobsWatcher watcher)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    jobs->watcher = watcher;
+}
+
 void jobs_figures(Jobs *jobs, JobFigures out[JOB_TYPES_MAX], size_t *out_count)
 {
     _Static_assert((int)JOB_TYPE_COUNT <= (int)JOB_TYPES_MAX, "all types fit");

@@ -86,6 +86,14 @@ bool jobs_is_export_of(const JobInfo *job, Slice user_id);
 void jobs_note_dropped_user(Jobs *jobs);
 /* Asks a queued or running job to stop. E_NOT_FOUND, E_INVALID_OPERATION when it has ended. */
 CHECKED Code jobs_kill(Jobs *jobs, Slice id, Error *e);
+/* Who is to know that rows of jobs_list have changed though nothing was committed: a job has begun,
+ * or tells how far it is, of which two come at least half a second apart. Called on threads of
+ * jobs, without locks, until jobs_stop. */
+typedef struct JobsWatcher {
+    void (*changed)(void *context);
+    void *context;
+} JobsWatcher;
+void jobs_watch(Jobs *jobs, JobsWatcher watcher);
 /* Of each type: how many wait and run now, and how many have ended since the start. */
 enum { JOB_TYPES_MAX = 16 };
 typedef struct JobFigures {

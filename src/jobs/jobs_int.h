@@ -99,6 +99,8 @@ struct Jobs {
     uint64_t next_number;
     bool stopping;
     int64_t erase_at_us;   /* wall clock: when dropped users are looked for */
+    JobsWatcher watcher;
+    int64_t watcher_told_us; /* monotonic */
     int64_t reclaim_at_us; /* monotonic: when LANE_CLEANUP gives space back */
     bool is_swept;         /* left-over files are gone: other lanes may write */
     Map *compactable; /* partition bytes -> Partition, owned: to be looked at by LANE_COMPACT */

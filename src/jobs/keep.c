@@ -12,12 +12,18 @@
 
 enum { EXPORTS_LOOK_S = 3600 };
 
+static void tell(void *context, const char *text)
+{
+    const JobRun *run = (const JobRun *)context;
+    jobs__progress(run->jobs, run->job, "%s", text);
+}
+
 Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
 {
     JobRun run = {jobs, job};
     BackupReport report;
     must(job->target); /* a backup does not survive a restart */
-    BackupStop stop = {jobs__is_stopped, &run};
+    BackupStop stop = {jobs__is_stopped, &run, tell};
     if (job->space)
         TRY(database_backup_namespace(jobs->db, slice_of_text(job->space), job->target, stop,
                                       &report, e));
@@ -58,7 +64,7 @@ Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t message
     BackupReport report;
     must(job->target && job->space); /* a restore does not survive a restart */
     TRY(database_restore_namespace(jobs->db, job->target, slice_of_text(job->space),
-                                   (BackupStop){jobs__is_stopped, &run}, &report, e));
+                                   (BackupStop){jobs__is_stopped, &run, tell}, &report, e));
     note_tables(jobs, slice_of_text(job->space));
     snprintf(message, message_bytes, "Restored %llu table(s), %llu row(s), as of commit %llu",
              (unsigned long long)report.tables, (unsigned long long)report.rows,
@@ -71,8 +77,8 @@ Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_
     JobRun run = {jobs, job};
     ExportReport report;
     must(job->user); /* an export does not survive a restart */
-    TRY(database_export_user(jobs->db, job->user, job->id, (BackupStop){jobs__is_stopped, &run},
-                             &report, e));
+    TRY(database_export_user(jobs->db, job->user, job->id,
+                             (BackupStop){jobs__is_stopped, &run, tell}, &report, e));
     if (report.tables == 0)
         snprintf(message, message_bytes, "No data found for this user in any table");
     else

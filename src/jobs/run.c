@@ -15,7 +15,7 @@
 #include "os/clock.h"
 #include "os/log.h"
 
-enum { BUSY_WAIT_MS = 200, ENGINE_IDLE_S = 60 };
+enum { BUSY_WAIT_MS = 200, ENGINE_IDLE_S = 60, PROGRESS_PAUSE_US = 500 * 1000 };
 #define SLEEP_MAX_US (INT64_C(24) * 3600 * 1000000)
 
 static const Lane lane_of[JOB_TYPE_COUNT] = {
@@ -36,6 +36,21 @@ bool jobs__is_stopped(void *context)
     return jobs__is_killed(run->jobs, run->job);
 }
 
+/* What a job's row shows has changed without a commit. Not before `pause_us` after the last time:
+ * the commit of the job's end shows the rest. */
+static void tell_watcher(Jobs *jobs, int64_t pause_us)
+{
+    int64_t now_us = clock_monotonic_us();
+    mutex_lock(&jobs->lock);
+    JobsWatcher watcher = jobs->watcher;
+    bool is_due = watcher.changed && now_us - jobs->watcher_told_us >= pause_us;
+    if (is_due)
+        jobs->watcher_told_us = now_us;
+    mutex_unlock(&jobs->lock);
+    if (is_due)
+        watcher.changed(watcher.context);
+}
+
 void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
 {
     char text[256];
@@ -45,14 +60,16 @@ void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    MUTEX_SCOPE(&jobs->lock);
+    mutex_lock(&jobs->lock);
     for (Job *own = jobs->newest; own; own = own->next) {
         if (own != job)
             continue;
         free(own->message);
         own->message = x_text(slice_of_text(text));
-        return;
+        break;
     }
+    mutex_unlock(&jobs->lock);
+    tell_watcher(jobs, PROGRESS_PAUSE_US);
 }
 
 /* ---- one partition ---- */
@@ -289,6 +306,7 @@ static void run_job(Jobs *jobs, Job *job)
 {
     Error error = {0};
     char message[256] = "";
+    tell_watcher(jobs, 0); /* it runs */
     Code code = run_type(jobs, job, message, sizeof message, &error);
     if (code == OK) {
         end_job(jobs, job, JOB_COMPLETED, message);

@@ -155,7 +155,7 @@ static void on_commit(void *context, const CommitGroup *group)
 {
     LiveHub *hub = (LiveHub *)context;
     CommitBundle *bundle = NULL;
-    live__touch(hub, sources_of(group));
+    live_hub_touch(hub, sources_of(group));
     MUTEX_SCOPE(&hub->lock);
     for (size_t i = 0; i < hub->loop_count; i++) {
         /* I1: a read-modify-write although nothing changes. */
@@ -341,7 +341,7 @@ static bool add(LiveHub *hub, Subscription *subscription, uint32_t user_max)
 bool live__hub_add(LiveHub *hub, Subscription *subscription, uint32_t user_max)
 {
     bool fits = add(hub, subscription, user_max);
-    live__touch(hub, LIVE_ON_SUBSCRIPTIONS);
+    live_hub_touch(hub, LIVE_ON_SUBSCRIPTIONS);
     return fits;
 }
 
@@ -366,7 +366,7 @@ static void take_out(LiveHub *hub, Subscription *subscription)
 void live__hub_remove(LiveHub *hub, Subscription *subscription)
 {
     take_out(hub, subscription);
-    live__touch(hub, LIVE_ON_SUBSCRIPTIONS);
+    live_hub_touch(hub, LIVE_ON_SUBSCRIPTIONS);
 }
 
 void live__set_state(Subscription *subscription, SubState state)
@@ -376,7 +376,7 @@ void live__set_state(Subscription *subscription, SubState state)
     mutex_lock(&hub->lock);
     subscription->state = state;
     mutex_unlock(&hub->lock);
-    live__touch(hub, LIVE_ON_SUBSCRIPTIONS);
+    live_hub_touch(hub, LIVE_ON_SUBSCRIPTIONS);
 }
 
 static uint64_t lag_ms_of(const Subscription *s, int64_t now_us)

@@ -60,6 +60,8 @@ typedef struct LiveView {
 } LiveView;
 /* Before traffic. Followed by administrators only. */
 void live_hub_add_view(LiveHub *hub, const LiveView *view);
+/* Something that views show (LIVE_ON_…) has changed. Any thread, holding no lock. */
+void live_hub_touch(LiveHub *hub, unsigned sources);
 
 /* On the loop's thread, or before it runs. */
 CHECKED Code live_loop_new(LiveHub *hub, Loop *loop, LiveLoop **out, Error *e);

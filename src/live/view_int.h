@@ -63,8 +63,6 @@ void live__view_rows_unref(ViewRows *rows); /* accepts NULL */
 bool live__view_same_cell(const View *view, uint32_t column, const Value *a, const Value *b);
 /* Asks for rows; those of this ticket or a later one were made after the call. On a loop. */
 uint64_t live__view_refresh(View *view);
-/* Something that views show has changed: LIVE_ON_…. Any thread, holding no lock. */
-void live__touch(LiveHub *hub, unsigned sources);
 /* Refreshes that had to wait for their time. Once a second. */
 void live__views_tick(LiveHub *hub);
 void live__views_free(LiveHub *hub);

@@ -5,7 +5,7 @@
  * these changes a worker makes all rows once more, and the loops send each follower the difference
  * to what it has (view.c).
  *
- *     something changes ─> live__touch ─> poked (a loop) ─> refresh (a worker) ─> arrived (each
+ *     something changes ─> live_hub_touch ─> poked (a loop) ─> refresh (a worker) ─> arrived (each
  *     loop) ─> live__view_step (each follower)
  *
  * I1. A view's `interest` is raised before a follower asks for rows, and looked at after a change
@@ -320,7 +320,7 @@ static void poke(View *view)
     loop_post_task(view->poked_loop->loop, &view->poke);
 }
 
-void live__touch(LiveHub *hub, unsigned sources)
+void live_hub_touch(LiveHub *hub, unsigned sources)
 {
     for (size_t i = 0; i < hub->view_count && sources; i++) {
         View *view = hub->views[i];

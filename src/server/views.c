@@ -144,6 +144,11 @@ static Code kill_live(void *context, const Session *session, Slice live_id, Erro
     return live_kill((LiveHub *)context, live_id, session->user, session->role, e);
 }
 
+static void jobs_changed(void *context)
+{
+    live_hub_touch((LiveHub *)context, LIVE_ON_JOBS);
+}
+
 void server_add_views(Executor *executor, LiveHub *live, const Config *config)
 {
     const ExecView views[] = {
@@ -178,4 +183,5 @@ void server_add_views(Executor *executor, LiveHub *live, const Config *config)
         executor_add_view(executor, &views[i]);
     executor_follow_views(executor, live);
     executor_set_kill_live(executor, &(ExecKillLive){kill_live, live});
+    jobs_watch(executor_jobs(executor), (JobsWatcher){jobs_changed, live});
 }

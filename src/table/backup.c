@@ -28,6 +28,8 @@
 #include "table/backup.h"
 
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buffer.h"
@@ -159,6 +161,18 @@ Code backup__make_empty(const char *folder, Error *e)
 
 /* ---- backup ---- */
 
+void backup__tell(const BackupStop *stop, const char *format, ...)
+{
+    char text[160];
+    va_list arguments;
+    if (!stop->tell)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    stop->tell(stop->context, text);
+}
+
 typedef struct Backup {
     Database *source;
     Database *copy; /* of the checkpoint, to inspect */
@@ -166,6 +180,7 @@ typedef struct Backup {
     BackupStop stop;
     Arena *arena;
     const Table *table;
+    uint64_t segments, segment_bytes; /* copied so far */
     BackupReport report;
 } Backup;
 
@@ -196,6 +211,10 @@ static Code copy_segments(Backup *b, ReadView *view, Partition partition, Error 
         throttle_take(database_throttle(b->source), 2 * entries[i].size_bytes);
         TRY(file_copy(from, arena_printf(b->arena, "%s/%.*s", to, SLICE_ARGS(buffer_slice(&name))),
                       0600, e));
+        b->segments++;
+        b->segment_bytes += entries[i].size_bytes;
+        backup__tell(&b->stop, "Copied %llu segment(s), %llu bytes so far",
+                     (unsigned long long)b->segments, (unsigned long long)b->segment_bytes);
     }
     return file_sync_folder(to, e);
 }
@@ -329,6 +348,8 @@ static Code copy_and_verify(Backup *b, Error *e)
     DatabaseOptions options = database_inspect_options(b->folder);
     TRY(database_open(&options, &b->copy, e));
     TRY(copy_tables(b, e));
+    backup__tell(&b->stop, "Copied %llu segment(s), %llu bytes; reading them back",
+                 (unsigned long long)b->segments, (unsigned long long)b->segment_bytes);
     return verify(b->copy, b->stop, &b->report.seq, e);
 }
 

@@ -18,8 +18,9 @@ typedef struct BackupReport {
 } BackupReport;
 
 typedef struct BackupStop {
-    bool (*is_stopped)(void *context); /* asked now and then */
+    bool (*is_stopped)(void *context); /* asked now and then; may be NULL */
     void *context;
+    void (*tell)(void *context, const char *text); /* how far it is, for people; may be NULL */
 } BackupStop;
 
 /* Where a backup may be written: an absolute path without "..", "." or NUL, outside the data

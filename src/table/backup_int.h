@@ -7,6 +7,8 @@
 
 #include "table/backup.h"
 
+void backup__tell(const BackupStop *stop, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Makes the folder; E_INVALID_OPERATION when there is something in it. */
 CHECKED Code backup__make_empty(const char *folder, Error *e);
 /* Writes the file BACKUP over what lies in the folders of that name (the last one is NULL); adds

@@ -26,6 +26,7 @@
 #include "os/clock.h"
 #include "os/file_piece.h"
 #include "os/throttle.h"
+#include "table/backup_int.h"
 #include "table/table_int.h"
 
 enum {
@@ -268,6 +269,8 @@ static Code export_table(Export *x, Table *table, Error *e)
         x->report.tables++;
         x->report.rows += entry->row_count;
         x->report.bytes += entry->size_bytes;
+        backup__tell(&x->stop, "Exported %llu row(s) of %llu table(s) so far",
+                     (unsigned long long)x->report.rows, (unsigned long long)x->report.tables);
     }
     return file_remove_empty_folder(arena_printf(x->arena, "%s/%s", root, stage), e);
 }

@@ -14,6 +14,7 @@
  */
 #include "cold/cold.h"
 #include "os/file_piece.h"
+#include "os/throttle.h"
 #include "table/backup_int.h"
 #include "table/dump.h"
 #include "table/table_int.h"
@@ -34,11 +35,19 @@ typedef struct Space {
     uint64_t files, records;
 } Space;
 
+static Code check_stop(const Space *s, Error *e)
+{
+    if (s->stop.is_stopped && s->stop.is_stopped(s->stop.context))
+        return fail(e, E_CANCELLED, "the backup was stopped");
+    backup__tell(&s->stop, "Copied %llu row(s) of %llu table(s) so far",
+                 (unsigned long long)s->report->rows, (unsigned long long)s->report->tables + 1);
+    return OK;
+}
+
 static Code put(Space *s, const DumpRecord *record, Error *e)
 {
-    if (s->records++ % STOP_CHECK_RECORDS == 0 && s->stop.is_stopped &&
-        s->stop.is_stopped(s->stop.context))
-        return fail(e, E_CANCELLED, "the backup was stopped");
+    if (s->records++ % STOP_CHECK_RECORDS == 0)
+        TRY(check_stop(s, e));
     return dump_writer_put(s->dump, record, e);
 }
 
@@ -72,8 +81,11 @@ static Code write_segments(Space *s, Partition partition, Error *e)
         return OK;
     TRY(table__folder(s->db, view_snapshot(s->view), s->table, partition, s->partition_own, &folder,
                       e));
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        TRY(check_stop(s, e));
+        throttle_take(database_throttle(s->db), 2 * entries[i].size_bytes);
         TRY(copy_segment(s, folder, &entries[i], e));
+    }
     return OK;
 }
 

@@ -24,6 +24,7 @@
 #include "data/row.h"
 #include "os/clock.h"
 #include "os/file_piece.h"
+#include "os/throttle.h"
 #include "table/backup_int.h"
 #include "table/dump.h"
 #include "table/table_int.h"
@@ -68,9 +69,14 @@ typedef struct Restore {
 
 static Code check_stop(Restore *r, Error *e)
 {
-    if (r->records++ % STOP_CHECK_RECORDS == 0 && r->stop.is_stopped &&
-        r->stop.is_stopped(r->stop.context))
+    if (r->records++ % STOP_CHECK_RECORDS != 0)
+        return OK;
+    if (r->stop.is_stopped && r->stop.is_stopped(r->stop.context))
         return fail(e, E_CANCELLED, "the restore was stopped");
+    if (r->report.rows)
+        backup__tell(&r->stop, "Restored %llu row(s) so far", (unsigned long long)r->report.rows);
+    else
+        backup__tell(&r->stop, "Checking the backup");
     return OK;
 }
 
@@ -304,6 +310,8 @@ static Code put_segment(Restore *r, const DumpRecord *record, Error *e)
     SegmentEntry *entry;
     TRY(segment_decode(record->bytes, r->own, &entry, e));
     entry->batch = r->state.next_batch;
+    throttle_take(database_throttle(r->db), 2 * entry->size_bytes);
+    r->records = 0; /* a file may be as long as many records */
     const char *to = arena_text(r->arena, slice_of_text(free_batch(r, &entry->batch)));
     r->state.next_batch = entry->batch + 1;
     buffer_add(&r->copied, &to, sizeof to);

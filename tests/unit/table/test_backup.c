@@ -212,7 +212,7 @@ TEST("a stopped backup looks like one")
     BackupReport report;
     fixture_open(&f, p.data, TABLE_USER);
     places_fill(&f);
-    CHECK_CODE(database_backup(f.db, p.backup, (BackupStop){always, NULL}, &report, e),
+    CHECK_CODE(database_backup(f.db, p.backup, (BackupStop){always, NULL, NULL}, &report, e),
                E_CANCELLED);
     fixture_close(&f);
     CHECK_CODE(backup_restore(p.backup, p.other, &report, e), E_NOT_FOUND);

@@ -229,8 +229,8 @@ TEST("a stopped export, or one of a damaged segment, leaves something behind")
     const char *data = test_folder();
     fixture_open(&f, data, TABLE_USER);
     fixture_put(&f, 1, "x");
-    CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4", (BackupStop){always, NULL},
-                                    &report, e),
+    CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4",
+                                    (BackupStop){always, NULL, NULL}, &report, e),
                E_CANCELLED);
     fixture_flush(&f);
     CHECK_OK(flush_folder(f.db, f.table, f.partition, arena, &folder, e));

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an operator relies on while long work runs: system.jobs tells how far it is, also to who follows it, KILL JOB ends work of every
+// kind and leaves nothing half done, and a job that was cut by a crash is not taken for one that ended.
+
+import { execFileSync } from 'node:child_process';
+import { loginRoot, newUser } from './lib/client.mjs';
+import { Live } from './lib/live.mjs';
+import { check, equal, matches, run, test } from './lib/runner.mjs';
+import { BINARY, startServer } from './lib/server.mjs';
+
+const USERS = 6;
+const SLOW = { settings: '[storage]\nbackground_bytes_per_second = 1000000\n[flush]\nwait_ms = 0\n' };
+
+/** Random rows of some users, which do not compress: 200 KB each. */
+async function fill(root) {
+  await root.run('CREATE NAMESPACE j');
+  await root.run('CREATE USER TABLE j.t (id BIGINT PRIMARY KEY, v TEXT)');
+  const users = [];
+  for (let i = 0; i < USERS; i++) {
+    users.push(await newUser(root, `u${i}`));
+    const rows = Array.from({ length: 3000 }, (_, id) => `(${id}, '${Math.random()}${Math.random()}${Math.random()}')`);
+    await users[i].run(`INSERT INTO j.t VALUES ${rows.join(',')}`);
+  }
+  return users;
+}
+
+async function start(client, sql) {
+  return /Job ID: (\S+)/.exec((await client.run(sql)).message)[1];
+}
+
+async function jobOf(root, id) {
+  return (await root.rows(`SELECT status, message FROM system.jobs WHERE job_id = '${id}'`))[0];
+}
+
+/** The job once it is in one of these states. */
+async function until(root, id, ...states) {
+  for (;;) {
+    const job = await jobOf(root, id);
+    if (states.includes(job.status)) return job;
+  }
+}
+
+const ENDED = ['completed', 'failed', 'cancelled'];
+
+test('who follows system.jobs is told that a job runs and how far it is, before it ends', async () => {
+  const server = await startServer(SLOW);
+  const root = await loginRoot(server);
+  const [user] = await fill(root);
+  const live = await Live.open(server, { token: root.token });
+  await live.subscribed('jobs', 'SELECT job_id, status, message FROM system.jobs');
+  const told = async (id, pattern) => {
+    for (;;) {
+      const message = await live.next((m) => m.subscription_id === 'jobs' && m.rows?.[0]?.job_id === id, `${pattern} of ${id}`);
+      const row = message.rows[0];
+      check(!ENDED.includes(row.status), `it ended before it told ${pattern}: ${JSON.stringify(row)}`);
+      if (row.status === 'running' && pattern.test(row.message ?? '')) return;
+    }
+  };
+  const flush = await start(root, 'STORAGE FLUSH TABLE j.t');
+  await told(flush, /Flushed \d+ row\(s\) of \d+ partition\(s\) so far/);
+  equal((await until(root, flush, ...ENDED)).status, 'completed', 'the flush');
+  const whole = await start(root, "BACKUP DATABASE TO 'all'");
+  await told(whole, /Copied \d+ segment\(s\), \d+ bytes so far/);
+  equal((await until(root, whole, ...ENDED)).status, 'completed', 'the backup');
+  const one = await start(root, "BACKUP DATABASE j TO 'one'");
+  await told(one, /Copied \d+ row\(s\) of 1 table\(s\) so far/);
+  equal((await until(root, one, ...ENDED)).status, 'completed', 'the backup of the namespace');
+  const restore = await start(root, "RESTORE DATABASE k FROM 'one'");
+  await told(restore, /(Checking the backup|Restored \d+ row\(s\) so far)/);
+  equal((await until(root, restore, ...ENDED)).status, 'completed', 'the restore');
+  equal((await user.rows('SELECT count(*) AS n FROM k.t'))[0].n, '3000', 'what was restored');
+  await server.stop();
+});
+
+test('KILL JOB ends every kind of job, running and queued, and leaves nothing half done; an ended one is said to have ended', async () => {
+  const server = await startServer(SLOW);
+  const root = await loginRoot(server);
+  const users = await fill(root);
+  const kill = async (id) => {
+    await root.run(`KILL JOB '${id}'`);
+    equal((await until(root, id, ...ENDED)).status, 'cancelled', `${id} was killed`);
+    matches((await root.error(`KILL JOB '${id}'`)).message, /has ended already: it is cancelled/, 'a second KILL');
+  };
+  const running = async (client, sql) => {
+    const id = await start(client, sql);
+    await until(root, id, 'running');
+    return id;
+  };
+  await kill(await running(root, 'STORAGE FLUSH TABLE j.t'));
+  await until(root, await start(root, 'STORAGE FLUSH TABLE j.t'), 'completed');
+  await kill(await running(root, "BACKUP DATABASE TO 'k1'"));
+  const export_ = await running(users[0], 'EXPORT USER DATA');
+  const queued = await start(users[1], 'EXPORT USER DATA');
+  equal((await jobOf(root, queued)).status, 'queued', 'one at a time');
+  await kill(queued);
+  if ((await jobOf(root, export_)).status === 'running') await kill(export_);
+  await kill(await running(root, "BACKUP DATABASE j TO 'k2'"));
+  await until(root, await start(root, "BACKUP DATABASE j TO 'good'"), 'completed');
+  await kill(await running(root, "RESTORE DATABASE k FROM 'good'"));
+  equal((await root.raw('SELECT * FROM k.t')).status, 400, 'nothing of the restore is there');
+  await until(root, await start(root, "RESTORE DATABASE k FROM 'good'"), 'completed');
+  equal((await users[2].rows('SELECT count(*) AS n FROM k.t'))[0].n, '3000', 'the next one does it');
+  for (const sql of ["KILL JOB 'FL-000000000000'", "KILL JOB 'x'"]) matches((await root.error(sql)).message, /not found/, sql);
+  equal((await users[0].raw(`KILL JOB '${queued}'`)).status, 403, 'by a user');
+  await server.stop();
+  matches(execFileSync(BINARY, ['--verify', server.dir], { encoding: 'utf8' }), /OK +everything agrees/, '--verify');
+});
+
+test('a crash in the middle: a flush goes on, a backup has failed and says so, neither runs twice', async () => {
+  const server = await startServer(SLOW);
+  let root = await loginRoot(server);
+  await fill(root);
+  const flush = await start(root, 'STORAGE FLUSH TABLE j.t');
+  const backup = await start(root, "BACKUP DATABASE TO 'cut'");
+  await until(root, flush, 'running');
+  await until(root, backup, 'running');
+  await server.kill();
+  await server.start();
+  root = await loginRoot(server);
+  matches(Object.values(await until(root, backup, ...ENDED)).join(), /failed,.*the server stopped before it was complete/, 'the backup');
+  equal((await until(root, flush, ...ENDED)).status, 'completed', 'the flush');
+  const [{ n }] = await root.rows("SELECT count(*) AS n FROM system.jobs WHERE job_type IN ('flush', 'backup')");
+  equal(n, '2', 'jobs');
+  const [stats] = await root.rows('SHOW STATS FOR TABLE j.t');
+  equal([stats.logical_rows, stats.flushed_segments], [String(USERS * 3000), String(USERS)], 'each partition once');
+  await server.stop();
+});
+
+run('jobs', { independent: true });
