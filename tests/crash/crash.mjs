@@ -32,11 +32,11 @@ const CUT_MS_MORE = 300; // so that most reach the file operation they wait for
 const FAILING_MS_MAX = 2000;
 /** What a crash may wait for; the empty word: nothing. */
 const MOMENTS = ['', '', '', '', 'BEGIN', 'ALTER', 'STORAGE FLUSH', 'STORAGE COMPACT', 'TRUNCATE', 'DROP', 'CREATE',
-  'DROP USER', 'ALTER USER'];
+  'DROP USER', 'ALTER USER', 'BACKUP', 'RESTORE', 'EXPORT'];
 const BUILD = process.env.BUILD || path.join(ROOT, 'build');
 
 /** What is counted of the requests. */
-const COUNTED = ['DROP USER', 'ALTER USER', 'BEGIN', 'ALTER', 'TRUNCATE', 'STORAGE FLUSH', 'STORAGE COMPACT', 'CREATE', 'DROP'];
+const COUNTED = ['DROP USER', 'ALTER USER', 'BEGIN', 'ALTER', 'TRUNCATE', 'STORAGE FLUSH', 'STORAGE COMPACT', 'CREATE', 'BACKUP', 'RESTORE', 'EXPORT', 'DROP'];
 
 const counts = new Map(COUNTED.map((word) => [word, 0]));
 const totals = { passed: 0, failed: 0, atOperation: 0, failing: 0, requests: 0, readyMsMax: 0, kept: 0 };
@@ -154,7 +154,7 @@ async function lastLook(folder) {
   if (wrong.length === 0) wrong.push(...await folder.verifyResume());
   await folder.drop();
   folder.watch.goes('the erasing of users');
-  if (wrong.length === 0) wrong.push(...await folder.accounts.untilErased(folder.root, folder.dir));
+  if (wrong.length === 0) wrong.push(...await folder.accounts.untilErased(folder.dir));
   folder.watch.goes('a clean stop');
   const end = await folder.current.stop();
   if (end.code !== 0) wrong.push(`the stop ended with ${JSON.stringify(end)}`);

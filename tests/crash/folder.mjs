@@ -14,6 +14,7 @@ import { Definer, keeper, subscriber, ticker } from './load.mjs';
 import { Ledger, Model, TickModel } from './model.mjs';
 import { pause } from './request.mjs';
 import { Alterer, Shape } from './shape.mjs';
+import { Vault } from './vault.mjs';
 import { Watch } from './watch.mjs';
 import { Target, Writer } from './writer.mjs';
 
@@ -31,6 +32,7 @@ const TABLES = [
   `USER TABLE crash.brief ${COLUMNS} WITH (FLUSH_POLICY = 'rows:100')`,
   `USER TABLE crash.loose ${COLUMNS} WITH (DURABILITY = 'async')`,
   `SHARED TABLE crash.shared ${COLUMNS} WITH (ACCESS_LEVEL = 'PUBLIC')`,
+  `USER TABLE vault.t ${COLUMNS} WITH (FLUSH_POLICY = 'rows:100')`,
   `STREAM TABLE crash.events ${COLUMNS} WITH (TTL_SECONDS = 600)`,
   `STREAM TABLE crash.ticks ${COLUMNS} WITH (TTL_SECONDS = ${TICKS_TTL_S})`,
 ];
@@ -96,7 +98,7 @@ export class Folder {
     this.port = await quietPort(this.random);
     const server = await this.start();
     this.root = this.watch.observe(await loginRoot(server));
-    await this.root.run('CREATE NAMESPACE crash');
+    await this.root.results('CREATE NAMESPACE crash; CREATE NAMESPACE vault');
     for (const table of TABLES) await this.root.run(`CREATE ${table}`);
     const shared = this.partition(this.root, 'crash.shared', 'of-all');
     this.writers.push(new Writer(this.root, this.ledger, [new Target('crash.shared', shared.model, 0)], this.random.split()));
@@ -104,6 +106,11 @@ export class Folder {
       this.addUser(this.watch.observe(await newUser(this.root, name, role)), role, shared);
     }
     this.clients = [...new Set(this.partitions.map((p) => p.client))];
+    const kept = this.clients.slice(1, 3).map((client) => { // Ann and ann
+      const { model } = this.partition(client, 'vault.t', `of-${client.user}`);
+      return new Writer(client, this.ledger, [new Target('vault.t', model, 0, { isOwned: true })], this.random.split());
+    });
+    this.vault = new Vault(this, this.random.split(), kept);
     this.definer = new Definer(this.root, this.ledger, this.random.split());
     this.alterer = new Alterer(this.root, this.shape, this.random.split());
     await this.writeFences();
@@ -182,7 +189,7 @@ export class Folder {
   /** Everything that must hold after a restart, before anybody writes. Returns what is wrong. */
   async verify() {
     this.watch.goes('the look at all rows');
-    const wrong = [...await this.definer.check(), ...await this.accounts.check(this.isCut)];
+    const wrong = [...await this.definer.check(), ...await this.accounts.check(this.isCut), ...await this.vault.check()];
     const durable = this.isCut ? this.ledger.syncedUpTo : Infinity;
     await Promise.all(this.partitions.map(async (partition) => {
       const beganMs = Date.now();
@@ -193,7 +200,7 @@ export class Folder {
     const kept = this.partitions.filter((partition) => !partition.isTicks);
     wrong.push(...this.ledger.settle(new Map(kept.map(({ model, read }) => [model, read])), this.isCut));
     await Promise.all(kept.map(async (partition) => wrong.push(...await this.verifyReads(partition))));
-    for (const one of [...this.writers, this.definer, this.alterer]) wrong.push(...one.wrong.splice(0));
+    for (const one of [...this.writers, ...this.vault.writers, this.definer, this.alterer]) wrong.push(...one.wrong.splice(0));
     this.isCut = false;
     return wrong;
   }
@@ -283,6 +290,7 @@ export class Folder {
       ...ticks.map(({ client, table, model }) => ticker(client, table, model, this.ledger, stop)),
       this.definer.run(stop),
       this.accounts.run(stop),
+      this.vault.run(stop),
       this.alterer.run(stop),
       keeper(this.root, KEPT, this.random.split(), stop),
       keeper(this.root, KEPT, this.random.split(), stop),

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import * as fault from './fault.mjs';
 import { Ledger, Model, TickModel } from './model.mjs';
 import { Shape } from './shape.mjs';
+import { exportDiffers } from './vault.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const totals = { passed: 0, failed: 0 };
@@ -68,6 +69,18 @@ function testRules() {
   }
   testTicks();
   testShape();
+  testExports();
+}
+
+function testExports() {
+  const mine = (id) => ({ id: BigInt(id), n: id, body: `c k${id}` });
+  const rows = [1, 2].map((id) => JSON.stringify([String(id), id, `c k${id}`, '77']));
+  const differs = (found) => exportDiffers('e', 'c', found, rows).join('; ');
+  verdict(differs([mine(2), mine(1)]) === '', 'rule: an export is right');
+  verdict(/1 are missing/.test(differs([mine(1)])), 'rule: an export lacks a row');
+  verdict(/1 are doubled/.test(differs([mine(1), mine(2), mine(2)])), 'rule: an export has a row twice');
+  verdict(/1 are more/.test(differs([mine(1), mine(2), mine(3)])), 'rule: an export has a row that was deleted');
+  verdict(/row 3 is of another/.test(differs([mine(1), mine(2), { id: 3n, n: 3, body: 'd k3' }])), 'rule: an export has a row of another');
 }
 
 function testTicks() {
@@ -141,6 +154,9 @@ const CASES = {
   'drop-again': /user guest\d+ is gone, was/,
   'restore-short': /row 1 is lost/,
   'unerased': /was erased and is still in/,
+  'restore-half': /restored rows of .* are missing/,
+  'restore-mixed': /restored rows of .* are (missing|more)/,
+  'undrop-copy': /restored namespace is there, was none|table copy|restored rows of/,
   'hidden-newest': /the newest are/,
   'refuse-start': /did not start|ended by itself/,
   'abort': /ended by itself/,

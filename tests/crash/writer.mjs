@@ -187,25 +187,28 @@ export class Writer {
 
   /** Writes until the server is gone or `stop.now` is set. */
   async run(stop) {
-    while (!stop.now) {
-      const request = this.compose();
-      const effect = this.ledger.begin(request.parts);
-      for (const { column } of request.columns) column.users++;
-      const answer = await send(this.client, request.sql, stop);
-      for (const { column } of request.columns) column.users--;
-      if (!answer) return; // the effect stays unanswered
-      if (answer.status === 200) {
-        this.ledger.acknowledged(effect);
-        this.judge(request, answer.json.results);
-        continue;
-      }
-      this.ledger.refused(effect);
-      const mayMiss = request.columns.some(({ column, epoch }) => column.isLeaving || column.epoch !== epoch);
-      if (stop.diskFails) await pause(5);
-      if (isRefused(answer, stop) || (answer.status === 400 && (request.mustFail || mayMiss))) continue;
-      this.wrong.push(`${this.client.user}: ${answer.status} ${answer.text.slice(0, 300)} for ${request.sql.slice(0, 300)}`);
-      return;
+    while (!stop.now && await this.step(stop));
+  }
+
+  /** One request. False if nobody answers, or the answer is wrong. */
+  async step(stop) {
+    const request = this.compose();
+    const effect = this.ledger.begin(request.parts);
+    for (const { column } of request.columns) column.users++;
+    const answer = await send(this.client, request.sql, stop);
+    for (const { column } of request.columns) column.users--;
+    if (!answer) return false; // the effect stays unanswered
+    if (answer.status === 200) {
+      this.ledger.acknowledged(effect);
+      this.judge(request, answer.json.results);
+      return true;
     }
+    this.ledger.refused(effect);
+    const mayMiss = request.columns.some(({ column, epoch }) => column.isLeaving || column.epoch !== epoch);
+    if (stop.diskFails) await pause(5);
+    if (isRefused(answer, stop) || (answer.status === 400 && (request.mustFail || mayMiss))) return true;
+    this.wrong.push(`${this.client.user}: ${answer.status} ${answer.text.slice(0, 300)} for ${request.sql.slice(0, 300)}`);
+    return false;
   }
 
   judge({ sql, expects, mustFail }, results) {
