@@ -27,6 +27,8 @@ typedef struct Answer {
     int64_t sum;  /* over all statements */
     int64_t
         ended_sum; /* over those that ended: what a statement gives before it begins anew is void */
+    size_t begun;  /* the statement that ran last, counted from 1 … */
+    int64_t sum_before; /* … and `sum` when it began: it may begin again elsewhere */
     World *w;
     const char *meanwhile; /* another request, run when the statement `at` begins; then NULL */
     size_t at;
