@@ -98,17 +98,32 @@ Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message
 
 /* ---- by itself ---- */
 
+struct Noted {
+    Noted *next; /* they take turns: one that is busy holds up nobody */
+    Partition partition;
+};
+
+static Slice key_of(const Partition *partition, char bytes[12])
+{
+    memcpy(bytes, &partition->table_id, 4);
+    memcpy(bytes + 4, &partition->user, 8);
+    return slice_of(bytes, 12);
+}
+
 static void note(Jobs *jobs, Partition partition)
 {
     char bytes[12];
-    memcpy(bytes, &partition.table_id, 4);
-    memcpy(bytes + 4, &partition.user, 8);
-    Slice key = slice_of(bytes, sizeof bytes);
+    Slice key = key_of(&partition, bytes);
     if (map_get(jobs->compactable, key) || map_count(jobs->compactable) >= DIRTY_PARTITIONS_MAX)
         return; /* there is always a next time */
-    Partition *noted = x_new(Partition);
-    *noted = partition;
+    Noted *noted = x_new(Noted);
+    *noted = (Noted){.partition = partition};
     map_put(jobs->compactable, key, noted);
+    if (jobs->last_noted)
+        jobs->last_noted->next = noted;
+    else
+        jobs->first_noted = noted;
+    jobs->last_noted = noted;
 }
 
 void jobs__note_compactable(Jobs *jobs, Partition partition)
@@ -129,15 +144,17 @@ static size_t put_back(Jobs *jobs, Partition partition, bool is_noted)
 
 static bool take_noted(Jobs *jobs, Partition *out)
 {
-    Slice key;
-    void *value;
-    size_t at = 0;
+    char bytes[12];
     MUTEX_SCOPE(&jobs->lock);
-    if (!map_next(jobs->compactable, &at, &key, &value))
+    Noted *noted = jobs->first_noted;
+    if (!noted)
         return false;
-    *out = *(const Partition *)value;
-    map_remove(jobs->compactable, key);
-    free(value);
+    jobs->first_noted = noted->next;
+    if (!noted->next)
+        jobs->last_noted = NULL;
+    *out = noted->partition;
+    map_remove(jobs->compactable, key_of(out, bytes));
+    free(noted);
     return true;
 }
 

@@ -14,7 +14,7 @@
 #include "jobs/dirt.h"
 #include "os/clock.h"
 
-enum { EVICT_MAX = 1000, FEED_PARTS = 8 };
+enum { FEED_PARTS = 8 };
 
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table)
 {
@@ -30,20 +30,58 @@ static Slice key_of(const Partition *partition, char bytes[12])
     return slice_of(bytes, 12);
 }
 
-/* Makes room: counts of partitions that wait for nothing. */
+/* ---- lists: every entry is in one of the two ---- */
+
+static void append(DirtList *list, Dirt *dirt)
+{
+    dirt->previous = list->last;
+    dirt->next = NULL;
+    if (list->last)
+        list->last->next = dirt;
+    else
+        list->first = dirt;
+    list->last = dirt;
+}
+
+static void take_out(DirtList *list, Dirt *dirt)
+{
+    if (dirt->previous)
+        dirt->previous->next = dirt->next;
+    else
+        list->first = dirt->next;
+    if (dirt->next)
+        dirt->next->previous = dirt->previous;
+    else
+        list->last = dirt->previous;
+}
+
+static void list(Jobs *jobs, Dirt *dirt)
+{
+    if (dirt->is_listed)
+        return;
+    take_out(&jobs->idle, dirt);
+    append(&jobs->listed, dirt);
+    dirt->is_listed = true;
+}
+
+/* Was touched just now, so others make room before it. */
+static void keep(Jobs *jobs, Dirt *dirt)
+{
+    take_out(dirt->is_listed ? &jobs->listed : &jobs->idle, dirt);
+    append(&jobs->idle, dirt);
+    dirt->is_listed = false;
+}
+
+/* Makes room: the count that was not touched for longest, of those that wait for nothing. */
 static void evict(Jobs *jobs)
 {
-    Slice key;
-    void *value;
-    int evicted = 0;
-    for (size_t at = 0; evicted < EVICT_MAX && map_next(jobs->dirt, &at, &key, &value);) {
-        Dirt *dirt = (Dirt *)value;
-        if (dirt->is_listed)
-            continue;
-        map_remove(jobs->dirt, key);
-        free(dirt);
-        evicted++;
-    }
+    char bytes[12];
+    Dirt *oldest = jobs->idle.first;
+    if (!oldest)
+        return;
+    take_out(&jobs->idle, oldest);
+    map_remove(jobs->dirt, key_of(&oldest->partition, bytes));
+    free(oldest);
 }
 
 /* The entry of a partition, made when there is none; NULL when all there is room for wait for a
@@ -53,6 +91,8 @@ static Dirt *find_or_add(Jobs *jobs, Partition partition)
     char bytes[12];
     Slice key = key_of(&partition, bytes);
     Dirt *dirt = (Dirt *)map_get(jobs->dirt, key);
+    if (dirt && !dirt->is_listed)
+        keep(jobs, dirt);
     if (dirt)
         return dirt;
     if (map_count(jobs->dirt) >= DIRTY_PARTITIONS_MAX)
@@ -62,16 +102,8 @@ static Dirt *find_or_add(Jobs *jobs, Partition partition)
     dirt = x_new(Dirt);
     *dirt = (Dirt){.partition = partition};
     map_put(jobs->dirt, key, dirt);
+    append(&jobs->idle, dirt);
     return dirt;
-}
-
-static void list(Jobs *jobs, Dirt *dirt)
-{
-    if (dirt->is_listed)
-        return;
-    dirt->is_listed = true;
-    dirt->next = jobs->listed;
-    jobs->listed = dirt;
 }
 
 /* Whether the thread is to look now: the partition is due, or will be before it wakes. */
@@ -128,15 +160,12 @@ size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit)
     int64_t now_us = clock_wall_us();
     size_t count = 0;
     MUTEX_SCOPE(&jobs->dirt_lock);
-    for (Dirt **link = &jobs->listed; *link && count < limit;) {
-        Dirt *dirt = *link;
-        if (dirt->not_before_us > now_us) {
-            link = &dirt->next;
+    for (Dirt *dirt = jobs->listed.first, *next; dirt && count < limit; dirt = next) {
+        next = dirt->next;
+        if (dirt->not_before_us > now_us)
             continue;
-        }
-        *link = dirt->next;
         out[count++] = *dirt;
-        dirt->is_listed = false;
+        keep(jobs, dirt);
         dirt->is_counted = true; /* from here on: what waited comes with jobs__return_dirt */
         dirt->rows = dirt->bytes = 0;
         dirt->not_before_us = 0;
@@ -153,16 +182,32 @@ bool jobs__is_counted(Jobs *jobs, Partition partition)
 
 void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us)
 {
+    char bytes[12];
     MUTEX_SCOPE(&jobs->dirt_lock);
-    Dirt *dirt = find_or_add(jobs, partition);
+    Dirt *dirt = retry_at_us ? find_or_add(jobs, partition)
+                             : (Dirt *)map_get(jobs->dirt, key_of(&partition, bytes));
     if (!dirt)
-        return;
+        return; /* it made room meanwhile: the next commit counts anew */
     dirt->rows += rows;
-    dirt->is_counted |= retry_at_us == 0;
     if (retry_at_us == 0)
         return;
+    dirt->is_counted = false;
     dirt->not_before_us = retry_at_us;
     list(jobs, dirt);
+}
+
+void jobs__forget_counts(Jobs *jobs, uint32_t table_id)
+{
+    char bytes[12];
+    MUTEX_SCOPE(&jobs->dirt_lock);
+    for (Dirt *dirt = jobs->idle.first, *next; dirt; dirt = next) {
+        next = dirt->next;
+        if (dirt->partition.table_id != table_id)
+            continue;
+        take_out(&jobs->idle, dirt);
+        map_remove(jobs->dirt, key_of(&dirt->partition, bytes));
+        free(dirt);
+    }
 }
 
 void jobs__sleeps_until(Jobs *jobs, int64_t wall_us)

@@ -9,7 +9,7 @@
 
 /* What commits left in a partition. */
 struct Dirt {
-    struct Dirt *next; /* in the list of those that wait for a look */
+    struct Dirt *previous, *next; /* in one of the two lists of Jobs */
     Partition partition;
     uint64_t rows;         /* that may wait for a flush */
     uint64_t bytes;        /* of changes since the last look */
@@ -24,8 +24,10 @@ void jobs__on_commit(void *context, const CommitGroup *group);
 size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit);
 /* Whether its rows are counted, or will be soon because it waits for a look. */
 bool jobs__is_counted(Jobs *jobs, Partition partition);
-/* Adds the rows that a look has counted; or lists the partition again for later. */
+/* Adds the rows that a look has counted; or lists the partition again for later, to be counted. */
 void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us);
+/* Another policy: what is counted was judged by the old one. */
+void jobs__forget_counts(Jobs *jobs, uint32_t table_id);
 void jobs__free_dirt(Map *dirt);
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table);
 void jobs__sleeps_until(Jobs *jobs, int64_t wall_us);

@@ -82,7 +82,11 @@ typedef void JobsWork(void *context, size_t index);
 void jobs__each(size_t count, JobsWork *work, void *context);
 
 typedef struct Dirt Dirt; /* dirt.h */
-typedef struct Told Told; /* rest.c */
+typedef struct DirtList {
+    Dirt *first, *last;
+} DirtList;
+typedef struct Told Told;   /* rest.c */
+typedef struct Noted Noted; /* compact.c */
 
 struct Jobs {
     Database *db;
@@ -95,31 +99,36 @@ struct Jobs {
     /* guarded by lock */
     Job *newest;
     size_t job_count, queued_count;
+    JobsWatcher watcher;
+    int64_t watcher_told_us;                                /* monotonic */
     uint64_t ended_counts[JOB_TYPE_COUNT][JOB_SKIPPED + 1]; /* since the start, by status */
     uint64_t next_number;
     bool stopping;
     int64_t erase_at_us;   /* wall clock: when dropped users are looked for */
-    JobsWatcher watcher;
-    int64_t watcher_told_us; /* monotonic */
     int64_t reclaim_at_us; /* monotonic: when LANE_CLEANUP gives space back */
     bool is_swept;         /* left-over files are gone: other lanes may write */
-    Map *compactable; /* partition bytes -> Partition, owned: to be looked at by LANE_COMPACT */
-    bool is_purging;  /* the start is still removing dropped tables */
-    bool is_reopened; /* left-over files are to be looked for */
-    Told *told;       /* warnings that are in the log; owned */
+    Map *compactable;      /* partition bytes -> Noted, owned: to be looked at by LANE_COMPACT */
+    Noted *first_noted, *last_noted; /* the same, in turn */
+    bool is_purging;                 /* the start is still removing dropped tables */
+    bool is_reopened;                /* left-over files are to be looked for */
+    Told *told;                      /* warnings that are in the log; owned */
     size_t told_count;
 
     /* Taken by the committer: held for a few lines only; never together with lock. */
     Mutex dirt_lock;
     /* guarded by dirt_lock */
     Map *dirt;                         /* partition bytes -> Dirt, owned */
-    Dirt *listed;                      /* those that wait for a look */
+    DirtList listed;                   /* those that wait for a look, in turn */
+    DirtList idle;                     /* all others, the one touched last at the end */
     int64_t sleeps_until_us;           /* wall clock: when LANE_UPKEEP looks again by itself */
     bool is_rest_told, is_reopen_told; /* since the last commit */
 
     /* of LANE_UPKEEP */
     Map *policies; /* table id -> hash of what its looks were planned by */
     uint64_t policies_version;
+    int64_t due_from_us, due_until_us; /* wall clock: where the due index has entries still; and
+                                        * when it was read last */
+    int64_t due_whole_at_us;           /* monotonic: when it is read from its start again */
     /* of LANE_COMPACT */
     Obsolete *obsolete;
     /* of LANE_KEEP */

@@ -18,6 +18,9 @@ enum {
     BUSY_RETRY_S = 1,
     PIECE_S_MAX = 3600,
     WINDOW_PARTS = 8, /* a feed window is trimmed in pieces of that */
+    PIECE_PARTS = 64, /* planned looks of so long come together */
+    LATE_S_MAX = 60,  /* a commit may take so long from its clock to the due index */
+    WHOLE_S = 3600,   /* how often the index is looked through from its start nevertheless */
 };
 static const int64_t second_us = 1000000;
 
@@ -88,8 +91,8 @@ static Code flush_counted(Jobs *jobs, const Table *table, const Dirt *dirt, size
 {
     uint32_t policy = jobs__policy_rows(jobs, table);
     uint64_t feed_bytes = database_feed_window_bytes(jobs->db, table);
-    size_t limit = policy == UINT32_MAX ? 0 : policy, pending = 0;
-    if (limit)
+    size_t limit = policy == UINT32_MAX ? 0 : policy, pending = (size_t)dirt->rows;
+    if (limit && (!dirt->is_counted || pending >= limit)) /* else at most so many wait */
         TRY(flush_count_pending(jobs->db, table, dirt->partition, limit, &pending, e));
     if (limit && pending >= limit) {
         TRY(flush_by_policy(jobs, table, dirt->partition, e));
@@ -147,6 +150,12 @@ static void handle_all_dirt(Jobs *jobs)
 
 /* ---- looks ---- */
 
+/* A little earlier, when others are looked at: an idle server wakes for all of them once. */
+static int64_t together(int64_t at_us, int64_t piece_us)
+{
+    return at_us - at_us % (piece_us / PIECE_PARTS);
+}
+
 /* When time makes the next work, from how the partition is now. */
 static int64_t plan_next(const Jobs *jobs, const Table *table, const Outlook *outlook)
 {
@@ -157,7 +166,7 @@ static int64_t plan_next(const Jobs *jobs, const Table *table, const Outlook *ou
         second_us;
     int64_t flush_us = interval_us(jobs, table);
     if (outlook->change_seq)
-        next_us = seq_time_us(outlook->change_seq) + lives_us + piece;
+        next_us = together(seq_time_us(outlook->change_seq) + lives_us + piece, piece);
     if (outlook->has_stale_copies || outlook->has_dead)
         next_us = earlier(next_us, now_us + piece);
     if (outlook->pending_seq && flush_us) {
@@ -203,9 +212,7 @@ static Code count_if_unknown(Jobs *jobs, const Table *table, Partition partition
     size_t pending = 0;
     if (jobs__is_counted(jobs, partition))
         return OK;
-    TRY(flush_counted(jobs, table, &dirt, &pending, e));
-    jobs__return_dirt(jobs, partition, pending, 0);
-    return OK;
+    return flush_counted(jobs, table, &dirt, &pending, e);
 }
 
 static Code look_at(Jobs *jobs, const Table *table, Partition partition, int64_t *out_next_us,
@@ -288,6 +295,29 @@ static size_t collect(const LookBatch *batch, size_t count, DueSettle *out)
     return collected;
 }
 
+/* Entries that were settled are walked over until RocksDB drops them, a million of them for
+ * seconds: a look begins where the last one ended. From the start it begins once in a while, and
+ * when the clock was set back, since a note may then lie before that. */
+static DueSpan next_span(Jobs *jobs)
+{
+    int64_t now_us = clock_wall_us(), monotonic_us = clock_monotonic_us();
+    if (now_us < jobs->due_until_us || monotonic_us >= jobs->due_whole_at_us) {
+        jobs->due_from_us = 0;
+        jobs->due_whole_at_us = monotonic_us + WHOLE_S * second_us;
+    }
+    jobs->due_until_us = now_us;
+    return (DueSpan){jobs->due_from_us, now_us};
+}
+
+/* All entries up to there are settled. */
+static void settled_until(Jobs *jobs, const DueSpan *span, int64_t at_us)
+{
+    int64_t sure_us = span->until_us - LATE_S_MAX * second_us;
+    int64_t from_us = at_us < sure_us ? at_us : sure_us;
+    if (from_us > jobs->due_from_us)
+        jobs->due_from_us = from_us;
+}
+
 /* One commit of looks; *out_next_us is when the next ones are due, *out_count how many there
  * were. */
 static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Error *e)
@@ -296,8 +326,8 @@ static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Er
     DueEntry *entries;
     size_t count;
     uint64_t read_seq = database_last_seq(jobs->db);
-    TRY(due_list(jobs->db, clock_wall_us(), JOBS_BATCH_MAX, arena, &entries, &count, out_next_us,
-                 e));
+    DueSpan span = next_span(jobs);
+    TRY(due_list(jobs->db, span, JOBS_BATCH_MAX, arena, &entries, &count, out_next_us, e));
     LookBatch batch = {.jobs = jobs, .entries = entries};
     batch.settles = arena_new_array(arena, DueSettle, count + 1);
     batch.is_looked = arena_new_array(arena, bool, count + 1);
@@ -305,7 +335,12 @@ static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Er
     jobs__each(count, look_at_one, &batch);
     DueSettle *settles = arena_new_array(arena, DueSettle, count + 1);
     size_t looked = *out_count = collect(&batch, count, settles);
-    return looked ? due_settle(jobs->db, read_seq, settles, looked, e) : OK;
+    if (looked)
+        TRY(due_settle(jobs->db, read_seq, settles, looked, e));
+    if (looked == count)
+        settled_until(jobs, &span,
+                      count == JOBS_BATCH_MAX ? entries[count - 1].at_us : span.until_us);
+    return OK;
 }
 
 static Code look_at_due(Jobs *jobs, int64_t *out_next_us, Error *e)
@@ -345,6 +380,7 @@ static Code check_policy(Jobs *jobs, const Table *table, Error *e)
         return OK;
     TRY(due_policy(jobs->db, table->id, &known, e));
     if (known != policy) {
+        jobs__forget_counts(jobs, table->id);
         TRY(due_note_all(jobs->db, table, is_stopping, jobs, e));
         TRY(due_set_policy(jobs->db, table->id, policy, e));
     }

@@ -402,8 +402,10 @@ static int64_t work(Jobs *jobs, Lane lane)
         return INT64_MAX;                       /* jobs__on_reopen wakes it */
     switch (lane) {
     case LANE_UPKEEP:
-        if (take_reopened(jobs))
+        if (take_reopened(jobs)) {
             sweep(jobs);
+            jobs->due_whole_at_us = 0; /* an old commit may be there only now */
+        }
         engine_pool_trim(database_engine(jobs->db), ENGINE_IDLE_S);
         engine_pool_trim(database_flush_engine(jobs->db), ENGINE_IDLE_S);
         return jobs__upkeep(jobs);

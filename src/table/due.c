@@ -6,15 +6,18 @@
  *   FF × 8 | partition       -> time u64   its planned entry; the next plan replaces it
  *   FF × 8 | table id u32    -> u64        the policies by which the looks of a table were planned
  *
- * The committer reads nothing, so it keeps the partitions it noted last in a table of fixed size: a
- * partition that is not there is noted once more, which costs one small write and one look.
+ * The committer reads nothing, so it keeps the partitions it noted last in memory: four to a bucket,
+ * and more buckets up to a limit while partitions push each other out. A partition that is not
+ * there is noted once more, which costs one small write and one look.
  *
  * I1. A partition in the table has an entry that is no further away than its delay: a settled one
  *     leaves the table.
  * I2. A look sees a partition as of its view. Rows committed after it may have relied on the entry
- *     that is settled now; `touched` tells, and then a note comes in its place. It is the last
- *     commit of any partition of the slot, so it never tells too little.
- * I3. Times of notes are rounded, so that many notes of one partition are one entry.
+ *     that is settled now; `touched` tells, and then a note comes in its place. For
+ *     one that was pushed out of its bucket it is the last commit of any such, so it never tells too
+ *     little.
+ * I3. Times of notes are rounded, so that many notes of one partition are one entry. Each has a
+ *     phase, or all that were written in an hour would be looked at in the same second.
  */
 #include "table/due.h"
 
@@ -25,7 +28,11 @@
 #include "table/table_int.h"
 
 enum {
-    DUE_SLOTS = 1 << 16,
+    BUCKET_NOTES = 4,
+    BUCKETS_MIN = 1 << 12,
+    BUCKETS_MAX = 1 << 18, /* a million partitions in 27 MB */
+    CROWDED_SHARE = 4,     /* one in so many notes was pushed out */
+    PHASES = 64,
     DUE_FORMAT = 1,
     DUE_ENTRY_BYTES = 8 + PARTITION_BYTES,
     DUE_POLICY_BYTES = 8 + 4,
@@ -36,13 +43,20 @@ enum {
 };
 static const int64_t second_us = 1000000;
 
-typedef struct DueSlot {
+typedef struct Note {
     Partition partition; /* table id 0: none */
     uint64_t touched;
-} DueSlot;
+} Note;
+
+typedef struct Bucket {
+    Note notes[BUCKET_NOTES]; /* the newest first */
+    uint64_t others_touched;  /* the last commit of any partition that was pushed out */
+} Bucket;
 
 struct DueNotes {
-    DueSlot slots[DUE_SLOTS];
+    Bucket *buckets;
+    size_t bucket_count;
+    size_t pushed_out; /* since there are as many */
 };
 
 /* ---- keys ---- */
@@ -91,24 +105,79 @@ static bool read_entry_key(Slice bytes, Partition *out_partition, int64_t *out_a
 
 DueNotes *due__notes_new(void)
 {
-    return x_new(DueNotes);
+    DueNotes *notes = x_new(DueNotes);
+    notes->bucket_count = BUCKETS_MIN;
+    notes->buckets = x_new_array(Bucket, notes->bucket_count);
+    return notes;
 }
 
 void due__notes_free(DueNotes *notes)
 {
+    if (notes)
+        free(notes->buckets);
     free(notes);
 }
 
 void due__notes_forget(DueNotes *notes, uint64_t last_seq)
 {
-    for (size_t i = 0; i < DUE_SLOTS; i++)
-        notes->slots[i] = (DueSlot){.touched = last_seq}; /* I2: nobody knows better */
+    for (size_t i = 0; i < notes->bucket_count; i++)
+        notes->buckets[i] = (Bucket){.others_touched = last_seq}; /* I2: nobody knows better */
 }
 
-static DueSlot *slot_of(DueNotes *notes, Partition partition)
+static uint64_t hash_of(Partition partition)
 {
     uint64_t hash = (partition.user + ((uint64_t)partition.table_id << 40)) * 0x9E3779B97F4A7C15u;
-    return &notes->slots[(hash >> 40) % DUE_SLOTS];
+    return hash >> 32;
+}
+
+static Bucket *bucket_of(DueNotes *notes, Partition partition)
+{
+    return &notes->buckets[hash_of(partition) & (notes->bucket_count - 1)];
+}
+
+static Note *find(Bucket *bucket, Partition partition)
+{
+    for (size_t i = 0; i < BUCKET_NOTES; i++) {
+        if (partition_equal(bucket->notes[i].partition, partition))
+            return &bucket->notes[i];
+    }
+    return NULL;
+}
+
+/* Returns whether another one was pushed out. */
+static bool remember(Bucket *bucket, Note note)
+{
+    Note last = bucket->notes[BUCKET_NOTES - 1];
+    memmove(bucket->notes + 1, bucket->notes, (BUCKET_NOTES - 1) * sizeof *bucket->notes);
+    bucket->notes[0] = note;
+    if (last.touched > bucket->others_touched) /* I2 */
+        bucket->others_touched = last.touched;
+    return last.partition.table_id != 0;
+}
+
+static void forget(Bucket *bucket, Note *note)
+{
+    size_t after = (size_t)(bucket->notes + BUCKET_NOTES - 1 - note);
+    memmove(note, note + 1, after * sizeof *note);
+    bucket->notes[BUCKET_NOTES - 1] = (Note){.touched = 0};
+}
+
+static void grow(DueNotes *notes)
+{
+    Bucket *old = notes->buckets;
+    size_t old_count = notes->bucket_count;
+    notes->bucket_count *= 2;
+    notes->buckets = x_new_array(Bucket, notes->bucket_count);
+    notes->pushed_out = 0;
+    for (size_t i = 0; i < old_count; i++) {
+        uint64_t others = old[i].others_touched;
+        notes->buckets[i].others_touched = notes->buckets[i + old_count].others_touched = others;
+        for (size_t k = BUCKET_NOTES; k-- > 0;) { /* the newest one last */
+            if (old[i].notes[k].partition.table_id)
+                (void)remember(bucket_of(notes, old[i].notes[k].partition), old[i].notes[k]);
+        }
+    }
+    free(old);
 }
 
 static void put_entry(const DueWrite *to, int64_t at_us, Partition partition)
@@ -118,15 +187,27 @@ static void put_entry(const DueWrite *to, int64_t at_us, Partition partition)
     hot_batch_put(to->batch, to->hot, HOT_DUE, key_slice(&key), slice_of(format, 1));
 }
 
+/* The next of the times at which partitions of its phase are looked at (I3). */
+static int64_t note_time_us(Partition partition, int64_t now_us, int64_t delay_us)
+{
+    int64_t phase_us = (int64_t)(hash_of(partition) % PHASES) * (delay_us / PHASES);
+    return ((now_us - phase_us) / delay_us + 1) * delay_us + phase_us;
+}
+
 void due__note(DueNotes *notes, const DueWrite *to, const IntentPart *part, uint64_t commit_seq)
 {
-    DueSlot *slot = slot_of(notes, part->partition);
-    slot->touched = commit_seq;
-    if (partition_equal(slot->partition, part->partition)) /* I1 */
+    Bucket *bucket = bucket_of(notes, part->partition);
+    Note *known = find(bucket, part->partition);
+    if (known) { /* I1 */
+        known->touched = commit_seq;
         return;
-    int64_t delay_us = due_delay_us(to->db, part->table);
-    slot->partition = part->partition;
-    put_entry(to, (to->now_us / delay_us + 1) * delay_us, part->partition); /* I3 */
+    }
+    put_entry(to, note_time_us(part->partition, to->now_us, due_delay_us(to->db, part->table)),
+              part->partition);
+    notes->pushed_out += remember(bucket, (Note){part->partition, commit_seq});
+    if (notes->pushed_out > notes->bucket_count * BUCKET_NOTES / CROWDED_SHARE &&
+        notes->bucket_count < BUCKETS_MAX)
+        grow(notes);
 }
 
 static void delete_entry(const DueWrite *to, int64_t at_us, Partition partition)
@@ -138,14 +219,15 @@ static void delete_entry(const DueWrite *to, int64_t at_us, Partition partition)
 void due__settle(DueNotes *notes, const DueWrite *to, const DueSettle *settle, uint64_t read_seq)
 {
     Partition partition = settle->entry.partition;
-    DueSlot *slot = slot_of(notes, partition);
+    Bucket *bucket = bucket_of(notes, partition);
+    Note *known = find(bucket, partition);
     DueKey plan = plan_key(partition);
     int64_t next_us = settle->next_us;
-    if (slot->touched > read_seq) { /* I2 */
+    if ((known ? known->touched : bucket->others_touched) > read_seq) { /* I2 */
         if (next_us == 0 || next_us > to->now_us + settle->delay_us)
             next_us = to->now_us + settle->delay_us;
-    } else if (partition_equal(slot->partition, partition)) {
-        slot->partition = (Partition){0, 0}; /* I1 */
+    } else if (known) {
+        forget(bucket, known); /* I1 */
     }
     delete_entry(to, settle->entry.at_us, partition);
     if (settle->entry.planned_us && settle->entry.planned_us != settle->entry.at_us)
@@ -203,12 +285,13 @@ static Code read_plan(HotSnapshot *snapshot, DueEntry *entry, Error *e)
 typedef struct DueFound {
     DueEntry *entries;
     size_t count, limit;
-    int64_t until_us, next_us;
+    int64_t from_us, until_us, next_us;
 } DueFound;
 
 static Code list_entries(HotSnapshot *snapshot, DueFound *found, Error *e)
 {
-    DueKey from = entry_key(0, (Partition){0, 0}), to = entry_key(INT64_MAX, (Partition){0, 0});
+    DueKey from = entry_key((uint64_t)found->from_us, (Partition){0, 0});
+    DueKey to = entry_key(INT64_MAX, (Partition){0, 0});
     CLEANUP(hot_iterator_close_ptr)
     HotIterator *it =
         hot_iterator_open(snapshot, HOT_BLOCKING, HOT_DUE, key_slice(&from), key_slice(&to), false);
@@ -226,10 +309,14 @@ static Code list_entries(HotSnapshot *snapshot, DueFound *found, Error *e)
     return hot_iterator_end(it, e);
 }
 
-Code due_list(Database *db, int64_t until_us, size_t limit, Arena *arena, DueEntry **out,
+Code due_list(Database *db, DueSpan span, size_t limit, Arena *arena, DueEntry **out,
               size_t *out_count, int64_t *out_next_us, Error *e)
 {
-    DueFound found = {arena_new_array(arena, DueEntry, limit), 0, limit, until_us, INT64_MAX};
+    DueFound found = {.entries = arena_new_array(arena, DueEntry, limit),
+                      .limit = limit,
+                      .from_us = span.from_us,
+                      .until_us = span.until_us,
+                      .next_us = INT64_MAX};
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
     Code code = list_entries(snapshot, &found, e);
     hot_snapshot_free(snapshot);

@@ -22,9 +22,13 @@ typedef struct DueEntry {
     int64_t planned_us; /* the entry that the last look planned, which may be this one; 0 = none */
 } DueEntry;
 
-/* At most `limit` entries up to until_us, the earliest first; *out_next_us is the time of the first
- * one after them, INT64_MAX when there is none. Jobs thread. */
-CHECKED Code due_list(Database *db, int64_t until_us, size_t limit, Arena *arena, DueEntry **out,
+/* At most `limit` entries of a span of the wall clock, the earliest first; *out_next_us is the time
+ * of the first one after them, INT64_MAX when there is none. Entries that are gone still cost the
+ * walk over them, so a span begins where none is left. Jobs thread. */
+typedef struct DueSpan {
+    int64_t from_us, until_us;
+} DueSpan;
+CHECKED Code due_list(Database *db, DueSpan span, size_t limit, Arena *arena, DueEntry **out,
                       size_t *out_count, int64_t *out_next_us, Error *e);
 
 /* What a look has found. */
