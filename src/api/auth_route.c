@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "api/json_tree.h"
 #include "api/reply.h"
 #include "api/session.h"
 #include "auth/limiter.h"
@@ -214,7 +215,9 @@ static Code read_body(AuthCall *call, const Field *fields, size_t count, Error *
 {
     json_error_t where;
     Slice body = call->request->body;
-    json_t *root = json_loadb(body.data ? body.data : "", body.size, 0, &where);
+    if (body.size > AUTH_BODY_BYTES_MAX)
+        return fail(e, E_INVALID_INPUT, "the body is longer than %d bytes", AUTH_BODY_BYTES_MAX);
+    json_t *root = json_tree_parse(body, 0, &where);
     if (!root)
         return fail(e, E_INVALID_INPUT, "Invalid JSON: %s (line %d, column %d)", where.text,
                     where.line, where.column);

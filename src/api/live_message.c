@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "api/json_tree.h"
 #include "api/parameters.h"
 #include "data/json.h"
 
@@ -183,7 +184,7 @@ Code live_message_parse(Slice text, Arena *arena, ClientMessage *out, Error *e)
     Reading reading = {arena, e};
     if (!json_text_valid(text, &offset)) /* also bounds the depth */
         return fail(e, E_PROTOCOL, "Invalid message: no JSON at byte %zu", offset);
-    CLEANUP(release) json_t *root = json_loadb(text.data, text.size, JSON_DECODE_ANY, &error);
+    CLEANUP(release) json_t *root = json_tree_parse(text, JSON_DECODE_ANY, &error);
     if (!root)
         return fail(e, E_PROTOCOL, "Invalid message: %s", error.text);
     TRY(read_message(&reading, root, &message));

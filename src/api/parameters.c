@@ -4,6 +4,7 @@
  */
 #include "api/parameters.h"
 
+#include "api/json_tree.h"
 #include "base/limits.h"
 
 static Code read_text(const json_t *item, size_t number, Arena *arena, Value *out, Error *e)
@@ -67,7 +68,7 @@ Code parameters_read(const json_t *list, Arena *arena, const Value **out, size_t
 Code parameters_parse(Slice text, Arena *arena, const Value **out, size_t *out_count, Error *e)
 {
     json_error_t where;
-    json_t *list = json_loadb(text.data ? text.data : "", text.size, 0, &where);
+    json_t *list = json_tree_parse(text, 0, &where);
     if (!list)
         return fail(e, E_INVALID_INPUT, "Invalid JSON in params: %s (line %d, column %d)",
                     where.text, where.line, where.column);

@@ -9,6 +9,7 @@
  * I1. A SqlCall is touched by one thread at a time: the loop until it hands over, then the worker
  *     or committer until it posts back.
  * I2. The HTTP request is answered exactly once, on its loop.
+ * I3. No body is read before the signature of its token was found good.
  */
 #include "api/sql_route.h"
 
@@ -16,6 +17,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "api/json_tree.h"
 #include "api/parameters.h"
 #include "api/reply.h"
 #include "api/result_json.h"
@@ -139,7 +141,7 @@ static Code read_body(SqlCall *call, Error *e)
     Slice body = call->request->body;
     if (!slice_is_utf8(body))
         return fail(e, E_INVALID_INPUT, "Invalid JSON payload: the body is not UTF-8");
-    json_t *root = json_loadb(body.data ? body.data : "", body.size, 0, &where);
+    json_t *root = json_tree_parse(body, 0, &where);
     if (!root)
         return fail(e, E_INVALID_INPUT, "Invalid JSON payload: %s (line %d, column %d)", where.text,
                     where.line, where.column);
@@ -210,13 +212,8 @@ static void commit_done(void *context, ExecPending *pending)
 
 static void run(SqlCall *call)
 {
-    Code code = find_session(call, HOT_CACHED_ONLY, &call->error);
-    if (code == E_WOULD_BLOCK) {
+    if (!call->has_session) { /* the user's record has to be read first */
         move_to_worker(call);
-        return;
-    }
-    if (code != OK) {
-        fail_call(call, code);
         return;
     }
     switch (exec_try(call->api->context->executor, &call->exec, call->arena, &call->sink,
@@ -244,6 +241,8 @@ void sql_route(ApiLoop *api, HttpRequest *request)
     call->sink = result_json_sink(&call->json);
     Code code = session_bearer(request, &call->token, &call->error);
     if (code == OK)
+        code = find_session(call, HOT_CACHED_ONLY, &call->error);
+    if (code == OK || code == E_WOULD_BLOCK) /* I3 */
         code = read_body(call, &call->error);
     if (code == OK)
         run(call);

@@ -38,6 +38,8 @@ enum {
         1024, /* a frame over WS_MESSAGE_BYTES_MAX is skipped, above this the connection ends */
     WS_CONTROL_BYTES_MAX = 125, /* RFC 6455 5.5 */
     JSON_DEPTH_MAX = 64,
+    JSON_VALUES_MAX = 1000, /* of one body or message: a tree takes 100 bytes for each and more */
+    AUTH_BODY_BYTES_MAX = 16 * 1024,
 
     /* Commits and queues */
     COMMIT_ROWS_MAX = 50 * 1000,

@@ -90,6 +90,31 @@ test('bodies of 10 MB and more', async () => {
   check(statusOf(endless.text) === 413 || endless.how === 'reset', `12 MB in chunks: ${endless.text.slice(0, 60)} ${endless.how}`);
 });
 
+// A tree of a JSON text takes a hundred times its bytes, and the time of a network thread.
+test('millions of values in one text are refused before a tree is made of them', async () => {
+  const flat = '[],'.repeat(3 << 20).slice(0, -1);
+  const body = `{"sql":"SELECT id FROM bad.t","a":[${flat}]}`;
+  const keys = `{"sql":"SELECT id FROM bad.t"${',"":0'.repeat(2 << 20)}}`;
+  const before = server.usage().rss_kb;
+  const get = (params) => request(server, 'GET', `/v1/api/live?${new URLSearchParams(params)}`, { headers: anna.bearer });
+  for (const [what, answer, status, code] of [
+    ['sql', await sqlBytes(body), 400, 'INVALID_INPUT'],
+    ['sql, keys', await sqlBytes(keys), 400, 'INVALID_INPUT'],
+    ['sql without a good token', await sqlBytes(body, { authorization: 'Bearer x' }), 401, 'INVALID_CREDENTIALS'],
+    ['broken JSON without a good token', await sqlBytes('{', { authorization: 'Bearer x' }), 401, 'INVALID_CREDENTIALS'],
+    ['params of 50 in a text of commas', await get({ sql: 'SELECT * FROM bad.t', params: `[${'1,'.repeat(1100)}1]` }), 400, 'INVALID_INPUT'],
+  ]) equal([answer.status, answer.json?.error?.code], [status, code], `${what}: ${answer.text.slice(0, 200)}`);
+  const login_ = await request(server, 'POST', '/v1/api/auth/login', { body });
+  equal([login_.status, login_.json.error], [400, 'invalid_request'], 'login');
+  const live = await Live.open(server, {});
+  live.sendText(`{"type":"ping","a":[${'[],'.repeat(300000)}1]}`);
+  equal((await live.ended).code, 1011, 'a message');
+  const grown = server.usage().rss_kb - before;
+  check(SANITIZED || grown < 128 * 1024, `${grown} KB more`);
+  // As many as anybody needs.
+  equal((await sqlBytes(JSON.stringify({ sql: 'SELECT id FROM bad.t', a: Array(900).fill(','.repeat(3000)) }))).status, 200, '900 values, commas in texts');
+});
+
 test('HTTP that is no HTTP', async () => {
   const refused = {
     'garbage': '\x00\x01\x02\xff\xfe garbage\r\n\r\n',
