@@ -80,10 +80,14 @@ export class Accounts {
   /** Compares what the guest may do and see with its state. Its own loose rows may be lost in a cut. */
   async judge(guest, isCut = guest.lost) {
     guest.lost ||= isCut;
+    const { folder } = this;
+    const client = await login(folder.current, guest.name, PASSWORD).catch((error) => (/: 401 /.test(error.message) ? guest.client : null));
+    if (!client) return; // no server, or a busy one
+    if (client !== guest.client) guest.client = folder.watch.observe(client); // a drop ends the tokens of before
     const found = [];
     for (const table of [...TABLES, STREAM]) {
       const answer = await guest.client.raw(`SELECT id, n, body FROM ${table} ORDER BY id`).catch(() => null);
-      if (!answer || answer.status >= 500 || answer.status === 429) return; // no server, or a busy one
+      if (!answer || answer.status >= 500 || answer.status === 429) return;
       found.push(answer);
     }
     const isThere = found.every((answer) => answer.status === 200);

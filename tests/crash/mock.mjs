@@ -328,6 +328,7 @@ const server = http.createServer((request, response) => {
     if (BUG === 'abort' && requests > 150) process.exit(134);
     if (BUG === 'hang' && requests > 150) return undefined;
     const body = JSON.parse(text);
+    if (request.url === '/v1/api/auth/login' && dropped.has(body.user)) return reply(401, {});
     if (request.url === '/v1/api/auth/login') return reply(200, { access_token: body.user });
     const user = request.headers.authorization.slice(7);
     if (dropped.has(user)) return reply(401, { status: 'error', results: [], took: 0, error: { code: 'UNAUTHORIZED', message: 'gone' } });
