@@ -321,11 +321,25 @@ static void run_job(Jobs *jobs, Job *job)
 
 /* ---- the lanes ---- */
 
+/* What a power cut or a failed write has left of the last commits. */
+static void tell_cuts(Jobs *jobs)
+{
+    HotCut cut;
+    while (hot_take_cut(database_hot(jobs->db), &cut))
+        log_event(
+            LOG_LEVEL_WARN,
+            "the end of a file of the hot tier is not whole and was left out: taken for writes "
+            "that were never synced",
+            LOG_TEXT("file", cut.file), LOG_INT("offset", (int64_t)cut.offset),
+            LOG_INT("bytes", (int64_t)cut.bytes));
+}
+
 /* At start, and after a failed write: files whose commit did not happen. */
 static void sweep(Jobs *jobs)
 {
     Error error = {0};
     uint32_t removed = 0;
+    tell_cuts(jobs);
     if (flush_sweep(jobs->db, &removed, &error) != OK)
         log_event(LOG_LEVEL_WARN, "left-over files were not removed", LOG_ERROR(&error));
     else if (removed)
