@@ -94,7 +94,7 @@ test('bodies of 10 MB and more', async () => {
 test('millions of values in one text are refused before a tree is made of them', async () => {
   const flat = '[],'.repeat(3 << 20).slice(0, -1);
   const body = `{"sql":"SELECT id FROM bad.t","a":[${flat}]}`;
-  const keys = `{"sql":"SELECT id FROM bad.t"${',"":0'.repeat(2 << 20)}}`;
+  const keys = `{"sql":"SELECT id FROM bad.t"${',"":0'.repeat(2000000)}}`;
   const before = server.usage().rss_kb;
   const get = (params) => request(server, 'GET', `/v1/api/live?${new URLSearchParams(params)}`, { headers: anna.bearer });
   for (const [what, answer, status, code] of [
