@@ -10,13 +10,18 @@
  *     hot(<handle>, <ref>)          the rows of source <ref>, columns of its schema, then `_seq`
  *                                   BIGINT and `_deleted` BOOLEAN
  *     dead(<handle>, <ref>, _seq)   true where the source says that a row of a file has died
+ *     dead_found(<handle>, <ref>, _seq, file_row_number)
+ *                                   the same, and the source is told in which rows those lie
+ *     dead_at(<handle>, <ref>, file_index, file_row_number)
+ *                                   the same by the place in the list of files and the row
  *
  * where <handle> is engine_query_handle() and <ref> is what engine_query_add_source() returned.
  *
  * Threads: all functions may be called by any thread that may block (workers, jobs), never by a
  * loop. One EngineQuery and its result belong to one thread at a time; engine_query_cancel alone
  * may be called by another. Callbacks of a source run on the caller's thread and on threads of
- * DuckDB: `open`, `next` and `close` of one scan never at once, `are_dead` by several at once.
+ * DuckDB: `open`, `next` and `close` of one scan never at once, those about dead rows by several
+ * at once.
  */
 #pragma once
 
@@ -69,6 +74,12 @@ typedef struct EngineSource {
     void (*close)(void *scan);
     /* Fills out_dead[0 … count). NULL when no SQL uses dead() on this source. */
     Code (*are_dead)(void *context, const uint64_t *seqs, uint32_t count, bool *out_dead, Error *e);
+    /* The same by place. NULL when no SQL uses dead_at() on this source. */
+    void (*are_dead_at)(void *context, const uint64_t *files, const uint64_t *rows, uint32_t count,
+                        bool *out_dead);
+    /* A dead row was found in this row of its file; a row may be found twice. NULL when no SQL uses
+     * dead_found() on this source. */
+    void (*found_dead)(void *context, uint64_t seq, uint64_t row);
 } EngineSource;
 
 /* The context of one statement: its sources and parameters under a handle that no other statement

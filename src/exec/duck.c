@@ -16,6 +16,7 @@
 #include "cold/cold.h"
 #include "data/row.h"
 #include "engine/engine.h"
+#include "exec/dead_rows.h"
 #include "exec/transaction.h"
 #include "os/clock.h"
 #include "os/thread.h"
@@ -23,6 +24,21 @@
 #include <stdlib.h>
 
 typedef struct Duck Duck;
+
+/* How the rows of segments are asked whether they died. */
+typedef enum DuckWay {
+    DUCK_BY_SEQ,   /* in a transaction all are asked, which notes them as read */
+    DUCK_FIND_ROW, /* by seq, and what is found is kept for later statements */
+    DUCK_BY_ROW,   /* by the number of the row, which spares reading _seq */
+    DUCK_CLEAN,    /* not at all: none has died */
+    DUCK_WAYS,
+} DuckWay;
+
+typedef struct DuckSegments {
+    SegmentEntry *entries;
+    uint64_t *batches;
+    uint32_t count;
+} DuckSegments;
 
 /* One table reference. */
 typedef struct DuckTable {
@@ -35,9 +51,10 @@ typedef struct DuckTable {
     BoundExpr
         *condition; /* in a transaction: which of the scanned hot rows count as read; NULL: all */
     DeadList dead;  /* of its segments */
-    uint32_t checked_count, segment_count;
-    uint64_t
-        *batches; /* of segment_count wanted segments; the first checked_count have dead rows */
+    DuckSegments segments[DUCK_WAYS];
+    DeadList *dead_rows; /* of each of segments[DUCK_BY_ROW]: numbers of rows instead of seqs */
+    DeadRow *found;      /* heap; guarded by duck->lock */
+    size_t found_count, found_capacity;
     Value **rows; /* of a view, all made before the statement runs */
     size_t row_count, row_capacity;
     struct DuckTable *next;
@@ -168,6 +185,55 @@ static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *
     return OK;
 }
 
+/* Neighbours mostly come from one file. */
+static void are_dead_at(void *context, const uint64_t *files, const uint64_t *rows, uint32_t count,
+                        bool *out_dead)
+{
+    const DuckTable *table = context;
+    for (uint32_t from = 0, to = 0; from < count; from = to) {
+        while (to < count && files[to] == files[from])
+            to++;
+        must(files[from] < table->segments[DUCK_BY_ROW].count);
+        view_mark_dead(&table->dead_rows[files[from]], rows + from, to - from, out_dead + from);
+    }
+}
+
+static void found_dead(void *context, uint64_t seq, uint64_t row)
+{
+    DuckTable *table = context;
+    MUTEX_SCOPE(&table->duck->lock);
+    if (table->found_count == table->dead.count) /* a scan that is read twice */
+        return;
+    if (!table->found)
+        table->found = x_new_array(DeadRow, table->dead.count);
+    table->found[table->found_count++] = (DeadRow){seq, row};
+}
+
+static int compare_found(const void *a, const void *b)
+{
+    const DeadRow *x = a, *y = b;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* At the end of the statement, whose threads are done with it. */
+static void keep_found(DuckTable *table)
+{
+    const DuckSegments *asked = &table->segments[DUCK_FIND_ROW];
+    if (table->found_count)
+        qsort(table->found, table->found_count, sizeof *table->found, compare_found);
+    size_t from = 0, to = 0;
+    for (uint32_t i = 0; i < asked->count; i++, from = to) {
+        const SegmentEntry *entry = &asked->entries[i]; /* ascending */
+        while (from < table->found_count && table->found[from].seq < entry->min_seq)
+            from++;
+        for (to = from; to < table->found_count && table->found[to].seq <= entry->max_seq;)
+            to++;
+        exec__dead_rows_add(table->duck->run->executor->dead_rows, table->partition, entry,
+                            table->found + from, to - from);
+    }
+    free(table->found);
+}
+
 /* ---- tables for the printer ---- */
 
 static Code keep_view_row(void *context, const Value *values, Error *e)
@@ -225,30 +291,70 @@ static Code find_table(void *context, const TableName *name, PrintTable *out, Er
     return OK;
 }
 
-/* The rows of a segment are asked whether they died only where one did: that needs their seqs,
- * which most statements do not read. In a transaction all are asked, which notes them as read. */
-static Code sort_segments(DuckTable *table, const SegmentEntry *entries, uint32_t count, Error *e)
+static DeadList dead_between(const DeadList *all, uint64_t from, uint64_t to)
+{
+    DeadList part = {.seqs = all->seqs};
+    size_t low = 0, high = all->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (all->seqs[middle] < from)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (all->count)
+        part.seqs += low;
+    while (low + part.count < all->count && part.seqs[part.count] <= to)
+        part.count++;
+    return part;
+}
+
+/* DuckDB's names for where a row lies would mean the table's columns. */
+static bool hides_places(const Schema *schema)
+{
+    return schema_find(schema, SLICE("file_row_number")) >= 0 ||
+           schema_find(schema, SLICE("file_index")) >= 0;
+}
+
+/* Where only the first rows are wanted, few are asked, and DuckDB's way to find them numbers rows by
+ * itself. */
+static DuckWay choose_way(DuckTable *table, const SegmentEntry *entry, bool is_top)
 {
     const Run *run = table->duck->run;
-    TRY(view_dead_list(table->duck->view, table->partition, run->arena, &table->dead, e));
-    uint64_t *clean = arena_new_array(run->arena, uint64_t, count + 1);
-    uint32_t clean_count = 0;
-    table->batches = arena_new_array(run->arena, uint64_t, count + 1);
-    for (uint32_t i = 0; i < count; i++) {
-        if (run->transaction ||
-            view_has_dead_between(&table->dead, entries[i].min_seq, entries[i].max_seq))
-            table->batches[table->checked_count++] = entries[i].batch;
-        else
-            clean[clean_count++] = entries[i].batch;
+    if (run->transaction || table->dead.is_cut)
+        return DUCK_BY_SEQ;
+    DeadList dead = dead_between(&table->dead, entry->min_seq, entry->max_seq);
+    if (dead.count == 0)
+        return DUCK_CLEAN;
+    if (is_top || hides_places(table->schema))
+        return DUCK_BY_SEQ;
+    DeadList *rows = &table->dead_rows[table->segments[DUCK_BY_ROW].count];
+    bool is_known = exec__dead_rows_find(run->executor->dead_rows, table->partition, entry, &dead,
+                                         run->arena, rows);
+    return is_known ? DUCK_BY_ROW : DUCK_FIND_ROW;
+}
+
+static Code sort_segments(DuckTable *table, const SegmentEntry *entries, uint32_t count,
+                          bool is_top, Error *e)
+{
+    Arena *arena = table->duck->run->arena;
+    TRY(view_dead_list(table->duck->view, table->partition, arena, &table->dead, e));
+    table->dead_rows = arena_new_array(arena, DeadList, count);
+    for (size_t i = 0; i < DUCK_WAYS; i++) {
+        table->segments[i].entries = arena_new_array(arena, SegmentEntry, count);
+        table->segments[i].batches = arena_new_array(arena, uint64_t, count);
     }
-    for (uint32_t i = 0; i < clean_count; i++)
-        table->batches[table->checked_count + i] = clean[i];
-    table->segment_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        DuckSegments *to = &table->segments[choose_way(table, &entries[i], is_top)];
+        to->entries[to->count] = entries[i];
+        to->batches[to->count++] = entries[i].batch;
+    }
     return OK;
 }
 
 /* The segments that may hold wanted rows, by batch number. */
-static Code find_segments(DuckTable *table, const TableRef *ref, Error *e)
+static Code find_segments(DuckTable *table, const TableRef *ref, bool is_top, bool *out_any,
+                          Error *e)
 {
     Duck *duck = table->duck;
     BindContext bind = exec__bind_context(duck->run, table->schema);
@@ -269,25 +375,32 @@ static Code find_segments(DuckTable *table, const TableRef *ref, Error *e)
     TRY(exec__wanted_segments(duck->run, &scope, &pruning, &entries, &count, e));
     if (count == 0)
         return OK;
-    TRY(sort_segments(table, entries, (uint32_t)count, e));
+    *out_any = true;
+    TRY(sort_segments(table, entries, (uint32_t)count, is_top, e));
     return view_check_segments(duck->view, table->table, table->partition, entries, count, e);
 }
 
-/* One branch of the union; `ref` is where the dead are asked for, NULL when none is among these. */
-static void print_branch(const PrintTable *printed, const SegmentList *list, const uint32_t *ref,
-                         Buffer *out)
+/* One branch of the union. */
+static void print_branch(const PrintTable *printed, const SegmentList *list, DuckWay way,
+                         uint32_t ref, Buffer *out)
 {
+    static const char *const checks[DUCK_WAYS] = {
+        [DUCK_BY_SEQ] = " WHERE NOT dead(%llu, %u, _seq)",
+        [DUCK_FIND_ROW] = " WHERE NOT dead_found(%llu, %u, _seq, file_row_number)",
+        [DUCK_BY_ROW] = " WHERE NOT dead_at(%llu, %u, file_index, file_row_number)",
+    };
     const DuckTable *table = printed->tag;
     buffer_add_text(out, " UNION ALL SELECT * FROM ");
     if (printed->top.size)
         buffer_add_text(out, "(SELECT * FROM ");
     cold_add_read_parquet(out, list, table->schema);
     buffer_printf(out, " AS %.*s", SLICE_ARGS(printed->alias));
-    if (ref)
-        buffer_printf(out, " WHERE NOT dead(%llu, %u, _seq)",
-                      (unsigned long long)engine_query_handle(table->duck->query), *ref);
+    if (way != DUCK_CLEAN)
+        buffer_printf(out, checks[way], (unsigned long long)engine_query_handle(table->duck->query),
+                      ref);
     if (printed->top.size && printed->where.size)
-        buffer_printf(out, " %s (%.*s)", ref ? "AND" : "WHERE", SLICE_ARGS(printed->where));
+        buffer_printf(out, " %s (%.*s)", way == DUCK_CLEAN ? "WHERE" : "AND",
+                      SLICE_ARGS(printed->where));
     if (printed->top.size)
         buffer_printf(out, "%.*s)", SLICE_ARGS(printed->top));
 }
@@ -309,18 +422,16 @@ static Code print_segments(const PrintTable *printed, uint32_t ref, Buffer *out,
     const Duck *duck = table->duck;
     CLEANUP(buffer_done) Buffer folder = {0};
     TRY(exec__cold_folder(duck->run, table->table, &folder, e));
-    SegmentList list = {
-        .storage_root = database_storage_folder(duck->run->executor->db),
-        .folder = buffer_slice(&folder),
-        .batches = table->batches,
-        .count = table->checked_count,
-    };
-    if (list.count)
-        print_branch(printed, &list, &ref, out);
-    list.batches += list.count;
-    list.count = table->segment_count - list.count;
-    if (list.count)
-        print_branch(printed, &list, NULL, out);
+    for (uint32_t way = 0; way < DUCK_WAYS; way++) {
+        SegmentList list = {
+            .storage_root = database_storage_folder(duck->run->executor->db),
+            .folder = buffer_slice(&folder),
+            .batches = table->segments[way].batches,
+            .count = table->segments[way].count,
+        };
+        if (list.count)
+            print_branch(printed, &list, (DuckWay)way, ref, out);
+    }
     return OK;
 }
 
@@ -337,13 +448,16 @@ static Code print_table(void *context, const TableRef *ref, const PrintTable *pr
         .next = scan_next,
         .close = scan_close,
         .are_dead = are_dead,
+        .are_dead_at = are_dead_at,
+        .found_dead = found_dead,
     };
     uint32_t number = 0;
+    bool has_segments = false;
     TRY(engine_query_add_source(duck->query, &source, &number, e));
     if (table->table)
-        TRY(find_segments(table, ref, e));
+        TRY(find_segments(table, ref, printed->top.size > 0, &has_segments, e));
     unsigned long long handle = engine_query_handle(duck->query);
-    if (table->segment_count == 0) {
+    if (!has_segments) {
         buffer_printf(out, "hot(%llu, %u)", handle, number);
         return OK;
     }
@@ -480,8 +594,10 @@ Code exec__select_duck(Run *run, ReadView *view, const Select *select, const Row
     duck.query = engine_query_new(database_engine(run->executor->db));
     Code code = run_duck(&duck, output, out_rows, e);
     engine_query_free(duck.query);
-    for (DuckTable *table = duck.tables; table; table = table->next)
+    for (DuckTable *table = duck.tables; table; table = table->next) {
+        keep_found(table);
         table_unref(table->table);
+    }
     mutex_done(&duck.lock);
     return code;
 }

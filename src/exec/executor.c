@@ -4,6 +4,7 @@
  * and only then run them one after the other. A refusal anywhere means that nothing ran; a failure
  * while they run leaves what the earlier ones did.
  */
+#include "exec/dead_rows.h"
 #include "exec/open.h"
 #include "exec/transaction.h"
 
@@ -24,6 +25,7 @@ Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Exec
     executor->db = db;
     executor->jobs = jobs;
     executor->options = *options;
+    executor->dead_rows = exec__dead_rows_new();
     executor->plans = exec__plans_new(options->plans_max ? options->plans_max : EXEC_PLANS_MAX);
     executor->open = exec__open_new();
     exec__add_builtin_views(executor);
@@ -36,6 +38,7 @@ void executor_free(Executor *executor)
     if (!executor)
         return;
     exec__plans_free(executor->plans);
+    exec__dead_rows_free(executor->dead_rows);
     exec__open_free(executor->open);
     free(executor->builtin_contexts);
     free(executor);

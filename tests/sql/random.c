@@ -5,6 +5,10 @@
  * three must agree to the byte. Queries are made so that the order of rows is total and nothing
  * overflows.
  *
+ * Then the same of tables with so many rows that segments have several row groups, and queries for
+ * the first rows in some order or for sums: what is skipped by bounds, and dead rows that are known
+ * by their place.
+ *
  * The seed is printed with a failure; KALAM_TEST_SEED replays it.
  */
 #include "sql_test.h"
@@ -57,9 +61,8 @@ static void add_values(Buffer *sql, int id)
     buffer_printf(sql, "%s)", pick(3) == 0 ? "NULL" : pick(2) ? "TRUE" : "FALSE");
 }
 
-static void both(World *world, Buffer *sql)
+static void on_both(World *world, Buffer *sql, const char *const tables[2])
 {
-    static const char *const tables[] = {"rnd.t", "rnd.u"};
     for (int i = 0; i < 2; i++) {
         Buffer text = {0};
         for (size_t k = 0; k < sql->size; k++) {
@@ -73,6 +76,11 @@ static void both(World *world, Buffer *sql)
         buffer_done(&text);
     }
     buffer_clear(sql);
+}
+
+static void both(World *world, Buffer *sql)
+{
+    on_both(world, sql, (const char *const[]){"rnd.t", "rnd.u"});
 }
 
 static void fill(World *world, int from, int to)
@@ -373,10 +381,10 @@ static void make_write(Buffer *out)
 }
 
 /* The first row in which two of the answers differ. */
-static size_t first_difference(const Outcome outcomes[3])
+static size_t first_difference(const Outcome *outcomes, int count)
 {
     for (size_t i = 0;; i++)
-        for (int k = 1; k < 3; k++)
+        for (int k = 1; k < count; k++)
             if (i >= outcomes[0].row_count || i >= outcomes[k].row_count ||
                 strcmp(outcomes[0].rows[i], outcomes[k].rows[i]) != 0)
                 return i;
@@ -390,34 +398,43 @@ static void show(const char *what, const Outcome *outcome, size_t from)
         fprintf(stderr, "    %s\n", outcome->rows[i]);
 }
 
-/* Adds to *io_native when the loop answered it by itself. */
+typedef struct Way {
+    const char *what, *table;
+    Mode mode;
+} Way;
+enum { WAYS_MAX = 4 };
+
+/* Adds to *io_native when the loop answered the first by itself. */
+static bool agree_in(World *world, const Buffer *query, const Way *ways, int count, int *io_native)
+{
+    Outcome outcomes[WAYS_MAX];
+    Buffer sql = {0};
+    bool agreed = true;
+    for (int i = 0; i < count; i++) {
+        on_table(query, ways[i].table, &sql);
+        run_sql(world, ways[i].mode, &alice, sql.data, &outcomes[i]);
+        agreed = agreed && same(&outcomes[0], &outcomes[i]);
+    }
+    *io_native += outcomes[0].code == OK && outcomes[0].moves == 0;
+    if (!agreed) {
+        fprintf(stderr, "FAILED random: %.*s\n", (int)query->size, query->data);
+        for (int i = 0; i < count; i++)
+            show(ways[i].what, &outcomes[i], first_difference(outcomes, count));
+    }
+    for (int i = 0; i < count; i++)
+        outcome_done(&outcomes[i]);
+    buffer_done(&sql);
+    return agreed;
+}
+
 static bool agree(World *world, const Buffer *query, int *io_native)
 {
-    static const struct {
-        const char *what, *table;
-        Mode mode;
-    } ways[] = {
+    static const Way ways[] = {
         {"native", "rnd.t", MODE_NATIVE},
         {"duckdb", "rnd.t", MODE_DUCK},
         {"flushed", "rnd.u", MODE_NATIVE},
     };
-    Outcome outcomes[3];
-    Buffer sql = {0};
-    for (int i = 0; i < 3; i++) {
-        on_table(query, ways[i].table, &sql);
-        run_sql(world, ways[i].mode, &alice, sql.data, &outcomes[i]);
-    }
-    *io_native += outcomes[0].code == OK && outcomes[0].moves == 0;
-    bool agreed = same(&outcomes[0], &outcomes[1]) && same(&outcomes[0], &outcomes[2]);
-    if (!agreed) {
-        fprintf(stderr, "FAILED random: %.*s\n", (int)query->size, query->data);
-        for (int i = 0; i < 3; i++)
-            show(ways[i].what, &outcomes[i], first_difference(outcomes));
-    }
-    for (int i = 0; i < 3; i++)
-        outcome_done(&outcomes[i]);
-    buffer_done(&sql);
-    return agreed;
+    return agree_in(world, query, ways, 3, io_native);
 }
 
 static bool agree_on_write(World *world, const Buffer *write)
@@ -468,6 +485,166 @@ static bool write_both(World *world, int *io_next_id)
     return agreed;
 }
 
+/* ---- large tables ---- */
+
+enum { LARGE_STEP = 500 };
+
+static void both_large(World *world, Buffer *sql)
+{
+    on_both(world, sql, (const char *const[]){"rnd.lt", "rnd.lu"});
+}
+
+/* Rows that mostly ascend, as those of a chat do, with ties, stragglers and NULLs. */
+static void fill_large(World *world, int from, int to, bool has_x)
+{
+    Buffer sql = {0};
+    for (int id = from; id < to;) {
+        buffer_add_text(&sql, has_x ? "INSERT INTO @ (id, a, s, t, c, x) VALUES "
+                                    : "INSERT INTO @ (id, a, s, t, c) VALUES ");
+        for (int end = id + LARGE_STEP; id < to && id < end; id++) {
+            int minute = pick(50) ? id / 3 : (int)pick(20000);
+            buffer_printf(&sql, "%s(%d, ", id % LARGE_STEP ? "," : "", pick(2) ? id : -id);
+            buffer_printf(&sql, pick(40) ? "%d, " : "NULL, ", id / 50 - (int)pick(30));
+            buffer_printf(&sql, "%d, ", (int)pick(200) - 100);
+            buffer_printf(
+                &sql, pick(id < 9000 ? 100000 : 500) ? "'2026-01-%02d %02d:%02d:00', " : "NULL, ",
+                minute / 1440 + 1, minute / 60 % 24, minute % 60);
+            buffer_printf(&sql, "'k%u'", pick(40));
+            if (has_x)
+                buffer_printf(&sql, pick(9) ? ", %d" : ", NULL", (int)pick(20));
+            buffer_add_char(&sql, ')');
+        }
+        both_large(world, &sql);
+    }
+    buffer_done(&sql);
+}
+
+static void change_large(World *world, int rows)
+{
+    Buffer sql = {0};
+    buffer_printf(&sql, "UPDATE @ SET a = a + 40 WHERE id %% 997 = %u", pick(997));
+    both_large(world, &sql);
+    buffer_printf(&sql, "DELETE FROM @ WHERE id IN (%u, %u, -%u, %u)", pick((uint32_t)rows),
+                  pick((uint32_t)rows), pick((uint32_t)rows), (unsigned)rows - 1);
+    both_large(world, &sql);
+    buffer_printf(&sql, "DELETE FROM @ WHERE id BETWEEN %u AND %u + 5", rows - 40, rows - 40);
+    both_large(world, &sql);
+    buffer_printf(&sql, "UPDATE @ SET t = '2026-01-%02u 10:00:00', c = 'new' WHERE id %% 1499 = %u",
+                  pick(20) + 1, pick(1499));
+    both_large(world, &sql);
+    buffer_done(&sql);
+}
+
+static void prepare_large(World *world)
+{
+    static const Caller root = {
+        .user_id = {"root", 4}, .role = ROLE_SYSTEM, .namespace_name = {"rnd", 3}};
+    static const char columns[] = "(id BIGINT PRIMARY KEY, a INT, s SMALLINT, t TIMESTAMP, c TEXT)";
+    static const char *const tables[] = {"rnd.lt", "rnd.lu"};
+    char sql[256];
+    for (int i = 0; i < 2; i++) {
+        snprintf(sql, sizeof sql, "CREATE USER TABLE %s %s", tables[i], columns);
+        must_run(world, &root, sql);
+    }
+    fill_large(world, 0, 9000, false);
+    must_run(world, &root, "STORAGE FLUSH TABLE rnd.lu");
+    change_large(world, 9000);
+    fill_large(world, 9000, 19500, false);
+    must_run(world, &root, "STORAGE FLUSH TABLE rnd.lu");
+    for (int i = 0; i < 2; i++) {
+        snprintf(sql, sizeof sql, "ALTER TABLE %s ADD COLUMN x INT DEFAULT 7", tables[i]);
+        must_run(world, &root, sql);
+        snprintf(sql, sizeof sql, "ALTER TABLE %s MODIFY COLUMN s BIGINT", tables[i]);
+        must_run(world, &root, sql);
+    }
+    fill_large(world, 19500, 22000, true);
+    must_run(world, &root, "STORAGE FLUSH TABLE rnd.lu");
+    fill_large(world, 22000, 22400, true);
+    change_large(world, 22400);
+}
+
+static void add_large_condition(Buffer *out)
+{
+    switch (pick(8)) {
+    case 0:
+        buffer_printf(out, "c = 'k%u'", pick(42));
+        break;
+    case 1:
+        buffer_printf(out, "t %s '2026-01-%02u 12:30:00'", pick(2) ? "<" : ">=", pick(18) + 1);
+        break;
+    case 2:
+        buffer_printf(out, "a %s %u", pick(2) ? "<=" : ">", pick(450));
+        break;
+    case 3:
+        buffer_printf(out, "s BETWEEN %d AND %u", (int)pick(100) - 100, pick(100));
+        break;
+    case 4:
+        buffer_printf(out, "id %s %d", pick(2) ? "<" : ">", (int)pick(44000) - 22000);
+        break;
+    case 5:
+        buffer_add_text(out, pick(2) ? "t IS NULL" : "a IS NOT NULL");
+        break;
+    case 6:
+        buffer_printf(out, "x %s %u", pick(2) ? "=" : "<>", pick(21));
+        break;
+    default:
+        buffer_printf(out, "c LIKE '%%%u'", pick(10));
+    }
+}
+
+/* *out_by_seq: the two tables' rows need not have the same order. */
+static void make_large_query(Buffer *out, bool *out_by_seq)
+{
+    static const char *const orders[] = {"a", "s", "t", "x", "id", "_seq", "t", "t"};
+    static const char *const sums[] = {"count(*), sum(id), min(t), max(t)", "sum(a), count(x)",
+                                       "max(c), count(DISTINCT c), sum(s)"};
+    bool is_sum = pick(4) == 0;
+    *out_by_seq = false;
+    if (is_sum)
+        buffer_printf(out, "SELECT %s FROM @", sums[pick(3)]);
+    else
+        buffer_add_text(out, pick(2) ? "SELECT id, a, s, t, c, x FROM @" : "SELECT c, id FROM @");
+    for (uint32_t i = 0, count = pick(3); i < count; i++) {
+        buffer_add_text(out, i ? " AND " : " WHERE ");
+        add_large_condition(out);
+    }
+    if (is_sum)
+        return;
+    const char *order = orders[pick(8)];
+    *out_by_seq = strcmp(order, "_seq") == 0;
+    buffer_printf(out, " ORDER BY %s %s %s", order, pick(3) ? "DESC" : "ASC",
+                  (const char *[]){"", "NULLS FIRST", "NULLS LAST"}[pick(3)]);
+    if (pick(3) == 0)
+        buffer_printf(out, ", %s %s", (const char *[]){"c", "a", "t"}[pick(3)],
+                      pick(2) ? "DESC" : "NULLS FIRST");
+    buffer_printf(out, ", id %s LIMIT %u", pick(2) ? "DESC" : "", 1 + pick(pick(4) ? 60 : 3000));
+    if (pick(4) == 0)
+        buffer_printf(out, " OFFSET %u", pick(pick(3) ? 50 : 3000));
+}
+
+static int run_large(World *world, int queries)
+{
+    static const Way ways[] = {
+        {"flushed", "rnd.lu", MODE_NATIVE},
+        {"flushed, DuckDB", "rnd.lu", MODE_DUCK},
+        {"hot", "rnd.lt", MODE_NATIVE},
+    };
+    int failed = 0, ignored = 0;
+    Buffer query = {0};
+    prepare_large(world);
+    for (int i = 0; i < queries && failed < 10; i++) {
+        bool by_seq = false;
+        buffer_clear(&query);
+        make_large_query(&query, &by_seq);
+        if (!agree_in(world, &query, ways, by_seq ? 2 : 3, &ignored))
+            failed++;
+        if (i % 25 == 24)
+            change_large(world, 22400);
+    }
+    buffer_done(&query);
+    return failed;
+}
+
 void run_random(World *world, int queries, int *io_passed, int *io_failed)
 {
     const char *given = getenv("KALAM_TEST_SEED");
@@ -490,6 +667,7 @@ void run_random(World *world, int queries, int *io_passed, int *io_failed)
         fprintf(stderr, "FAILED random: only %d of %d queries ran natively\n", native, queries);
         failed++;
     }
+    failed += run_large(world, queries / 4);
     if (failed)
         fprintf(stderr, "FAILED random: replay with KALAM_TEST_SEED=%" PRIu64 "\n", seed);
     *(failed ? io_failed : io_passed) += 1;
