@@ -8,6 +8,7 @@
 #include "../table/fixture.h"
 #include "../test.h"
 #include "cold/cold.h"
+#include "data/row.h"
 #include "jobs/jobs.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -315,6 +316,98 @@ TEST("a policy given by ALTER TABLE that rows from before do not see")
     set_policy(&s, 0, 60);
     turn(&s);
     TURN_UNTIL(&s, count_flushed(&s) == 1);
+    end(&s);
+}
+
+TEST("fewer rows given by ALTER TABLE than wait already, and nobody writes: they were counted for "
+     "the old policy")
+{
+    Stage s;
+    begin(&s, test_folder(), TABLE_USER);
+    set_policy(&s, 1000, 0);
+    for (int i = 1; i <= 20; i++)
+        fixture_put(&s.f, i, "v");
+    turn(&s);
+    CHECK_INT(count_flushed(&s), 0);
+    set_policy(&s, 10, 0);
+    TURN_UNTIL(&s, count_flushed(&s) == 20);
+    end(&s);
+}
+
+enum { MANY = 10 * 1000, MANY_AT_ONCE = 500 };
+
+/* A row in each of many partitions. */
+static void put_many(Stage *s)
+{
+    for (uint64_t first = 0; first < MANY; first += MANY_AT_ONCE) {
+        CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(s->f.db));
+        for (uint64_t i = first; i < first + MANY_AT_ONCE; i++) {
+            CLEANUP(buffer_done) Buffer row = {0};
+            CLEANUP(buffer_done) Buffer key = {0};
+            Value values[2] = {value_integer(TYPE_BIGINT, 1), value_text(SLICE("v"))};
+            row_encode(s->f.table->schema, values, &row);
+            CHECK_OK(key_encode(&values[0], &key, e));
+            RowChange change = {
+                .kind = CHANGE_INSERT, .key = buffer_slice(&key), .new_row = buffer_slice(&row)};
+            Partition partition = {s->f.table->id, 1000 + i};
+            CHECK_OK(intent_add(intent, intent_part(intent, s->f.table, partition), &change, e));
+        }
+        CHECK_OK(database_commit(s->f.db, intent, e));
+    }
+}
+
+/* Entries of a family: from key bytes `first` on, below `end`. */
+static size_t count_range(Stage *s, HotFamily family, Slice first, Slice end)
+{
+    size_t count = 0;
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(s->f.db));
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, family, first, end, false);
+    while (hot_next(it))
+        count++;
+    CHECK_OK(hot_iterator_end(it, e));
+    hot_iterator_close(it);
+    hot_snapshot_free(snapshot);
+    return count;
+}
+
+/* Looks that are due and were not made. */
+static size_t count_overdue(Stage *s)
+{
+    char until[8];
+    for (int i = 0; i < 8; i++)
+        until[i] = (char)((uint64_t)now_us >> (56 - 8 * i));
+    return count_range(s, HOT_DUE, SLICE("\0"), slice_of(until, sizeof until));
+}
+
+static size_t count_segments(Stage *s)
+{
+    char from[4], to[4];
+    for (int i = 0; i < 4; i++) {
+        from[i] = (char)(s->f.table->id >> (24 - 8 * i));
+        to[i] = (char)((s->f.table->id + 1) >> (24 - 8 * i));
+    }
+    return count_range(s, HOT_SEGMENTS, slice_of(from, 4), slice_of(to, 4));
+}
+
+TEST("ten thousand small partitions that the server's default makes as many files of, or looks at "
+     "for ever; one among them that is large enough and waits with them")
+{
+    Stage s;
+    const char *folder = test_folder();
+    begin(&s, folder, TABLE_USER);
+    close_stage(&s);
+    s.options.flush_interval_default_s = DAY_S;
+    s.options.flush_rows_min = 3;
+    open_stage(&s, folder, TABLE_USER);
+    put_many(&s);
+    for (int i = 1; i <= 3; i++)
+        fixture_put(&s.f, i, "v");
+    for (int hour = 0; hour < 30; hour++) {
+        pass(&s, HOUR_S);
+        TURN_UNTIL(&s, count_overdue(&s) == 0);
+    }
+    CHECK_INT(count_segments(&s), 1);
+    CHECK_INT(count_flushed(&s), 3);
     end(&s);
 }
 
