@@ -64,6 +64,21 @@ static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *
     return OK;
 }
 
+static void are_dead_at(void *context, const uint64_t *files, const uint64_t *at, uint32_t count,
+                        bool *out_dead)
+{
+    const Rows *rows = context;
+    for (uint32_t i = 0; i < count; i++)
+        out_dead[i] = rows->dead_every && files[i] == 0 && at[i] % rows->dead_every == 0;
+}
+
+static void found_dead(void *context, uint64_t seq, uint64_t row)
+{
+    Rows *rows = context;
+    must(seq == row + rows->first_seq);
+    atomic_fetch_add(&rows->found_dead, 1);
+}
+
 void rows_init(Rows *rows, uint64_t count)
 {
     *rows = (Rows){.count = count, .first_seq = 1000};
@@ -86,7 +101,9 @@ EngineSource rows_source(Rows *rows)
                           .open = open_scan,
                           .next = next_row,
                           .close = close_scan,
-                          .are_dead = are_dead};
+                          .are_dead = are_dead,
+                          .are_dead_at = are_dead_at,
+                          .found_dead = found_dead};
 }
 
 const char *rows_path(const char *name)

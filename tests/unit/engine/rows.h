@@ -16,9 +16,10 @@ typedef struct Rows {
     uint64_t first_seq;
     uint64_t fail_at; /* 0 = never */
     Code fail_code;
-    uint64_t dead_every; /* seqs divisible by it are dead; 0 = none */
+    uint64_t
+        dead_every; /* seqs divisible by it are dead, and such rows of the first file; 0 = none */
     bool is_endless;
-    atomic_int opened, closed, asked_dead;
+    atomic_int opened, closed, asked_dead, found_dead;
     char text[64];
 } Rows;
 

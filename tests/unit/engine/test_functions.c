@@ -5,6 +5,8 @@
 #include "rows.h"
 #include "test.h"
 
+#include <stdio.h>
+
 static void check(EnginePool *pool, Rows *rows, const char *sql, const char *want)
 {
     Slice got = {0};
@@ -69,6 +71,32 @@ TEST("dead() asks the source by the vector and filters")
     check(pool, &rows, "SELECT count(*) FROM hot(%h,0) WHERE NOT dead(%h,0,_seq)", "9000");
     CHECK(rows.asked_dead >= 1);
     CHECK(rows.asked_dead < 20);
+    engine_pool_free(pool);
+}
+
+TEST("dead_found() tells the row of the file, dead_at() asks by it, also behind skipped row groups")
+{
+    EnginePool *pool = rows_pool(1);
+    Rows rows;
+    rows_init(&rows, 10000);
+    rows.dead_every = 10;
+    EngineSource source = rows_source(&rows);
+    EngineWriteOptions options = {.row_group_rows = 2048};
+    uint64_t written = 0;
+    const char *path = rows_path("places.parquet");
+    CHECK_OK(engine_write_parquet(pool, &source, path, &options, &written, e));
+    char sql[2000];
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM read_parquet('%s') WHERE id<>5 AND NOT "
+             "dead_found(%%h,0,_seq,file_row_number)",
+             path);
+    check(pool, &rows, sql, "8999");
+    CHECK_INT(rows.found_dead, 1000);
+    snprintf(sql, sizeof sql,
+             "SELECT count(*), min(id) FROM read_parquet(['%s','%s']) WHERE id>9000 AND NOT "
+             "dead_at(%%h,0,file_index,file_row_number)",
+             path, path);
+    check(pool, &rows, sql, "1900|9001");
     engine_pool_free(pool);
 }
 
