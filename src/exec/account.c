@@ -305,6 +305,25 @@ static Code edit_succeeded(const UserEdit *edit, User *user, bool *out_changed, 
     return OK;
 }
 
+/* While the disk takes no writes people log in all the same, for reads go on: neither their login
+ * is recorded then, nor a wrong password counted, of which an address still has few a second. */
+static Code record_login(UserEdit *edit, Error *e)
+{
+    Error refusal = {0};
+    User user = {0};
+    bool is_changed;
+    Code code = run_edit(edit, &refusal);
+    if (code != E_DISK_FULL && code != E_IO && code != E_OUTCOME_UNKNOWN) {
+        if (code != OK && e)
+            *e = refusal;
+        return code;
+    }
+    TRY(exec__find_user(edit->executor, HOT_BLOCKING, edit->user_id, edit->arena, &user, e));
+    TRY(edit->edit(edit, &user, &is_changed, e));
+    edit->result = user;
+    return OK;
+}
+
 Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena, User *out,
                 Error *e)
 {
@@ -331,7 +350,7 @@ Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena,
         .detail = &hash,
     };
     if (known)
-        TRY(run_edit(&edit, e));
+        TRY(record_login(&edit, e));
     if (!known || !right)
         return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
     *out = edit.result;

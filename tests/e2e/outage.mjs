@@ -6,7 +6,7 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import { loginRoot, newUser, request } from './lib/client.mjs';
+import { login, loginRoot, newUser, post, request } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, skip, test } from './lib/runner.mjs';
 import { ROOT, SANITIZED, startServer, temporaryFolder } from './lib/server.mjs';
@@ -110,6 +110,9 @@ for (const [what, errno, code] of [
     equal(refused.code, code, 'the next');
     equal((await o.root.error('CREATE NAMESPACE refused')).code, code, 'a definition');
     equal((await request(o.server, 'GET', '/health')).status, 503, 'health');
+    const newcomer = await login(o.server, 'ute', 'pw-of-user-123');
+    equal((await newcomer.rows('SELECT id FROM bad.t')).length, 10, 'who logs in now reads too');
+    equal((await post(o.server, '/v1/api/auth/login', { user: 'ute', password: 'wrong-one-1' })).status, 401, 'a wrong password');
     equal((await o.stored()).length, 10, 'reads, native');
     equal((await o.user.rows('SELECT count(*) AS n, max(v) AS v FROM bad.t GROUP BY v HAVING count(*) > 1')).length, 1,
       'reads, DuckDB');
