@@ -185,6 +185,25 @@ static void load_segments(Bench *b, uint64_t first, uint64_t count, double *out_
     }
 }
 
+/* What a chat asks when somebody opens a conversation. */
+static void measure_newest(Bench *b, const char *label)
+{
+    enum { TIMES = 200 };
+    Stats stats = {0};
+    char name[100];
+    for (uint64_t i = 0; i < TIMES; i++)
+        stats_add(
+            &stats,
+            (uint64_t)(1e9 * sql(b,
+                                 "SELECT id, content FROM chat.messages WHERE conversation_id "
+                                 "= %llu ORDER BY created_at DESC LIMIT 50",
+                                 (unsigned long long)(1 + chat_mix(i) % CHAT_CONVERSATIONS))));
+    snprintf(name, sizeof name, "newest 50 of one of %d conversations%s", CHAT_CONVERSATIONS,
+             label);
+    line(name, "p50 %.2f ms  p99 %.2f ms", stats_percentile_ms(&stats, 50),
+         stats_percentile_ms(&stats, 99));
+}
+
 static void measure_scan(Bench *b)
 {
     uint64_t segments = size_of("TIERS_SEGMENTS", 10), rows = segments * SEGMENT_ROWS;
@@ -200,9 +219,11 @@ static void measure_scan(Bench *b)
              "read_parquet('%s/data/storage/user/root/chat/messages/*.parquet')", b->folder);
     Plain plain = plain_open();
     measure_scans(b, &plain, files, "");
+    measure_newest(b, "");
     update_some(b, rows);
     snprintf(name, sizeof name, ", %d rows dead", DEAD_ROWS);
     measure_scans(b, &plain, files, name);
+    measure_newest(b, name);
     plain_close(&plain);
     line("memory of the server", "%.0f MB", resident_mb(b));
 }
