@@ -405,6 +405,8 @@ static Code check_user(const User *user, Error *e)
     if (memchr(id.data, '/', id.size) || memchr(id.data, '\\', id.size) ||
         memmem(id.data, id.size, "..", 2))
         return fail(e, E_INVALID_INPUT, "User id cannot contain '..', '/' or '\\'");
+    if (slice_equal(id, SLICE("."))) /* clients leave it out of the URL of an export */
+        return fail(e, E_INVALID_INPUT, "User id cannot be '.'");
     if (user->email.size > EMAIL_BYTES_MAX)
         return fail(e, E_INVALID_INPUT, "Email is too long (%zu bytes, max %d)", user->email.size,
                     EMAIL_BYTES_MAX);

@@ -196,7 +196,7 @@ static Code option_ttl(Parser *p, const OptionValue *value, TableOptions *option
 {
     if (!whole_number(value->text, UINT32_MAX, &options->ttl_s) || !options->ttl_s)
         return sql__fail(p, E_INVALID_SQL, value->offset,
-                         "TTL_SECONDS must be a whole number above 0");
+                         "TTL_SECONDS must be a whole number from 1 to %" PRIu32, UINT32_MAX);
     options->has_ttl = true;
     return OK;
 }

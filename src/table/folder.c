@@ -6,8 +6,11 @@
  */
 #include "cold/cold.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "table/figures.h"
 #include "table/table_int.h"
+
+enum { MANIFEST_TEXT_BYTES_MAX = 64 * 1024 * 1024 };
 
 Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Partition partition,
                    Arena *arena, Slice *out, Error *e)
@@ -144,4 +147,56 @@ Code table__write_manifest(Database *db, const Table *table, Partition partition
     manifest.info.updated_at_ms = clock_wall_ms();
     return cold_manifest_write(database_storage_folder(db), folder, &manifest.info,
                                manifest.entries, manifest.count, e);
+}
+
+/* When the text says that it was written; 0 when it does not. */
+static int64_t updated_at_of(Slice text)
+{
+    static const char label[] = "\"updated_at\":";
+    const char *at = text.size ? memmem(text.data, text.size, label, sizeof label - 1) : NULL;
+    int64_t value = 0;
+    for (at = at ? at + sizeof label - 1 : NULL; at && at < text.data + text.size; at++) {
+        if (*at == ' ')
+            continue;
+        if (*at < '0' || *at > '9' || value > INT64_MAX / 10 - 9)
+            break;
+        value = value * 10 + (*at - '0');
+    }
+    return value;
+}
+
+static Code is_as_written(ReadView *view, const Table *table, Partition partition, Slice text,
+                          bool *out, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(buffer_done) Buffer wanted = {0};
+    Manifest manifest;
+    TRY(describe_manifest(view, table, partition, arena, &manifest, e));
+    if (text.size == 0) { /* none: nothing to tell is right so */
+        *out = manifest.count == 0;
+        return OK;
+    }
+    manifest.info.updated_at_ms = updated_at_of(text);
+    TRY(cold_manifest_print(&manifest.info, manifest.entries, manifest.count, &wanted, e));
+    *out = slice_equal(buffer_slice(&wanted), text);
+    return OK;
+}
+
+Code table__mend_manifest(Database *db, const Table *table, Partition partition, bool *out_mended,
+                          Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    Slice folder, text = {0};
+    bool is_right = false;
+    TRY(view_open(db, HOT_BLOCKING, &view, e));
+    TRY(table__folder(db, view_snapshot(view), table, partition, arena, &folder, e));
+    const char *path = arena_printf(arena, "%s/%.*s/manifest.json", database_storage_folder(db),
+                                    SLICE_ARGS(folder));
+    Code code = file_read(path, MANIFEST_TEXT_BYTES_MAX, arena, &text, e);
+    if (code != OK && code != E_NOT_FOUND && code != E_TOO_LARGE)
+        return code;
+    TRY(is_as_written(view, table, partition, text, &is_right, e));
+    *out_mended = !is_right;
+    return is_right ? OK : table__write_manifest(db, table, partition, e);
 }

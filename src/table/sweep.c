@@ -336,6 +336,17 @@ static Code list_files(Sweep *sweep, const ColdPlace *place, const Owners *claim
     return OK;
 }
 
+static Code mend_manifest(Sweep *sweep, const ColdPlace *place, Partition partition, Error *e)
+{
+    CLEANUP(table_unref_ptr)
+    Table *table =
+        catalog_find_table(database_catalog(sweep->db), place->namespace_name, place->table_name);
+    bool mended = false;
+    if (!table || table->id != partition.table_id)
+        return OK;
+    return table__mend_manifest(sweep->db, table, partition, &mended, e);
+}
+
 static Code sweep_claimed(Sweep *sweep, Slice folder, const ColdPlace *place, const Owners *claimed,
                           Error *e)
 {
@@ -351,7 +362,7 @@ static Code sweep_claimed(Sweep *sweep, Slice folder, const ColdPlace *place, co
         return code;
     TRY(cold_sweep(database_storage_folder(sweep->db), folder, is_listed, &listed, &removed, e));
     sweep->removed += removed;
-    return OK;
+    return claimed->is_first_living ? mend_manifest(sweep, place, claimed->partitions[0], e) : OK;
 }
 
 /* What cannot be claimed now is left to the next sweep. */

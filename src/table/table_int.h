@@ -179,6 +179,10 @@ CHECKED Code table__each_partition(Database *db, HotFamily family, const Table *
                                    void *context, Error *e);
 /* Rewrites manifest.json from the newest commit. */
 CHECKED Code table__write_manifest(Database *db, const Table *table, Partition partition, Error *e);
+/* Rewrites it if it is missing or not as it should be: a crash may have come before it was written,
+ * or somebody has changed it. */
+CHECKED Code table__mend_manifest(Database *db, const Table *table, Partition partition,
+                                  bool *out_mended, Error *e);
 /* ---- obsolete.c ---- */
 /* Lists a segment file for removal in the commit that stops naming it. */
 void obsolete__add(Intent *intent, Partition partition, Slice folder,

@@ -550,6 +550,39 @@ test('STORAGE CHECK says healthy, or what is wrong', async () => {
   await server.stop();
 });
 
+test('a manifest.json that is gone or was changed is as it should be after the next start, and files that no manifest names are gone', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const folder = path.dirname(segments(server.dir).find((file) => file.includes('/keep/t/')));
+  const manifest = path.join(folder, 'manifest.json');
+  const whole = (text) => JSON.stringify({ ...JSON.parse(text), updated_at: 0 });
+  const text = fs.readFileSync(manifest, 'utf8');
+  const right = (now) => {
+    try {
+      return whole(now()) === whole(text);
+    } catch {
+      return false;
+    }
+  };
+  for (const change of [() => fs.rmSync(manifest), () => fs.writeFileSync(manifest, text.replace('batch-0', 'batch-9')), () => fs.writeFileSync(manifest, ''),
+    () => fs.truncateSync(manifest, 40)]) {
+    await server.stop();
+    change();
+    fs.writeFileSync(path.join(folder, 'batch-77.parquet'), 'left over');
+    await server.start();
+    const again = await loginRoot(server);
+    while (!right(() => fs.readFileSync(manifest, 'utf8')) || fs.existsSync(path.join(folder, 'batch-77.parquet'))) await again.run('SELECT 1');
+  }
+  const before = fs.statSync(manifest).mtimeMs;
+  await server.stop();
+  fs.writeFileSync(path.join(folder, 'batch-77.parquet'), 'left over');
+  await server.start();
+  while (fs.existsSync(path.join(folder, 'batch-77.parquet'))) await (await loginRoot(server)).run('SELECT 1');
+  await server.stop();
+  equal(fs.statSync(manifest).mtimeMs, before, 'one that is right is left alone');
+});
+
 test('--verify: a running server keeps its folder; no folder, no luck; nothing is changed', async () => {
   const server = await startServer();
   const root = await loginRoot(server);
