@@ -64,6 +64,7 @@ static Code write_one(HotStore *store, int number, Error *e)
     Slice name = slice_of_text(key_of(number, key));
     hot_batch_put(batch, store, HOT_ROWS, name, slice_of(value, sizeof value));
     hot_batch_put(batch, store, HOT_HEADS, name, name);
+    hot_batch_put(batch, store, HOT_HISTORY, name, name); /* not only ranges: 0018 */
     hot_batch_delete_range(batch, store, HOT_ROWS, SLICE("a"), SLICE("b"));
     hot_batch_delete_range(batch, store, HOT_HISTORY, SLICE("a"), SLICE("b"));
     Code code = hot_write(store, batch, true, e);
