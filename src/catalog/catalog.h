@@ -111,8 +111,8 @@ void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *o
  * arena. */
 CHECKED Code catalog_read_tables(HotSnapshot *snapshot, Slice namespace_name, Arena *arena,
                                  Table **out, size_t *out_count, Error *e);
-/* The definitions that ALTER TABLE replaced, the oldest first, at most PAST_DEFINITIONS_MAX; none of
- * before a RESTORE DATABASE. All of it lives in the arena. */
+/* The definitions that ALTER TABLE replaced, the oldest first, at most PAST_DEFINITIONS_MAX; none
+ * of before a RESTORE DATABASE. All of it lives in the arena. */
 CHECKED Code catalog_read_past(HotSnapshot *snapshot, uint32_t table_id, Arena *arena, Table **out,
                                size_t *out_count, Error *e);
 /* Grows with every applied change of a namespace or table (not of a user); keys plan caches. */

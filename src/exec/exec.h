@@ -97,8 +97,8 @@ typedef struct ExecView {
     unsigned live_sources;
     uint64_t live_figures; /* LiveView.figures */
     /* Calls `row` for each row with column_count values. */
-    CHECKED Code (*fill)(void *context, const Session *session, Arena *arena,
-                         ExecRow *row, void *row_context, Error *e);
+    CHECKED Code (*fill)(void *context, const Session *session, Arena *arena, ExecRow *row,
+                         void *row_context, Error *e);
     void *context;
 } ExecView;
 void executor_add_view(Executor *executor, const ExecView *view);

@@ -37,7 +37,7 @@ struct Executor {
     Jobs *jobs;
     ExecutorOptions options;
     PlanCache *plans;
-    struct DeadRows *dead_rows; /* where dead rows lie in their files */
+    struct DeadRows *dead_rows;     /* where dead rows lie in their files */
     ExecView views[EXEC_VIEWS_MAX]; /* the newest first wins; filled before traffic */
     size_t view_count;
     ExecKillLive kill_live;

@@ -19,7 +19,7 @@ static Statement *parse(Arena *arena, const char *text)
 }
 
 TEST("each statement of the dialect is recognised as its kind")
-{
+{ /* long: table */
     static const struct {
         const char *text;
         StatementKind kind;
