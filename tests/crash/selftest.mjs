@@ -172,7 +172,7 @@ const LOADS_MS = [250, 1000, 3000];
 
 function runWith(bug, cuts, loadMs, seed) {
   const { stdout, stderr, status } = spawnSync(process.execPath, [path.join(here, 'crash.mjs')], {
-    encoding: 'utf8', timeout: 120000,
+    encoding: 'utf8', timeout: 300000,
     env: { ...process.env, CRASH_BINARY: process.execPath, CRASH_ARGS: path.join(here, 'mock.mjs'), MOCK_BUG: bug,
       CRASH_KILLS: '10', CRASH_CUTS: cuts, CRASH_FAILS: '0', CRASH_SEED: String(seed), CRASH_LOAD_MS: String(loadMs),
       ...(bug === 'hang' ? { CRASH_STEP_LIMIT_S: '5' } : {}) },
