@@ -374,8 +374,8 @@ static void add_client(SpecRun *run, const char *text)
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     User found;
     CHECK_OK(exec_resolve_user(run->stage.executor, slice_of_text(user), arena, &found, e));
-    c->user = (LiveUser){found.id, slice_of_text(user), role_of(run, user),
-                         found.credentials_at_us};
+    c->user =
+        (LiveUser){found.id, slice_of_text(user), role_of(run, user), found.credentials_at_us};
     for (Slice word; (word = spec_word(&text)).size;) {
         c->features.replay |= slice_equal(word, SLICE("replay"));
         c->features.schema |= slice_equal(word, SLICE("schema"));

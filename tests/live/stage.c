@@ -103,7 +103,7 @@ static Code run_sql(Stage *stage, const char *user, Role role, const char *sql,
     User found;
     TRY(exec_resolve_user(stage->executor, slice_of_text(user), arena, &found, e));
     ExecRequest request = {
-        .session = {found.id, slice_of_text(user), role, SLICE("default"), true},
+        .session = {found.id, slice_of_text(user), role, SLICE("default"), true, 0},
         .sql = slice_of_text(sql),
         .timeout_ms = 60 * 1000,
     };
@@ -515,7 +515,7 @@ static const LiveSocket io = {
 void follower_init(Follower *f, Stage *stage, int loop, uint64_t user, const char *user_id,
                    Role role)
 {
-    *f = (Follower){.stage = stage, .loop = loop, .user = {user, slice_of_text(user_id), role}};
+    *f = (Follower){.stage = stage, .loop = loop, .user = {user, slice_of_text(user_id), role, 0}};
     if (!user) {
         CLEANUP(arena_free_ptr) Arena *arena = arena_new();
         User found;

@@ -155,9 +155,10 @@ Code sql_run(Who who, const char *sql, const ResultSink *sink, Error *e)
     static const ResultSink nothing = {NULL, ignore_begin, ignore_columns, ignore_row, ignore_end};
     LiveUser user = user_of(who);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    ExecRequest request = {.session = {user.user, user.user_id, user.role, SLICE("default"), true},
-                           .sql = slice_of_text(sql),
-                           .timeout_ms = 60 * 1000};
+    ExecRequest request = {
+        .session = {user.user, user.user_id, user.role, SLICE("default"), true, 0},
+        .sql = slice_of_text(sql),
+        .timeout_ms = 60 * 1000};
     return exec_run(world.executor, &request, arena, sink ? sink : &nothing, e);
 }
 
