@@ -6,16 +6,16 @@
  *   FF × 8 | partition       -> time u64   its planned entry; the next plan replaces it
  *   FF × 8 | table id u32    -> u64        the policies by which the looks of a table were planned
  *
- * The committer reads nothing, so it keeps the partitions it noted last in memory: four to a bucket,
- * and more buckets up to a limit while partitions push each other out. A partition that is not
- * there is noted once more, which costs one small write and one look.
+ * The committer reads nothing, so it keeps the partitions it noted last in memory: four to a
+ * bucket, and more buckets up to a limit while partitions push each other out. A partition that is
+ * not there is noted once more, which costs one small write and one look.
  *
  * I1. A partition in the table has an entry that is no further away than its delay: a settled one
  *     leaves the table.
  * I2. A look sees a partition as of its view. Rows committed after it may have relied on the entry
  *     that is settled now; `touched` tells, and then a note comes in its place. For
- *     one that was pushed out of its bucket it is the last commit of any such, so it never tells too
- *     little.
+ *     one that was pushed out of its bucket it is the last commit of any such, so it never tells
+ *     too little.
  * I3. Times of notes are rounded, so that many notes of one partition are one entry. Each has a
  *     phase, or all that were written in an hour would be looked at in the same second.
  */
