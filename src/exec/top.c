@@ -191,6 +191,9 @@ static Code init(TopScan *top, bool *out_handled, Error *e)
         qsort(top->files, count, sizeof *top->files, compare_files);
     take_bounds(top, &pruning);
     choose_columns(top);
+    *out_handled = true;
+    if (top->run->mode == HOT_CACHED_ONLY) /* a loop makes no step: that list may be long */
+        return OK;
     TRY(view_dead_list(scope->view, scope->partition, top->run->arena, &top->dead, e));
     *out_handled = !top->dead.is_cut;
     return OK;
@@ -545,7 +548,9 @@ static void move_on(TopScan *top, const TopStep *step, uint64_t rows, uint64_t l
 
 Code exec__top_step(TopScan *top, uint64_t limit, const Value *worst, Error *e)
 {
-    must(top->phase != TOP_END && limit > 0);
+    must(top->run->mode != HOT_CACHED_ONLY);
+    must(top->phase != TOP_END);
+    must(limit > 0);
     TopStep step = {.top = top, .is_null = top->phase != TOP_RANGES};
     if (!step.is_null)
         step.end = choose_end(top, worst);
