@@ -39,6 +39,7 @@
 #include "os/file_piece.h"
 #include "os/throttle.h"
 #include "table/backup_int.h"
+#include "table/manifest.h"
 #include "table/table_int.h"
 
 enum { MARGIN_S = 60, ENTRIES_MAX = 10 * 1000 * 1000, DEPTH_MAX = 8 };

@@ -33,8 +33,10 @@
 #include "os/clock.h"
 #include "os/throttle.h"
 #include "table/compact.h"
+#include "table/manifest.h"
 #include "table/seq.h"
 #include "table/table_int.h"
+#include "table/work_done.h"
 
 enum {
     SMALL_ROWS = 100 * 1000, /* larger segments are not merged */

@@ -23,6 +23,7 @@
 #include "os/thread.h"
 #include "os/throttle.h"
 #include "table/table_int.h"
+#include "table/work_done.h"
 
 enum {
     SINKS_MAX = 64,

@@ -24,7 +24,9 @@
 #include "os/clock.h"
 #include "os/thread.h"
 #include "os/throttle.h"
+#include "table/manifest.h"
 #include "table/table_int.h"
+#include "table/work_done.h"
 
 enum { COMMIT_TRIES_MAX = 100, BATCH_TRIES_MAX = 1000, THROTTLE_BYTES = 256 * 1024 };
 

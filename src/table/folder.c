@@ -8,6 +8,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "table/figures.h"
+#include "table/manifest.h"
 #include "table/table_int.h"
 
 enum { MANIFEST_TEXT_BYTES_MAX = 64 * 1024 * 1024 };

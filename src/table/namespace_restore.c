@@ -27,6 +27,7 @@
 #include "os/throttle.h"
 #include "table/backup_int.h"
 #include "table/dump.h"
+#include "table/manifest.h"
 #include "table/table_int.h"
 #include "table/verify.h"
 

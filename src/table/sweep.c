@@ -17,6 +17,7 @@
 
 #include "cold/cold.h"
 #include "os/file.h"
+#include "table/manifest.h"
 #include "table/table_int.h"
 
 enum { CLAIM_WAIT_MS = 10 * 1000, OWNERS_MAX = 8 };

@@ -128,17 +128,6 @@ CHECKED Code claims_take(Claims *claims, Partition partition, uint32_t wait_ms, 
 void claims_release(Claims *claims, Partition partition);
 Claims *database__claims(Database *db);
 
-/* ---- database.c: what flushes and compactions have done since the start, for figures only ---- */
-typedef struct WorkDone {
-    _Atomic uint64_t count, rows, dropped_rows, us, failures;
-} WorkDone;
-WorkDone *database__flushed(Database *db);
-WorkDone *database__compacted(Database *db);
-/* Counts one that began at started_us (monotonic) and read so many rows; without rows it found
- * nothing to do. */
-void table__count_work(WorkDone *work, Code code, int64_t started_us, uint64_t rows,
-                       uint64_t dropped_rows);
-
 /* ---- due.c: what the committer notes in the due index ---- */
 typedef struct DueNotes DueNotes;
 DueNotes *due__notes_new(void);
@@ -177,12 +166,6 @@ CHECKED Code table__folder(Database *db, HotSnapshot *snapshot, const Table *tab
 CHECKED Code table__each_partition(Database *db, HotFamily family, const Table *table,
                                    Code (*visit)(void *context, Partition partition, Error *e),
                                    void *context, Error *e);
-/* Rewrites manifest.json from the newest commit. */
-CHECKED Code table__write_manifest(Database *db, const Table *table, Partition partition, Error *e);
-/* Rewrites it if it is missing or not as it should be: a crash may have come before it was written,
- * or somebody has changed it. */
-CHECKED Code table__mend_manifest(Database *db, const Table *table, Partition partition,
-                                  bool *out_mended, Error *e);
 /* ---- obsolete.c ---- */
 /* Lists a segment file for removal in the commit that stops naming it. */
 void obsolete__add(Intent *intent, Partition partition, Slice folder,

@@ -141,9 +141,10 @@ TEST("ids that are empty, too long, no text or a way out of a folder are refused
     memset(longest, 'u', sizeof longest);
     static const Slice bad[] = {
         {"", 0},     {"a/b", 3},  {"a\\b", 3}, {"..", 2},    {"a..b", 4},
-        {"a\0b", 3}, {"a\nb", 3}, {"\xff", 1}, {"a\x7f", 2},
+        {"a\0b", 3}, {"a\nb", 3}, {"\xff", 1}, {"a\x7f", 2}, {".", 1},
     };
-    static const Slice good[] = {{".", 1}, {"a b", 3}, {"UPPER", 5}, {"\xc3\xa9", 2}, {"a@b.c", 5}};
+    static const Slice good[] = {
+        {"a.", 2}, {"a b", 3}, {"UPPER", 5}, {"\xc3\xa9", 2}, {"a@b.c", 5}};
     open_all();
     User user = {.role = ROLE_USER};
     CatalogChange *change;
