@@ -245,7 +245,7 @@ endef
 $(foreach f,$(BENCHES:$(B)/bench/%=%),$(eval $(call bench,$(f))))
 $(B)/obj/bench/%.o: CFLAGS_ALL += -Ibench
 $(B)/bench/tiers: $(B)/duckdb/libduckdb.so # measured beside DuckDB as it comes
-$(call object,bench/tiers.c): | $(B)/duckdb/libduckdb.so
+$(call object,bench/tiers/scan.c): | $(B)/duckdb/libduckdb.so
 
 # The disk-fault library is preloaded into foreign processes: it links nothing of ours, and is never
 # built with a sanitizer.

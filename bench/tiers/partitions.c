@@ -4,10 +4,7 @@
  * has nothing to do for them (memory, processor time; bench/run starts it once more), and what a
  * flush of a thousand of them costs the INSERTs beside it.
  */
-#pragma once
-
-#include "tiers_beside.h"
-#include "tiers_users.h"
+#include "beside.h"
 
 enum {
     PARTITION_TABLES = 10, /* a partition is a table of a user, and tables are quickly made */
@@ -26,7 +23,7 @@ typedef struct Partitions {
     unsigned next_writer;
 } Partitions;
 
-static inline void partitions_finish(Partitions *p)
+static void partitions_finish(Partitions *p)
 {
     for (unsigned i = 0; i < PARTITION_WRITERS; i++) {
         if (p->is_out[i])
@@ -35,7 +32,7 @@ static inline void partitions_finish(Partitions *p)
     }
 }
 
-static inline void partitions_send(Partitions *p)
+static void partitions_send(Partitions *p)
 {
     unsigned i = p->next_writer++ % PARTITION_WRITERS;
     if (p->is_out[i])
@@ -45,7 +42,7 @@ static inline void partitions_send(Partitions *p)
 }
 
 /* A row in each table of the users [first, first + count). */
-static inline void partitions_rows(Partitions *p, uint64_t first, uint64_t count)
+static void partitions_rows(Partitions *p, uint64_t first, uint64_t count)
 {
     char *out = p->b->statement;
     size_t at = (size_t)snprintf(out, STATEMENT_BYTES_MAX, "{\"sql\":\"");
@@ -65,7 +62,7 @@ static inline void partitions_rows(Partitions *p, uint64_t first, uint64_t count
     partitions_send(p);
 }
 
-static inline void partitions_make(Partitions *p, uint64_t users)
+static void partitions_make(Partitions *p, uint64_t users)
 {
     Bench *b = p->b;
     char name[16];
@@ -73,7 +70,7 @@ static inline void partitions_make(Partitions *p, uint64_t users)
     uint64_t started = now_ns();
     for (int t = 0; t < PARTITION_TABLES; t++) {
         snprintf(name, sizeof name, "p%d", t);
-        make_table(b, name);
+        tiers_make_table(b, name);
     }
     for (uint64_t u = 0; u < users; u += PARTITION_USERS_AT_ONCE)
         partitions_rows(p, u, PARTITION_USERS_AT_ONCE);
@@ -81,13 +78,14 @@ static inline void partitions_make(Partitions *p, uint64_t users)
     double partitions = (double)users * PARTITION_TABLES;
     used = process_seconds(b->server) - used;
     line("partitions of a row", "%.0f in %.1f s, processor %.1f us each", partitions,
-         seconds_since(started), used * 1e6 / partitions);
-    line("  memory of the server", "%.0f MB, at most %.0f MB", resident_mb(b), resident_most_mb(b));
+         tiers_seconds_since(started), used * 1e6 / partitions);
+    line("  memory of the server", "%.0f MB, at most %.0f MB", tiers_resident_mb(b),
+         tiers_resident_most_mb(b));
 }
 
-static inline void partitions_idle(const Bench *b)
+static void partitions_idle(const Bench *b)
 {
-    await_quiet(b);
+    tiers_await_quiet(b);
     double used = process_seconds(b->server);
     sleep(PARTITIONS_IDLE_S);
     used = process_seconds(b->server) - used;
@@ -96,29 +94,29 @@ static inline void partitions_idle(const Bench *b)
 
 /* A thousand partitions have rows again; then INSERTs while nothing happens, and while they are
  * flushed. */
-static inline void partitions_flush_round(Partitions *p, uint64_t round, Inserter *in, Stats *quiet,
-                                          Stats *beside)
+static void partitions_flush_round(Partitions *p, uint64_t round, Inserter *in, Stats *quiet,
+                                   Stats *beside)
 {
     Bench *b = p->b;
     Beside flusher = {.b = b};
     for (uint64_t u = 0; u < DUE_PARTITIONS; u++) {
         char user[32];
         snprintf(user, sizeof user, "p%llu", (unsigned long long)u);
-        send_rows(b, "due", user, (round * DUE_PARTITIONS + u) * DUE_ROWS, DUE_ROWS);
+        tiers_send_rows(b, "due", user, (round * DUE_PARTITIONS + u) * DUE_ROWS, DUE_ROWS);
     }
-    finish_writers(b);
-    await_quiet(b);
+    tiers_finish(b);
+    tiers_await_quiet(b);
     insert_for(in, (uint64_t)(b->seconds * 1000 / DUE_ROUNDS), quiet);
     insert_beside(in, &flusher, "STORAGE FLUSH TABLE chat.due", beside);
     insert_for(in, (uint64_t)(b->seconds * 1000 / DUE_ROUNDS), quiet);
 }
 
-static inline void partitions_flush(Partitions *p)
+static void partitions_flush(Partitions *p)
 {
     Stats quiet = {0}, beside = {0};
     char label[100];
-    make_table(p->b, "due");
-    make_table(p->b, "other");
+    tiers_make_table(p->b, "due");
+    tiers_make_table(p->b, "other");
     Inserter in = {.b = p->b, .table = "other", .w = wire_open(p->b->port), .next = 1u << 30};
     for (uint64_t round = 0; round < DUE_ROUNDS; round++)
         partitions_flush_round(p, round, &in, &quiet, &beside);
@@ -128,7 +126,7 @@ static inline void partitions_flush(Partitions *p)
     compare(label, &beside, &quiet);
 }
 
-static inline void measure_partitions(Bench *b)
+void tiers_partitions(Bench *b)
 {
     Partitions *p = calloc(1, sizeof *p);
     if (!p)
@@ -136,7 +134,7 @@ static inline void measure_partitions(Bench *b)
     p->b = b;
     for (int i = 0; i < PARTITION_WRITERS; i++)
         p->writers[i] = wire_open(b->port);
-    partitions_make(p, size_of("TIERS_PARTITIONS", 20 * 1000) / PARTITION_TABLES);
+    partitions_make(p, tiers_size("TIERS_PARTITIONS", 20 * 1000) / PARTITION_TABLES);
     partitions_idle(b);
     partitions_flush(p);
     for (int i = 0; i < PARTITION_WRITERS; i++)

@@ -1,53 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the parts of tiers share: figures of the server's process and of its folder, statements on a
- * few connections, rows by key. One thread.
+ * few connections, rows by key.
  */
-#pragma once
+#include "tiers.h"
 
-#include "chat.h"
-#include "process.h"
-
-#include <fcntl.h>
 #include <ftw.h>
 
-enum { WRITERS = 3, STATEMENT_BYTES_MAX = 1024 * 1024, INSERT_ROWS = 1000, POINTS = 2000 };
-
-typedef struct Bench {
-    int port;
-    const char *token;
-    const char *folder;
-    double seconds;
-    pid_t server;
-    Chat *chat;
-    char *statement; /* STATEMENT_BYTES_MAX */
-    Wire writers[WRITERS];
-    bool is_out[WRITERS]; /* its answer has not been taken */
-    unsigned next_writer;
-} Bench;
+enum { QUIET_MS = 200, QUIET_WAIT_S = 60 };
 
 /* ---- environment, figures ---- */
 
-static inline uint64_t size_of(const char *variable, uint64_t otherwise)
+uint64_t tiers_size(const char *variable, uint64_t otherwise)
 {
     const char *text = getenv(variable);
     uint64_t size = text ? strtoull(text, NULL, 10) : 0;
     return size ? size : otherwise;
 }
 
-static inline double seconds_since(uint64_t started)
+double tiers_seconds_since(uint64_t started)
 {
     return (double)(now_ns() - started) / 1e9;
 }
 
-static inline double resident_mb(const Bench *b)
+double tiers_resident_mb(const Bench *b)
 {
     return process_resident_bytes(b->server) / 1e6;
 }
 
 static uint64_t tree_bytes;
 
-static inline int add_file(const char *name, const struct stat *s, int kind, struct FTW *at)
+static int add_file(const char *name, const struct stat *s, int kind, struct FTW *at)
 {
     (void)name;
     (void)at;
@@ -56,8 +39,7 @@ static inline int add_file(const char *name, const struct stat *s, int kind, str
     return 0;
 }
 
-/* The bytes of all files below data/<folder>. */
-static inline double data_bytes(const Bench *b, const char *folder)
+double tiers_data_bytes(const Bench *b, const char *folder)
 {
     char name[4096];
     snprintf(name, sizeof name, "%s/data/%s", b->folder, folder);
@@ -66,9 +48,34 @@ static inline double data_bytes(const Bench *b, const char *folder)
     return (double)tree_bytes;
 }
 
+double tiers_resident_most_mb(const Bench *b)
+{
+    char name[64], text[128];
+    unsigned long long kb = 0;
+    snprintf(name, sizeof name, "/proc/%d/status", b->server);
+    FILE *file = fopen(name, "r");
+    while (file && kb == 0 && fgets(text, sizeof text, file))
+        sscanf(text, "VmHWM: %llu", &kb);
+    if (kb == 0)
+        die("%s: %m", name);
+    fclose(file);
+    return (double)kb * 1024 / 1e6;
+}
+
+void tiers_await_quiet(const Bench *b)
+{
+    uint64_t started = now_ns();
+    double used = process_seconds(b->server), now = used + 1;
+    while (now - used > QUIET_MS / 1e3 * 0.1 && tiers_seconds_since(started) < QUIET_WAIT_S) {
+        used = process_seconds(b->server);
+        usleep(QUIET_MS * 1000);
+        now = process_seconds(b->server);
+    }
+}
+
 /* ---- requests ---- */
 
-static inline void finish_writers(Bench *b)
+void tiers_finish(Bench *b)
 {
     for (unsigned i = 0; i < WRITERS; i++) {
         if (b->is_out[i])
@@ -77,8 +84,7 @@ static inline void finish_writers(Bench *b)
     }
 }
 
-/* Sends b->statement on a free writer; a few are out at a time. */
-static inline void send_statement(Bench *b)
+void tiers_send(Bench *b)
 {
     unsigned i = b->next_writer++ % WRITERS;
     Wire *w = &b->writers[i];
@@ -90,18 +96,14 @@ static inline void send_statement(Bench *b)
     b->is_out[i] = true;
 }
 
-/* One statement alone; its time in seconds. The answer stays readable in the first writer until the
- * next. */
-static inline double sql(Bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static inline double sql(Bench *b, const char *format, ...)
+double tiers_sql(Bench *b, const char *format, ...)
 {
     char text[4096], body[5000];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    finish_writers(b);
+    tiers_finish(b);
     Wire *w = &b->writers[0];
     if (!w->in)
         *w = wire_open(b->port);
@@ -116,18 +118,16 @@ static inline double sql(Bench *b, const char *format, ...)
     return seconds;
 }
 
-static inline void make_table(Bench *b, const char *name)
+void tiers_make_table(Bench *b, const char *name)
 {
-    sql(b,
-        "CREATE TABLE chat.%s (id BIGINT PRIMARY KEY, conversation_id BIGINT NOT NULL, "
-        "role TEXT NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP NOT NULL) WITH "
-        "(TYPE = 'USER')",
-        name);
+    tiers_sql(b,
+              "CREATE TABLE chat.%s (id BIGINT PRIMARY KEY, conversation_id BIGINT NOT NULL, "
+              "role TEXT NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP NOT NULL) WITH "
+              "(TYPE = 'USER')",
+              name);
 }
 
-/* Rows [first, first + count) of the user (NULL: the session's own), in one statement. */
-static inline void send_rows(Bench *b, const char *table, const char *user, uint64_t first,
-                             uint64_t count)
+void tiers_send_rows(Bench *b, const char *table, const char *user, uint64_t first, uint64_t count)
 {
     char *out = b->statement;
     size_t at = (size_t)snprintf(out, STATEMENT_BYTES_MAX, "{\"sql\":\"");
@@ -143,20 +143,19 @@ static inline void send_rows(Bench *b, const char *table, const char *user, uint
         at += chat_values(b->chat, n, out + at, STATEMENT_BYTES_MAX - at);
     }
     snprintf(out + at, STATEMENT_BYTES_MAX - at, user ? ")\"}" : "\"}");
-    send_statement(b);
+    tiers_send(b);
 }
 
-static inline void load(Bench *b, const char *table, const char *user, uint64_t first,
-                        uint64_t count)
+void tiers_load(Bench *b, const char *table, const char *user, uint64_t first, uint64_t count)
 {
     for (uint64_t n = 0; n < count; n += INSERT_ROWS)
-        send_rows(b, table, user, first + n, count - n < INSERT_ROWS ? count - n : INSERT_ROWS);
+        tiers_send_rows(b, table, user, first + n,
+                        count - n < INSERT_ROWS ? count - n : INSERT_ROWS);
 }
 
 /* ---- point reads ---- */
 
-static inline void point_body(char *out, size_t capacity, const char *table, const char *user,
-                              uint64_t n)
+void tiers_point_body(char *out, size_t capacity, const char *table, const char *user, uint64_t n)
 {
     char open[128] = "";
     if (user)
@@ -165,12 +164,11 @@ static inline void point_body(char *out, size_t capacity, const char *table, con
              open, table, (unsigned long long)chat_id(n), user ? ")" : "");
 }
 
-/* Reads row n, which must be there whole. */
-static inline void read_point(Bench *b, Wire *w, const char *table, const char *user, uint64_t n,
-                              Stats *stats)
+void tiers_read_point(Bench *b, Wire *w, const char *table, const char *user, uint64_t n,
+                      Stats *stats)
 {
     char body[1024], text[2 * CHAT_TEXT_BYTES];
-    point_body(body, sizeof body, table, user, n);
+    tiers_point_body(body, sizeof body, table, user, n);
     wire_post(w, b->token, body);
     size_t bytes = wire_await(w);
     stats_add(stats, now_ns() - w->sent_ns);
@@ -180,12 +178,26 @@ static inline void read_point(Bench *b, Wire *w, const char *table, const char *
     wire_take(w, bytes);
 }
 
-static inline void health(Wire *w, Stats *stats)
+void tiers_health(Wire *w, Stats *stats)
 {
     char request[256];
     w->sent_ns = now_ns();
     wire_send(w, request, wire_request(request, sizeof request, "/health", "", NULL));
     size_t bytes = wire_await(w);
     stats_add(stats, now_ns() - w->sent_ns);
+    wire_take(w, bytes);
+}
+
+void tiers_update_row(Bench *b, uint64_t n)
+{
+    char body[1024];
+    Wire *w = &b->writers[0];
+    snprintf(body, sizeof body,
+             "{\"sql\":\"UPDATE chat.messages SET role = 'system' WHERE id = %llu\"}",
+             (unsigned long long)chat_id(n));
+    wire_post(w, b->token, body);
+    size_t bytes = wire_await(w);
+    if (!strstr(w->in, "\"row_count\":1"))
+        die("row %llu was not changed: %s", (unsigned long long)n, w->in);
     wire_take(w, bytes);
 }

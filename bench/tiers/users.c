@@ -11,8 +11,6 @@
  * Rows of any user have the same texts, by their place, so that a load of a hundred million spends
  * its time in the server; ids differ.
  */
-#pragma once
-
 #include "tiers.h"
 
 enum {
@@ -23,8 +21,6 @@ enum {
     USERS_WRITERS = 6,
     SLICE_PAIRS = 6, /* at the start, and as many at the end */
     SLICE_ROWS_MAX = 250 * 1000,
-    QUIET_MS = 200,
-    QUIET_WAIT_S = 60,
     NEWEST_ROWS = 500, /* of each user, surely hot */
     SINGLES = 2000,
     SINGLES_AT_ONCE = 50,
@@ -53,7 +49,7 @@ typedef struct Users {
 
 /* ---- statements ---- */
 
-static inline void users_open(Users *u, Bench *b)
+static void users_open(Users *u, Bench *b)
 {
     *u = (Users){.b = b};
     for (int i = 0; i < USERS_WRITERS; i++)
@@ -67,7 +63,7 @@ static inline void users_open(Users *u, Bench *b)
     }
 }
 
-static inline void users_finish(Users *u)
+static void users_finish(Users *u)
 {
     for (unsigned i = 0; i < USERS_WRITERS; i++) {
         if (u->is_out[i])
@@ -77,7 +73,7 @@ static inline void users_finish(Users *u)
 }
 
 /* Sends b->statement on a free writer. */
-static inline void users_send(Users *u)
+static void users_send(Users *u)
 {
     unsigned i = u->next_writer++ % USERS_WRITERS;
     if (u->is_out[i])
@@ -86,7 +82,7 @@ static inline void users_send(Users *u)
     u->is_out[i] = true;
 }
 
-static inline void users_close(Users *u)
+static void users_close(Users *u)
 {
     users_finish(u);
     for (int i = 0; i < USERS_WRITERS; i++)
@@ -96,14 +92,13 @@ static inline void users_close(Users *u)
 }
 
 /* Room for as many rows again after those of the layout. */
-static inline uint64_t users_id(const Layout *l, uint64_t user, uint64_t n)
+static uint64_t users_id(const Layout *l, uint64_t user, uint64_t n)
 {
     return chat_id(user * (2 * l->rows + SINGLES) + n);
 }
 
 /* b->statement = INSERT of `count` rows of a user, the first of them its row `first`. */
-static inline void users_insert(Users *u, const Layout *l, uint64_t user, uint64_t first,
-                                uint64_t count)
+static void users_insert(Users *u, const Layout *l, uint64_t user, uint64_t first, uint64_t count)
 {
     char *out = u->b->statement;
     size_t at = (size_t)snprintf(
@@ -122,7 +117,7 @@ static inline void users_insert(Users *u, const Layout *l, uint64_t user, uint64
     memcpy(out + at, ")\"}", sizeof ")\"}");
 }
 
-static inline void make_users(Users *u, const char *prefix, uint64_t count)
+static void make_users(Users *u, const char *prefix, uint64_t count)
 {
     enum { AT_ONCE = 500 };
     const Bench *b = u->b;
@@ -139,18 +134,18 @@ static inline void make_users(Users *u, const char *prefix, uint64_t count)
     }
     users_finish(u);
     line("CREATE USER", "%llu, %.0f/s, server then %.0f MB", (unsigned long long)count,
-         (double)count / seconds_since(started), resident_mb(b));
+         (double)count / tiers_seconds_since(started), tiers_resident_mb(b));
 }
 
 /* ---- loading ---- */
 
-static inline uint64_t statements_of(const Layout *l)
+static uint64_t statements_of(const Layout *l)
 {
     return l->users * (l->rows / l->at_once);
 }
 
 /* The next statements of those that make the layout: a few rows of each user in turn. */
-static inline void send_slice(Users *u, Side *side, uint64_t count)
+static void send_slice(Users *u, Side *side, uint64_t count)
 {
     const Layout *l = &side->layout;
     uint64_t started = now_ns();
@@ -161,31 +156,19 @@ static inline void send_slice(Users *u, Side *side, uint64_t count)
     users_finish(u);
     side->sent += count;
     side->rows += (double)(count * l->at_once);
-    side->seconds += seconds_since(started);
+    side->seconds += tiers_seconds_since(started);
 }
 
-/* Until the server uses next to no processor time. */
-static inline void await_quiet(const Bench *b)
-{
-    uint64_t started = now_ns();
-    double used = process_seconds(b->server), now = used + 1;
-    while (now - used > QUIET_MS / 1e3 * 0.1 && seconds_since(started) < QUIET_WAIT_S) {
-        used = process_seconds(b->server);
-        usleep(QUIET_MS * 1000);
-        now = process_seconds(b->server);
-    }
-}
-
-static inline void measure_slice(Users *u, Side *side, uint64_t count)
+static void measure_slice(Users *u, Side *side, uint64_t count)
 {
     double used = process_seconds(u->b->server);
     send_slice(u, side, count);
-    await_quiet(u->b);
+    tiers_await_quiet(u->b);
     side->processor += process_seconds(u->b->server) - used;
 }
 
 /* Slices that alternate, because the disk's mood changes. */
-static inline void load_pairs(Users *u, Side *one, Side *many, uint64_t count, const char *name)
+static void load_pairs(Users *u, Side *one, Side *many, uint64_t count, const char *name)
 {
     one->rows = one->seconds = one->processor = 0;
     many->rows = many->seconds = many->processor = 0;
@@ -200,7 +183,7 @@ static inline void load_pairs(Users *u, Side *one, Side *many, uint64_t count, c
          rate, one_rate, rate / one_rate, used * 1e6, one_used * 1e6, used / one_used);
 }
 
-static inline void load_between(Users *u, Side *many, uint64_t count)
+static void load_between(Users *u, Side *many, uint64_t count)
 {
     const Bench *b = u->b;
     double used = process_seconds(b->server), most = 0;
@@ -211,15 +194,15 @@ static inline void load_between(Users *u, Side *many, uint64_t count)
         slice = slice < count - sent ? slice : count - sent;
         send_slice(u, many, slice);
         sent += slice;
-        most = resident_mb(b) > most ? resident_mb(b) : most;
+        most = tiers_resident_mb(b) > most ? tiers_resident_mb(b) : most;
     }
-    await_quiet(u->b);
+    tiers_await_quiet(u->b);
     line("  the many alone, between", "insert %.0f rows/s; processor %.2f us a row; %.0f s",
          many->rows / many->seconds, (process_seconds(b->server) - used) * 1e6 / many->rows,
-         seconds_since(started));
+         tiers_seconds_since(started));
 }
 
-static inline void load_both(Users *u, Side *one, Side *many)
+static void load_both(Users *u, Side *one, Side *many)
 {
     uint64_t pairs = statements_of(&one->layout), all = statements_of(&many->layout);
     uint64_t first = pairs / 2, last = pairs - first;
@@ -231,7 +214,7 @@ static inline void load_both(Users *u, Side *one, Side *many)
 
 /* ---- single rows ---- */
 
-static inline void insert_singles(Users *u, Side *side, int count)
+static void insert_singles(Users *u, Side *side, int count)
 {
     const Layout *l = &side->layout;
     Wire *w = &u->writers[0];
@@ -245,14 +228,14 @@ static inline void insert_singles(Users *u, Side *side, int count)
     }
 }
 
-static inline void compare_sides(const char *name, Stats *many, Stats *one)
+static void compare_sides(const char *name, Stats *many, Stats *one)
 {
     double p50 = stats_percentile_ms(many, 50), one_p50 = stats_percentile_ms(one, 50);
     line(name, "p50 %.3f p99 %.3f ms, one user %.3f %.3f   %.2f x", p50,
          stats_percentile_ms(many, 99), one_p50, stats_percentile_ms(one, 99), p50 / one_p50);
 }
 
-static inline void measure_singles(Users *u, Side *one, Side *many)
+static void measure_singles(Users *u, Side *one, Side *many)
 {
     users_finish(u);
     for (int i = 0; i < SINGLES; i += SINGLES_AT_ONCE) {
@@ -265,7 +248,7 @@ static inline void measure_singles(Users *u, Side *one, Side *many)
 /* ---- rows by key ---- */
 
 /* Reads row n of a user, which must be there whole. */
-static inline void users_read(Users *u, const Layout *l, uint64_t user, uint64_t n, Stats *stats)
+static void users_read(Users *u, const Layout *l, uint64_t user, uint64_t n, Stats *stats)
 {
     char body[1024], id[32], text[2 * CHAT_TEXT_BYTES];
     Bench *b = u->b;
@@ -286,7 +269,7 @@ static inline void users_read(Users *u, const Layout *l, uint64_t user, uint64_t
 }
 
 /* Rows [from, to) of any user. */
-static inline void read_some(Users *u, const Layout *l, uint64_t from, uint64_t to, Stats *stats)
+static void read_some(Users *u, const Layout *l, uint64_t from, uint64_t to, Stats *stats)
 {
     for (uint64_t i = 0; i < POINTS; i++) {
         uint64_t user = chat_mix(i) % l->users, n = chat_mix(i + POINTS) % (to - from);
@@ -298,14 +281,13 @@ typedef struct Span { /* of the rows of each user, of the oldest on; or so many 
     uint64_t part, newest;
 } Span;
 
-static inline void read_span(Users *u, const Layout *l, Span span, Stats *stats)
+static void read_span(Users *u, const Layout *l, Span span, Stats *stats)
 {
     uint64_t newest = span.newest < l->rows ? span.newest : l->rows;
     read_some(u, l, newest ? l->rows - newest : 0, newest ? l->rows : l->rows / span.part, stats);
 }
 
-static inline void compare_reads(Users *u, const Side *one, const Side *many, const char *name,
-                                 Span span)
+static void compare_reads(Users *u, const Side *one, const Side *many, const char *name, Span span)
 {
     Stats one_points = {0}, many_points = {0};
     double used = process_seconds(u->b->server);
@@ -320,51 +302,37 @@ static inline void compare_reads(Users *u, const Side *one, const Side *many, co
 
 /* ---- a layout ---- */
 
-static inline double resident_most_mb(const Bench *b)
+static void print_sizes(const Bench *b)
 {
-    char name[64], text[128];
-    unsigned long long kb = 0;
-    snprintf(name, sizeof name, "/proc/%d/status", b->server);
-    FILE *file = fopen(name, "r");
-    while (file && kb == 0 && fgets(text, sizeof text, file))
-        sscanf(text, "VmHWM: %llu", &kb);
-    if (kb == 0)
-        die("%s: %m", name);
-    fclose(file);
-    return (double)kb * 1024 / 1e6;
+    line("  memory of the server", "%.0f MB, at most %.0f MB so far", tiers_resident_mb(b),
+         tiers_resident_most_mb(b));
+    line("  data folder", "hot store %.0f MB, segments %.0f MB",
+         tiers_data_bytes(b, "rocksdb") / 1e6, tiers_data_bytes(b, "storage") / 1e6);
 }
 
-static inline void print_sizes(const Bench *b)
+static void make_layout_table(Bench *b, const char *name, const char *policy)
 {
-    line("  memory of the server", "%.0f MB, at most %.0f MB so far", resident_mb(b),
-         resident_most_mb(b));
-    line("  data folder", "hot store %.0f MB, segments %.0f MB", data_bytes(b, "rocksdb") / 1e6,
-         data_bytes(b, "storage") / 1e6);
+    tiers_sql(b,
+              "CREATE TABLE chat.%s (id BIGINT PRIMARY KEY, conversation_id BIGINT NOT NULL, "
+              "role TEXT NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP NOT NULL) WITH "
+              "(TYPE = 'USER', %s)",
+              name, policy);
 }
 
-static inline void make_layout_table(Bench *b, const char *name, const char *policy)
-{
-    sql(b,
-        "CREATE TABLE chat.%s (id BIGINT PRIMARY KEY, conversation_id BIGINT NOT NULL, "
-        "role TEXT NOT NULL, content TEXT NOT NULL, created_at TIMESTAMP NOT NULL) WITH "
-        "(TYPE = 'USER', %s)",
-        name, policy);
-}
-
-static inline void flush_both(Bench *b, const Side *one, const Side *many)
+static void flush_both(Bench *b, const Side *one, const Side *many)
 {
     char label[100];
-    double one_flush = sql(b, "STORAGE FLUSH TABLE chat.%s", one->layout.table);
-    double many_flush = sql(b, "STORAGE FLUSH TABLE chat.%s", many->layout.table);
+    double one_flush = tiers_sql(b, "STORAGE FLUSH TABLE chat.%s", one->layout.table);
+    double many_flush = tiers_sql(b, "STORAGE FLUSH TABLE chat.%s", many->layout.table);
     snprintf(label, sizeof label, "  flush of %llu partitions",
              (unsigned long long)many->layout.users);
     line(label, "%.2f s, of one %.2f s", many_flush, one_flush);
 }
 
-static inline void measure_layout(Users *u, Layout layout, const char *policy)
+static void measure_layout(Users *u, Layout layout, const char *policy)
 {
     Side one = {.layout = layout}, many = {.layout = layout};
-    uint64_t single_rows = size_of("TIERS_SINGLE_ROWS", 5 * 1000 * 1000);
+    uint64_t single_rows = tiers_size("TIERS_SINGLE_ROWS", 5 * 1000 * 1000);
     char one_table[64], many_table[64];
     snprintf(one_table, sizeof one_table, "%s_one", layout.table);
     snprintf(many_table, sizeof many_table, "%s_many", layout.table);
@@ -387,14 +355,14 @@ static inline void measure_layout(Users *u, Layout layout, const char *policy)
     if (layout.users > FLUSHED_USERS)
         return;
     flush_both(u->b, &one, &many);
-    await_quiet(u->b);
+    tiers_await_quiet(u->b);
     compare_reads(u, &one, &many, "  rows by key after it", (Span){.part = 1});
     print_sizes(u->b);
 }
 
-static inline void measure_users(Bench *b)
+void tiers_users(Bench *b)
 {
-    uint64_t users = size_of("TIERS_USERS", 2000), large = size_of("TIERS_LARGE", 20);
+    uint64_t users = tiers_size("TIERS_USERS", 2000), large = tiers_size("TIERS_LARGE", 20);
     Users *u = malloc(sizeof *u);
     if (!u)
         die("no memory");
