@@ -4,8 +4,8 @@
  * text exposition format 0.0.4, in base units (seconds, bytes). No name of a user, table or
  * namespace is in it.
  *
- * I1. What needs a walk (partitions, segments) is counted at most 1 / COUNT_SHARE of the time, by one
- *     worker; the others tell the last count.
+ * I1. What needs a walk (partitions, segments) is counted at most 1 / COUNT_SHARE of the time, by
+ *     one worker; the others tell the last count.
  */
 #include "api/metrics_route.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * From a bearer token to a Session: signature and claims (auth/), then the user as stored: alive,
- * with the role and the credentials the token says. Verified tokens are cached until their user changes.
+ * with the role and the credentials the token says. Verified tokens are cached until their user
+ * changes.
  */
 #pragma once
 

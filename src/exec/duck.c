@@ -316,8 +316,8 @@ static bool hides_places(const Schema *schema)
            schema_find(schema, SLICE("file_index")) >= 0;
 }
 
-/* Where only the first rows are wanted, few are asked, and DuckDB's way to find them numbers rows by
- * itself. */
+/* Where only the first rows are wanted, few are asked, and DuckDB's way to find them numbers rows
+ * by itself. */
 static DuckWay choose_way(DuckTable *table, const SegmentEntry *entry, bool is_top)
 {
     const Run *run = table->duck->run;

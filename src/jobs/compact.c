@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "jobs/jobs_int.h"
+#include "jobs/rest.h"
 #include "os/log.h"
 
 enum {

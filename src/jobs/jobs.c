@@ -11,6 +11,7 @@
 #include "data/json.h"
 #include "jobs/dirt.h"
 #include "jobs/jobs_int.h"
+#include "jobs/rest.h"
 #include "os/clock.h"
 #include "os/log.h"
 #include "os/random.h"

@@ -85,7 +85,7 @@ typedef struct Dirt Dirt; /* dirt.h */
 typedef struct DirtList {
     Dirt *first, *last;
 } DirtList;
-typedef struct Told Told;   /* rest.c */
+typedef struct Told Told;   /* rest.h */
 typedef struct Noted Noted; /* compact.c */
 
 struct Jobs {
@@ -144,17 +144,6 @@ const char *jobs__type_name(JobType type);
 /* look.c: what is due by itself. Returns in how many microseconds it wants to be called again. */
 int64_t jobs__upkeep(Jobs *jobs);
 
-/* rest.c: while writes are refused; any thread */
-/* True while they are: nothing that is due by itself is begun. Says so in the log. */
-bool jobs__rests(Jobs *jobs);
-void jobs__tell_reopen(Jobs *jobs, bool has_lost);
-/* Warns once of each cause: what failed (static text), where (a table alone: user 0; nothing: table
- * 0), and the code, until jobs__went_well of the same. A disk that fails everything is one cause
- * for each `what`. */
-void jobs__warn(Jobs *jobs, const char *what, Partition where, const Error *error);
-void jobs__went_well(Jobs *jobs, const char *what, Partition where);
-void jobs__free_told(Told *told); /* and all after it */
-
 /* erase.c, LANE_CLEANUP */
 CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
                                     Error *e);
@@ -179,8 +168,7 @@ CHECKED Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t
                                Error *e);
 /* Removes what a crash left of exports; once, before the first. */
 void jobs__sweep_exports(Jobs *jobs);
-/* Removes exports that are older than they are kept; looks once in a while, and returns when it
- * wants to again, as the others. */
+/* Removes exports that are older than they are kept, once in a while; returns as the others. */
 int64_t jobs__expire_exports(Jobs *jobs);
 
 /* compact.c */

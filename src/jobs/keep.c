@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "jobs/jobs_int.h"
+#include "jobs/rest.h"
 #include "os/clock.h"
 #include "os/log.h"
 #include "table/export.h"

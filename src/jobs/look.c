@@ -9,6 +9,7 @@
  * more work, or none.
  */
 #include "jobs/dirt.h"
+#include "jobs/rest.h"
 #include "os/clock.h"
 #include "os/log.h"
 #include "table/seq.h"

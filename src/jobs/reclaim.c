@@ -5,6 +5,7 @@
  * two never do it at once.
  */
 #include "jobs/jobs_int.h"
+#include "jobs/rest.h"
 #include "os/clock.h"
 
 #define RETRY_US (INT64_C(60) * 1000000)

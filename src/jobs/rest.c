@@ -9,7 +9,7 @@
  */
 #include <stdlib.h>
 
-#include "jobs/jobs_int.h"
+#include "jobs/rest.h"
 #include "os/log.h"
 
 enum { TOLD_MAX = 1000 }; /* further causes are not told: there is enough to read */

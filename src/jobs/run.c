@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "jobs/jobs_int.h"
+#include "jobs/rest.h"
 #include "os/clock.h"
 #include "os/log.h"
 

@@ -7,8 +7,8 @@
  * A definition changed by ALTER TABLE is followed when each column that the query uses is there as
  * it was: same field, name and type, and the user may still read the table. The query is compiled
  * anew and the subscription goes over to it. What the client sees differs only when `*` has new
- * columns: a client that announced `schema` is told them, any other is told to subscribe again. In all other
- * cases the subscription ends.
+ * columns: a client that announced `schema` is told them, any other is told to subscribe again. In
+ * all other cases the subscription ends.
  *
  * I1. A subscription that a worker reads for keeps its query until the read has ended: the reader
  *     finds the definition outdated by itself (live__query_check) and live__follow runs then.

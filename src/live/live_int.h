@@ -169,7 +169,7 @@ void live__want_read(Subscription *subscription);
 void live__pump(LiveLoop *loop);
 /* Once no client is left: frees what is still queued. */
 void live__drop_ended(LiveLoop *loop);
-/* Ends with an error message (error NULL: silently); it is gone when no read is under way. */
+/* With an error message, NULL: silently; it is gone when no read is under way. */
 void live__end(Subscription *subscription, const Error *error);
 /* Among its client's stalled, until the socket has drained. */
 void live__stall(Subscription *subscription);
@@ -189,9 +189,8 @@ CHECKED Code live__channel_of(LiveClient *client, const LiveRequest *request, Ch
 void live__drop_unused(LiveLoop *loop, Channel *channel);
 /* Over to a channel of the same partition, with its query. Not while a worker reads for it. */
 void live__move(Subscription *subscription, Channel *channel);
-/* ---- lifecycle.c ---- */
 
-/* The query's table has changed: goes on under the new definition, or fails with the reason. */
+/* lifecycle.c. Goes on under the new definition of the query's table, or fails with the reason. */
 CHECKED Code live__follow(Subscription *subscription, Error *e);
 bool live__user_is_as_told(LiveHub *hub, const LiveUser *user);
 /* A change of the catalog was committed. */

@@ -13,7 +13,7 @@
 #include "../table/fixture.h"
 #include "../test.h"
 #include "cold/cold.h"
-#include "jobs/jobs_int.h"
+#include "jobs/rest.h"
 #include "os/clock.h"
 #include "os/log.h"
 
