@@ -12,9 +12,10 @@
  *     makes it the end of a batch in all families, and each batch is whole commits.
  * I2. The pin is older than the checkpoint, so every file that the checkpoint names stays until it
  *     is copied.
- * I3. BACKUP is the last file written and the list of all others: a copy that was cut is no backup.
- *     A folder that is being restored holds BACKUP until everything is done, and no server runs in
- *     a folder that holds one.
+ * I3. No server runs in a folder that holds BACKUP. It is the first file written, and says then that
+ *     the rest is not whole; the list of all others takes its place at last: a copy that was cut is
+ *     neither a backup nor a data folder. A folder that is being restored holds BACKUP until
+ *     everything is done.
  * I4. The mark. A client may hold the cursor of any commit that the old server gave out, also of
  *     those after the backup, which are gone: resuming there would miss what takes their place.
  *     Seqs are times (table/seq.h): the old server gave out none above the moment it stopped, but
@@ -161,6 +162,17 @@ Code backup__make_empty(const char *folder, Error *e)
 }
 
 /* ---- backup ---- */
+
+/* What BACKUP says before it is a list (I3). */
+static const char unfinished[] = "an unfinished backup, which nothing can be restored from\n";
+
+Code backup__begin(const char *folder, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    TRY(backup__make_empty(folder, e));
+    return file_write(arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, folder),
+                      slice_of_text(unfinished), 0600, e);
+}
 
 void backup__tell(const BackupStop *stop, const char *format, ...)
 {
@@ -368,8 +380,8 @@ Code database_backup(Database *db, const char *folder, BackupStop stop, BackupRe
     Backup b = {.source = db, .folder = folder, .stop = stop, .arena = arena};
     uint64_t pin;
     TRY(backup_check_path(db, slice_of_text(folder), e));
-    TRY(backup__make_empty(folder, e));
-    TRY(pin_files(db, &pin, e)); /* I2 */
+    TRY(backup__begin(folder, e)); /* I3 */
+    TRY(pin_files(db, &pin, e));   /* I2 */
     Code code = copy_and_verify(&b, e);
     view_unpin_files(db, pin);
     database_close(b.copy);
@@ -394,6 +406,8 @@ Code backup__read_list(const char *backup, Arena *arena, Slice *out_bytes, Backu
                     "%s is no complete backup: it has no file " BACKUP_MANIFEST_NAME, backup);
     if (code != OK)
         return code;
+    if (slice_equal(*out_bytes, slice_of_text(unfinished)))
+        return fail(e, E_NOT_FOUND, "%s is no complete backup: it was not finished", backup);
     return backup_list_parse(*out_bytes, arena, out, e);
 }
 

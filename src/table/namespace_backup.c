@@ -300,7 +300,7 @@ Code database_backup_namespace(Database *db, Slice name, const char *folder, Bac
     TRY(backup_check_path(db, slice_of_text(folder), e));
     if (!catalog_has_namespace(database_catalog(db), name))
         return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' not found", SLICE_ARGS(name));
-    TRY(backup__make_empty(folder, e));
+    TRY(backup__begin(folder, e));
     TRY(view_open(db, HOT_BLOCKING, &view, e));
     Space s = {.db = db,
                .view = view,

@@ -260,6 +260,14 @@ static bool server_backup_run(const char *disk)
     return keep_act(disk, run_backup);
 }
 
+static bool is_backup(const char *folder)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Slice text;
+    return file_read(arena_printf(arena, "%s/BACKUP", folder), 1 << 20, arena, &text, NULL) == OK &&
+           slice_starts_with(text, SLICE("kalamdb "));
+}
+
 /* A backup with its list is whole: it restores to the same rows. */
 static void server_backup_check(const char *disk, bool acknowledged)
 {
@@ -267,7 +275,7 @@ static void server_backup_check(const char *disk, bool acknowledged)
     BackupReport report;
     const char *backup = arena_printf(arena, "%s/backups/new", disk);
     const char *restored = arena_printf(arena, "%s/restored", disk);
-    bool is_one = file_exists(arena_printf(arena, "%s/BACKUP", backup));
+    bool is_one = is_backup(backup);
     CHECK(is_one || !acknowledged);
     Database *db = keep_open_checked(keep_path(disk, "data"), true);
     database_close(db);
@@ -307,7 +315,7 @@ static void space_backup_check(const char *disk, bool acknowledged)
     Error error;
     const char *backup = arena_printf(arena, "%s/backups/new", disk);
     const char *data = arena_printf(arena, "%s/data", disk);
-    bool is_one = file_exists(arena_printf(arena, "%s/BACKUP", backup));
+    bool is_one = is_backup(backup);
     CHECK(is_one || !acknowledged);
     Database *db = keep_open_checked(data, true);
     if (!db)

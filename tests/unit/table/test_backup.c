@@ -199,23 +199,40 @@ TEST("writes and flushes during a backup tear it")
     arena_free(p.arena);
 }
 
-static bool always(void *context)
+typedef struct StopAt {
+    int after, asked;
+} StopAt;
+
+static bool is_enough(void *context)
 {
-    (void)context;
-    return true;
+    StopAt *stop = (StopAt *)context;
+    return stop->asked++ >= stop->after;
 }
 
-TEST("a stopped backup looks like one")
+TEST("a stopped backup looks like one, or like a data folder")
 {
     Fixture f;
     Places p = places_new();
     BackupReport report;
+    Database *db = NULL;
+    const char *early = arena_printf(p.arena, "%s-early", p.backup);
+    StopAt stop = {.after = 1};
     fixture_open(&f, p.data, TABLE_USER);
     places_fill(&f);
-    CHECK_CODE(database_backup(f.db, p.backup, (BackupStop){always, NULL, NULL}, &report, e),
+    CHECK_CODE(
+        database_backup(f.db, early, (BackupStop){is_enough, &(StopAt){0}, NULL}, &report, e),
+        E_CANCELLED);
+    CHECK_CODE(database_backup(f.db, p.backup, (BackupStop){is_enough, &stop, NULL}, &report, e),
                E_CANCELLED);
+    CHECK_INT(stop.asked, 2); /* the hot tier was copied */
     fixture_close(&f);
     CHECK_CODE(backup_restore(p.backup, p.other, &report, e), E_NOT_FOUND);
+    CHECK_CODE(backup_restore(early, p.other, &report, e), E_NOT_FOUND);
+    DatabaseOptions options = database_inspect_options(p.backup);
+    options.inspect = false;
+    CHECK_CODE(database_open(&options, &db, e), E_INVALID_OPERATION);
+    options.folder = early;
+    CHECK_CODE(database_open(&options, &db, e), E_INVALID_OPERATION);
     arena_free(p.arena);
 }
 

@@ -391,7 +391,7 @@ TEST("a backup or a restore that was stopped looks whole, or leaves something in
     CHECK_CODE(database_backup_namespace(f.db, SLICE("app"), p.backup,
                                          (BackupStop){stop_later, &once, NULL}, &report, e),
                E_CANCELLED);
-    CHECK(!file_exists(arena_printf(p.arena, "%s/BACKUP", p.backup)));
+    CHECK_CODE(restore(&f, &p, "copy", e), E_NOT_FOUND);
     CHECK_OK(file_remove_tree(p.backup, 3, e));
     backup(&f, &p, &report);
     once = 1;
