@@ -59,6 +59,15 @@ Code session_bearer(const HttpRequest *request, Slice *out_token, Error *e)
     return OK;
 }
 
+/* A token that does not name them is one of another program that has the secret: it must be younger
+ * than they are. Its time is in seconds, so one of that very second is refused. */
+static bool has_credentials(const User *user, const TokenClaims *claims)
+{
+    if (claims->credentials_at_us == TOKEN_CREDENTIALS_UNTOLD)
+        return claims->issued_at_s * 1000000 >= user->credentials_at_us;
+    return claims->credentials_at_us == user->credentials_at_us;
+}
+
 Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotRead mode,
                             Arena *arena, User *out, Error *e)
 {
@@ -70,7 +79,7 @@ Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotR
     if (code != OK)
         return code;
     if (out->deleted_at_us || !out->registered || out->role != claims->role ||
-        out->credentials_at_us != claims->credentials_at_us)
+        !has_credentials(out, claims))
         return fail(e, E_INVALID_CREDENTIALS, "Invalid credentials");
     return OK;
 }
@@ -88,7 +97,7 @@ static Code verify(ApiContext *context, Slice token, HotRead mode, Arena *arena,
                          .user_id = user.user_id,
                          .role = user.role,
                          .expires_at_s = claims.expires_at_s,
-                         .credentials_at_us = claims.credentials_at_us};
+                         .credentials_at_us = user.credentials_at_us};
     token_cache_put(context->sessions->tokens, token, out, generation);
     return OK;
 }

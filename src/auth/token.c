@@ -206,15 +206,14 @@ static bool has_claim(jwt_t *jwt, const char *name)
     return has;
 }
 
-/* Tokens of other programs that have the secret may lack it, and are then good until the first
- * change. libjwt reads what is no whole number as 0. */
+/* libjwt reads what is no whole number as 0. */
 static bool take_credentials(jwt_t *jwt, int64_t *out_us)
 {
     char *json = jwt_get_grants_json(jwt, "credentials_at");
     bool is_number = true;
     for (const char *c = json; c && *c; c++)
         is_number &= *c >= '0' && *c <= '9';
-    *out_us = json ? jwt_get_grant_int(jwt, "credentials_at") : 0;
+    *out_us = json ? jwt_get_grant_int(jwt, "credentials_at") : TOKEN_CREDENTIALS_UNTOLD;
     free(json);
     return is_number;
 }

@@ -13,6 +13,7 @@ enum {
     TOKEN_LEEWAY_S = 60, /* clocks may differ by so much: of `exp`, `iat` and `nbf` */
     TOKEN_SECRET_BYTES_MIN = 32,
     TOKEN_SECRET_BYTES_MAX = 4096,
+    TOKEN_CREDENTIALS_UNTOLD = -1, /* by another program that has the secret */
 };
 
 typedef enum TokenType { TOKEN_ACCESS, TOKEN_REFRESH } TokenType;
@@ -23,7 +24,7 @@ typedef struct TokenClaims {
     Role role;
     TokenType type;
     int64_t issued_at_s, expires_at_s; /* since 1970 */
-    int64_t credentials_at_us;         /* User.credentials_at_us when it was issued */
+    int64_t credentials_at_us;         /* User.credentials_at_us when it was issued; or UNTOLD */
 } TokenClaims;
 
 typedef struct TokenKey TokenKey;

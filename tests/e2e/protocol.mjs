@@ -6,6 +6,7 @@
 import crypto from 'node:crypto';
 import net from 'node:net';
 import { Client, loginRoot, login, newUser, post, request } from './lib/client.mjs';
+import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { startServer } from './lib/server.mjs';
 
@@ -189,6 +190,25 @@ test('no token, a wrong one, Basic: the 401 body of the SQL route', async () => 
   equal([expired.status, expired.json.error.code], [401, 'TOKEN_EXPIRED'], 'expired');
   equal((await new Client(server, 'anna', token()).raw('SELECT id FROM app.t LIMIT 1')).status, 200,
     'a token made by the rules works');
+});
+
+// Programs that sign with the secret itself know no `credentials_at`: a user's first change locked them out for good.
+test('a token of another program: refused when a change of the user is younger than it, good when it is not', async () => {
+  const now = () => Math.floor(Date.now() / 1000);
+  const first = await newUser(root, 'outside', 'user', PASSWORD);
+  const status = async (claims) => (await new Client(server, 'outside', token({ sub: 'outside', ...claims })).raw('SELECT 1')).status;
+  equal(await status({ iat: 1 }), 200, 'before any change');
+  await root.run(`ALTER USER 'outside' SET PASSWORD '${PASSWORD}-2'`);
+  equal(await status({ iat: now() - 10 }), 401, 'of before the new password');
+  equal((await first.raw('SELECT 1')).status, 401, 'that of a login of before');
+  equal(await status({ iat: now() + 2 }), 200, 'of after it');
+  equal(await status({ iat: now() + 2, credentials_at: 0 }), 401, 'of after it, with credentials of before');
+  const socket = await Live.open(server, { token: token({ sub: 'outside', iat: now() + 2 }) });
+  await socket.subscribed('all', 'SELECT * FROM app.t', {});
+  await root.run("ALTER USER 'outside' SET ROLE service");
+  equal((await socket.ended).code, 1008, 'its socket ends with the next change');
+  equal(await status({ iat: now() + 2 }), 401, 'another role than the stored one');
+  equal(await status({ iat: now() + 2, role: 'service' }), 200, 'the new role');
 });
 
 test('logout answers and clears the cookies', async () => {

@@ -136,7 +136,7 @@ TEST("credentials_at of another form is read as that of a user who never changed
     CHECK_INT(got.credentials_at_us, 7);
     token = forge(GOOD_HEADER, GOOD_CLAIMS, SECRET, "SHA256"); /* signed by another program */
     CHECK_OK(token_verify(key, token, TOKEN_ACCESS, arena, &got, e));
-    CHECK_INT(got.credentials_at_us, 0);
+    CHECK_INT(got.credentials_at_us, TOKEN_CREDENTIALS_UNTOLD);
     end();
 }
 
