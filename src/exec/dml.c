@@ -15,6 +15,7 @@
 #include "sql/sql.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { COLD_KEYS_MAX = 8 }; /* so many single rows are read from segments, more are DuckDB's */
 
@@ -204,7 +205,8 @@ static Code visit(Target *t, Found *found, Error *e)
 
 /* ---- finding rows ---- */
 
-static Code visit_key(Target *t, const Value *value, Error *e)
+/* *out_count grows by one when there is such a row. */
+static Code find_key(Target *t, const Value *value, Version *out, size_t *out_count, Error *e)
 {
     Dml *dml = t->dml;
     Error ignored = {0};
@@ -212,17 +214,45 @@ static Code visit_key(Target *t, const Value *value, Error *e)
     if (key_encode(value, &dml->key, &ignored) != OK)
         return OK; /* longer than any key: no row has it */
     Arena *arena = dml->run->arena;
-    Found found = {.is_complete = true};
     TableView at = exec__table_view(dml);
-    Code code = exec__find(&at, buffer_slice(&dml->key), arena, &found.version, e);
+    Code code = exec__find(&at, buffer_slice(&dml->key), arena, out, e);
     if (code == E_NOT_FOUND)
         return OK;
     TRY(code);
-    if (!found.version.has_row && dml->run->mode == HOT_CACHED_ONLY)
+    if (!out->has_row && dml->run->mode == HOT_CACHED_ONLY)
         return fail(e, E_WOULD_BLOCK, "the row lies in a segment");
-    if (!found.version.has_row)
-        TRY(view_load_cold(dml->view, dml->table, dml->partition, arena, &found.version, e));
-    return visit(t, &found, e);
+    if (!out->has_row)
+        TRY(view_load_cold(dml->view, dml->table, dml->partition, arena, out, e));
+    (*out_count)++;
+    return OK;
+}
+
+static int compare_versions(const void *a, const void *b)
+{
+    const Version *x = a, *y = b;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* By age, as all other ways to find rows go, and not in the order of the keys. */
+static Code visit_keys(Target *t, const Value *keys, size_t key_count, Error *e)
+{
+    const Run *run = t->dml->run;
+    Version *versions = arena_new_array(run->arena, Version, key_count + 1);
+    size_t count = 0;
+    if (run->mode == HOT_CACHED_ONLY && key_count > EXEC_CACHED_ROWS_MAX)
+        return fail(e, E_WOULD_BLOCK, "too many rows for a loop");
+    for (size_t i = 0; i < key_count; i++) {
+        if (i % EXEC_CLOCK_ROWS == 0)
+            TRY(exec__check_time(run, e));
+        TRY(find_key(t, &keys[i], &versions[count], &count, e));
+    }
+    if (count > 1)
+        qsort(versions, count, sizeof *versions, compare_versions);
+    for (size_t i = 0; i < count; i++) {
+        Found found = {.is_complete = true, .version = versions[i]};
+        TRY(visit(t, &found, e));
+    }
+    return OK;
 }
 
 static Code visit_hot(Target *t, const KeyCondition *key, Error *e)
@@ -363,9 +393,7 @@ static Code find_rows(Target *t, Error *e)
         return visit_by_duck(t, e);
     if (!by_key)
         return visit_hot(t, &key, e);
-    for (size_t i = 0; i < count; i++)
-        TRY(visit_key(t, &keys[i], e));
-    return OK;
+    return visit_keys(t, keys, count, e);
 }
 
 /* ---- the statements ---- */

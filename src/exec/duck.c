@@ -219,8 +219,9 @@ static int compare_found(const void *a, const void *b)
 static void keep_found(DuckTable *table)
 {
     const DuckSegments *asked = &table->segments[DUCK_FIND_ROW];
-    if (table->found_count)
-        qsort(table->found, table->found_count, sizeof *table->found, compare_found);
+    if (!table->found_count)
+        return; /* nothing is allocated */
+    qsort(table->found, table->found_count, sizeof *table->found, compare_found);
     size_t from = 0, to = 0;
     for (uint32_t i = 0; i < asked->count; i++, from = to) {
         const SegmentEntry *entry = &asked->entries[i]; /* ascending */

@@ -505,7 +505,7 @@ static Code cold_row(void *context, const RowView *row, Error *e)
     uint64_t matched = n->matched;
     TRY(visit(n, row, e));
     n->cold_rows += n->matched - matched;
-    return OK;
+    return n->over_budget ? fail(e, E_CANCELLED, "more rows than are kept") : OK;
 }
 
 /* The first rows of the segments, in steps; *out_top stays NULL where they cannot be had so. */
@@ -537,6 +537,22 @@ static Code open_top(Native *n, const ScanScope *scope, TopScan **out_top, Error
     return exec__top_open(n->run, &request, out_top, e);
 }
 
+/* A step has all columns that the SELECT reads. Where they are too much DuckDB may still do it: it
+ * gives only what is asked for. */
+static Code step(Native *n, TopScan *top, const Value *worst, Error *e)
+{
+    Error failure = {0};
+    uint64_t had = n->direct ? n->matched : n->cold_rows;
+    Code code = exec__top_step(top, wanted_rows(n) - had, worst, &failure);
+    if (code == E_TOO_LARGE)
+        n->over_budget = n->stopped = true;
+    if (code == OK || n->over_budget)
+        return OK;
+    if (e)
+        *e = failure;
+    return code;
+}
+
 static Code scan_top(Native *n, TopScan *top, Error *e)
 {
     while (!n->stopped) {
@@ -546,8 +562,7 @@ static Code scan_top(Native *n, TopScan *top, Error *e)
             break;
         if (n->run->mode == HOT_CACHED_ONLY)
             return fail(e, E_WOULD_BLOCK, "rows lie in segments");
-        uint64_t had = n->direct ? n->matched : n->cold_rows;
-        TRY(exec__top_step(top, wanted_rows(n) - had, worst, e));
+        TRY(step(n, top, worst, e));
     }
     return OK;
 }

@@ -410,16 +410,27 @@ static Expr *binary(const TopScan *top, Operator op, Expr *left, Expr *right)
     return expr;
 }
 
-/* `column op the value of a rank`; NULL for an open end. */
+/* The WHERE may compare with numbers that the column cannot hold. */
+static bool holds(Type type, int64_t value)
+{
+    if (type == TYPE_SMALLINT)
+        return value >= INT16_MIN && value <= INT16_MAX;
+    return type != TYPE_INT || (value >= INT32_MIN && value <= INT32_MAX);
+}
+
+/* `column op the value of a rank`; NULL for an open end: no value lies beyond it, as segments reach
+ * into the range. */
 static Expr *edge(const TopScan *top, Operator ascending, Operator descending, int64_t rank)
 {
-    if (rank == INT64_MIN || rank == INT64_MAX)
-        return NULL;
     int32_t index = top->request.order[0].column;
     bool is_descending = top->request.order[0].descending;
-    Expr *value = arena_new_of(top->run->arena, Expr);
     Type type = index < 0 ? TYPE_BIGINT : top->schema->columns[index].type;
-    *value = (Expr){.kind = EXPR_LITERAL, .value = value_integer(type, rank_of(top, rank))};
+    int64_t edge_value = rank_of(top, rank);
+    bool is_open = rank == (ascending == OP_GREATER_EQUAL ? INT64_MIN : INT64_MAX);
+    if (is_open || !holds(type, edge_value))
+        return NULL;
+    Expr *value = arena_new_of(top->run->arena, Expr);
+    *value = (Expr){.kind = EXPR_LITERAL, .value = value_integer(type, edge_value)};
     return binary(top, is_descending ? descending : ascending, column_expr(top, index), value);
 }
 
@@ -538,6 +549,8 @@ static void move_on(TopScan *top, const TopStep *step, uint64_t rows, uint64_t l
             MARGIN * (double)(limit - rows) * top->read_rows / (double)top->found_rows;
     if (top->wanted_rows < NEXT_ROWS)
         top->wanted_rows = NEXT_ROWS;
+    if (top->wanted_rows < top->read_rows / 2) /* the hits may all have been at the beginning */
+        top->wanted_rows = top->read_rows / 2;
     if (top->wanted_rows > most && most > NEXT_ROWS)
         top->wanted_rows = most;
     if (step->is_null || step->end == INT64_MAX || step->end >= top->stop)
