@@ -298,12 +298,13 @@ static Job *new_job(Jobs *jobs, const Order *order)
     return job;
 }
 
-/* Puts a new job into the list, perhaps in place of an old one; the thread does not take it yet.
- * NULL: too many wait. */
-static Job *add_job(Jobs *jobs, const Order *order, Job **out_forgotten)
+/* Puts a new job into the list, perhaps in place of an old one; the thread does not take it yet. */
+static Code add_job(Jobs *jobs, const Order *order, Job **out, Job **out_forgotten, Error *e)
 {
-    if (jobs->queued_count >= JOBS_QUEUED_MAX || jobs->stopping)
-        return NULL;
+    if (jobs->stopping)
+        return fail(e, E_SHUTTING_DOWN, "the server is stopping");
+    if (jobs->queued_count >= JOBS_QUEUED_MAX)
+        return fail(e, E_BUSY, "%d jobs are waiting already; retry later", JOBS_QUEUED_MAX);
     *out_forgotten = forget_oldest(jobs);
     Job *job = new_job(jobs, order);
     job->saves = 1;
@@ -311,7 +312,8 @@ static Job *add_job(Jobs *jobs, const Order *order, Job **out_forgotten)
     jobs->newest = job;
     jobs->job_count++;
     jobs->queued_count++;
-    return job;
+    *out = job;
+    return OK;
 }
 
 /* The record of a new job is written, or could not be. */
@@ -347,7 +349,8 @@ static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed,
         *out_existed = true;
         return OK;
     }
-    Job *forgotten = NULL, *job = add_job(jobs, order, &forgotten);
+    Job *forgotten = NULL, *job = NULL;
+    Code code = add_job(jobs, order, &job, &forgotten, e);
     CLEANUP(buffer_done) Buffer bytes = {0};
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(jobs->db));
     char key[9];
@@ -360,10 +363,9 @@ static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed,
     if (forgotten)
         intent_add_raw(intent, RAW_DELETE, HOT_SYSTEM, key_of(forgotten->number, key), (Slice){0});
     jobs__free_job(forgotten);
-    if (!job)
-        return fail(e, E_BUSY, "%d jobs are waiting already; retry later", JOBS_QUEUED_MAX);
+    TRY(code);
     intent->durable = true;
-    Code code = database_commit(jobs->db, intent, e);
+    code = database_commit(jobs->db, intent, e);
     settle_job(jobs, job, code == OK);
     *out_existed = false;
     return code;

@@ -213,3 +213,14 @@ TEST("a job that ended and is queued again by a restart, because its first recor
         CHECK_INT(status_of(&s, ids[i]), JOB_COMPLETED);
     stop(&s);
 }
+
+TEST("a job asked of a stopping server is told that too many wait, or is queued")
+{
+    Stage s;
+    char id[JOB_ID_BYTES];
+    start(&s, test_folder());
+    jobs_stop(s.jobs);
+    CHECK_CODE(jobs_request_cleanup(s.jobs, s.f.table, id, e), E_SHUTTING_DOWN);
+    fixture_close(&s.f);
+    jobs_free(s.jobs);
+}
