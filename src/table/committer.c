@@ -22,9 +22,9 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "base/map.h"
 #include "os/clock.h"
 #include "os/thread.h"
+#include "table/dropped.h"
 #include "table/table_int.h"
 
 enum {
@@ -56,8 +56,7 @@ struct Committer {
     DueNotes *due;
     /* By table id modulo the slots, at least the seq of the last commit with rows of it. */
     uint64_t row_seqs[TABLE_SLOTS];
-    /* numbers of those dropped since the start; older ones have no session that could write */
-    Map *dropped_users;
+    DroppedUsers *dropped_users; /* since the start; older ones have no session that could write */
     HotBatch *batch;
     Buffer scratch;
     Buffer deaths; /* Death records of the flush being admitted */
@@ -137,8 +136,7 @@ static bool change_is_guarded(const IntentPart *part, const RowChange *change)
 
 static bool is_dropped_user(const Committer *c, uint64_t user)
 {
-    return user && map_count(c->dropped_users) &&
-           map_get(c->dropped_users, slice_of(&user, sizeof user));
+    return user && dropped_users_has(c->dropped_users, user);
 }
 
 static Code admit_part(Committer *c, const Intent *intent, const IntentPart *part)
@@ -385,11 +383,8 @@ static void note_user(Committer *c, const CatalogChange *change)
 {
     if (!catalog_change_user(change).size)
         return;
-    uint64_t user = catalog_change_user_number(change);
-    if (catalog_change_user_state(change).is_alive)
-        map_remove(c->dropped_users, slice_of(&user, sizeof user));
-    else
-        map_put(c->dropped_users, slice_of(&user, sizeof user), c);
+    dropped_users_set(c->dropped_users, catalog_change_user_number(change),
+                      !catalog_change_user_state(change).is_alive);
 }
 
 static void publish(Committer *c, Intent *const *intents, size_t intent_count)
@@ -569,7 +564,7 @@ Code committer_start(Database *db, uint64_t last_seq, Committer **out, Error *e)
     c->db = db;
     c->hot = database_hot(db);
     c->batch = hot_batch_new();
-    c->dropped_users = map_new();
+    c->dropped_users = dropped_users_new();
     c->due = due__notes_new();
     c->conflicts = conflicts_new(last_seq);
     c->known.synced = last_seq;
@@ -603,7 +598,7 @@ void committer_free(Committer *c)
     forget_doubted(c);
     conflicts_free(c->conflicts);
     due__notes_free(c->due);
-    map_free(c->dropped_users);
+    dropped_users_free(c->dropped_users);
     hot_batch_free(c->batch);
     buffer_done(&c->scratch);
     buffer_done(&c->deaths);
