@@ -340,10 +340,16 @@ static void sweep(Jobs *jobs)
 {
     Error error = {0};
     uint32_t removed = 0;
+    JobRun run = {jobs, NULL};
+    JobStop stop = {jobs__is_stopped, &run};
     tell_cuts(jobs);
-    if (flush_sweep(jobs->db, &removed, &error) != OK)
-        log_event(LOG_LEVEL_WARN, "left-over files were not removed", LOG_ERROR(&error));
-    else if (removed)
+    Code code = flush_sweep(jobs->db, &stop, &removed, &error);
+    if (code != OK && code != E_CANCELLED)
+        log_event(LOG_LEVEL_WARN,
+                  "left-over files were not all removed, or a manifest.json not put "
+                  "right",
+                  LOG_ERROR(&error));
+    if (removed)
         log_event(LOG_LEVEL_INFO, "removed files that no manifest names",
                   LOG_INT("files", removed));
 }

@@ -55,6 +55,7 @@ typedef struct JobStop {
  * them. E_CANCELLED when stopped, E_IO when a file cannot be read or removed: then its table stays
  * listed. `stop` may be NULL. */
 CHECKED Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e);
-/* Removes temporary files and segment files that no entry names, everywhere: after open and after a
- * failed write. No flush may run. */
-CHECKED Code flush_sweep(Database *db, uint32_t *out_removed, Error *e);
+/* Removes temporary files and segment files that no entry names, everywhere, and puts manifest.json
+ * right: after open and after a failed write. Goes on where a folder fails, and fails at the end by
+ * the first. E_CANCELLED when stopped; `stop` may be NULL. */
+CHECKED Code flush_sweep(Database *db, const JobStop *stop, uint32_t *out_removed, Error *e);

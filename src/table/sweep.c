@@ -155,8 +155,10 @@ typedef struct Sweep {
     Database *db;
     HotSnapshot *snapshot;
     Arena *arena;
+    const JobStop *stop;
     bool has_readers; /* of what the snapshot names no more */
     uint32_t removed;
+    Error first; /* of the folders that could not be swept */
 } Sweep;
 
 typedef struct Listed {
@@ -394,9 +396,8 @@ static Code find_user(Sweep *sweep, const ColdPlace *place, uint64_t *out_user, 
     return code == E_NOT_FOUND ? OK : code;
 }
 
-static Code sweep_folder(void *context, Slice folder, Error *e)
+static Code try_folder(Sweep *sweep, Slice folder, Error *e)
 {
-    Sweep *sweep = (Sweep *)context;
     ColdPlace place;
     uint64_t user = 0;
     bool found = true;
@@ -410,11 +411,25 @@ static Code sweep_folder(void *context, Slice folder, Error *e)
     return sweep_place(sweep, folder, &place, user, e);
 }
 
-Code flush_sweep(Database *db, uint32_t *out_removed, Error *e)
+/* One that cannot be read holds up no other. */
+static Code sweep_folder(void *context, Slice folder, Error *e)
+{
+    Sweep *sweep = (Sweep *)context;
+    Error error = {0};
+    if (sweep->stop && sweep->stop->is_stopped && sweep->stop->is_stopped(sweep->stop->context))
+        return fail(e, E_CANCELLED, "the server stops");
+    if (try_folder(sweep, folder, &error) != OK && sweep->first.code == OK)
+        sweep->first = error;
+    return OK;
+}
+
+Code flush_sweep(Database *db, const JobStop *stop, uint32_t *out_removed, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    Sweep sweep = {.db = db, .arena = arena};
+    Sweep sweep = {.db = db, .arena = arena, .stop = stop};
     Code code = cold_each_folder(database_storage_folder(db), sweep_folder, &sweep, e);
     *out_removed = sweep.removed;
+    if (code == OK && sweep.first.code != OK)
+        return fail(e, sweep.first.code, "%s", sweep.first.text);
     return code;
 }

@@ -74,7 +74,7 @@ Code keep_sweep(Database *db, Error *e)
 {
     uint32_t removed;
     bool more = true;
-    TRY(flush_sweep(db, &removed, e));
+    TRY(flush_sweep(db, NULL, &removed, e));
     TRY(flush_purge_dropped(db, NULL, e));
     TRY(export_sweep(db, &removed, e));
     Obsolete *obsolete = obsolete_new(db);

@@ -283,7 +283,7 @@ static bool recover(Run *run)
     do {
         while (database_is_read_only(run->f.db))
             nanosleep(&pause, NULL);
-        code = flush_sweep(run->f.db, &removed, &error);
+        code = flush_sweep(run->f.db, NULL, &removed, &error);
         if (code != OK)
             model__note_failure(code, &error);
     } while (code != OK || !model__settle(run));
@@ -349,7 +349,7 @@ bool model_live(const char *folder, ModelLife life)
     may_fail = stays_bad || life == MODEL_FAULTY;
     Code code = open_life(&run, folder, &error);
     if (code == OK)
-        code = flush_sweep(run.f.db, &removed, &error);
+        code = flush_sweep(run.f.db, NULL, &removed, &error);
     if (code != OK) {
         model__note_failure(code, &error);
     } else {

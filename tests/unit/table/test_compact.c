@@ -309,7 +309,7 @@ TEST("a crash between the new file and its commit whose file stays, or is taken 
     fixture_close(&f);
     fixture_open(&f, f.folder, TABLE_USER);
     CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 2=v 3=v ");
-    CHECK_OK(flush_sweep(f.db, &removed, e));
+    CHECK_OK(flush_sweep(f.db, NULL, &removed, e));
     CHECK_INT(removed, 2);
     CHECK_INT(fixture_compact(&f, COMPACT_ALL), 1);
     CHECK_INT(files(&f, arena, &names), 6);
@@ -318,9 +318,48 @@ TEST("a crash between the new file and its commit whose file stays, or is taken 
     fixture_open(&f, f.folder, TABLE_USER);
     unlink_obsolete(&f);
     CHECK_INT(files(&f, arena, &names), 2);
-    CHECK_OK(flush_sweep(f.db, &removed, e));
+    CHECK_OK(flush_sweep(f.db, NULL, &removed, e));
     CHECK_INT(removed, 0);
     CHECK_TEXT(fixture_rows(&f, arena), "0=v 1=v 2=v 3=v ");
+    fixture_close(&f);
+}
+
+static bool always(void *context)
+{
+    (void)context;
+    return true;
+}
+
+/* A segment file without a commit in the folder of the partition; returns its path. */
+static const char *leave_file(Fixture *f, Arena *arena)
+{
+    const char *path = arena_printf(arena, "%s/batch-77.parquet", folder_of(f, arena));
+    CHECK_OK(file_write(path, SLICE("left over"), 0644, e));
+    return path;
+}
+
+TEST("a folder that cannot be swept keeps the others from it, or a server from stopping")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Fixture f;
+    Error error;
+    uint32_t removed;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fixture_put(&f, 1, "v");
+    fixture_flush(&f);
+    const char *alices = arena_printf(arena, "%s/manifest.json", folder_of(&f, arena));
+    CHECK_OK(file_remove(alices, e));
+    CHECK_OK(file_make_folders(alices, 0700, e)); /* no file, so it cannot be read */
+    f.partition = fixture_partition(&f, "bob");
+    fixture_put(&f, 1, "v");
+    fixture_flush(&f);
+    const char *left = leave_file(&f, arena);
+    CHECK_CODE(flush_sweep(f.db, &(JobStop){always, NULL}, &removed, e), E_CANCELLED);
+    CHECK(file_exists(left));
+    CHECK(flush_sweep(f.db, NULL, &removed, &error) != OK);
+    CHECK(strstr(error.text, "user/alice/"));
+    CHECK_INT(removed, 1);
+    CHECK(!file_exists(left));
     fixture_close(&f);
 }
 
@@ -543,7 +582,7 @@ TEST("a file call that fails in a compaction and costs a row, a segment or the n
     }
     (void)fixture_compact(&f, COMPACT_ALL);
     unlink_obsolete(&f);
-    CHECK_OK(flush_sweep(f.db, &removed, e));
+    CHECK_OK(flush_sweep(f.db, NULL, &removed, e));
     CHECK_INT(segments(&f, arena, &list), 1);
     CHECK_INT(list[0].row_count, 3);
     CHECK(files(&f, arena, &names) <= 2);

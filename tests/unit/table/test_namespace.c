@@ -346,7 +346,7 @@ static int sweep_between_copies(const char *operation, const char *path)
         strcmp(operation, "open") == 0 && strstr(path, "/copy/") && strstr(path, ".parquet");
     if (!counts || --copies_left != 0)
         return 0;
-    CHECK_OK(flush_sweep(swept->db, &removed, e));
+    CHECK_OK(flush_sweep(swept->db, NULL, &removed, e));
     CHECK_INT(removed, 0);
     return 0;
 }
