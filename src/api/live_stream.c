@@ -73,15 +73,11 @@ static int status_of(Slice rest)
         const char *start;
         int status;
     } statuses[] = {
-        {"\"code\":\"INVALID_SQL\"", 400},
-        {"\"code\":\"UNSUPPORTED\"", 400},
-        {"\"code\":\"UNAUTHORIZED\"", 403},
-        {"\"code\":\"TOKEN_EXPIRED\"", 401},
-        {"\"code\":\"SHUTTING_DOWN\"", 503},
-        {"\"code\":\"NOT_FOUND\"", 404},
-        {"\"code\":\"CURSOR_TOO_OLD\"", 410},
-        {"\"code\":\"CURSOR_TOO_NEW\"", 400},
-        {"\"code\":\"SUBSCRIPTION_LIMIT_EXCEEDED\"", 429},
+        {"\"code\":\"INVALID_SQL\"", 400},    {"\"code\":\"UNSUPPORTED\"", 400},
+        {"\"code\":\"UNAUTHORIZED\"", 403},   {"\"code\":\"TOKEN_EXPIRED\"", 401},
+        {"\"code\":\"SHUTTING_DOWN\"", 503},  {"\"code\":\"SERVER_BUSY\"", 503},
+        {"\"code\":\"NOT_FOUND\"", 404},      {"\"code\":\"CURSOR_TOO_OLD\"", 410},
+        {"\"code\":\"CURSOR_TOO_NEW\"", 400}, {"\"code\":\"SUBSCRIPTION_LIMIT_EXCEEDED\"", 429},
     };
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         if (slice_starts_with(rest, slice_of_text(statuses[i].start)))

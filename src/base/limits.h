@@ -58,8 +58,9 @@ enum {
     SUBSCRIPTION_ID_BYTES_MAX = 256,
     LIVE_PAGE_ROWS_MAX = 10 * 1000,
     LIVE_ORDERED_ROWS_MAX = 10 * 1000, /* first rows of a live query with ORDER BY: one page */
-    LIVE_ORDERED_BYTES_MAX = 8 * 1024 * 1024,
-    LIVE_VIEW_ROWS_MAX = 20 * 1000, /* of a system table that is followed */
+    LIVE_ORDERED_BYTES_MAX = 8 * 1024 * 1024,         /* what is kept of them until all are read */
+    LIVE_ORDERED_TOTAL_BYTES_MAX = 256 * 1024 * 1024, /* for all live queries together */
+    LIVE_VIEW_ROWS_MAX = 20 * 1000,                   /* of a system table that is followed */
     LIVE_VIEW_BYTES_MAX = 16 * 1024 * 1024,
     SOCKET_QUEUE_BYTES_MAX = 1024 * 1024, /* above it subscriptions fall back to catch-up */
 

@@ -206,6 +206,8 @@ Code live_hub_new(Database *db, Workers *workers, const LiveOptions *options, Li
         hub->options.backlog_bytes_max = BACKLOG_BYTES;
     if (!hub->options.subscriptions_per_client_max)
         hub->options.subscriptions_per_client_max = SUBSCRIPTIONS_PER_CONNECTION_MAX;
+    hub->ordered.bytes_max = hub->options.ordered_bytes_max ? hub->options.ordered_bytes_max
+                                                            : LIVE_ORDERED_TOTAL_BYTES_MAX;
     mutex_init(&hub->lock);
     hub->users = map_new();
     database_add_sink(db, (ChangeSink){on_commit, hub, on_reopen});
@@ -219,6 +221,7 @@ void live_hub_free(LiveHub *hub)
         return;
     must(hub->loop_count == 0);
     must(!hub->subscriptions);
+    must(hub->ordered.bytes == 0);
     live__views_free(hub);
     map_free(hub->users);
     mutex_done(&hub->lock);

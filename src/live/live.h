@@ -28,6 +28,7 @@ typedef struct LiveOptions {
     size_t chunk_bytes_max;        /* of one read of catch-up: 128 KiB */
     size_t backlog_bytes_max;      /* of commits that wait for one loop: 64 MiB */
     uint32_t subscriptions_per_client_max; /* SUBSCRIPTIONS_PER_CONNECTION_MAX */
+    size_t ordered_bytes_max;              /* LIVE_ORDERED_TOTAL_BYTES_MAX */
 } LiveOptions;
 
 /* Registers a ChangeSink: before traffic. Borrows both; options may be NULL. */

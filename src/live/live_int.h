@@ -146,6 +146,7 @@ struct LiveHub {
     Database *db;
     Workers *workers;
     LiveOptions options;
+    OrderedMemory ordered;
     View *views[LIVE_VIEWS_MAX]; /* fixed before traffic, but not before the first commits */
     _Atomic size_t view_count;   /* counts a view once it stands in `views` */
     Mutex lock;

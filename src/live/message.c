@@ -263,6 +263,8 @@ const char *live__error_code(Code code)
         return "CURSOR_TOO_NEW";
     case E_RATE_LIMITED:
         return "SUBSCRIPTION_LIMIT_EXCEEDED";
+    case E_BUSY:
+        return "SERVER_BUSY";
     case E_EXECUTION:
     case E_CONSTRAINT:
         return "CONVERSION_ERROR";

@@ -247,7 +247,7 @@ static Code add_ordered_row(Reader *reader, const PastRow *row, const Value *val
 {
     buffer_clear(&reader->rows);
     TRY(live__add_row(&reader->rows, reader->query, values, row->seq, e));
-    return live__ordered_add(&reader->ordered, reader->query, values, row->seq,
+    return live__ordered_add(reader->ordered, reader->query, values, row->seq,
                              buffer_slice(&reader->rows), arena, e);
 }
 
@@ -547,6 +547,8 @@ static Code step_rows(Reader *reader, ReadView *view, const ReadBudget *budget, 
     const Step step = {view, budget, io_rows};
     PastResult page;
     bool all;
+    if (reader->is_ordered && !reader->ordered)
+        reader->ordered = live__ordered_new(budget->ordered);
     TRY(read_past(reader, view, false, arena, &page, e));
     *io_rows += page.count + 1;
     fit_step(reader, &page);
@@ -562,6 +564,7 @@ static Code step_rows(Reader *reader, ReadView *view, const ReadBudget *budget, 
     if (reader->is_ordered) {
         buffer_clear(&reader->rows);
         reader->row_count = live__ordered_take(reader->ordered, reader->query, &reader->rows);
+        live__ordered_free(TAKE(reader->ordered));
     }
     flush_page(reader, false);
     reader->cursor = reader->at_seq;

@@ -15,9 +15,16 @@ typedef enum ReadPhase {
     READ_FEED,        /* changes after `cursor` */
 } ReadPhase;
 
+/* What all OrderedRows of a hub keep. Any thread. */
+typedef struct OrderedMemory {
+    size_t bytes_max;
+    _Atomic size_t bytes;
+} OrderedMemory;
+
 typedef struct ReadBudget {
     HotRead mode;
     size_t bytes, rows; /* of one step */
+    OrderedMemory *ordered;
 } ReadBudget;
 
 /* Before each message in reader->out. */
@@ -73,9 +80,10 @@ CHECKED Code live__reader_step(Reader *reader, Database *db, const ReadBudget *b
 
 /* ---- order.c: first rows that are sorted ---- */
 
-/* Copies what it keeps. E_UNSUPPORTED when they are too many. */
-CHECKED Code live__ordered_add(OrderedRows **io, const LiveQuery *query, const Value *values,
+OrderedRows *live__ordered_new(OrderedMemory *memory); /* borrows it */
+/* Copies what it keeps. E_UNSUPPORTED when they are too many, E_BUSY when all together are. */
+CHECKED Code live__ordered_add(OrderedRows *ordered, const LiveQuery *query, const Value *values,
                                uint64_t seq, Slice text, Arena *scratch, Error *e);
-/* Sorts, appends them as a list to `out` and says how many. Accepts NULL. */
+/* Sorts, appends them as a list to `out` and says how many. */
 uint32_t live__ordered_take(OrderedRows *ordered, const LiveQuery *query, Buffer *out);
 void live__ordered_free(OrderedRows *ordered); /* accepts NULL */

@@ -252,7 +252,7 @@ static void go_live(Subscription *s)
 /* I1: reads what is left on this thread, out of memory and not much of it. */
 static Code read_tail(Subscription *s, Error *e)
 {
-    ReadBudget budget = {HOT_CACHED_ONLY, TAIL_BYTES_MAX, TAIL_ROWS_MAX};
+    ReadBudget budget = {HOT_CACHED_ONLY, TAIL_BYTES_MAX, TAIL_ROWS_MAX, NULL};
     Code code = live__reader_step(s->reader, s->loop->hub->db, &budget, e);
     live__send_out(s);
     return code == E_WOULD_BLOCK ? OK : code;
@@ -330,7 +330,7 @@ static void run_read(void *argument) /* worker thread */
 {
     Subscription *s = (Subscription *)argument;
     LiveHub *hub = s->loop->hub;
-    ReadBudget budget = {HOT_BLOCKING, hub->options.chunk_bytes_max, READ_ROWS_MAX};
+    ReadBudget budget = {HOT_BLOCKING, hub->options.chunk_bytes_max, READ_ROWS_MAX, &hub->ordered};
     s->code = live__reader_step(s->reader, hub->db, &budget, s->error);
     loop_post_task(s->loop->loop, &s->task);
 }

@@ -127,7 +127,7 @@ static Code find_last_rows(Subscription *s, size_t *out, Error *e)
 }
 
 /* ORDER BY: one page (order.c). */
-static Code send_ordered(Subscription *s, OrderedRows **ordered, Error *e)
+static Code send_ordered(Subscription *s, OrderedRows *ordered, Error *e)
 {
     ViewFollower *follower = s->view;
     Page page = {0};
@@ -144,7 +144,7 @@ static Code send_ordered(Subscription *s, OrderedRows **ordered, Error *e)
                               s->loop->arena, e));
     }
     buffer_clear(&s->loop->body);
-    page.rows = live__ordered_take(*ordered, s->query, &s->loop->body);
+    page.rows = live__ordered_take(ordered, s->query, &s->loop->body);
     send_page(s, &page, false);
     return OK;
 }
@@ -178,9 +178,9 @@ static Code send_first_rows(Subscription *s, bool *out_all, Error *e)
 {
     if (s->query->order_count == 0)
         return send_rows(s, out_all, e);
-    OrderedRows *ordered = NULL;
+    OrderedRows *ordered = live__ordered_new(&s->loop->hub->ordered);
     *out_all = true;
-    Code code = send_ordered(s, &ordered, e);
+    Code code = send_ordered(s, ordered, e);
     live__ordered_free(ordered);
     return code;
 }

@@ -336,11 +336,15 @@ static void open_stage(SpecRun *run)
 /* "window=5 queue=4096 …", before anything else. */
 static void set_limits(SpecRun *run, const char *text)
 {
-    static const char *const names[] = {"window", "queue", "chunk", "backlog", "subscriptions"};
+    static const char *const names[] = {"window",  "queue",         "chunk",
+                                        "backlog", "subscriptions", "ordered"};
     enum { LIMITS = sizeof names / sizeof *names };
-    unsigned long long values[LIMITS] = {
-        run->window_s, run->options.socket_queue_bytes_max, run->options.chunk_bytes_max,
-        run->options.backlog_bytes_max, run->options.subscriptions_per_client_max};
+    unsigned long long values[LIMITS] = {run->window_s,
+                                         run->options.socket_queue_bytes_max,
+                                         run->options.chunk_bytes_max,
+                                         run->options.backlog_bytes_max,
+                                         run->options.subscriptions_per_client_max,
+                                         run->options.ordered_bytes_max};
     for (Slice word; (word = spec_word(&text)).size;) {
         bool is_known = false;
         for (size_t i = 0; i < LIMITS; i++) {
@@ -353,13 +357,14 @@ static void set_limits(SpecRun *run, const char *text)
         }
         if (!is_known)
             spec_failed(run->spec, run->line,
-                        "limits are window, queue, chunk, backlog and subscriptions");
+                        "limits are window, queue, chunk, backlog, subscriptions and ordered");
     }
     run->window_s = (uint32_t)values[0];
     run->options.socket_queue_bytes_max = values[1];
     run->options.chunk_bytes_max = values[2];
     run->options.backlog_bytes_max = values[3];
     run->options.subscriptions_per_client_max = (uint32_t)values[4];
+    run->options.ordered_bytes_max = values[5];
 }
 
 /* "phone anna", "phone anna knows replay schema" */
