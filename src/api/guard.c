@@ -7,7 +7,8 @@
  *     health) cannot be asked for through a proxy.
  * I2. Of a list, only what trusted proxies appended counts: the last address that is none of
  *     theirs is the client. What stands before it the client may have made up, and with it a limit
- *     of its own for every request.
+ *     of its own for every request. Proxies of one machine pass on to each other from loopback:
+ *     as trusted a hop as a loopback peer is, as long as no other was in between.
  */
 #include "api/guard.h"
 
@@ -116,6 +117,12 @@ static Slice take_last(Slice *io_list)
     return last;
 }
 
+static bool is_here(const ClientAddress *hop)
+{
+    uint8_t address[ADDRESS_BYTES];
+    return parse_address(hop->text, address) && is_loopback_address(address);
+}
+
 /* Takes the address for the client's; true when it may have been forwarded by yet another proxy,
  * that is when it is one of those trusted itself. */
 static bool believe(const Guard *guard, Slice forwarded, ClientAddress *out)
@@ -125,8 +132,10 @@ static bool believe(const Guard *guard, Slice forwarded, ClientAddress *out)
     if (forwarded.size == 0 || forwarded.size >= sizeof peer.address)
         return false;
     memcpy(peer.address, forwarded.data, forwarded.size);
-    if (!parse_address(peer.address, address) || is_loopback_address(address)) /* I1 */
+    if (!parse_address(peer.address, address))
         return false;
+    if (is_loopback_address(address)) /* I1 */
+        return is_here(out);
     memcpy(out->text, peer.address, sizeof out->text);
     return is_trusted(guard, &peer);
 }

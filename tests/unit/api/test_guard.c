@@ -57,6 +57,11 @@ TEST("a client behind a proxy that passes for this machine, or a forged address 
          "198.51.100.4", false},
         {"10.1.1.1", false, "203.0.113.9, nonsense, 10.2.2.2", "10.2.2.2", false},
         {"10.1.1.1", false, "10.4.4.4, 10.3.3.3", "10.4.4.4", false}, /* from within */
+        /* proxies behind each other on this machine, and on another */
+        {"127.0.0.1", true, "203.0.113.9, 198.51.100.4, 127.0.0.1", "198.51.100.4", false},
+        {"127.0.0.1", true, "198.51.100.4, ::1, 127.0.0.1", "198.51.100.4", false},
+        {"127.0.0.1", true, "203.0.113.9, 127.0.0.1, 10.1.1.1", "10.1.1.1", false},
+        {"10.1.1.1", false, "203.0.113.9, 127.0.0.1", "10.1.1.1", false},
         {"10.1.1.1", false, "198.51.100.4,", "10.1.1.1", false},
         {"10.1.1.1", false, ",", "10.1.1.1", false},
     };
