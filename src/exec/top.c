@@ -66,6 +66,14 @@ static int64_t rank_of(const TopScan *top, int64_t value)
     return top->request.order[0].descending ? ~value : value;
 }
 
+/* False of numbers that the column cannot have, which a WHERE may compare it with. */
+static bool holds(Type type, int64_t value)
+{
+    if (type == TYPE_SMALLINT)
+        return value >= INT16_MIN && value <= INT16_MAX;
+    return type != TYPE_INT || (value >= INT32_MIN && value <= INT32_MAX);
+}
+
 /* False when the entry does not say between which values the rows lie. */
 static bool find_edges(const TopScan *top, const SegmentEntry *entry, int64_t *out_min,
                        int64_t *out_max, uint64_t *out_nulls)
@@ -97,7 +105,7 @@ static bool find_edges(const TopScan *top, const SegmentEntry *entry, int64_t *o
         return false;
     *out_min = stats->min.integer;
     *out_max = stats->max.integer;
-    return true;
+    return holds(column->type, *out_min) && holds(column->type, *out_max);
 }
 
 static bool init_file(const TopScan *top, const SegmentEntry *entry, TopFile *out)
@@ -410,16 +418,8 @@ static Expr *binary(const TopScan *top, Operator op, Expr *left, Expr *right)
     return expr;
 }
 
-/* The WHERE may compare with numbers that the column cannot hold. */
-static bool holds(Type type, int64_t value)
-{
-    if (type == TYPE_SMALLINT)
-        return value >= INT16_MIN && value <= INT16_MAX;
-    return type != TYPE_INT || (value >= INT32_MIN && value <= INT32_MAX);
-}
-
-/* `column op the value of a rank`; NULL for an open end: no value lies beyond it, as segments reach
- * into the range. */
+/* `column op the value of a rank`; NULL where no value lies beyond it: segments reach into the
+ * range, so one that the column cannot have is outside of all. */
 static Expr *edge(const TopScan *top, Operator ascending, Operator descending, int64_t rank)
 {
     int32_t index = top->request.order[0].column;
