@@ -87,7 +87,8 @@ static Code is_worth_flushing(Jobs *jobs, const Table *table, Partition partitio
 
 /* ---- partitions that were counted ---- */
 
-static Code flush_counted(Jobs *jobs, const Table *table, const Dirt *dirt, size_t *out_pending,
+/* What is left of it is in *out_left. */
+static Code flush_counted(Jobs *jobs, const Table *table, const Dirt *dirt, Dirt *out_left,
                           Error *e)
 {
     uint32_t policy = jobs__policy_rows(jobs, table);
@@ -99,32 +100,37 @@ static Code flush_counted(Jobs *jobs, const Table *table, const Dirt *dirt, size
         TRY(flush_by_policy(jobs, table, dirt->partition, e));
         pending = 0;
     }
-    if (feed_bytes && dirt->bytes >= feed_bytes / WINDOW_PARTS)
+    bool is_trimmed = feed_bytes && dirt->bytes >= feed_bytes / FEED_PARTS;
+    if (is_trimmed)
         TRY(jobs__trim(jobs, dirt->partition, e));
-    *out_pending = pending;
+    *out_left = (Dirt){.partition = dirt->partition, .rows = pending};
+    if (!is_trimmed)
+        out_left->bytes = dirt->bytes;
     return OK;
 }
 
 static void handle_dirt(Jobs *jobs, const Dirt *dirt)
 {
+    Dirt left = {.partition = dirt->partition, .bytes = dirt->bytes};
     if (is_stopping(jobs)) {
-        jobs__return_dirt(jobs, dirt->partition, 0, clock_wall_us());
+        left.not_before_us = clock_wall_us();
+        jobs__return_dirt(jobs, &left);
         return;
     }
     CLEANUP(table_unref_ptr)
     Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->partition.table_id);
     Error error = {0};
-    size_t pending = 0;
     if (!table)
         return;
-    Code code = flush_counted(jobs, table, dirt, &pending, &error);
+    Code code = flush_counted(jobs, table, dirt, &left, &error);
     if (code == OK) {
-        jobs__return_dirt(jobs, dirt->partition, pending, 0);
+        jobs__return_dirt(jobs, &left);
         jobs__went_well(jobs, flush_failed, dirt->partition);
         return;
     }
     int64_t wait_s = code == E_BUSY ? BUSY_RETRY_S : (int64_t)jobs->options.check_interval_s;
-    jobs__return_dirt(jobs, dirt->partition, 0, clock_wall_us() + wait_s * second_us);
+    left.not_before_us = clock_wall_us() + wait_s * second_us;
+    jobs__return_dirt(jobs, &left);
     if (code != E_BUSY && code != E_CANCELLED)
         jobs__warn(jobs, flush_failed, dirt->partition, &error);
 }
@@ -198,7 +204,10 @@ static Code trim_if_over(Jobs *jobs, const Table *table, Partition partition, Ou
 {
     uint32_t lives_s =
         table->kind == TABLE_STREAM ? table->ttl_s : database_feed_window_s(jobs->db, table);
-    uint64_t low = seq_at(clock_wall_us() - (int64_t)lives_s * second_us);
+    int64_t before_us = clock_wall_us() - (int64_t)lives_s * second_us;
+    if (before_us < table->expired_before_us) /* a longer TTL gives them no more time */
+        before_us = table->expired_before_us;
+    uint64_t low = seq_at(before_us);
     bool is_over = io_outlook->change_seq && io_outlook->change_seq <= low;
     if (!is_over && !io_outlook->has_stale_copies)
         return OK;
@@ -210,10 +219,10 @@ static Code trim_if_over(Jobs *jobs, const Table *table, Partition partition, Ou
 static Code count_if_unknown(Jobs *jobs, const Table *table, Partition partition, Error *e)
 {
     const Dirt dirt = {.partition = partition};
-    size_t pending = 0;
+    Dirt left;
     if (jobs__is_counted(jobs, partition))
         return OK;
-    return flush_counted(jobs, table, &dirt, &pending, e);
+    return flush_counted(jobs, table, &dirt, &left, e);
 }
 
 static Code look_at(Jobs *jobs, const Table *table, Partition partition, int64_t *out_next_us,

@@ -568,6 +568,22 @@ TEST("events of a STREAM that expired on an idle server and still take space")
     end(&s);
 }
 
+TEST("events that had expired when the TTL was made longer, and stay on the disk as long as that")
+{
+    Stage s;
+    begin(&s, test_folder(), TABLE_STREAM);
+    for (int i = 1; i <= 4; i++)
+        fixture_put(&s.f, i, "v");
+    now_us += (HOUR_S + 60) * INT64_C(1000000); /* nothing has looked at them yet */
+    fixture_put(&s.f, 5, "v");
+    Table definition = *s.f.table;
+    definition.expired_before_us = now_us - (int64_t)definition.ttl_s * 1000000;
+    definition.ttl_s = 30 * DAY_S;
+    alter(&s, &definition);
+    TURN_UNTIL(&s, count_keys(&s, HOT_ROWS, s.f.partition) == 1);
+    end(&s);
+}
+
 TEST("the content of a row that died, still in a file when the window has passed and nobody writes")
 {
     Stage s;
