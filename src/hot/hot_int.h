@@ -105,6 +105,9 @@ void hot__cancel_merges(struct HotTamer *tamer);
 typedef enum HotBar { HOT_BAR_STOPPING, HOT_BAR_SHUT, HOT_BAR_COUNT } HotBar;
 void hot__bar_merges(struct HotTamer *tamer, HotBar reason, bool is_barred);
 
+/* late.cc: that a table of a merge could not be written is told when it is opened. */
+void hot__tell_late(rocksdb_options_t *options);
+
 /* reclaim.c: counts some garbage in every family. */
 void hot__assume_garbage(HotStore *store);
 

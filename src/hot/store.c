@@ -97,6 +97,7 @@ static rocksdb_options_t *store_options_new(const HotOptions *options, struct Ho
         o, rocksdb_tolerate_corrupted_tail_records_recovery); /* I2 */
     rocksdb_options_set_recycle_log_file_num(o, 0);           /* I3 */
     *out_tamer = hot__tame(o);                                /* I4 */
+    hot__tell_late(o);
     rocksdb_options_set_db_write_buffer_size(o, options->write_buffer_bytes);
     rocksdb_options_set_max_background_jobs(o, options->background_jobs);
     rocksdb_options_set_max_open_files(o, options->open_files_max);

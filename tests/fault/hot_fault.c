@@ -64,7 +64,6 @@ static Code write_one(HotStore *store, int number, Error *e)
     Slice name = slice_of_text(key_of(number, key));
     hot_batch_put(batch, store, HOT_ROWS, name, slice_of(value, sizeof value));
     hot_batch_put(batch, store, HOT_HEADS, name, name);
-    hot_batch_put(batch, store, HOT_HISTORY, name, name); /* not only ranges: 0018 */
     hot_batch_delete_range(batch, store, HOT_ROWS, SLICE("a"), SLICE("b"));
     hot_batch_delete_range(batch, store, HOT_HISTORY, SLICE("a"), SLICE("b"));
     Code code = hot_write(store, batch, true, e);
@@ -125,11 +124,16 @@ static void flush(void *store)
         note(hot_flush(store, &error), &error);
 }
 
+/* The heads are a table that is small and not empty, the history one with ranges only: when such a
+ * one cannot be written, late.cc keeps the failure back. */
 static void scrub(void *store)
 {
     Error error;
-    for (int i = 0; i < ROUNDS; i++)
+    for (int i = 0; i < ROUNDS; i++) {
         note(hot_scrub(store, HOT_ROWS, &(HotRange){SLICE("a"), SLICE("z")}, NULL, &error), &error);
+        note(hot_scrub(store, HOT_HEADS, &(HotRange){SLICE("a"), SLICE("z")}, NULL, &error),
+             &error);
+    }
 }
 
 static void reclaim(void *store)
