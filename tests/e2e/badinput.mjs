@@ -115,6 +115,23 @@ test('millions of values in one text are refused before a tree is made of them',
   equal((await sqlBytes(JSON.stringify({ sql: 'SELECT id FROM bad.t', a: Array(900).fill(','.repeat(3000)) }))).status, 200, '900 values, commas in texts');
 });
 
+// The limit is on the request, not on what a column may hold: documents are texts in it.
+test('a JSON document of many values, or a deep one, goes in as a parameter and as a literal, and comes back', async () => {
+  await anna.run('CREATE USER TABLE bad.documents (id BIGINT PRIMARY KEY, j JSON)');
+  const documents = [
+    JSON.stringify(Array.from({ length: 5000 }, (_, i) => ({ i, s: `a,"[{${i}` }))),
+    `${'['.repeat(64)}1${']'.repeat(64)}`,
+    JSON.stringify({ long: 'x'.repeat(500 * 1024) }),
+  ];
+  for (const [i, document] of documents.entries()) {
+    await anna.run('INSERT INTO bad.documents VALUES ($1, $2)', [2 * i, document]);
+    await anna.run(`INSERT INTO bad.documents VALUES (${2 * i + 1}, '${document}')`);
+  }
+  const rows = await anna.rows('SELECT j FROM bad.documents ORDER BY id');
+  for (const [i, { j }] of rows.entries()) equal(typeof j === 'string' ? JSON.parse(j) : j, JSON.parse(documents[i >> 1]), `document ${i}`);
+  equal(rows.length, 6, 'rows');
+});
+
 test('HTTP that is no HTTP', async () => {
   const refused = {
     'garbage': '\x00\x01\x02\xff\xfe garbage\r\n\r\n',
