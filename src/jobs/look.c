@@ -398,6 +398,21 @@ static Code check_policy(Jobs *jobs, const Table *table, Error *e)
     return OK;
 }
 
+/* Those of tables that were dropped. */
+static void forget_policies(Jobs *jobs)
+{
+    Slice key;
+    void *mark;
+    for (size_t at = 0; map_next(jobs->policies, &at, &key, &mark);) {
+        uint32_t id;
+        memcpy(&id, key.data, sizeof id);
+        CLEANUP(table_unref_ptr)
+        Table *table = catalog_find_table_by_id(database_catalog(jobs->db), id);
+        if (!table)
+            map_remove(jobs->policies, key);
+    }
+}
+
 static void check_policies(Jobs *jobs)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -419,6 +434,8 @@ static void check_policies(Jobs *jobs)
             jobs__warn(jobs, policies_failed, whole, &error);
         table_unref(tables[i]);
     }
+    if (map_count(jobs->policies) > count)
+        forget_policies(jobs);
     if (!failed)
         jobs->policies_version = version;
 }
