@@ -14,8 +14,6 @@
 #include "jobs/dirt.h"
 #include "os/clock.h"
 
-enum { FEED_PARTS = 8 };
-
 uint32_t jobs__policy_rows(const Jobs *jobs, const Table *table)
 {
     if (table->flush_rows)
@@ -180,19 +178,20 @@ bool jobs__is_counted(Jobs *jobs, Partition partition)
     return map_get(jobs->dirt, key_of(&partition, bytes)) != NULL;
 }
 
-void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us)
+void jobs__return_dirt(Jobs *jobs, const Dirt *left)
 {
     char bytes[12];
     MUTEX_SCOPE(&jobs->dirt_lock);
-    Dirt *dirt = retry_at_us ? find_or_add(jobs, partition)
-                             : (Dirt *)map_get(jobs->dirt, key_of(&partition, bytes));
+    Dirt *dirt = left->not_before_us ? find_or_add(jobs, left->partition)
+                                     : (Dirt *)map_get(jobs->dirt, key_of(&left->partition, bytes));
     if (!dirt)
         return; /* it made room meanwhile: the next commit counts anew */
-    dirt->rows += rows;
-    if (retry_at_us == 0)
+    dirt->rows += left->rows;
+    dirt->bytes += left->bytes;
+    if (left->not_before_us == 0)
         return;
     dirt->is_counted = false;
-    dirt->not_before_us = retry_at_us;
+    dirt->not_before_us = left->not_before_us;
     list(jobs, dirt);
 }
 

@@ -7,12 +7,16 @@
 
 #include "jobs/jobs_int.h"
 
+/* A feed is trimmed to its bytes when so large a part of them has come since: a trim walks over all
+ * that stays, five rows for each that comes. */
+enum { FEED_PARTS = 4 };
+
 /* What commits left in a partition. */
 struct Dirt {
     struct Dirt *previous, *next; /* in one of the two lists of Jobs */
     Partition partition;
     uint64_t rows;         /* that may wait for a flush */
-    uint64_t bytes;        /* of changes since the last look */
+    uint64_t bytes;        /* of changes since the feed was trimmed to its bytes */
     int64_t not_before_us; /* after a failure: when to look again */
     bool is_counted;       /* rows has what waited before the first commit that was seen */
     bool is_listed;
@@ -24,8 +28,9 @@ void jobs__on_commit(void *context, const CommitGroup *group);
 size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit);
 /* Whether its rows are counted, or will be soon because it waits for a look. */
 bool jobs__is_counted(Jobs *jobs, Partition partition);
-/* Adds the rows that a look has counted; or lists the partition again for later, to be counted. */
-void jobs__return_dirt(Jobs *jobs, Partition partition, uint64_t rows, int64_t retry_at_us);
+/* Adds what a look has left: rows that it counted and bytes that it did not trim. Where it failed,
+ * not_before_us lists the partition again for then, to be counted. */
+void jobs__return_dirt(Jobs *jobs, const Dirt *left);
 /* Another policy: what is counted was judged by the old one. */
 void jobs__forget_counts(Jobs *jobs, uint32_t table_id);
 void jobs__free_dirt(Map *dirt);
