@@ -387,7 +387,6 @@ Code database_backup(Database *db, const char *folder, BackupStop stop, BackupRe
     database_close(b.copy);
     if (code != OK)
         return code;
-    TRY(file_remove(arena_printf(arena, "%s/LOCK", folder), e));
     static const char *const roots[] = {"rocksdb", "storage", NULL};
     TRY(backup__write_list(folder, roots, false, &b.report, e)); /* I3 */
     *out = b.report;
