@@ -9,7 +9,7 @@ import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { BINARY, startServer } from './lib/server.mjs';
 
-const USERS = 6;
+const USERS = 10; // more than a flush works on at once, so that KILL finds some that it has not begun
 const SLOW = { settings: '[storage]\nbackground_bytes_per_second = 1000000\n[flush]\nwait_ms = 0\n' };
 
 /** Random rows of some users, which do not compress: 200 KB each. */
