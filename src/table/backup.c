@@ -12,9 +12,9 @@
  *     makes it the end of a batch in all families, and each batch is whole commits.
  * I2. The pin is older than the checkpoint, so every file that the checkpoint names stays until it
  *     is copied.
- * I3. No server runs in a folder that holds BACKUP. It is the first file written, and says then that
- *     the rest is not whole; the list of all others takes its place at last: a copy that was cut is
- *     neither a backup nor a data folder. A folder that is being restored holds BACKUP until
+ * I3. No server runs in a folder that holds BACKUP. It is the first file written, and says then
+ *     that the rest is not whole; the list of all others takes its place at last: a copy that was
+ *     cut is neither a backup nor a data folder. A folder that is being restored holds BACKUP until
  *     everything is done.
  * I4. The mark. A client may hold the cursor of any commit that the old server gave out, also of
  *     those after the backup, which are gone: resuming there would miss what takes their place.
