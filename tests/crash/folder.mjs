@@ -53,7 +53,8 @@ export class Folder {
     this.dir = path.join(this.home, 'data');
     this.settings = path.join(this.home, 'test.toml');
     this.windowMs = random.below(2) ? WINDOW_S * 1000 : null;
-    const isErasing = random.below(2) === 1;
+    const isDrawn = random.below(2) === 1;
+    const isErasing = process.env.CRASH_ERASING ? process.env.CRASH_ERASING === '1' : isDrawn;
     fs.writeFileSync(this.settings, `[auth]\nbcrypt_cost = 4\n[flush]\ncheck_interval_seconds = 1\n${
       this.windowMs ? `[retention]\nfeed_window_seconds = ${WINDOW_S}\n` : ''}${
       isErasing ? '[user_management]\ndeletion_grace_period_days = 0\n' : ''}`);

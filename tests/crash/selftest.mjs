@@ -168,13 +168,17 @@ const CASES = {
 const SEED = 7;
 
 /** A bug that waits for its moment may need another, longer run, of another kind of folder: a busy machine does little in each. */
-const LOADS_MS = [250, 1000, 3000];
+const LOADS_MS = [250, 1000, 3000, 6000];
+
+/** Bugs that only folders which erase dropped users can show (CRASH_ERASING), or only the others. */
+const ERASING = { 'undrop-user': '0', 'drop-again': '0', 'restore-short': '0', unerased: '1' };
 
 function runWith(bug, cuts, loadMs, seed) {
   const { stdout, stderr, status } = spawnSync(process.execPath, [path.join(here, 'crash.mjs')], {
     encoding: 'utf8', timeout: 300000,
     env: { ...process.env, CRASH_BINARY: process.execPath, CRASH_ARGS: path.join(here, 'mock.mjs'), MOCK_BUG: bug,
       CRASH_KILLS: '10', CRASH_CUTS: cuts, CRASH_FAILS: '0', CRASH_SEED: String(seed), CRASH_LOAD_MS: String(loadMs),
+      ...(bug in ERASING ? { CRASH_ERASING: ERASING[bug] } : {}),
       ...(bug === 'hang' ? { CRASH_STEP_LIMIT_S: '5' } : {}) },
   });
   return { status, output: `${stdout}${stderr}` };
