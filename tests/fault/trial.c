@@ -292,9 +292,8 @@ static const Variant *variant_of(Way way, uint64_t n)
 static unsigned long spread(unsigned long i, unsigned long points, unsigned long calls,
                             uint64_t seed)
 {
-    unsigned long step = calls / points;
-    unsigned long moved =
-        (unsigned long)(slice_hash(slice_of(&i, sizeof i), seed) % (step + (points < calls)));
+    unsigned long step = points < calls ? calls / points + 1 : 1; /* all are hit, some twice */
+    unsigned long moved = (unsigned long)(slice_hash(slice_of(&i, sizeof i), seed) % step);
     return 1 + (i * calls / points + moved) % calls;
 }
 
