@@ -148,15 +148,19 @@ function leftOf({ name, canary }, dir) {
   return [...folders, ...holding(dir, canary)].map((one) => `user ${name} was erased and is still in ${path.relative(dir, one)}`);
 }
 
+/** The files below dir that hold the text; the server may be removing some meanwhile. */
 function holding(dir, text) {
-  return fs.readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
-    const full = path.join(dir, entry.name);
-    if (entry.isDirectory()) return holding(full, text);
+  const unlessGone = (read, otherwise) => {
     try {
-      return entry.isFile() && fs.readFileSync(full).includes(text) ? [full] : [];
+      return read();
     } catch (error) {
-      if (error.code === 'ENOENT') return []; // it has just gone
+      if (error.code === 'ENOENT') return otherwise;
       throw error;
     }
+  };
+  return unlessGone(() => fs.readdirSync(dir, { withFileTypes: true }), []).flatMap((entry) => {
+    const full = path.join(dir, entry.name);
+    if (entry.isDirectory()) return holding(full, text);
+    return entry.isFile() && unlessGone(() => fs.readFileSync(full).includes(text), false) ? [full] : [];
   });
 }
