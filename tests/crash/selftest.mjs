@@ -159,7 +159,7 @@ const CASES = {
   'undrop-copy': /restored namespace is there, was none|table copy|restored rows of/,
   'hidden-newest': /the newest are/,
   'refuse-start': /did not start|ended by itself/,
-  'abort': /ended by itself/,
+  'abort': /ended by itself|ended with {"code":134/,
   'hang': /not done after[^]*no answer for/,
   'verify': /--verify ends with 1/,
   'nosync': LOSS, // only a power cut can tell
