@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -301,6 +302,9 @@ static void find_log(char *out, size_t size)
     snprintf(out, size, "%s/%s", path, best);
 }
 
+/* Guards model->synced_file and synced_bytes. The kernel's side: below all ranks. */
+static pthread_mutex_t sync_lock = PTHREAD_MUTEX_INITIALIZER;
+
 /* What async statements did up to here is on disk, what they do from here on may be lost. */
 static void run_until_cut(void)
 {
@@ -316,7 +320,7 @@ static void run_until_cut(void)
     model->figures.cuts++;
 }
 
-/* Told of each sync, by whoever asks the kernel for it. */
+/* Told of each sync, by whoever asks the kernel for it, whatever locks of the engine it holds. */
 int fdatasync(int fd)
 {
     char name[64], path[512];
@@ -328,9 +332,10 @@ int fdatasync(int fd)
     if (!is_log || result != 0 || !model)
         return result;
     path[size] = 0;
-    MUTEX_SCOPE(&world.lock);
+    pthread_mutex_lock(&sync_lock);
     snprintf(model->synced_file, sizeof model->synced_file, "%s", path);
     model->synced_bytes = (uint64_t)st.st_size; /* what was written before the call */
+    pthread_mutex_unlock(&sync_lock);
     return result;
 }
 
@@ -346,10 +351,11 @@ static void cut(void)
     must(truncate(newest, (off_t)kept) == 0);
 }
 
-/* Nobody holds the lock, so shared memory is whole (I3). */
+/* Nobody holds the locks, so shared memory is whole (I3). */
 static _Noreturn void die(void)
 {
     mutex_lock(&world.lock);
+    pthread_mutex_lock(&sync_lock);
     kill(getpid(), SIGKILL);
     for (;;)
         pause();
