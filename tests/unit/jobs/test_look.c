@@ -534,6 +534,24 @@ TEST("a partition of inserts that is looked at for ever, or hot copies that stay
     end(&s);
 }
 
+TEST("a feed that outgrows its bytes since each flush by rows begins their count anew")
+{
+    enum { ROUNDS = 30, ROWS = 10, WINDOW_BYTES = 5000, ROW_BYTES_MIN = 50 };
+    Stage s;
+    begin(&s, test_folder(), TABLE_USER);
+    Table definition = *s.f.table;
+    definition.flush_rows = ROWS;
+    definition.feed_window_bytes = WINDOW_BYTES;
+    alter(&s, &definition);
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int k = 1; k <= ROWS; k++)
+            fixture_put(&s.f, i * ROWS + k, "a text of a few bytes, much less than the window");
+        turn(&s);
+    }
+    TURN_UNTIL(&s, count_keys(&s, HOT_ROWS, s.f.partition) < WINDOW_BYTES * 2 / ROW_BYTES_MIN);
+    end(&s);
+}
+
 TEST("as many rows as rows:N says that are not flushed, since a restart forgot them and nobody "
      "writes")
 {
