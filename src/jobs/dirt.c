@@ -104,6 +104,14 @@ static Dirt *find_or_add(Jobs *jobs, Partition partition)
     return dirt;
 }
 
+/* Whether so much makes a flush or a trim due. */
+static bool makes_due(const Jobs *jobs, const Table *table, const Dirt *dirt)
+{
+    uint64_t feed_bytes = database_feed_window_bytes(jobs->db, table) / FEED_PARTS;
+    return dirt->rows >= jobs__policy_rows(jobs, table) ||
+           (feed_bytes && dirt->bytes >= feed_bytes);
+}
+
 /* Whether the thread is to look now: the partition is due, or will be before it wakes. */
 static bool note_part(Jobs *jobs, const IntentPart *part, int64_t now_us)
 {
@@ -114,13 +122,10 @@ static bool note_part(Jobs *jobs, const IntentPart *part, int64_t now_us)
     Dirt *dirt = find_or_add(jobs, part->partition);
     if (!dirt)
         return is_early;
-    uint64_t feed_bytes = database_feed_window_bytes(jobs->db, part->table) / FEED_PARTS;
     dirt->rows += part->count;
     for (size_t i = 0; i < part->count; i++)
         dirt->bytes += part->changes[i].new_row.size;
-    bool is_due = dirt->rows >= jobs__policy_rows(jobs, part->table) ||
-                  (feed_bytes && dirt->bytes >= feed_bytes);
-    bool is_news = is_due && !dirt->is_listed;
+    bool is_due = makes_due(jobs, part->table, dirt), is_news = is_due && !dirt->is_listed;
     if (is_due || !dirt->is_counted)
         list(jobs, dirt);
     return is_early || is_news;
@@ -178,7 +183,7 @@ bool jobs__is_counted(Jobs *jobs, Partition partition)
     return map_get(jobs->dirt, key_of(&partition, bytes)) != NULL;
 }
 
-void jobs__return_dirt(Jobs *jobs, const Dirt *left)
+void jobs__return_dirt(Jobs *jobs, const Table *table, const Dirt *left)
 {
     char bytes[12];
     MUTEX_SCOPE(&jobs->dirt_lock);
@@ -188,8 +193,11 @@ void jobs__return_dirt(Jobs *jobs, const Dirt *left)
         return; /* it made room meanwhile: the next commit counts anew */
     dirt->rows += left->rows;
     dirt->bytes += left->bytes;
-    if (left->not_before_us == 0)
+    if (left->not_before_us == 0) {
+        if (makes_due(jobs, table, dirt)) /* with what came meanwhile, which was not enough alone */
+            list(jobs, dirt);
         return;
+    }
     dirt->is_counted = false;
     dirt->not_before_us = left->not_before_us;
     list(jobs, dirt);

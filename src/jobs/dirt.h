@@ -28,9 +28,10 @@ void jobs__on_commit(void *context, const CommitGroup *group);
 size_t jobs__take_dirt(Jobs *jobs, Dirt *out, size_t limit);
 /* Whether its rows are counted, or will be soon because it waits for a look. */
 bool jobs__is_counted(Jobs *jobs, Partition partition);
-/* Adds what a look has left: rows that it counted and bytes that it did not trim. Where it failed,
- * not_before_us lists the partition again for then, to be counted. */
-void jobs__return_dirt(Jobs *jobs, const Dirt *left);
+/* Adds what a look has left: rows that it counted and bytes that it did not trim. With what commits
+ * added meanwhile it may be due again. Where the look failed, not_before_us lists the partition
+ * again for then, to be counted. */
+void jobs__return_dirt(Jobs *jobs, const Table *table, const Dirt *left);
 /* Another policy: what is counted was judged by the old one. */
 void jobs__forget_counts(Jobs *jobs, uint32_t table_id);
 void jobs__free_dirt(Map *dirt);

@@ -112,25 +112,25 @@ static Code flush_counted(Jobs *jobs, const Table *table, const Dirt *dirt, Dirt
 static void handle_dirt(Jobs *jobs, const Dirt *dirt)
 {
     Dirt left = {.partition = dirt->partition, .bytes = dirt->bytes};
-    if (is_stopping(jobs)) {
-        left.not_before_us = clock_wall_us();
-        jobs__return_dirt(jobs, &left);
-        return;
-    }
     CLEANUP(table_unref_ptr)
     Table *table = catalog_find_table_by_id(database_catalog(jobs->db), dirt->partition.table_id);
     Error error = {0};
     if (!table)
         return;
+    if (is_stopping(jobs)) {
+        left.not_before_us = clock_wall_us();
+        jobs__return_dirt(jobs, table, &left);
+        return;
+    }
     Code code = flush_counted(jobs, table, dirt, &left, &error);
     if (code == OK) {
-        jobs__return_dirt(jobs, &left);
+        jobs__return_dirt(jobs, table, &left);
         jobs__went_well(jobs, flush_failed, dirt->partition);
         return;
     }
     int64_t wait_s = code == E_BUSY ? BUSY_RETRY_S : (int64_t)jobs->options.check_interval_s;
     left.not_before_us = clock_wall_us() + wait_s * second_us;
-    jobs__return_dirt(jobs, &left);
+    jobs__return_dirt(jobs, table, &left);
     if (code != E_BUSY && code != E_CANCELLED)
         jobs__warn(jobs, flush_failed, dirt->partition, &error);
 }
@@ -146,13 +146,17 @@ static void handle_one(void *context, size_t index)
     handle_dirt(batch->jobs, &batch->dirt[index]);
 }
 
-static void handle_all_dirt(Jobs *jobs)
+/* Also what becomes due meanwhile. False when queued jobs are to get their turn first. */
+static bool handle_all_dirt(Jobs *jobs)
 {
     DirtBatch batch = {.jobs = jobs};
-    for (size_t count = JOBS_BATCH_MAX; count == JOBS_BATCH_MAX && !is_stopping(jobs);) {
+    size_t count = 1;
+    for (size_t looked = 0; count > 0 && looked < LOOKS_MAX && !is_stopping(jobs);
+         looked += count) {
         count = jobs__take_dirt(jobs, batch.dirt, JOBS_BATCH_MAX);
         jobs__each(count, handle_one, &batch);
     }
+    return count == 0 || is_stopping(jobs);
 }
 
 /* ---- looks ---- */
@@ -448,7 +452,7 @@ int64_t jobs__upkeep(Jobs *jobs)
     jobs__sleeps_until(
         jobs, now_us + sleep_us); /* commits from here on may come too late for this look */
     check_policies(jobs);
-    handle_all_dirt(jobs);
+    bool is_all = handle_all_dirt(jobs);
     Code code = look_at_due(jobs, &next_us, &error);
     if (code == OK)
         jobs__went_well(jobs, index_failed, (Partition){0, 0});
@@ -457,6 +461,8 @@ int64_t jobs__upkeep(Jobs *jobs)
     now_us = clock_wall_us();
     if (code == OK && next_us - now_us < sleep_us)
         sleep_us = next_us > now_us ? next_us - now_us : 0;
+    if (!is_all)
+        sleep_us = 0;
     jobs__sleeps_until(jobs, now_us + sleep_us);
     return sleep_us;
 }

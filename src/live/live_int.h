@@ -135,9 +135,8 @@ struct LiveLoop {
     uint64_t seen_missed_seq;
     _Atomic size_t interest;      /* subscriptions, and clients with a user; see hub.c */
     _Atomic size_t backlog_bytes; /* of bundles posted and not begun */
-    _Atomic uint64_t
-        missed_seq;           /* newest commit that was not posted because the backlog was full */
-    _Atomic bool is_reminded; /* an empty bundle that says so is on its way */
+    _Atomic uint64_t missed_seq;  /* newest commit that was not posted: the backlog was full */
+    _Atomic bool is_reminded;     /* an empty bundle that says so is on its way */
 };
 
 enum { LIVE_LOOPS_MAX = 64 };
@@ -183,7 +182,7 @@ void live__send(LiveClient *client, Slice message, uint64_t cursor);
 
 /* NULL when nobody follows it. */
 Entry *live__find_entry(LiveLoop *loop, const Partition *partition);
-/* The channel of a query, compiled if there is none. It has no subscription yet. */
+/* The channel of a query, compiled if there is none; without a subscription yet. */
 CHECKED Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **out,
                               Error *e);
 /* The channel goes if it has no subscription. */
