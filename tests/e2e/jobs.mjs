@@ -4,7 +4,9 @@
 // kind and leaves nothing half done, and a job that was cut by a crash is not taken for one that ended.
 
 import { execFileSync } from 'node:child_process';
-import { loginRoot, newUser } from './lib/client.mjs';
+import fs from 'node:fs';
+import path from 'node:path';
+import { login, loginRoot, newUser } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { BINARY, startServer } from './lib/server.mjs';
@@ -126,5 +128,103 @@ test('a crash in the middle: a flush goes on, a backup has failed and says so, n
   equal([stats.logical_rows, stats.flushed_segments], [String(USERS * 3000), String(USERS)], 'each partition once');
   await server.stop();
 });
+
+/** One user with 3 MB in one segment, of whose rows one has died: what STORAGE COMPACT rewrites, for seconds at the speed of SLOW. */
+async function fillToCompact(root) {
+  await root.run('CREATE NAMESPACE c');
+  await root.run('CREATE USER TABLE c.t (id BIGINT PRIMARY KEY, v TEXT)');
+  const user = await newUser(root, 'carl');
+  const noise = () => Array.from({ length: 10 }, () => Math.random()).join('');
+  for (let from = 0; from < 15000; from += 3000) {
+    await user.run(`INSERT INTO c.t VALUES ${Array.from({ length: 3000 }, (_, i) => `(${from + i}, '${noise()}')`).join(',')}`);
+  }
+  await until(root, await start(root, 'STORAGE FLUSH TABLE c.t'), 'completed');
+  await user.run('DELETE FROM c.t WHERE id = 7');
+  return user;
+}
+
+/** All rows but the dead one are there, the same as ever; returns how many dead ones segments still hold. */
+async function deadRows(root, user) {
+  const [sum] = await user.rows('SELECT count(*) AS n, sum(id) AS ids, count(DISTINCT v) AS texts FROM c.t');
+  equal([sum.n, sum.ids, sum.texts].map(Number), [14999, (14999 * 15000) / 2 - 7, 14999], 'rows');
+  const [stats] = await root.rows('SHOW STATS FOR TABLE c.t');
+  return Number(stats.dead_rows);
+}
+
+test('KILL JOB and kill -9 in the middle of a compaction: no row is lost, and its work is done later', async () => {
+  const server = await startServer(SLOW);
+  let root = await loginRoot(server);
+  let user = await fillToCompact(root);
+  const killed = await start(root, 'STORAGE COMPACT TABLE c.t');
+  await until(root, killed, 'running');
+  await root.run(`KILL JOB '${killed}'`);
+  equal((await until(root, killed, ...ENDED)).status, 'cancelled', 'the killed one');
+  equal(await deadRows(root, user), 1, 'dead rows in segments after KILL JOB');
+  const cut = await start(root, 'STORAGE COMPACT TABLE c.t');
+  await until(root, cut, 'running');
+  await server.kill();
+  await server.start();
+  root = await loginRoot(server);
+  user = await login(server, 'carl', 'pw-of-user-123');
+  equal((await until(root, cut, ...ENDED)).status, 'completed', 'the one that was cut goes on by itself');
+  equal(await deadRows(root, user), 0, 'dead rows in segments after it');
+  await server.stop();
+  matches(execFileSync(BINARY, ['--verify', server.dir], { encoding: 'utf8' }), /OK +everything agrees/, '--verify');
+});
+
+/** A dropped user whose erasure waits: a backup is copying their segment. Returns the ids of both. */
+async function startErasure(root) {
+  const backup = await start(root, `BACKUP DATABASE TO 'b${Math.random()}'`);
+  await until(root, backup, 'running');
+  await root.run('DROP USER carl');
+  return { backup, erasure: await runningErasure(root) };
+}
+
+async function runningErasure(root) {
+  for (;;) {
+    const [job] = await root.rows("SELECT job_id, status FROM system.jobs WHERE job_type = 'user_cleanup' ORDER BY created_at DESC LIMIT 1");
+    if (job?.status === 'running') return job.job_id;
+    check(!ENDED.includes(job?.status), 'it ended while a backup still copies');
+  }
+}
+
+/** After a start: the erasure that it began has ended well. */
+async function erased(root, but) {
+  for (;;) {
+    const jobs = await root.rows(`SELECT status, message FROM system.jobs WHERE job_type = 'user_cleanup' AND job_id <> '${but}'`);
+    if (jobs.some((job) => job.status === 'completed')) return;
+    check(!jobs.some((job) => job.status === 'failed'), `erasure: ${JSON.stringify(jobs)}`);
+  }
+}
+
+for (const way of ['KILL JOB', 'kill -9']) {
+  test(`${way} in the middle of an erasure: nobody else loses a row, and the next start erases the rest`, async () => {
+    const server = await startServer({ settings: `${SLOW.settings}[user_management]\ndeletion_grace_period_days = 0\n` });
+    let root = await loginRoot(server);
+    await fillToCompact(root);
+    const other = await newUser(root, 'other');
+    await other.run("INSERT INTO c.t VALUES (1, 'of the other')");
+    await until(root, await start(root, 'STORAGE FLUSH TABLE c.t'), 'completed');
+    const { backup, erasure } = await startErasure(root);
+    if (way === 'KILL JOB') {
+      await root.run(`KILL JOB '${erasure}'`);
+      equal((await until(root, erasure, ...ENDED)).status, 'cancelled', 'the killed one');
+      equal((await jobOf(root, backup)).status, 'running', 'what it waited for: it was killed in the middle');
+      matches((await root.error('ALTER USER carl RESTORE')).message, /eras/, 'RESTORE after an erasure began');
+      await server.stop();
+    } else {
+      await server.kill();
+    }
+    await server.start();
+    root = await loginRoot(server);
+    await erased(root, erasure);
+    if (way === 'kill -9') matches(Object.values(await jobOf(root, erasure)).join(), /failed,.*a new job goes on/, 'the cut one');
+    check(!fs.existsSync(path.join(server.dir, 'storage', 'user', 'carl')), 'the folder of the erased user');
+    const again = await login(server, 'other', 'pw-of-user-123');
+    equal(await again.rows('SELECT id, v FROM c.t'), [{ id: '1', v: 'of the other' }], 'the row of the other');
+    await server.stop();
+    matches(execFileSync(BINARY, ['--verify', server.dir], { encoding: 'utf8' }), /OK +everything agrees/, '--verify');
+  });
+}
 
 run('jobs', { independent: true });
