@@ -81,6 +81,11 @@ enum {
     TOKEN_CACHE_ENTRIES_MAX = 1024 * 1024,
     LIMITER_KEYS_MAX = 1024 * 1024,
 
+    /* Jobs */
+    JOBS_KEPT_MAX =
+        1000, /* that system.jobs shows: above it those that ended first are forgotten */
+    JOBS_QUEUED_MAX = 1000,
+
     /* Backups */
     BACKUP_PATH_BYTES_MAX = 4096 - 1024, /* room for what is appended to it */
     BACKUP_LIST_BYTES_MAX = 1024 * 1024 * 1024,

@@ -255,11 +255,9 @@ static Job *find_of_user(Jobs *jobs, const Order *order)
     return NULL;
 }
 
-/* Forgets the oldest ended job when too many are kept; its record goes with the new job's. */
+/* Takes out the oldest ended job. */
 static Job *forget_oldest(Jobs *jobs)
 {
-    if (jobs->job_count < JOBS_KEPT_MAX)
-        return NULL;
     Job **oldest = NULL;
     for (Job **link = &jobs->newest; *link; link = &(*link)->next) {
         if ((*link)->status > JOB_RUNNING && (*link)->saves == 0)
@@ -269,8 +267,31 @@ static Job *forget_oldest(Jobs *jobs)
         return NULL;
     Job *job = *oldest;
     *oldest = job->next;
+    job->next = NULL;
     jobs->job_count--;
     return job;
+}
+
+/* Makes room for a new job: those that wait or run stay, and may be as many as there is room for.
+ * The records of what is returned go with the new job's. */
+static Job *make_room(Jobs *jobs)
+{
+    Job *forgotten = NULL, *oldest;
+    while (jobs->job_count >= JOBS_KEPT_MAX && (oldest = forget_oldest(jobs))) {
+        oldest->next = forgotten;
+        forgotten = oldest;
+    }
+    return forgotten;
+}
+
+static void delete_records(Job *forgotten, Intent *intent)
+{
+    char key[9];
+    for (Job *next; forgotten; forgotten = next) {
+        next = forgotten->next;
+        intent_add_raw(intent, RAW_DELETE, HOT_SYSTEM, key_of(forgotten->number, key), (Slice){0});
+        jobs__free_job(forgotten);
+    }
 }
 
 static Job *new_job(Jobs *jobs, const Order *order)
@@ -305,7 +326,7 @@ static Code add_job(Jobs *jobs, const Order *order, Job **out, Job **out_forgott
         return fail(e, E_SHUTTING_DOWN, "the server is stopping");
     if (jobs->queued_count >= JOBS_QUEUED_MAX)
         return fail(e, E_BUSY, "%d jobs are waiting already; retry later", JOBS_QUEUED_MAX);
-    *out_forgotten = forget_oldest(jobs);
+    *out_forgotten = make_room(jobs);
     Job *job = new_job(jobs, order);
     job->saves = 1;
     job->next = jobs->newest;
@@ -360,9 +381,7 @@ static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed,
         intent_add_raw(intent, RAW_PUT, HOT_SYSTEM, key_of(job->number, key), buffer_slice(&bytes));
     }
     mutex_unlock(&jobs->lock);
-    if (forgotten)
-        intent_add_raw(intent, RAW_DELETE, HOT_SYSTEM, key_of(forgotten->number, key), (Slice){0});
-    jobs__free_job(forgotten);
+    delete_records(forgotten, intent);
     TRY(code);
     intent->durable = true;
     code = database_commit(jobs->db, intent, e);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/limits.h"
 #include "base/map.h"
 #include "jobs/jobs.h"
 #include "os/thread.h"
@@ -12,8 +13,6 @@
 #include "table/flush.h"
 
 enum {
-    JOBS_KEPT_MAX = 1000, /* ended jobs that system.jobs remembers */
-    JOBS_QUEUED_MAX = 1000,
     JOBS_ALTER_TRIES_MAX = 10,         /* of work that an ALTER TABLE came in between of */
     JOBS_TEAM_MAX = 8,                 /* partitions that one lane works on at once */
     JOBS_BATCH_MAX = 256,              /* … before it looks again what there is */

@@ -7,6 +7,7 @@
 
 #include "../table/fixture.h"
 #include "../test.h"
+#include "base/limits.h"
 #include "jobs/jobs.h"
 
 enum { WAIT_MS = 20 * 1000 };
@@ -211,6 +212,56 @@ TEST("a job that ended and is queued again by a restart, because its first recor
     start(&s, folder);
     for (int i = 1; i < 30; i++)
         CHECK_INT(status_of(&s, ids[i]), JOB_COMPLETED);
+    stop(&s);
+}
+
+static size_t count_jobs(Stage *s, Slice *out_newest, Slice *out_oldest, Arena *arena)
+{
+    JobInfo *infos;
+    size_t count;
+    CHECK_OK(jobs_list(s->jobs, arena, &infos, &count, e));
+    *out_newest = arena_copy(arena, slice_of_text(infos[0].id));
+    *out_oldest = arena_copy(arena, slice_of_text(infos[count - 1].id));
+    return count;
+}
+
+TEST(
+    "old jobs that are never forgotten after many have waited, or a running or the newest one that "
+    "is; before and after a restart")
+{
+    Stage s;
+    Slice newest, oldest;
+    char running[JOB_ID_BYTES], id[JOB_ID_BYTES];
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    start(&s, folder);
+    ReadView *view = block_jobs(&s, running);
+    Table other = *s.f.table; /* one cleanup is queued for each table */
+    for (int i = 0; i < JOBS_QUEUED_MAX; i++) {
+        other.id++;
+        CHECK_OK(jobs_request_cleanup(s.jobs, &other, id, e));
+    }
+    other.id++;
+    CHECK_CODE(jobs_request_cleanup(s.jobs, &other, id, e), E_BUSY);
+    CHECK(count_jobs(&s, &newest, &oldest, arena) > JOBS_KEPT_MAX); /* all of them wait */
+    JobInfo *infos;
+    size_t count;
+    CHECK_OK(jobs_list(s.jobs, arena, &infos, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        if (infos[i].status == JOB_QUEUED)
+            CHECK_OK(jobs_kill(s.jobs, slice_of_text(infos[i].id), e));
+    }
+    CHECK_OK(jobs_request_cleanup(s.jobs, &other, id, e));
+    CHECK_INT(count_jobs(&s, &newest, &oldest, arena), JOBS_KEPT_MAX);
+    CHECK_SLICE(newest, slice_of_text(id));
+    CHECK_SLICE(oldest, slice_of_text(running));
+    CHECK_INT(status_of(&s, running), JOB_RUNNING);
+    view_close(view);
+    stop(&s);
+    start(&s, folder);
+    CHECK_INT(count_jobs(&s, &newest, &oldest, arena), JOBS_KEPT_MAX);
+    CHECK_SLICE(newest, slice_of_text(id));
+    CHECK_SLICE(oldest, slice_of_text(running));
     stop(&s);
 }
 
