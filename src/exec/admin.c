@@ -3,7 +3,7 @@
  * KILL JOB, SHOW, DESCRIBE TABLE and SUBSCRIBE TO. SHOW answers with rows of the system
  * views, read as the session that asks but without their admin rule: what they show is no secret.
  */
-#include "exec/exec_int.h"
+#include "exec/views.h"
 
 #include "data/json.h"
 #include "os/random.h"
@@ -68,15 +68,11 @@ static Code show_tables(Run *run, Error *e)
 /* ---- DESCRIBE TABLE ---- */
 
 static const ResultColumn describe_columns[] = {
-    {.name = {"column_name", 11}, .type = TYPE_TEXT},
-    {.name = {"ordinal_position", 16}, .type = TYPE_INT},
-    {.name = {"column_id", 9}, .type = TYPE_BIGINT},
-    {.name = {"data_type", 9}, .type = TYPE_TEXT},
-    {.name = {"is_nullable", 11}, .type = TYPE_BOOLEAN},
-    {.name = {"is_primary_key", 14}, .type = TYPE_BOOLEAN},
-    {.name = {"column_default", 14}, .type = TYPE_TEXT},
-    {.name = {"column_comment", 14}, .type = TYPE_TEXT},
-    {.name = {"schema_version", 14}, .type = TYPE_INT},
+    COLUMN("column_name", TYPE_TEXT),    COLUMN("ordinal_position", TYPE_INT),
+    COLUMN("column_id", TYPE_BIGINT),    COLUMN("data_type", TYPE_TEXT),
+    COLUMN("is_nullable", TYPE_BOOLEAN), COLUMN("is_primary_key", TYPE_BOOLEAN),
+    COLUMN("column_default", TYPE_TEXT), COLUMN("column_comment", TYPE_TEXT),
+    COLUMN("schema_version", TYPE_INT),
 };
 
 static Code describe_columns_of(Rows *rows, const Schema *schema, Error *e)
@@ -172,10 +168,10 @@ static Code kill_live(Run *run, Error *e)
 /* ---- SUBSCRIBE TO: HTTP can only tell where to go ---- */
 
 static const ResultColumn subscribe_columns[] = {
-    {.name = {"status", 6}, .type = TYPE_TEXT},
-    {.name = {"ws_url", 6}, .type = TYPE_TEXT},
-    {.name = {"subscription", 12}, .type = TYPE_JSON},
-    {.name = {"message", 7}, .type = TYPE_TEXT},
+    COLUMN("status", TYPE_TEXT),
+    COLUMN("ws_url", TYPE_TEXT),
+    COLUMN("subscription", TYPE_JSON),
+    COLUMN("message", TYPE_TEXT),
 };
 
 static Code check_subscribed(Run *run, const TableName *name, Error *e)

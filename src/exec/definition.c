@@ -9,9 +9,34 @@
 #include <inttypes.h>
 
 static const ResultColumn columns[] = {
-    {.name = {"table_name", 10}, .type = TYPE_TEXT},
-    {.name = {"create_statement", 16}, .type = TYPE_TEXT},
+    COLUMN("table_name", TYPE_TEXT),
+    COLUMN("create_statement", TYPE_TEXT),
 };
+
+Value exec__default_text(const Column *column, Arena *arena)
+{
+    switch (column->default_kind) {
+    case DEFAULT_NONE:
+        return value_null(TYPE_TEXT);
+    case DEFAULT_NOW:
+        return value_text(SLICE("NOW()"));
+    case DEFAULT_SNOWFLAKE_ID:
+        return value_text(SLICE("SNOWFLAKE_ID()"));
+    case DEFAULT_UUID_V7:
+        return value_text(SLICE("UUID_V7()"));
+    case DEFAULT_ULID:
+        return value_text(SLICE("ULID()"));
+    case DEFAULT_CURRENT_USER:
+        return value_text(SLICE("CURRENT_USER()"));
+    case DEFAULT_LITERAL:
+        break;
+    }
+    if (column->default_value.is_null)
+        return value_text(SLICE("NULL"));
+    CLEANUP(buffer_done) Buffer out = {0};
+    value_print(&column->default_value, &out);
+    return value_text(arena_copy(arena, buffer_slice(&out)));
+}
 
 static void add_quoted(Buffer *out, Slice text)
 {

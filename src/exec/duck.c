@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "exec/dead_rows.h"
 #include "exec/transaction.h"
+#include "exec/views.h"
 #include "os/clock.h"
 #include "os/thread.h"
 

@@ -28,6 +28,17 @@ enum {
     EXEC_PLAN_TEXT_BYTES_MAX = 16 * 1024,
 };
 
+/* Columns of results and views, for static tables. */
+#define COLUMN(name_, type_)                  \
+    {                                         \
+        .name = SLICE(name_), .type = (type_) \
+    }
+/* Of those that tell the rows of a view apart. */
+#define KEY_COLUMN(name_, type_)                                   \
+    {                                                              \
+        .name = SLICE(name_), .type = (type_), .primary_key = true \
+    }
+
 typedef struct PlanCache PlanCache;
 typedef struct Transaction Transaction;
 typedef struct OpenTransactions OpenTransactions;
@@ -158,22 +169,10 @@ void exec__end_dml(const Run *run, const Resolved *resolved);
 /* Runs a SELECT into the sink; the rest of SELECT is in exec/select.h. */
 CHECKED Code exec__run_select(Run *run, Error *e);
 
-/* ---- views.c ---- */
-void exec__add_builtin_views(Executor *executor);
-/* The view of that name the session may read, or NULL: *e is filled when it may not or when it does
- * not exist. */
-CHECKED Code exec__find_view(const Run *run, Slice namespace_name, Slice name, const ExecView **out,
-                             Error *e);
-/* A schema with the columns of a view. */
-const Schema *exec__view_schema(const ExecView *view, Arena *arena);
-
-/* A row of system.schemas for each table as it is now. */
-CHECKED Code exec__each_latest_schema(Run *run, ExecRow *row, void *context, Error *e);
-
+/* ---- definition.c ---- */
 /* How a column's default is shown: "NOW()", "'x'", NULL for none. */
 Value exec__default_text(const Column *column, Arena *arena);
-
-/* SHOW CREATE TABLE (definition.c) */
+/* SHOW CREATE TABLE */
 CHECKED Code exec__show_create_table(Run *run, Error *e);
 /* KILL JOB, SHOW, DESCRIBE, SUBSCRIBE TO */
 CHECKED Code exec__run_admin(Run *run, Error *e);
@@ -181,9 +180,6 @@ CHECKED Code exec__run_admin(Run *run, Error *e);
 CHECKED Code exec__run_storage(Run *run, Error *e);
 /* STORAGE CHECK, BACKUP DATABASE, RESTORE DATABASE, EXPORT USER DATA, SHOW EXPORT */
 CHECKED Code exec__run_keep(Run *run, Error *e);
-/* system.manifest; system.transactions (open.c) */
-void exec__add_manifest_view(Executor *executor);
-void exec__add_transactions_view(Executor *executor);
 /* SHOW MANIFEST, SHOW STATS */
 CHECKED Code exec__run_figures(Run *run, Error *e);
 /* CREATE, ALTER, DROP USER */

@@ -7,6 +7,7 @@
 #include "exec/dead_rows.h"
 #include "exec/open.h"
 #include "exec/transaction.h"
+#include "exec/views.h"
 
 #include "base/limits.h"
 #include "os/clock.h"

@@ -4,38 +4,26 @@
  * read: an administrator all of them, others their own and those of SHARED tables they may read.
  * Counted at one view.
  */
-#include "exec/exec_int.h"
+#include "exec/views.h"
 
 #include "table/figures.h"
 
 static const ResultColumn manifest_columns[] = {
-    {.name = {"namespace_id", 12}, .type = TYPE_TEXT},
-    {.name = {"table_name", 10}, .type = TYPE_TEXT},
-    {.name = {"user_id", 7}, .type = TYPE_TEXT},
-    {.name = {"segments", 8}, .type = TYPE_BIGINT},
-    {.name = {"row_count", 9}, .type = TYPE_BIGINT},
-    {.name = {"size_bytes", 10}, .type = TYPE_BIGINT},
-    {.name = {"min_seq", 7}, .type = TYPE_BIGINT},
-    {.name = {"max_seq", 7}, .type = TYPE_BIGINT},
-    {.name = {"pending_rows", 12}, .type = TYPE_BIGINT},
-    {.name = {"sync_state", 10}, .type = TYPE_TEXT},
-    {.name = {"schema_version", 14}, .type = TYPE_INT},
-    {.name = {"flushed_at", 10}, .type = TYPE_TIMESTAMP},
+    COLUMN("namespace_id", TYPE_TEXT),   COLUMN("table_name", TYPE_TEXT),
+    COLUMN("user_id", TYPE_TEXT),        COLUMN("segments", TYPE_BIGINT),
+    COLUMN("row_count", TYPE_BIGINT),    COLUMN("size_bytes", TYPE_BIGINT),
+    COLUMN("min_seq", TYPE_BIGINT),      COLUMN("max_seq", TYPE_BIGINT),
+    COLUMN("pending_rows", TYPE_BIGINT), COLUMN("sync_state", TYPE_TEXT),
+    COLUMN("schema_version", TYPE_INT),  COLUMN("flushed_at", TYPE_TIMESTAMP),
 };
 
 static const ResultColumn stats_columns[] = {
-    {.name = {"table_name", 10}, .type = TYPE_TEXT},
-    {.name = {"namespace", 9}, .type = TYPE_TEXT},
-    {.name = {"schema_version", 14}, .type = TYPE_INT},
-    {.name = {"logical_rows", 12}, .type = TYPE_BIGINT},
-    {.name = {"flushed_segments", 16}, .type = TYPE_BIGINT},
-    {.name = {"active_streams", 14}, .type = TYPE_BIGINT},
-    {.name = {"memory_bytes", 12}, .type = TYPE_BIGINT},
-    {.name = {"partitions", 10}, .type = TYPE_BIGINT},
-    {.name = {"hot_rows", 8}, .type = TYPE_BIGINT},
-    {.name = {"cold_rows", 9}, .type = TYPE_BIGINT},
-    {.name = {"dead_rows", 9}, .type = TYPE_BIGINT},
-    {.name = {"cold_bytes", 10}, .type = TYPE_BIGINT},
+    COLUMN("table_name", TYPE_TEXT),         COLUMN("namespace", TYPE_TEXT),
+    COLUMN("schema_version", TYPE_INT),      COLUMN("logical_rows", TYPE_BIGINT),
+    COLUMN("flushed_segments", TYPE_BIGINT), COLUMN("active_streams", TYPE_BIGINT),
+    COLUMN("memory_bytes", TYPE_BIGINT),     COLUMN("partitions", TYPE_BIGINT),
+    COLUMN("hot_rows", TYPE_BIGINT),         COLUMN("cold_rows", TYPE_BIGINT),
+    COLUMN("dead_rows", TYPE_BIGINT),        COLUMN("cold_bytes", TYPE_BIGINT),
 };
 
 typedef struct Figures {
@@ -165,16 +153,16 @@ static Code show_manifest(Run *run, Error *e)
 /* ---- system.manifest ---- */
 
 static const ResultColumn view_columns[] = {
-    {.name = {"cache_key", 9}, .type = TYPE_TEXT, .primary_key = true},
-    {.name = {"namespace_id", 12}, .type = TYPE_TEXT},
-    {.name = {"table_name", 10}, .type = TYPE_TEXT},
-    {.name = {"scope", 5}, .type = TYPE_TEXT},
-    {.name = {"etag", 4}, .type = TYPE_TEXT},
-    {.name = {"last_refreshed", 14}, .type = TYPE_TIMESTAMP},
-    {.name = {"last_accessed", 13}, .type = TYPE_TIMESTAMP},
-    {.name = {"in_memory", 9}, .type = TYPE_BOOLEAN},
-    {.name = {"sync_state", 10}, .type = TYPE_TEXT},
-    {.name = {"manifest_json", 13}, .type = TYPE_JSON},
+    KEY_COLUMN("cache_key", TYPE_TEXT),
+    COLUMN("namespace_id", TYPE_TEXT),
+    COLUMN("table_name", TYPE_TEXT),
+    COLUMN("scope", TYPE_TEXT),
+    COLUMN("etag", TYPE_TEXT),
+    COLUMN("last_refreshed", TYPE_TIMESTAMP),
+    COLUMN("last_accessed", TYPE_TIMESTAMP),
+    COLUMN("in_memory", TYPE_BOOLEAN),
+    COLUMN("sync_state", TYPE_TEXT),
+    COLUMN("manifest_json", TYPE_JSON),
 };
 
 typedef struct ManifestRows {

@@ -2,7 +2,7 @@
  *
  * System views as live/ follows them.
  */
-#include "exec/exec_int.h"
+#include "exec/views.h"
 #include "live/live.h"
 
 /* What a follower sees does not depend on who it is: only administrators may follow. */

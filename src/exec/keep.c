@@ -18,17 +18,12 @@
 /* ---- STORAGE CHECK ---- */
 
 static const ResultColumn check_columns[] = {
-    {.name = {"storage_id", 10}, .type = TYPE_TEXT},
-    {.name = {"status", 6}, .type = TYPE_TEXT},
-    {.name = {"readable", 8}, .type = TYPE_BOOLEAN},
-    {.name = {"writable", 8}, .type = TYPE_BOOLEAN},
-    {.name = {"listable", 8}, .type = TYPE_BOOLEAN},
-    {.name = {"deletable", 9}, .type = TYPE_BOOLEAN},
-    {.name = {"latency_ms", 10}, .type = TYPE_BIGINT},
-    {.name = {"total_bytes", 11}, .type = TYPE_BIGINT},
-    {.name = {"used_bytes", 10}, .type = TYPE_BIGINT},
-    {.name = {"error", 5}, .type = TYPE_TEXT},
-    {.name = {"tested_at", 9}, .type = TYPE_BIGINT},
+    COLUMN("storage_id", TYPE_TEXT),   COLUMN("status", TYPE_TEXT),
+    COLUMN("readable", TYPE_BOOLEAN),  COLUMN("writable", TYPE_BOOLEAN),
+    COLUMN("listable", TYPE_BOOLEAN),  COLUMN("deletable", TYPE_BOOLEAN),
+    COLUMN("latency_ms", TYPE_BIGINT), COLUMN("total_bytes", TYPE_BIGINT),
+    COLUMN("used_bytes", TYPE_BIGINT), COLUMN("error", TYPE_TEXT),
+    COLUMN("tested_at", TYPE_BIGINT),
 };
 
 typedef struct Check {
@@ -181,11 +176,9 @@ static Code export_user(Run *run, Error *e)
 }
 
 static const ResultColumn export_columns[] = {
-    {.name = {"job_id", 6}, .type = TYPE_TEXT},
-    {.name = {"status", 6}, .type = TYPE_TEXT},
-    {.name = {"created_at", 10}, .type = TYPE_TIMESTAMP},
-    {.name = {"message", 7}, .type = TYPE_TEXT},
-    {.name = {"download_url", 12}, .type = TYPE_TEXT},
+    COLUMN("job_id", TYPE_TEXT),          COLUMN("status", TYPE_TEXT),
+    COLUMN("created_at", TYPE_TIMESTAMP), COLUMN("message", TYPE_TEXT),
+    COLUMN("download_url", TYPE_TEXT),
 };
 
 /* Where the archive is fetched from; NULL while it is not there, or not any more. */

@@ -15,6 +15,7 @@
 
 #include "data/row.h"
 #include "exec/transaction.h"
+#include "exec/views.h"
 #include "sql/sql.h"
 #include "table/figures.h"
 

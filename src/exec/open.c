@@ -5,6 +5,7 @@
  * transaction itself is read by nobody else.
  */
 #include "exec/open.h"
+#include "exec/views.h"
 
 #include "os/clock.h"
 #include "os/thread.h"
@@ -88,17 +89,17 @@ void exec__open_remove(OpenTransaction *entry)
 enum { COLUMNS = 11 };
 
 static const ResultColumn columns[COLUMNS] = {
-    {.name = {"transaction_id", 14}, .type = TYPE_TEXT, .primary_key = true},
-    {.name = {"owner_id", 8}, .type = TYPE_TEXT},
-    {.name = {"origin", 6}, .type = TYPE_TEXT},
-    {.name = {"state", 5}, .type = TYPE_TEXT},
-    {.name = {"age_ms", 6}, .type = TYPE_BIGINT},
-    {.name = {"idle_ms", 7}, .type = TYPE_BIGINT},
-    {.name = {"write_count", 11}, .type = TYPE_BIGINT},
-    {.name = {"write_bytes", 11}, .type = TYPE_BIGINT},
-    {.name = {"touched_tables_count", 20}, .type = TYPE_INT},
-    {.name = {"snapshot_commit_seq", 19}, .type = TYPE_BIGINT},
-    {.name = {"user_id", 7}, .type = TYPE_TEXT},
+    KEY_COLUMN("transaction_id", TYPE_TEXT),
+    COLUMN("owner_id", TYPE_TEXT),
+    COLUMN("origin", TYPE_TEXT),
+    COLUMN("state", TYPE_TEXT),
+    COLUMN("age_ms", TYPE_BIGINT),
+    COLUMN("idle_ms", TYPE_BIGINT),
+    COLUMN("write_count", TYPE_BIGINT),
+    COLUMN("write_bytes", TYPE_BIGINT),
+    COLUMN("touched_tables_count", TYPE_INT),
+    COLUMN("snapshot_commit_seq", TYPE_BIGINT),
+    COLUMN("user_id", TYPE_TEXT),
 };
 
 static void make_row(const OpenTransaction *entry, int64_t now_us, Arena *arena, Value *out)

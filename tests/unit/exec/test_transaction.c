@@ -260,7 +260,7 @@ TEST("a transaction is one commit: its changes stand together in the feed, each 
     CHECK_INT(watched.rows, 5);
     CHECK(watched.first_seq > before);
     CHECK_INT(watched.last_seq, watched.commit_seq);
-    CHECK_INT(database_last_seq(w.db), watched.commit_seq);
+    CHECK(database_last_seq(w.db) >= watched.commit_seq); /* a job may have committed since */
     FeedChange changes[16];
     CHECK_INT(read_feed(&w, "t", w.users[0], before, changes), 4);
     static const ChangeKind want[] = {CHANGE_DELETE, CHANGE_INSERT, CHANGE_UPDATE, CHANGE_UPDATE};
