@@ -99,6 +99,19 @@ CHECKED Code cold_segment_trust(const char *storage_root, Slice folder, const Se
 
 /* Removes a listed file; a file that is not there is fine. */
 CHECKED Code cold_segment_remove(const char *storage_root, Slice folder, uint64_t batch, Error *e);
+/* What lies in a folder beside manifest.json and the batch files that is_listed knows. */
+typedef enum ColdStrayKind {
+    COLD_STRAY_SEGMENT,
+    COLD_STRAY_TEMPORARY,
+    COLD_STRAY_UNKNOWN /* not ours, or a folder */
+} ColdStrayKind;
+typedef struct ColdStray {
+    const char *name; /* in the arena */
+    ColdStrayKind kind;
+} ColdStray;
+CHECKED Code cold_find_stray(const char *storage_root, Slice folder,
+                             bool (*is_listed)(void *context, uint64_t batch), void *context,
+                             Arena *arena, ColdStray **out, size_t *out_count, Error *e);
 /* At start: removes temporary files and batch files that is_listed denies. Returns the count
  * removed. */
 CHECKED Code cold_sweep(const char *storage_root, Slice folder,

@@ -67,18 +67,10 @@ Code cold_segment_remove(const char *storage_root, Slice folder, uint64_t batch,
     return file_remove(path.data, e);
 }
 
-/* ---- Sweeping ---- */
+/* ---- Files that nothing names ---- */
 
-typedef struct Sweep {
-    bool (*is_listed)(void *context, uint64_t batch);
-    void *context;
-} Sweep;
-
-static bool is_garbage(const Sweep *sweep, Slice name)
+static bool is_temporary(Slice name)
 {
-    uint64_t batch = 0;
-    if (cold__parse_segment_name(name, &batch))
-        return !sweep->is_listed(sweep->context, batch);
     Slice suffix = SLICE(".tmp");
     return (slice_starts_with(name, SLICE("batch-")) ||
             slice_starts_with(name, SLICE("manifest.json"))) &&
@@ -86,22 +78,44 @@ static bool is_garbage(const Sweep *sweep, Slice name)
            memcmp(name.data + name.size - suffix.size, suffix.data, suffix.size) == 0;
 }
 
-static Code sweep_entries(const char *storage_root, Slice folder, const Sweep *sweep, Arena *arena,
-                          uint32_t *out_removed, Error *e)
+/* False: it belongs there. */
+static bool is_stray(const FileEntry *entry, bool (*is_listed)(void *context, uint64_t batch),
+                     void *context, ColdStray *out)
+{
+    Slice name = slice_of_text(entry->name);
+    uint64_t batch = 0;
+    *out = (ColdStray){entry->name, COLD_STRAY_UNKNOWN};
+    if (entry->is_folder)
+        return true;
+    if (slice_equal(name, SLICE("manifest.json")))
+        return false;
+    if (cold__parse_segment_name(name, &batch)) {
+        out->kind = COLD_STRAY_SEGMENT;
+        return !is_listed(context, batch);
+    }
+    if (is_temporary(name))
+        out->kind = COLD_STRAY_TEMPORARY;
+    return true;
+}
+
+Code cold_find_stray(const char *storage_root, Slice folder,
+                     bool (*is_listed)(void *context, uint64_t batch), void *context, Arena *arena,
+                     ColdStray **out, size_t *out_count, Error *e)
 {
     CLEANUP(buffer_done) Buffer path = {0};
     FileEntry *entries = NULL;
-    size_t count = 0;
+    size_t count = 0, found = 0;
     TRY(cold__path(storage_root, folder, (Slice){0}, &path, e));
-    TRY(file_list(path.data, ENTRIES_MAX, arena, &entries, &count, e));
-    for (size_t i = 0; i < count; i++) {
-        Slice name = slice_of_text(entries[i].name);
-        if (entries[i].is_folder || !is_garbage(sweep, name))
-            continue;
-        TRY(cold__path(storage_root, folder, name, &path, e));
-        TRY(file_remove(path.data, e));
-        ++*out_removed;
+    if (!file_exists(path.data)) {
+        *out_count = 0;
+        return OK;
     }
+    TRY(file_list(path.data, ENTRIES_MAX, arena, &entries, &count, e));
+    ColdStray *strays = arena_new_array(arena, ColdStray, count + 1);
+    for (size_t i = 0; i < count; i++)
+        found += is_stray(&entries[i], is_listed, context, &strays[found]);
+    *out = strays;
+    *out_count = found;
     return OK;
 }
 
@@ -110,14 +124,17 @@ Code cold_sweep(const char *storage_root, Slice folder,
                 uint32_t *out_removed, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    Sweep sweep = {is_listed, context};
-    Error error = {0};
+    CLEANUP(buffer_done) Buffer path = {0};
+    ColdStray *strays = NULL;
+    size_t count = 0;
     uint32_t removed = 0;
-    Code code = sweep_entries(storage_root, folder, &sweep, arena, &removed, &error);
-    if (code != OK && code != E_NOT_FOUND) {
-        if (e)
-            *e = error;
-        return code;
+    TRY(cold_find_stray(storage_root, folder, is_listed, context, arena, &strays, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        if (strays[i].kind == COLD_STRAY_UNKNOWN)
+            continue;
+        TRY(cold__path(storage_root, folder, slice_of_text(strays[i].name), &path, e));
+        TRY(file_remove(path.data, e));
+        removed++;
     }
     *out_removed = removed;
     return OK;

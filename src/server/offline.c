@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "table/backup.h"
+#include "table/flush.h"
 
 static int failed(const char *folder, const Error *error)
 {
@@ -22,7 +23,13 @@ static void print_problem(void *context, const char *text)
     printf("PROBLEM  %s\n", text);
 }
 
-static void print_report(const VerifyReport *r)
+static void print_note(void *context, const char *text)
+{
+    ++*(uint64_t *)context;
+    printf("NOTE     %s\n", text);
+}
+
+static void print_report(const VerifyReport *r, uint64_t notes)
 {
     printf("commit      %" PRIu64 "\n", r->seq);
     printf("catalog     %" PRIu64 " users, %" PRIu64 " tables, %" PRIu64 " partitions\n", r->users,
@@ -33,6 +40,8 @@ static void print_report(const VerifyReport *r)
     printf("keys        %" PRIu64 " heads, %" PRIu64 " dead records\n", r->heads, r->dead);
     printf("cold tier   %" PRIu64 " segments, %" PRIu64 " rows, %" PRIu64 " bytes\n", r->segments,
            r->segment_rows, r->segment_bytes);
+    if (notes)
+        printf("notes       %" PRIu64 ", none of them damage\n", notes);
     if (r->problems > VERIFY_PROBLEMS_TOLD)
         printf("            (the first %d problems are listed)\n", VERIFY_PROBLEMS_TOLD);
     if (r->problems)
@@ -84,11 +93,15 @@ int offline_verify(const char *folder)
     VerifyOptions verify = {.read_segments = true, .on_problem = print_problem};
     if (database_open(&options, &db, &error) != OK)
         return failed(folder, &error);
+    uint64_t notes = 0;
+    StrayTell tell = {print_note, &notes};
     Code code = database_verify(db, &verify, &report, &error);
+    if (code == OK)
+        code = flush_find_stray(db, &tell, &error);
     database_close(db);
     if (code != OK)
         return failed(folder, &error);
-    print_report(&report);
+    print_report(&report, notes);
     return report.problems ? 1 : 0;
 }
 

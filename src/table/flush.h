@@ -59,3 +59,11 @@ CHECKED Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e);
  * right: after open and after a failed write. Goes on where a folder fails, and fails at the end by
  * the first. E_CANCELLED when stopped; `stop` may be NULL. */
 CHECKED Code flush_sweep(Database *db, const JobStop *stop, uint32_t *out_removed, Error *e);
+/* Tells what that would remove or put right, and what in the storage folder is not ours, and changes
+ * nothing: one line for each, which begins with the path below the storage folder. Goes on and fails
+ * as the sweep. */
+typedef struct StrayTell {
+    void (*tell)(void *context, const char *text);
+    void *context;
+} StrayTell;
+CHECKED Code flush_find_stray(Database *db, const StrayTell *tell, Error *e);

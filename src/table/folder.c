@@ -183,8 +183,8 @@ static Code is_as_written(ReadView *view, const Table *table, Partition partitio
     return OK;
 }
 
-Code table__mend_manifest(Database *db, const Table *table, Partition partition, bool *out_mended,
-                          Error *e)
+Code table__check_manifest(Database *db, const Table *table, Partition partition,
+                           ManifestState *out, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(view_close_ptr) ReadView *view = NULL;
@@ -198,6 +198,13 @@ Code table__mend_manifest(Database *db, const Table *table, Partition partition,
     if (code != OK && code != E_NOT_FOUND && code != E_TOO_LARGE)
         return code;
     TRY(is_as_written(view, table, partition, text, &is_right, e));
-    *out_mended = !is_right;
-    return is_right ? OK : table__write_manifest(db, table, partition, e);
+    *out = is_right ? MANIFEST_RIGHT : code == E_NOT_FOUND ? MANIFEST_MISSING : MANIFEST_WRONG;
+    return OK;
+}
+
+Code table__mend_manifest(Database *db, const Table *table, Partition partition, Error *e)
+{
+    ManifestState state;
+    TRY(table__check_manifest(db, table, partition, &state, e));
+    return state == MANIFEST_RIGHT ? OK : table__write_manifest(db, table, partition, e);
 }

@@ -13,6 +13,8 @@
  *     while there are views, so that neither a file whose commit is still to come is taken for left
  *     over, nor one that a view may read.
  */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cold/cold.h"
@@ -156,7 +158,8 @@ typedef struct Sweep {
     HotSnapshot *snapshot;
     Arena *arena;
     const JobStop *stop;
-    bool has_readers; /* of what the snapshot names no more */
+    const StrayTell *tell; /* nothing is removed, only told; NULL: removed */
+    bool has_readers;      /* of what the snapshot names no more */
     uint32_t removed;
     Error first; /* of the folders that could not be swept */
 } Sweep;
@@ -339,15 +342,66 @@ static Code list_files(Sweep *sweep, const ColdPlace *place, const Owners *claim
     return OK;
 }
 
-static Code mend_manifest(Sweep *sweep, const ColdPlace *place, Partition partition, Error *e)
+/* ---- telling, in place of removing ---- */
+
+__attribute__((format(printf, 2, 3))) static void tell(const Sweep *sweep, const char *format, ...)
+{
+    char text[COLD_PATH_BYTES_MAX + 256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    sweep->tell->tell(sweep->tell->context, text);
+}
+
+static Code tell_files(Sweep *sweep, Slice folder, Listed *listed, Error *e)
+{
+    static const char *const what[] = {
+        [COLD_STRAY_SEGMENT] = "no manifest names this file; the next start removes it",
+        [COLD_STRAY_TEMPORARY] =
+            "a temporary file that a crash has left; the next start removes it",
+        [COLD_STRAY_UNKNOWN] = "nothing of ours; it is left alone",
+    };
+    ColdStray *strays = NULL;
+    size_t count = 0;
+    TRY(cold_find_stray(database_storage_folder(sweep->db), folder, is_listed, listed, sweep->arena,
+                        &strays, &count, e));
+    for (size_t i = 0; i < count; i++)
+        tell(sweep, "%.*s/%s: %s", SLICE_ARGS(folder), strays[i].name, what[strays[i].kind]);
+    return OK;
+}
+
+static Code tell_manifest(Sweep *sweep, Slice folder, const Table *table, Partition partition,
+                          Error *e)
+{
+    ManifestState state;
+    TRY(table__check_manifest(sweep->db, table, partition, &state, e));
+    if (state != MANIFEST_RIGHT)
+        tell(sweep, "%.*s/manifest.json: %s; the next start writes it", SLICE_ARGS(folder),
+             state == MANIFEST_MISSING ? "it is missing" : "it is not what the catalog says");
+    return OK;
+}
+
+static Code mend_manifest(Sweep *sweep, Slice folder, const ColdPlace *place, Partition partition,
+                          Error *e)
 {
     CLEANUP(table_unref_ptr)
     Table *table =
         catalog_find_table(database_catalog(sweep->db), place->namespace_name, place->table_name);
-    bool mended = false;
     if (!table || table->id != partition.table_id)
         return OK;
-    return table__mend_manifest(sweep->db, table, partition, &mended, e);
+    return sweep->tell ? tell_manifest(sweep, folder, table, partition, e)
+                       : table__mend_manifest(sweep->db, table, partition, e);
+}
+
+static Code sweep_files(Sweep *sweep, Slice folder, Listed *listed, Error *e)
+{
+    uint32_t removed = 0;
+    if (sweep->tell)
+        return tell_files(sweep, folder, listed, e);
+    TRY(cold_sweep(database_storage_folder(sweep->db), folder, is_listed, listed, &removed, e));
+    sweep->removed += removed;
+    return OK;
 }
 
 static Code sweep_claimed(Sweep *sweep, Slice folder, const ColdPlace *place, const Owners *claimed,
@@ -355,17 +409,16 @@ static Code sweep_claimed(Sweep *sweep, Slice folder, const ColdPlace *place, co
 {
     Listed listed = {0};
     bool is_known = false;
-    uint32_t removed = 0;
     Pins *pins = database__pins(sweep->db);
     sweep->snapshot = hot_snapshot_new(database_hot(sweep->db)); /* I3 */
-    sweep->has_readers = !pins_have_passed(pins, pins_mark(pins));
+    sweep->has_readers = sweep->tell || !pins_have_passed(pins, pins_mark(pins));
     Code code = list_files(sweep, place, claimed, &listed, &is_known, e);
     hot_snapshot_free(TAKE(sweep->snapshot));
     if (code != OK || !is_known)
         return code;
-    TRY(cold_sweep(database_storage_folder(sweep->db), folder, is_listed, &listed, &removed, e));
-    sweep->removed += removed;
-    return claimed->is_first_living ? mend_manifest(sweep, place, claimed->partitions[0], e) : OK;
+    TRY(sweep_files(sweep, folder, &listed, e));
+    return claimed->is_first_living ? mend_manifest(sweep, folder, place, claimed->partitions[0], e)
+                                    : OK;
 }
 
 /* What cannot be claimed now is left to the next sweep. */
@@ -376,6 +429,8 @@ static Code sweep_place(Sweep *sweep, Slice folder, const ColdPlace *place, uint
     Code code = find_owners(sweep, place, user, &owners, e);
     hot_snapshot_free(TAKE(sweep->snapshot));
     bool is_known = code == OK && owners.count > 0 && !owners.are_too_many; /* I2 */
+    if (sweep->tell && code == OK && owners.count == 0)
+        tell(sweep, "%.*s: a folder of no table; it is left alone", SLICE_ARGS(folder));
     if (!is_known || !claim_owners(sweep, &owners))
         return code;
     code = sweep_claimed(sweep, folder, place, &owners, e);
@@ -402,11 +457,13 @@ static Code try_folder(Sweep *sweep, Slice folder, Error *e)
     uint64_t user = 0;
     bool found = true;
     arena_reset(sweep->arena);
-    if (!parse_folder(sweep, folder, &place))
-        return OK; /* I2 */
-    if (!place.is_shared)
+    bool is_place = parse_folder(sweep, folder, &place);
+    if (is_place && !place.is_shared)
         TRY(find_user(sweep, &place, &user, &found, e));
-    if (!found)
+    if (sweep->tell && (!is_place || !found))
+        tell(sweep, "%.*s: a folder of no %s; it is left alone", SLICE_ARGS(folder),
+             is_place ? "user" : "table");
+    if (!is_place || !found)
         return OK; /* I2 */
     return sweep_place(sweep, folder, &place, user, e);
 }
@@ -423,13 +480,26 @@ static Code sweep_folder(void *context, Slice folder, Error *e)
     return OK;
 }
 
+static Code sweep_all(Sweep *sweep, Error *e)
+{
+    Code code = cold_each_folder(database_storage_folder(sweep->db), sweep_folder, sweep, e);
+    if (code == OK && sweep->first.code != OK)
+        return fail(e, sweep->first.code, "%s", sweep->first.text);
+    return code;
+}
+
 Code flush_sweep(Database *db, const JobStop *stop, uint32_t *out_removed, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Sweep sweep = {.db = db, .arena = arena, .stop = stop};
-    Code code = cold_each_folder(database_storage_folder(db), sweep_folder, &sweep, e);
+    Code code = sweep_all(&sweep, e);
     *out_removed = sweep.removed;
-    if (code == OK && sweep.first.code != OK)
-        return fail(e, sweep.first.code, "%s", sweep.first.text);
     return code;
+}
+
+Code flush_find_stray(Database *db, const StrayTell *tell, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Sweep sweep = {.db = db, .arena = arena, .tell = tell};
+    return sweep_all(&sweep, e);
 }

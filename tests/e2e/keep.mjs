@@ -598,4 +598,47 @@ test('--verify: a running server keeps its folder; no folder, no luck; nothing i
   equal(program('--verify', path.join(server.dir, 'nothing')).code, 1, 'a folder that is not there');
 });
 
+test('--verify names what lies around and does not count it as damage; the next start puts it right', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  await server.stop();
+  const storage = path.join(server.dir, 'storage');
+  const folder = path.join(storage, 'user', 'root', 'keep', 't');
+  const clean = program('--verify', server.dir);
+  check(!/NOTE/.test(clean.out), `a folder as the server left it:\n${clean.out}`);
+  const strays = ['batch-77.parquet', 'batch-3.parquet.tmp', 'notes.txt'];
+  for (const name of strays) fs.writeFileSync(path.join(folder, name), 'x');
+  fs.mkdirSync(path.join(storage, 'user', 'nobody', 'keep', 't'), { recursive: true });
+  fs.mkdirSync(path.join(storage, 'shared', 'keep', 'gone'), { recursive: true });
+  fs.appendFileSync(path.join(folder, 'manifest.json'), ' ');
+  fs.rmSync(path.join(storage, 'user', 'root', 'keep', 'other', 'manifest.json'));
+  const noted = program('--verify', server.dir);
+  equal(noted.code, 0, `exit code:\n${noted.out}`);
+  const notes = [
+    /NOTE +user\/root\/keep\/t\/batch-77\.parquet: no manifest names this file; the next start removes it/,
+    /NOTE +user\/root\/keep\/t\/batch-3\.parquet\.tmp: a temporary file/,
+    /NOTE +user\/root\/keep\/t\/notes\.txt: nothing of ours/,
+    /NOTE +user\/root\/keep\/t\/manifest\.json: it is not what the catalog says; the next start writes it/,
+    /NOTE +user\/root\/keep\/other\/manifest\.json: it is missing/,
+    /NOTE +user\/nobody\/keep\/t: a folder of no user/,
+    /NOTE +shared\/keep\/gone: a folder of no table/,
+    /notes +7, none of them damage/,
+    /OK +everything agrees/,
+  ];
+  for (const note of notes) matches(noted.out, note, 'a note');
+  for (const name of strays) check(fs.existsSync(path.join(folder, name)), `${name} was removed by --verify`);
+  const segment = fs.readFileSync(path.join(folder, 'batch-0.parquet'));
+  fs.rmSync(path.join(folder, 'batch-0.parquet'));
+  const damaged = program('--verify', server.dir);
+  equal(damaged.code, 1, `exit code with damage:\n${damaged.out}`);
+  matches(damaged.out, /notes +7/, 'notes beside damage');
+  fs.writeFileSync(path.join(folder, 'batch-0.parquet'), segment);
+  await server.start();
+  while (fs.existsSync(path.join(folder, 'batch-77.parquet')) || !fs.existsSync(path.join(storage, 'user', 'root', 'keep', 'other', 'manifest.json')))
+    await (await loginRoot(server)).run('SELECT 1');
+  await server.stop();
+  matches(program('--verify', server.dir).out, /notes +3/, 'after a start: what is not ours');
+});
+
 run('keep', { independent: true });
