@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bound expressions, shared by the binder (bind.c), the evaluator (eval.c) and the functions.
+ * Bound expressions, shared by the binder (bind_int.h), the evaluator (eval.c) and the functions.
  */
 #pragma once
 
