@@ -16,6 +16,7 @@
 #include "api/reply.h"
 #include "api/session.h"
 #include "api/sql_route.h"
+#include "base/limits.h"
 #include "data/json.h"
 #include "os/clock.h"
 
@@ -163,15 +164,27 @@ Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *w
     context->gate = auth_gate_new(settings->auth_requests_per_s);
     context->guard = guard;
     context->started_at_us = clock_wall_us();
+    Code code = workers_start("monitor", THREAD_WORKER, 1, MONITOR_QUEUE_MAX, &context->monitor, e);
+    if (code != OK) {
+        api_context_free(context);
+        return code;
+    }
     database_add_sink(db, (ChangeSink){on_commit, context, NULL});
     *out = context;
     return OK;
+}
+
+void api_context_finish(ApiContext *context)
+{
+    if (context)
+        workers_finish(context->monitor);
 }
 
 void api_context_free(ApiContext *context)
 {
     if (!context)
         return;
+    workers_stop(context->monitor);
     session_cache_free(context->sessions);
     auth_gate_free(context->gate);
     guard_free(context->guard);

@@ -50,6 +50,7 @@ typedef struct ApiContext {
     Executor *executor;
     LiveHub *live;
     Workers *workers;     /* statements that may block */
+    Workers *monitor;     /* /metrics, which is to answer when all others are busy; owned */
     ApiSettings settings; /* texts borrowed, live as long as the process */
     SessionCache *sessions;
     AuthGate *gate; /* the limiter of the auth routes */
@@ -64,6 +65,8 @@ typedef struct ApiContext {
  * E_CONFIG. */
 CHECKED Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *workers,
                              const ApiSettings *settings, ApiContext **out, Error *e);
+/* Ends the thread that it has: before database_close. Accepts NULL. */
+void api_context_finish(ApiContext *context);
 /* After database_close, for the committer calls its sink until then. Accepts NULL. */
 void api_context_free(ApiContext *context);
 

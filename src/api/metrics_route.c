@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Metrics, collected on a worker because RocksDB's properties may take its lock. Format: Prometheus
- * text exposition format 0.0.4, in base units (seconds, bytes). No name of a user, table or
- * namespace is in it.
+ * Metrics, collected on a thread of their own: RocksDB's properties may take its lock, so not on a
+ * loop, and they are asked for most when all workers are busy. Format: Prometheus text exposition
+ * format 0.0.4, in base units (seconds, bytes). No name of a user, table or namespace is in it.
  *
- * I1. What needs a walk (partitions, segments) is counted at most 1 / COUNT_SHARE of the time, by
- *     one worker; the others tell the last count.
+ * I1. What needs a walk (partitions, segments) is counted at most 1 / COUNT_SHARE of the time, and
+ *     between two counts the last one is told.
+ * I2. Only who has the right to metrics is let into the queue, as far as a loop can tell.
  */
 #include "api/metrics_route.h"
 
@@ -25,7 +26,7 @@ typedef struct MetricsCall {
     LoopTask back;
     ApiLoop *api;
     HttpRequest *request;
-    bool is_local, is_refused;
+    bool is_allowed, is_refused;
     Buffer body;
 } MetricsCall;
 
@@ -231,30 +232,33 @@ static void add_process(Buffer *out, ApiContext *context)
 
 /* ---- the route ---- */
 
+static void refuse(ApiLoop *api, HttpRequest *request)
+{
+    reply_flat_error(api, request, 403, "FORBIDDEN",
+                     "Metrics are for this machine and for administrators");
+}
+
 static void reply(LoopTask *task)
 {
     static const HttpHeader headers[] = {{{"Content-Type", 12}, {"text/plain; version=0.0.4", 25}}};
     MetricsCall *call = (MetricsCall *)task;
     if (call->is_refused)
-        reply_flat_error(call->api, call->request, 403, "FORBIDDEN",
-                         "Metrics are for this machine and for administrators");
+        refuse(call->api, call->request);
     else
         http_respond_buffer(call->request, 200, headers, 1, &call->body);
     free(call);
 }
 
 /* An administrator's token. */
-static bool has_right(const MetricsCall *call)
+static Code check_right(ApiLoop *api, const HttpRequest *request, HotRead mode, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Session session;
     Slice token;
     int64_t expires_at_us;
-    Error ignored;
-    return session_bearer(call->request, &token, &ignored) == OK &&
-           session_of_token(call->api->context, token, HOT_BLOCKING, arena, &session,
-                            &expires_at_us, &ignored) == OK &&
-           role_is_admin(session.role);
+    TRY(session_bearer(request, &token, e));
+    TRY(session_of_token(api->context, token, mode, arena, &session, &expires_at_us, e));
+    return role_is_admin(session.role) ? OK : fail(e, E_PERMISSION_DENIED, "not an administrator");
 }
 
 static void collect(void *argument)
@@ -263,7 +267,9 @@ static void collect(void *argument)
     ApiContext *context = call->api->context;
     Buffer *out = &call->body;
     DatabaseStats stats;
-    call->is_refused = !call->is_local && !has_right(call);
+    Error ignored = {0};
+    call->is_refused =
+        !call->is_allowed && check_right(call->api, call->request, HOT_BLOCKING, &ignored) != OK;
     if (!call->is_refused) {
         database_stats(context->db, &stats);
         add_commits(out, context->db, &stats);
@@ -282,14 +288,20 @@ static void collect(void *argument)
 void metrics_route(ApiLoop *api, HttpRequest *request)
 {
     ClientAddress client;
+    Error ignored = {0};
     guard_client(api->context->guard, request, &client);
+    Code code = client.is_loopback ? OK : check_right(api, request, HOT_CACHED_ONLY, &ignored);
+    if (code != OK && code != E_WOULD_BLOCK) { /* I2 */
+        refuse(api, request);
+        return;
+    }
     MetricsCall *call = x_new(MetricsCall);
     call->api = api;
     call->request = request;
-    call->is_local = client.is_loopback;
-    if (workers_push(api->context->workers, (Task){collect, call}))
+    call->is_allowed = code == OK;
+    if (workers_push(api->context->monitor, (Task){collect, call}))
         return;
     free(call);
     reply_flat_error(api, request, 503, "SERVER_BUSY",
-                     "Too many statements are waiting; retry in a moment");
+                     "Too many requests for metrics are waiting; retry in a moment");
 }

@@ -46,6 +46,7 @@ enum {
     COMMIT_BYTES_MAX = 32 * 1024 * 1024,
     COMMIT_QUEUE_MAX = 8192, /* intents that wait for the committer */
     WORKER_QUEUE_MAX = 4096,
+    MONITOR_QUEUE_MAX = 64, /* requests for metrics that wait for their thread */
     CONFLICT_KEYS_MAX = 128 * 1024,
     HOT_MANIFEST_BYTES_MAX = 64 * 1024 * 1024, /* of one that is to be mended */
     HOT_LOG_BYTES_MAX = 1024 * 1024 * 1024,    /* the same */

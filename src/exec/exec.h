@@ -59,6 +59,9 @@ typedef struct ExecutorOptions {
 typedef struct Executor Executor;
 CHECKED Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Executor **out,
                           Error *e);
+/* The server stops: what runs ends soon with E_SHUTTING_DOWN, and so does whatever comes. Any
+ * thread; accepts NULL. */
+void executor_stop(Executor *executor);
 void executor_free(Executor *executor); /* accepts NULL */
 Jobs *executor_jobs(Executor *executor);
 

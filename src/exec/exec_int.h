@@ -13,6 +13,8 @@
 #include "exec/exec.h"
 #include "sql/eval.h"
 
+#include <stdatomic.h>
+
 enum {
     EXEC_VIEWS_MAX = 64,
     EXEC_CONFLICT_TRIES_MAX = 200,         /* one of N that change one row wins per commit */
@@ -54,6 +56,7 @@ struct Executor {
     ExecKillLive kill_live;
     void *builtin_contexts; /* of views.c */
     OpenTransactions *open;
+    atomic_bool is_stopping; /* relaxed: it orders nothing, and is asked for again and again */
 };
 
 /* One statement on its way. */

@@ -45,6 +45,14 @@ void executor_free(Executor *executor)
     free(executor);
 }
 
+void executor_stop(Executor *executor)
+{
+    if (!executor)
+        return;
+    atomic_store_explicit(&executor->is_stopping, true, memory_order_relaxed);
+    engine_pool_stop(database_engine(executor->db));
+}
+
 Jobs *executor_jobs(Executor *executor)
 {
     return executor->jobs;
@@ -66,6 +74,8 @@ Partition exec__partition(const Session *session, const Table *table)
 
 Code exec__check_time(const Run *run, Error *e)
 {
+    if (atomic_load_explicit(&run->executor->is_stopping, memory_order_relaxed))
+        return fail(e, E_SHUTTING_DOWN, "the server is stopping");
     if (run->deadline_us == 0 || clock_monotonic_us() < run->deadline_us)
         return OK;
     return fail(e, E_TIMEOUT, "exceeded %gs", run->request->timeout_ms / 1000.0);

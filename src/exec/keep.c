@@ -90,7 +90,10 @@ static Code storage_check(Run *run, Error *e)
                              .on_problem = keep_first,
                              .is_stopped = is_late,
                              .context = &check};
-    TRY(database_verify(run->executor->db, &options, &check.report, e));
+    Code code = database_verify(run->executor->db, &options, &check.report, e);
+    if (code == E_CANCELLED)
+        TRY(exec__check_time(run, e)); /* why it was */
+    TRY(code);
     CLEANUP(buffer_done) Buffer error = {0};
     if (check.probe.code != OK)
         buffer_printf(&error, "the storage folder cannot be used: %s",

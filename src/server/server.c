@@ -4,7 +4,7 @@
  *
  *     database -> jobs -> executor -> workers -> live hub -> api context -> loops
  *
- * I1. First all threads end, then what they share is freed: loops, workers, jobs, the committer.
+ * I1. First all threads end, then what they share is freed: loops, jobs, workers, the committer.
  *     What they have posted to the loops is run before the loops go, and meets closed queues: it
  *     can answer, and start nothing.
  */
@@ -269,8 +269,10 @@ void server_close(Server *server)
 {
     if (!server)
         return;
-    workers_finish(server->workers); /* I1 */
-    jobs_stop(server->jobs);
+    executor_stop(server->executor); /* what had its time to end and has not */
+    jobs_stop(server->jobs);         /* I1; workers may wait for one */
+    workers_finish(server->workers);
+    api_context_finish(server->context);
     database_finish(server->db);
     for (size_t i = 0; i < server->loop_count; i++)
         loop_settle(server->loops[i]);

@@ -142,4 +142,25 @@ test('metrics are for this machine and for administrators, also just after a sta
   await server.stop();
 });
 
+test('every worker is busy: metrics answer nevertheless and say so, and SIGTERM ends what runs when its time is over', async () => {
+  const server = await startServer({ settings: `[performance]
+worker_max_blocking_threads = 1
+[execution]
+handler_timeout_seconds = 86400
+[shutdown.flush]
+timeout = 1
+` });
+  const root = await loginRoot(server);
+  await root.run('CREATE NAMESPACE busy');
+  await root.run('CREATE SHARED TABLE busy.t (id BIGINT PRIMARY KEY)');
+  await root.run(`INSERT INTO busy.t VALUES ${Array.from({ length: 5000 }, (_, i) => `(${i})`).join(',')}`);
+  const endless = 'SELECT sum(a.id * b.id + c.id * d.id) AS n FROM busy.t a, busy.t b, busy.t c, busy.t d';
+  const statements = [1, 2].map(() => root.raw(endless).catch((error) => error));
+  while ((await scrape(server)).values.kalamdb_worker_queue_depth < 1); // one runs, the other waits behind it
+  equal((await server.stop()).code, 0, 'the end');
+  for (const answer of await Promise.all(statements)) {
+    check(answer instanceof Error || answer.status === 503, `a statement that was cut: ${answer.status} ${answer.text}`);
+  }
+});
+
 run('metrics', { independent: true });

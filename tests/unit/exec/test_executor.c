@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/thread.h"
 
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void make_table(World *w)
 {
@@ -409,5 +411,73 @@ TEST("increments are counted while the table is flushed again and again")
     CHECK_INT(world_number(&w, "SELECT n FROM t WHERE id = 1"), THREADS * ROUNDS);
     CHECK_INT(world_number(&w, "SELECT count(*) FROM t"), 20);
     CHECK_INT(world_number(&w, "SELECT count(DISTINCT id) FROM t"), 20);
+    world_close(&w);
+}
+
+/* ---- the end ---- */
+
+static Executor *stopped_in_between;
+
+static int stop_in_between(const char *operation, const char *path)
+{
+    (void)operation;
+    if (stopped_in_between && strstr(path, "/.check"))
+        executor_stop(stopped_in_between);
+    return 0;
+}
+
+static void fill_with(World *w, int count)
+{
+    Buffer sql = {0};
+    buffer_add_text(&sql, "INSERT INTO app.t VALUES (0, 0, '')");
+    for (int i = 1; i < count; i++)
+        buffer_printf(&sql, ", (%d, 0, '')", i);
+    buffer_add_char(&sql, 0);
+    world_run(w, sql.data);
+    buffer_done(&sql);
+}
+
+TEST("STORAGE CHECK that a stopping server waits for until its statement timeout")
+{
+    World w = world_open();
+    Answer answer = {0};
+    Error error = {0};
+    make_table(&w);
+    fill_with(&w, 5000);
+    stopped_in_between = w.executor;
+    file_set_fault(stop_in_between);
+    CHECK_CODE(world_try(&w, "STORAGE CHECK", &answer, &error), E_SHUTTING_DOWN);
+    file_set_fault(NULL);
+    CHECK_INT(answer.ends, 0);
+    world_close(&w);
+}
+
+static void stop_later(void *context)
+{
+    World *w = (World *)context;
+    Answer answer = {0};
+    Error error = {0};
+    /* Once that many runs are through, the other statement has long begun. */
+    for (int i = 0; i < 50; i++)
+        (void)world_try(w, "SELECT count(*) FROM app.t a, app.t b WHERE a.id = b.id", &answer,
+                        &error);
+    executor_stop(w->executor);
+}
+
+TEST("a statement of DuckDB that a stopping server waits for until its statement timeout")
+{
+    World w = world_open();
+    Answer answer = {0};
+    Error error = {0};
+    Thread *thread = NULL;
+    make_table(&w);
+    fill_with(&w, 5000);
+    CHECK_OK(thread_start("stop", THREAD_WORKER, stop_later, &w, &thread, e));
+    Code code = world_try(
+        &w, "SELECT sum(a.id * b.id + c.id * d.id) FROM app.t a, app.t b, app.t c, app.t d",
+        &answer, &error);
+    CHECK(code == E_SHUTTING_DOWN || code == E_CANCELLED);
+    CHECK_INT(answer.ends, 0);
+    thread_join(thread);
     world_close(&w);
 }
