@@ -313,7 +313,7 @@ void live_loop_free(LiveLoop *loop)
     }
     mutex_unlock(&hub->lock);
     loop->is_closed = true;
-    live__drop_ended(loop);
+    live__drop_ended(&loop->ready);
     loop_timer_free(loop->tick);
     loop_timer_free(loop->retry);
     live__loop_unref(loop);

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/map.h"
-#include "live/index_int.h"
+#include "live/channel_int.h"
 #include "live/reader_int.h"
 
 /* ---- state.c ---- */
@@ -28,31 +28,9 @@ typedef enum SubState {
 bool live__may_move(SubState from, SubState to);
 const char *live__state_name(SubState state);
 
-/* ---- hub.c, subscription.c, deliver.c ---- */
+/* ---- hub.c, subscription.c, client.c, deliver.c ---- */
 
-typedef struct Subscription Subscription;
 typedef struct View View;
-
-/* A partition that this loop follows. */
-struct Entry {
-    Partition partition;
-    Channel *channels; /* all of them */
-    Channel *scanned;  /* those that are in no bucket (index.c), by peer_next */
-    Map *equals;       /* buckets by column and value; NULL: none yet */
-    IndexColumn columns[INDEX_COLUMNS_MAX];
-    uint64_t last_change_seq;   /* newest change of it that this loop has seen */
-    struct ViewRows *view_rows; /* of a system table: the newest that came; a reference */
-};
-
-struct Channel {
-    LiveQuery *query; /* a reference */
-    Entry *entry;
-    Channel *prev, *next;           /* of the entry */
-    Bucket *bucket;                 /* NULL: it is scanned */
-    Channel *peer_prev, *peer_next; /* of the bucket, or of those scanned */
-    Subscription *subscriptions;
-    Slice key; /* in loop->channels; in the query's arena */
-};
 
 struct Subscription {
     LiveClient *client; /* NULL once it has ended while a read is under way */
@@ -167,8 +145,8 @@ void live__hub_remove(LiveHub *hub, Subscription *subscription);
 void live__want_read(Subscription *subscription);
 /* Runs the reads that may run. */
 void live__pump(LiveLoop *loop);
-/* Once no client is left: frees what is still queued. */
-void live__drop_ended(LiveLoop *loop);
+/* Frees what is still in a queue when all of its subscriptions have ended. */
+void live__drop_ended(WaitQueue *queue);
 /* With an error message, NULL: silently; it is gone when no read is under way. */
 void live__end(Subscription *subscription, const Error *error);
 /* Among its client's stalled, until the socket has drained. */
@@ -178,17 +156,10 @@ void live__send_out(Subscription *subscription);
 /* Live no more: everything after `cursor` has to be read. */
 void live__fall_back(Subscription *subscription, uint64_t cursor);
 void live__set_state(Subscription *subscription, SubState state);
+/* client.c. `cursor` as LiveSocket.send has it. */
 void live__send(LiveClient *client, Slice message, uint64_t cursor);
-
-/* NULL when nobody follows it. */
-Entry *live__find_entry(LiveLoop *loop, const Partition *partition);
-/* The channel of a query, compiled if there is none; without a subscription yet. */
-CHECKED Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **out,
-                              Error *e);
-/* The channel goes if it has no subscription. */
-void live__drop_unused(LiveLoop *loop, Channel *channel);
-/* Over to a channel of the same partition, with its query. Not while a worker reads for it. */
-void live__move(Subscription *subscription, Channel *channel);
+/* As an `error` message; a failure inside the server is reported to the log too. */
+void live__send_error(LiveClient *client, Slice id, const Error *error);
 
 /* lifecycle.c. Goes on under the new definition of the query's table, or fails with the reason. */
 CHECKED Code live__follow(Subscription *subscription, Error *e);

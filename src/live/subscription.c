@@ -21,7 +21,6 @@
 #include "base/limits.h"
 #include "live/view_int.h"
 #include "os/clock.h"
-#include "os/random.h"
 
 enum {
     READS_MAX = 8, /* under way for one loop: workers serve statements too */
@@ -80,93 +79,16 @@ static void free_if_done(Subscription *s) /* I3 */
     free(s);
 }
 
-static Slice partition_key(const Partition *partition, char bytes[12])
-{
-    memcpy(bytes, &partition->table_id, 4);
-    memcpy(bytes + 4, &partition->user, 8);
-    return slice_of(bytes, 12);
-}
-
-static void release_channel(LiveLoop *loop, Channel *channel)
-{
-    Entry *entry = channel->entry;
-    live__index_remove(entry, channel);
-    *(channel->prev ? &channel->prev->next : &entry->channels) = channel->next;
-    if (channel->next)
-        channel->next->prev = channel->prev;
-    if (map_get(loop->channels, channel->key) == channel)
-        map_remove(loop->channels, channel->key);
-    live__query_unref(channel->query);
-    free((void *)channel->key.data);
-    free(channel);
-    if (entry->channels)
-        return;
-    char bytes[12];
-    map_remove(loop->entries, partition_key(&entry->partition, bytes));
-    live__view_rows_unref(entry->view_rows);
-    map_free(entry->equals);
-    free(entry);
-}
-
-void live__drop_unused(LiveLoop *loop, Channel *channel)
-{
-    if (!channel->subscriptions)
-        release_channel(loop, channel);
-}
-
-static void join_channel(Subscription *s, Channel *channel)
-{
-    s->channel = channel;
-    s->prev = NULL;
-    s->next = channel->subscriptions;
-    if (s->next)
-        s->next->prev = s;
-    channel->subscriptions = s;
-    /* hub.c, I1: before the first snapshot. */
-    atomic_fetch_add_explicit(&s->loop->interest, 1, memory_order_acq_rel);
-}
-
-static void leave_channel(Subscription *s)
-{
-    Channel *channel = s->channel;
-    if (s->prev)
-        s->prev->next = s->next;
-    else
-        channel->subscriptions = s->next;
-    if (s->next)
-        s->next->prev = s->prev;
-    s->channel = NULL;
-    atomic_fetch_sub_explicit(&s->loop->interest, 1, memory_order_acq_rel);
-    live__drop_unused(s->loop, channel);
-}
-
-void live__send(LiveClient *client, Slice message, uint64_t cursor)
-{
-    client->io->send(client->socket, message, cursor);
-    atomic_fetch_add_explicit(&client->loop->hub->sent, 1, memory_order_relaxed);
-}
-
-static void send_error(LiveClient *client, Slice id, const Error *error)
-{
-    Buffer text = {0};
-    live__error_text(error, &text);
-    live_client_error(client, id, live__error_code(error->code), text.data);
-    buffer_done(&text);
-    bool is_inner = error->code == E_INTERNAL || error->code == E_IO || error->code == E_CORRUPT;
-    if (is_inner && client->io->report)
-        client->io->report(client->socket, error);
-}
-
 void live__end(Subscription *s, const Error *error)
 {
     LiveClient *client = s->client;
     if (error)
-        send_error(client, s->id, error);
+        live__send_error(client, s->id, error);
     live__hub_remove(s->loop->hub, s);
     live__set_state(s, SUB_ENDED);
     map_remove(client->subscriptions, s->id);
     live__view_leave(s);
-    leave_channel(s);
+    live__leave(s);
     if (s->is_reading)
         client->reading--;
     s->client = NULL;
@@ -373,12 +295,18 @@ void live__pump(LiveLoop *loop)
     }
 }
 
-void live__drop_ended(LiveLoop *loop)
+void live__drop_ended(WaitQueue *queue)
 {
-    for (Subscription *s; (s = queue_take(&loop->ready));) {
+    for (Subscription *s; (s = queue_take(queue));) {
         must(s->state == SUB_ENDED);
         free_if_done(s);
     }
+}
+
+void live_client_drained(LiveClient *client)
+{
+    release_stalled(client);
+    live__pump(client->loop);
 }
 
 void live__fall_back(Subscription *s, uint64_t cursor)
@@ -390,210 +318,7 @@ void live__fall_back(Subscription *s, uint64_t cursor)
     live__want_read(s);
 }
 
-/* ---- clients ---- */
-
-LiveClient *live_client_new(LiveLoop *loop, const LiveSocket *io, void *socket,
-                            size_t queue_drained_mark, bool compress)
-{
-    LiveClient *client = x_new(LiveClient);
-    client->loop = loop;
-    client->io = io;
-    client->socket = socket;
-    client->drained_mark = queue_drained_mark;
-    client->compress = compress;
-    client->subscriptions = map_new();
-    client->next = loop->clients;
-    if (client->next)
-        client->next->prev = client;
-    else
-        loop_timer_start(loop->tick, 1000, 1000);
-    loop->clients = client;
-    uint8_t id[LIVE_CONNECTION_ID_BYTES / 2];
-    random_bytes(id, sizeof id);
-    for (size_t i = 0; i < sizeof id; i++)
-        snprintf(client->connection_id + 2 * i, 3, "%02x", id[i]);
-    live_client_touched(client);
-    return client;
-}
-
-bool live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFeatures *features,
-                          uint32_t subscriptions_max)
-{
-    free(client->user_id);
-    client->user_id = x_text(user->user_id);
-    client->user = user->user;
-    client->role = user->role;
-    client->credentials_at_us = user->credentials_at_us;
-    client->features = *features;
-    client->subscriptions_max = subscriptions_max;
-    /* hub.c, I1: from here on the loop is told of changes of the user; those before are looked
-     * for. */
-    if (!client->has_user)
-        atomic_fetch_add_explicit(&client->loop->interest, 1, memory_order_acq_rel);
-    client->has_user = true;
-    client->is_refused = !live__user_is_as_told(client->loop->hub, user);
-    return !client->is_refused;
-}
-
-void live_client_free(LiveClient *client)
-{
-    if (!client)
-        return;
-    LiveLoop *loop = client->loop;
-    Slice id;
-    void *s;
-    for (size_t i = 0; map_next(client->subscriptions, &i, &id, &s);)
-        live__end((Subscription *)s, NULL);
-    while (client->stalled.first)
-        free_if_done(queue_take(&client->stalled));
-    must(client->reading == 0);
-    if (client->has_user)
-        atomic_fetch_sub_explicit(&loop->interest, 1, memory_order_acq_rel);
-    if (client->prev)
-        client->prev->next = client->next;
-    else
-        loop->clients = client->next;
-    if (client->next)
-        client->next->prev = client->prev;
-    if (!loop->clients)
-        loop_timer_stop(loop->tick);
-    map_free(client->subscriptions);
-    free(client->user_id);
-    free(client);
-}
-
-void live_client_drained(LiveClient *client)
-{
-    release_stalled(client);
-    live__pump(client->loop);
-}
-
-void live_client_touched(LiveClient *client)
-{
-    atomic_store_explicit(&client->last_ping_us, clock_wall_us(), memory_order_relaxed);
-}
-
-const char *live_client_connection_id(const LiveClient *client)
-{
-    return client->connection_id;
-}
-
-void live_client_error(LiveClient *client, Slice subscription_id, const char *code,
-                       const char *message)
-{
-    CLEANUP(buffer_done) Buffer out = {0};
-    live__add_error(&out, subscription_id, code, message);
-    live__send(client, buffer_slice(&out), 0);
-}
-
-void live_loop_close_clients(LiveLoop *loop, int code, const char *reason)
-{
-    for (LiveClient *client = loop->clients; client; client = client->next) {
-        client->is_closing = true;
-        client->io->close(client->socket, code, reason);
-    }
-}
-
 /* ---- subscribing ---- */
-
-static void add_parameter(Buffer *out, const Value *value)
-{
-    size_t start = out->size + 2;
-    buffer_add_u8(out, (uint8_t)value->type);
-    buffer_add_u8(out, value->is_null);
-    buffer_add_u64(out, 0); /* the text's size */
-    if (!value->is_null)
-        value_print(value, out);
-    uint64_t size = out->size - start - sizeof size;
-    memcpy(out->data + start, &size, sizeof size);
-}
-
-/* The text, and what else the answer depends on. */
-static Slice channel_key(LiveClient *client, const LiveRequest *request, bool is_shareable,
-                         Buffer *out)
-{
-    buffer_clear(out);
-    buffer_add_u8(out, (uint8_t)client->role);
-    buffer_add_u64(out, is_shareable ? 0 : client->user);
-    for (size_t i = 0; i < request->param_count; i++)
-        add_parameter(out, &request->params[i]);
-    buffer_add_slice(out, request->sql);
-    return buffer_slice(out);
-}
-
-static Channel *find_channel(LiveClient *client, const LiveRequest *request)
-{
-    LiveLoop *loop = client->loop;
-    for (int shareable = 0; shareable < 2; shareable++) {
-        Slice key = channel_key(client, request, shareable, &loop->message);
-        Channel *channel = (Channel *)map_get(loop->channels, key);
-        if (channel && table_is_current(channel->query->table))
-            return channel;
-    }
-    return NULL;
-}
-
-Entry *live__find_entry(LiveLoop *loop, const Partition *partition)
-{
-    char bytes[12];
-    return (Entry *)map_get(loop->entries, partition_key(partition, bytes));
-}
-
-static Entry *entry_of(LiveLoop *loop, const Partition *partition)
-{
-    Entry *entry = live__find_entry(loop, partition);
-    if (!entry) {
-        char bytes[12];
-        entry = x_new(Entry);
-        entry->partition = *partition;
-        map_put(loop->entries, partition_key(partition, bytes), entry);
-    }
-    return entry;
-}
-
-Code live__channel_of(LiveClient *client, const LiveRequest *request, Channel **out, Error *e)
-{
-    LiveLoop *loop = client->loop;
-    Channel *channel = find_channel(client, request);
-    if (!channel) {
-        LiveUser user = {client->user, slice_of_text(client->user_id), client->role,
-                         client->credentials_at_us};
-        LiveQuery *query;
-        TRY(live__query_new(loop->hub, loop->hub->db, &user, request, &query, e));
-        channel = x_new(Channel);
-        channel->query = query;
-        channel->entry = entry_of(loop, &query->partition);
-        channel->next = channel->entry->channels;
-        if (channel->next)
-            channel->next->prev = channel;
-        channel->entry->channels = channel;
-        live__index_add(channel->entry, channel);
-        Slice key = channel_key(client, request, query->is_shareable, &loop->message);
-        map_put(loop->channels, key, channel);
-        channel->key = slice_of(memcpy(x_new_bytes(key.size), key.data, key.size), key.size);
-    }
-    *out = channel;
-    return OK;
-}
-
-void live__move(Subscription *s, Channel *channel)
-{
-    LiveQuery *query = live__query_ref(channel->query), *old = s->query;
-    must(channel->entry == s->channel->entry);
-    must(!s->is_reading);
-    atomic_fetch_add_explicit(&s->loop->interest, 1, memory_order_acq_rel); /* never 0 in between */
-    leave_channel(s);
-    join_channel(s, channel);
-    atomic_fetch_sub_explicit(&s->loop->interest, 1, memory_order_acq_rel);
-    mutex_lock(&s->loop->hub->lock);
-    s->query = query;
-    mutex_unlock(&s->loop->hub->lock);
-    if (s->reader) {
-        live__query_unref(s->reader->query);
-        s->reader->query = live__query_ref(query);
-    }
-    live__query_unref(old);
-}
 
 static Subscription *subscription_new(LiveClient *client, Channel *channel,
                                       const LiveRequest *request)
@@ -611,7 +336,7 @@ static Subscription *subscription_new(LiveClient *client, Channel *channel,
     s->created_at_us = clock_wall_us();
     atomic_init(&s->last_update_us, s->created_at_us);
     map_put(client->subscriptions, s->id, s);
-    join_channel(s, channel);
+    live__join(s, channel);
     return s;
 }
 
@@ -696,7 +421,7 @@ void live_subscribe(LiveClient *client, const LiveRequest *asked)
     if (!check_request(client, asked))
         return;
     if (live__channel_of(client, asked, &channel, &error) != OK) {
-        send_error(client, asked->id, &error);
+        live__send_error(client, asked->id, &error);
         return;
     }
     const LiveRequest merged = merge_options(asked, &channel->query->options), *request = &merged;
@@ -705,7 +430,7 @@ void live_subscribe(LiveClient *client, const LiveRequest *asked)
         live_client_error(client, request->id, "SUBSCRIPTION_LIMIT_EXCEEDED",
                           "Maximum subscriptions reached");
         map_remove(client->subscriptions, s->id);
-        leave_channel(s);
+        live__leave(s);
         s->state = SUB_ENDED; /* nobody knows it yet */
         free_if_done(s);
         return;
