@@ -118,6 +118,7 @@ static void free_all(Jobs *jobs)
     mutex_done(&jobs->lock);
     cond_done(&jobs->wake);
     cond_done(&jobs->ended);
+    cond_done(&jobs->tell);
     free(jobs);
 }
 
@@ -127,12 +128,15 @@ static void join_lanes(Jobs *jobs)
     jobs->stopping = true;
     cond_broadcast(&jobs->wake);
     cond_broadcast(&jobs->ended);
+    cond_broadcast(&jobs->tell);
     mutex_unlock(&jobs->lock);
     hot_allow_merges(database_hot(jobs->db), false);
     for (int i = 0; i < LANE_COUNT; i++) {
         thread_join(jobs->lanes[i].thread);
         jobs->lanes[i].thread = NULL;
     }
+    thread_join(jobs->teller);
+    jobs->teller = NULL;
 }
 
 static Code start_lanes(Jobs *jobs, Error *e)
@@ -143,7 +147,7 @@ static Code start_lanes(Jobs *jobs, Error *e)
         [LANE_KEEP] = "jobs-keep",
         [LANE_CLEANUP] = "jobs-cleanup",
     };
-    Code code = OK;
+    Code code = thread_start("jobs-tell", THREAD_JOBS, jobs__run_teller, jobs, &jobs->teller, e);
     hot_allow_merges(database_hot(jobs->db), true);
     for (int i = 0; i < LANE_COUNT && code == OK; i++) {
         LaneThread *lane = &jobs->lanes[i];
@@ -167,10 +171,12 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     jobs->is_purging = true;
     jobs->reclaim_at_us = INT64_MAX;
     jobs->obsolete = obsolete_new(db);
+    database_set_flush_interval(db, options->flush_interval_default_s);
     mutex_init(&jobs->lock);
     mutex_init(&jobs->dirt_lock);
     cond_init(&jobs->wake);
     cond_init(&jobs->ended);
+    cond_init(&jobs->tell);
     Code code = load(jobs, e);
     if (code == OK) {
         database_add_sink(db, (ChangeSink){jobs__on_commit, jobs, jobs__on_reopen});

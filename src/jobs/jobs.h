@@ -87,8 +87,8 @@ void jobs_note_dropped_user(Jobs *jobs);
 /* Asks a queued or running job to stop. E_NOT_FOUND, E_INVALID_OPERATION when it has ended. */
 CHECKED Code jobs_kill(Jobs *jobs, Slice id, Error *e);
 /* Who is to know that rows of jobs_list have changed though nothing was committed: a job has begun,
- * or tells how far it is, of which two come at least half a second apart. Called on threads of
- * jobs, without locks, until jobs_stop. */
+ * or tells how far it is, of which two come at least half a second apart and the last is never left
+ * out. Called on a thread of jobs, without locks, until jobs_stop. */
 typedef struct JobsWatcher {
     void (*changed)(void *context);
     void *context;

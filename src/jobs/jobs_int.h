@@ -84,22 +84,30 @@ typedef struct Dirt Dirt; /* dirt.h */
 typedef struct DirtList {
     Dirt *first, *last;
 } DirtList;
-typedef struct Told Told;   /* rest.h */
-typedef struct Noted Noted; /* compact.c */
+typedef struct Told Told;        /* rest.h */
+typedef struct Noted Noted;      /* tell.c: the watcher; under lock */
+void jobs__tell(Jobs *jobs);     /* soon */
+void jobs__tell_now(Jobs *jobs); /* without a pause after the last time */
+void jobs__run_teller(void *jobs);
+
+/* compact.c */
 
 struct Jobs {
     Database *db;
     JobsOptions options;
     LaneThread lanes[LANE_COUNT];
+    Thread *teller;
 
     Mutex lock;
     Cond wake;  /* some lane has something to do */
     Cond ended; /* a job has ended */
+    Cond tell;  /* the watcher is to be told something */
     /* guarded by lock */
     Job *newest;
     size_t job_count, queued_count;
     JobsWatcher watcher;
-    int64_t watcher_told_us;                                /* monotonic */
+    bool has_untold;    /* of what the watcher was not told yet */
+    int64_t told_at_us; /* monotonic; INT64_MIN: no pause before the next time */
     uint64_t ended_counts[JOB_TYPE_COUNT][JOB_SKIPPED + 1]; /* since the start, by status */
     uint64_t next_number;
     bool stopping;

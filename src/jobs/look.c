@@ -57,10 +57,7 @@ static bool is_stopping(void *context)
 
 static int64_t interval_us(const Jobs *jobs, const Table *table)
 {
-    uint32_t seconds = table->flush_interval_s;
-    if (!seconds && !table->flush_rows)
-        seconds = jobs->options.flush_interval_default_s;
-    return (int64_t)seconds * second_us;
+    return (int64_t)database_flush_interval_s(jobs->db, table) * second_us;
 }
 
 static Code flush_by_policy(Jobs *jobs, const Table *table, Partition partition, Error *e)

@@ -16,7 +16,7 @@
 #include "os/clock.h"
 #include "os/log.h"
 
-enum { BUSY_WAIT_MS = 200, ENGINE_IDLE_S = 60, PROGRESS_PAUSE_US = 500 * 1000 };
+enum { BUSY_WAIT_MS = 200, ENGINE_IDLE_S = 60 };
 #define SLEEP_MAX_US (INT64_C(24) * 3600 * 1000000)
 
 static const Lane lane_of[JOB_TYPE_COUNT] = {
@@ -37,21 +37,6 @@ bool jobs__is_stopped(void *context)
     return jobs__is_killed(run->jobs, run->job);
 }
 
-/* What a job's row shows has changed without a commit. Not before `pause_us` after the last time:
- * the commit of the job's end shows the rest. */
-static void tell_watcher(Jobs *jobs, int64_t pause_us)
-{
-    int64_t now_us = clock_monotonic_us();
-    mutex_lock(&jobs->lock);
-    JobsWatcher watcher = jobs->watcher;
-    bool is_due = watcher.changed && now_us - jobs->watcher_told_us >= pause_us;
-    if (is_due)
-        jobs->watcher_told_us = now_us;
-    mutex_unlock(&jobs->lock);
-    if (is_due)
-        watcher.changed(watcher.context);
-}
-
 void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
 {
     char text[256];
@@ -69,8 +54,8 @@ void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
         own->message = x_text(slice_of_text(text));
         break;
     }
+    jobs__tell(jobs);
     mutex_unlock(&jobs->lock);
-    tell_watcher(jobs, PROGRESS_PAUSE_US);
 }
 
 /* ---- one partition ---- */
@@ -278,6 +263,7 @@ static Job *take_job(Jobs *jobs, Lane lane)
         oldest->status = JOB_RUNNING;
         oldest->started_at_us = clock_wall_us();
         jobs->queued_count--;
+        jobs__tell_now(jobs);
     }
     return oldest;
 }
@@ -307,7 +293,6 @@ static void run_job(Jobs *jobs, Job *job)
 {
     Error error = {0};
     char message[256] = "";
-    tell_watcher(jobs, 0); /* it runs */
     Code code = run_type(jobs, job, message, sizeof message, &error);
     if (code == OK) {
         end_job(jobs, job, JOB_COMPLETED, message);

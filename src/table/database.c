@@ -50,7 +50,7 @@ struct Database {
     uint64_t feed_floor;
     bool inspect;
     char inspect_temp[64]; /* where the engine of an inspection may spill; empty = none */
-    uint32_t feed_window_s;
+    uint32_t feed_window_s, flush_interval_s;
     uint64_t feed_window_bytes;
     WorkDone flushed, compacted;
     ChangeSink sinks[SINKS_MAX];
@@ -89,6 +89,15 @@ uint32_t database_feed_window_s(Database *db, const Table *table)
 uint64_t database_feed_window_bytes(Database *db, const Table *table)
 {
     return table && table->feed_window_bytes ? table->feed_window_bytes : db->feed_window_bytes;
+}
+uint32_t database_flush_interval_s(Database *db, const Table *table)
+{
+    bool names_one = table->flush_interval_s || table->flush_rows;
+    return names_one ? table->flush_interval_s : db->flush_interval_s;
+}
+void database_set_flush_interval(Database *db, uint32_t seconds)
+{
+    db->flush_interval_s = seconds;
 }
 Pins *database__pins(Database *db)
 {

@@ -255,8 +255,9 @@ int64_t due_delay_us(Database *db, const Table *table)
     int64_t window_s = database_feed_window_s(db, table) / WINDOW_PARTS;
     if (window_s < delay_s)
         delay_s = window_s > 0 ? window_s : 1;
-    if (table->flush_interval_s && table->flush_interval_s < delay_s)
-        delay_s = table->flush_interval_s;
+    int64_t interval_s = database_flush_interval_s(db, table);
+    if (interval_s && interval_s < delay_s)
+        delay_s = interval_s;
     return delay_s * second_us;
 }
 

@@ -9,6 +9,8 @@
 #include "../test.h"
 #include "base/limits.h"
 #include "jobs/jobs.h"
+#include "os/clock.h"
+#include "table/table_int.h"
 
 enum { WAIT_MS = 20 * 1000 };
 
@@ -117,6 +119,58 @@ TEST("a flush of more partitions than go at once that leaves some out, counts wr
                "Flushed 300 row(s) of 300 partition(s)");
     CHECK_OK(jobs_request_flush(s.jobs, s.f.table, &outcome, flush, e));
     CHECK_INT(outcome, FLUSH_NOTHING_PENDING);
+    stop(&s);
+}
+
+/* What a follower of system.jobs sees: the messages of jobs whenever it is told to look. */
+typedef struct Follower {
+    Stage *s;
+    const char *wanted;
+    _Atomic bool is_seen;
+} Follower;
+
+static void follow(void *context)
+{
+    Follower *follower = (Follower *)context;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    JobInfo *infos;
+    size_t count;
+    Error error = {0};
+    if (jobs_list(follower->s->jobs, arena, &infos, &count, &error) != OK)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (infos[i].status == JOB_RUNNING &&
+            slice_equal(infos[i].message, slice_of_text(follower->wanted)))
+            follower->is_seen = true;
+    }
+}
+
+TEST("progress that follows other progress at once and is never told, while the job works on for "
+     "long")
+{
+    enum { USERS = 20 };
+    Stage s;
+    char flush[JOB_ID_BYTES], name[32];
+    FlushRequest outcome;
+    start(&s, test_folder());
+    Partition alice = s.f.partition;
+    for (int i = 0; i < USERS; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        s.f.partition = fixture_partition(&s.f, name);
+        fixture_put(&s.f, i, "v");
+    }
+    Partition held = s.f.partition; /* the last one is in somebody's hands */
+    s.f.partition = alice;
+    CHECK_OK(claims_take(database__claims(s.f.db), held, 0, e));
+    Follower follower = {&s, "Flushed 19 row(s) of 19 partition(s) so far", false};
+    jobs_watch(s.jobs, (JobsWatcher){follow, &follower});
+    CHECK_OK(jobs_request_flush(s.jobs, s.f.table, &outcome, flush, e));
+    int64_t until_us = clock_monotonic_us() + WAIT_MS * INT64_C(1000);
+    while (!follower.is_seen && clock_monotonic_us() < until_us)
+        sched_yield();
+    CHECK(follower.is_seen);
+    claims_release(database__claims(s.f.db), held);
+    wait_for_job(&s, flush, JOB_COMPLETED);
     stop(&s);
 }
 

@@ -308,6 +308,31 @@ TEST("the server's default that makes a tiny file, or never flushes by age")
     end(&s);
 }
 
+TEST("the server's default of less than an hour that is noticed when the hour is over, or after a "
+     "restart never")
+{
+    Stage s;
+    const char *folder = test_folder();
+    begin(&s, folder, TABLE_USER);
+    close_stage(&s);
+    s.options.flush_interval_default_s = 300;
+    open_stage(&s, folder, TABLE_USER);
+    for (int i = 1; i <= 4; i++) {
+        int64_t put_us = now_us;
+        fixture_put(&s.f, i, "v");
+        if (i == 3) {
+            close_stage(&s);
+            open_stage(&s, folder, TABLE_USER);
+        }
+        pass(&s, 290);
+        CHECK_INT(count_flushed(&s), i - 1);
+        now_us = put_us + 301 * INT64_C(1000000);
+        TURN_UNTIL(&s, count_flushed(&s) == (uint64_t)i);
+        CHECK(now_us < put_us + 600 * INT64_C(1000000));
+    }
+    end(&s);
+}
+
 TEST("rows that make a flush due together with those a look has just counted, and wait for more")
 {
     Stage s;
