@@ -109,8 +109,8 @@ static void add_error_object(Buffer *out, const Error *error, bool is_admin, Sli
     buffer_add_char(out, '}');
 }
 
-void reply_add_sql_error(Buffer *out, const Error *error, double took_ms, bool is_admin,
-                         Slice details)
+static void add_sql_error(Buffer *out, const Error *error, double took_ms, bool is_admin,
+                          Slice details)
 {
     /* Clients have always seen the error of a refused token before the empty results, any other
      * after them. */
@@ -131,7 +131,7 @@ void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, dou
     Buffer body = {0};
     if (is_inner(error->code))
         log_event(LOG_LEVEL_ERROR, "a request failed", LOG_ERROR(error));
-    reply_add_sql_error(&body, error, took_ms, is_admin, details);
+    add_sql_error(&body, error, took_ms, is_admin, details);
     reply_json(api, request, code_info(error->code)->http_status, &body);
 }
 

@@ -12,9 +12,6 @@
  * log knows why. */
 void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, double took_ms,
                      bool is_admin, Slice details);
-/* The same body, for tests and for routes that answer by themselves. */
-void reply_add_sql_error(Buffer *out, const Error *error, double took_ms, bool is_admin,
-                         Slice details);
 /* {"error": name, "message": text} */
 void reply_flat_error(ApiLoop *api, HttpRequest *request, int status, const char *name,
                       const char *text);

@@ -57,7 +57,7 @@ static void add_flag(Buffer *out, bool *io_first, bool is_set, const char *name)
     *io_first = false;
 }
 
-void result_json_add_schema(Buffer *out, const ResultColumn *columns, size_t count)
+static void add_schema(Buffer *out, const ResultColumn *columns, size_t count)
 {
     buffer_add_char(out, '[');
     for (size_t i = 0; i < count; i++) {
@@ -80,7 +80,7 @@ static void columns(void *context, const ResultColumn *list, size_t count)
 {
     ResultJson *json = (ResultJson *)context;
     buffer_add_text(&json->out, "\"schema\":");
-    result_json_add_schema(&json->out, list, count);
+    add_schema(&json->out, list, count);
     buffer_add_text(&json->out, ",\"rows\":[");
     json->has_columns = true;
     json->column_count = count;

@@ -26,5 +26,3 @@ void result_json_done(ResultJson *json);
 ResultSink result_json_sink(ResultJson *json);
 /* Completes the envelope; json->out then holds the body. */
 void result_json_finish(ResultJson *json, double took_ms);
-/* The schema array of results and subscription_ack. */
-void result_json_add_schema(Buffer *out, const ResultColumn *columns, size_t count);

@@ -25,8 +25,6 @@ SegmentStats cold__stats_finish(const StatsBuilder *stats, Arena *arena);
 
 /* folder.c: <root>/<folder>/<name>, zero-terminated; E_TOO_LARGE above COLD_PATH_BYTES_MAX. */
 CHECKED Code cold__path(const char *storage_root, Slice folder, Slice name, Buffer *out, Error *e);
-/* The number in "batch-<n>.parquet"; false for any other name, leading zeros included. */
-bool cold__parse_segment_name(Slice name, uint64_t *out_batch);
 
 /* read.c: the quoted path of one segment. */
 void cold__add_segment_path(Buffer *out, const SegmentList *list, uint32_t index);

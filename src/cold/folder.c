@@ -32,7 +32,8 @@ void cold_segment_name(uint64_t batch, Buffer *out)
     buffer_printf(out, "batch-%" PRIu64 ".parquet", batch);
 }
 
-bool cold__parse_segment_name(Slice name, uint64_t *out_batch)
+/* The number in "batch-<n>.parquet"; false for any other name, leading zeros included. */
+static bool parse_segment_name(Slice name, uint64_t *out_batch)
 {
     char text[64], again[64];
     uint64_t batch = 0;
@@ -89,7 +90,7 @@ static bool is_stray(const FileEntry *entry, bool (*is_listed)(void *context, ui
         return true;
     if (slice_equal(name, SLICE("manifest.json")))
         return false;
-    if (cold__parse_segment_name(name, &batch)) {
+    if (parse_segment_name(name, &batch)) {
         out->kind = COLD_STRAY_SEGMENT;
         return !is_listed(context, batch);
     }

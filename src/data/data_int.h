@@ -17,8 +17,6 @@ unsigned char *data__put_payload(unsigned char *at, const Value *value);
  * borrowed. */
 bool data__take_payload(Cursor *c, Type tag, Value *out);
 
-/* LEB128 into memory that has room for 10 bytes; returns the place after it. */
-unsigned char *data__put_varint(unsigned char *at, uint64_t v);
 
 /* True when the integer fits into the type (SMALLINT, INT, BIGINT or TIMESTAMP). */
 bool data__integer_fits(int64_t v, Type type);

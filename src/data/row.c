@@ -33,7 +33,8 @@ enum {
 
 /* ---- Payloads -------------------------------------------------------------------------------- */
 
-unsigned char *data__put_varint(unsigned char *at, uint64_t v)
+/* LEB128 into memory that has room for 10 bytes; returns the place after it. */
+static unsigned char *put_varint(unsigned char *at, uint64_t v)
 {
     for (; v >= 0x80; v >>= 7)
         *at++ = (unsigned char)(v | 0x80);
@@ -115,7 +116,7 @@ unsigned char *data__put_payload(unsigned char *at, const Value *value)
     case TYPE_INT:
     case TYPE_BIGINT:
     case TYPE_TIMESTAMP:
-        return data__put_varint(at, zigzag(value->integer));
+        return put_varint(at, zigzag(value->integer));
     case TYPE_FLOAT: {
         float real = (float)value->real;
         uint32_t bits;
@@ -130,7 +131,7 @@ unsigned char *data__put_payload(unsigned char *at, const Value *value)
     case TYPE_TEXT:
     case TYPE_JSON:
     case TYPE_BYTES:
-        at = data__put_varint(at, value->bytes.size);
+        at = put_varint(at, value->bytes.size);
         if (value->bytes.size)
             memcpy(at, value->bytes.data, value->bytes.size);
         return at + value->bytes.size;
@@ -240,7 +241,7 @@ void row_encode(const Schema *schema, const Value *values, Buffer *out)
                      (values[i].is_null ? VARINT_BYTES_MAX : data__payload_bytes_max(&values[i]));
     unsigned char *start = (unsigned char *)buffer_reserve(out, bytes_max), *at = start;
     *at++ = ROW_FORMAT;
-    at = data__put_varint(at, schema->version);
+    at = put_varint(at, schema->version);
     uint64_t before = 0; /* the last field id written */
     for (uint32_t i = 0; i < schema->column_count;) {
         const Column *column = &schema->columns[i];
@@ -248,13 +249,13 @@ void row_encode(const Schema *schema, const Value *values, Buffer *out)
         uint64_t step = column->field_id - before;
         uint32_t nulls = null_run(schema, values, i);
         if (nulls > 1) {
-            at = data__put_varint(at, step << TAG_BITS | TAG_NULL_RUN);
-            at = data__put_varint(at, nulls);
+            at = put_varint(at, step << TAG_BITS | TAG_NULL_RUN);
+            at = put_varint(at, nulls);
         } else if (nulls == 1) {
-            at = data__put_varint(at, step << TAG_BITS | TYPE_NULL);
+            at = put_varint(at, step << TAG_BITS | TYPE_NULL);
         } else {
             must(values[i].type == column->type);
-            at = data__put_varint(at, step << TAG_BITS | (unsigned)column->type);
+            at = put_varint(at, step << TAG_BITS | (unsigned)column->type);
             at = data__put_payload(at, &values[i]);
         }
         i += nulls ? nulls : 1;

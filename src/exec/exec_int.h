@@ -96,8 +96,6 @@ typedef Code PlanChange(void *context, ReadView *view, CatalogChange **out, Erro
 CHECKED Code exec__change(Executor *executor, PlanChange *plan, void *context, Error *e);
 /* A fresh id for DEFAULT SNOWFLAKE_ID() and its like; context is the Database. */
 Code exec__new_id(void *context, DefaultKind kind, Arena *arena, Value *out, Error *e);
-/* Runs one statement whose rights were checked. */
-CHECKED Code exec__run_statement(Run *run, Error *e);
 
 /* One statement of a request, parsed and allowed. */
 typedef struct Prepared {

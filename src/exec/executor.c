@@ -405,7 +405,7 @@ static Code unsupported(const Run *run, Error *e)
     return fail(e, E_UNSUPPORTED, "%s - not supported by this server", sql_statement_name(kind));
 }
 
-Code exec__run_statement(Run *run, Error *e)
+static Code run_statement(Run *run, Error *e)
 {
     TRY(exec__check_in_transaction(run, e));
     run->eval.now_us = clock_wall_us();
@@ -478,7 +478,7 @@ static Code run_one(Run *run, Error *e)
         run->session.user = user.id;
     }
     TRY(exec__check_time(run, e));
-    return exec__run_statement(run, e);
+    return run_statement(run, e);
 }
 
 static Code run_all(Prepared *prepared, size_t count, const ResultSink *sink,

@@ -84,11 +84,6 @@ void exec__transaction_free(Transaction *transaction)
     free(transaction);
 }
 
-ReadView *exec__transaction_view(const Transaction *transaction)
-{
-    return transaction->view;
-}
-
 Slice exec__transaction_id(const Transaction *transaction)
 {
     return slice_of_text(transaction->id);

@@ -60,7 +60,6 @@ CHECKED Code exec__end_request(Transaction *transaction, Code code, Error *e);
 /* ---- staging.c, for transaction.c ---- */
 Transaction *exec__transaction_new(ReadView *view); /* takes the view */
 void exec__transaction_free(Transaction *transaction);
-ReadView *exec__transaction_view(const Transaction *transaction);
 Slice exec__transaction_id(const Transaction *transaction);
 /* Gives it its id and an entry in system.transactions. Once, before anything else. */
 void exec__transaction_enlist(Transaction *transaction, const Run *run, Slice id);

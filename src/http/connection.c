@@ -87,7 +87,7 @@ static void refuse_body(HttpConnection *c, uint64_t size)
     http_respond_json(&x->request, 413, buffer_slice(&body));
 }
 
-void http__refuse(HttpConnection *c, const HttpProblem *problem)
+static void refuse(HttpConnection *c, const HttpProblem *problem)
 {
     HttpExchange *x = c->reading;
     if (!x) {
@@ -109,7 +109,7 @@ static void head_received(HttpConnection *c, Slice head)
     HttpExchange *x = http__parse_head(head, c->scan.lines, &problem);
     c->scan = (HeadScan){0};
     if (!x) {
-        http__refuse(c, &problem);
+        refuse(c, &problem);
         return;
     }
     append_exchange(c, x);
@@ -130,7 +130,7 @@ static void scan_refused(HttpConnection *c, ScanResult result)
         [SCAN_TARGET_TOO_LONG] = {414, "URI_TOO_LONG", "The request target is too long"},
         [SCAN_HEADERS_TOO_LARGE] = {431, "HEADERS_TOO_LARGE", "The request headers are too large"},
     };
-    http__refuse(c, &problems[result]);
+    refuse(c, &problems[result]);
 }
 
 static void parse_head(HttpConnection *c, Slice *input)
@@ -172,7 +172,7 @@ static void parse_chunked_body(HttpConnection *c, HttpExchange *x, Slice *input)
     else if (result == CHUNK_TOO_LARGE)
         refuse_body(c, x->body.size + c->chunks.left);
     else if (result == CHUNK_BAD)
-        http__refuse(c, &(HttpProblem){400, "BAD_REQUEST", "The chunked body is malformed"});
+        refuse(c, &(HttpProblem){400, "BAD_REQUEST", "The chunked body is malformed"});
 }
 
 static void parse_input(HttpConnection *c, Slice *input)
@@ -494,7 +494,7 @@ void http__sweep_connection(HttpConnection *c, uint64_t now_ms)
         close_now(c);
         return;
     }
-    http__refuse(c, &(HttpProblem){408, "REQUEST_TIMEOUT", "The request took too long to arrive"});
+    refuse(c, &(HttpProblem){408, "REQUEST_TIMEOUT", "The request took too long to arrive"});
     http__run(c);
 }
 

@@ -101,8 +101,6 @@ bool http_cookie(const HttpRequest *request, const char *name, Slice *out_value)
 bool http_request_gone(const HttpRequest *request);
 /* Called once if the client leaves before the answer, so that work can be cancelled. */
 void http_request_on_gone(HttpRequest *request, void (*gone)(void *argument), void *argument);
-/* Announces that the connection closes after this answer. Before http_respond. */
-void http_request_close_after(HttpRequest *request);
 
 /* -- answering; the request is gone when these return ------------------------------------------ */
 

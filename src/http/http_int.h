@@ -151,7 +151,6 @@ void http__connection_new(HttpServer *server, Stream *stream, const Peer *peer, 
                           int status, Slice refusal);
 /* Something was answered or drained: go on. */
 void http__run(HttpConnection *connection);
-void http__refuse(HttpConnection *connection, const HttpProblem *problem);
 void http__sweep_connection(HttpConnection *connection, uint64_t now_ms);
 /* Hands the stream over; the connection is freed as soon as nobody uses it. The exchange is freed.
  * Writes `answer` before. Returns the peer and what had been received already. */
@@ -161,9 +160,7 @@ Stream *http__upgrade(HttpExchange *exchange, struct WsConnection *socket, Slice
 void http__cut(HttpConnection *connection);
 /* The server forgets a connection; frees nothing. */
 void http__forget_connection(HttpConnection *connection);
-Slice http__date(HttpServer *server);
 void http__start_sweep(HttpServer *server);
-void http__check_drained(HttpServer *server);
 /* Bytes that followed the upgrade request; delivered in a later turn (ws.c). */
 void ws__early_input(struct WsConnection *socket, Slice bytes);
 void ws__sweep(ServerLink *link, uint64_t now_ms);

@@ -104,7 +104,3 @@ void http_request_on_gone(HttpRequest *request, void (*gone)(void *argument), vo
     x->gone_argument = argument;
 }
 
-void http_request_close_after(HttpRequest *request)
-{
-    request->keep_alive = false;
-}

@@ -56,7 +56,7 @@ static const char *status_text(int status)
 }
 
 /* Formatted once a second: the calendar costs more than the rest of an answer. */
-Slice http__date(HttpServer *server)
+static Slice date_of(HttpServer *server)
 {
     static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -114,7 +114,7 @@ static void add_head(HttpExchange *x, int status, const HttpHeader *headers, siz
         buffer_add_slice(out, SLICE("HTTP/1.1 200 OK\r\nDate: "));
     else
         buffer_printf(out, "HTTP/1.1 %d %s\r\nDate: ", status, status_text(status));
-    buffer_add_slice(out, http__date(server));
+    buffer_add_slice(out, date_of(server));
     buffer_add(out, "\r\n", 2);
     for (size_t i = 0; i < header_count; i++)
         add_header(out, &headers[i]);

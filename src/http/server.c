@@ -111,7 +111,7 @@ static void close_listeners(HttpServer *server)
         listener_close(server->listeners[--server->listener_count]);
 }
 
-void http__check_drained(HttpServer *server)
+static void check_drained(HttpServer *server)
 {
     if (!server->is_draining || server->connection_count || !server->drained)
         return;
@@ -131,7 +131,7 @@ void http_server_drain(HttpServer *server, void (*done)(void *context), void *co
         http__run((HttpConnection *)at);
         at = next;
     }
-    http__check_drained(server);
+    check_drained(server);
 }
 
 void http__forget_connection(HttpConnection *c)
@@ -144,7 +144,7 @@ void http__forget_connection(HttpConnection *c)
     /* after an upgrade the WebSocket goes on as the same connection */
     if (!c->upgraded && c->is_let_in && server->handlers->on_disconnect)
         server->handlers->on_disconnect(server->context, &c->peer);
-    http__check_drained(server);
+    check_drained(server);
 }
 
 size_t http_server_connections(const HttpServer *server)

@@ -3,7 +3,7 @@
  * WebSocket connections: the framer on a stream, and the two ways a connection ends.
  *
  *     OPEN --ws_close--> CLOSING --close frame, end or time over--> DONE
- *       \---- close frame, violation, end, ws_abort ------------------/
+ *       \---- close frame, violation, end ----------------------------/
  *
  * Invariants
  * W1  on_close is called once, on the way to DONE; after it the handlers are never called again.
@@ -351,16 +351,6 @@ WsConnection *ws_accept(HttpRequest *request, const WsHandlers *handlers, void *
     return ws;
 }
 
-void ws_set_context(WsConnection *ws, void *context)
-{
-    ws->context = context;
-}
-
-void *ws_context(const WsConnection *ws)
-{
-    return ws->context;
-}
-
 void ws_send(WsConnection *ws, WsOpcode opcode, Slice payload)
 {
     if (ws->state != WS_OPEN)
@@ -395,15 +385,3 @@ void ws_close(WsConnection *ws, int code, Slice reason)
     }
 }
 
-void ws_abort(WsConnection *ws)
-{
-    if (ws->state == WS_OPEN)
-        ws->state = WS_CLOSING;
-    ws->close_code = WS_CODE_ABNORMAL;
-    stream_abort(ws->stream);
-}
-
-bool ws_is_open(const WsConnection *ws)
-{
-    return ws->state == WS_OPEN;
-}

@@ -29,8 +29,6 @@ typedef struct WsHandlers {
  * client has left). Either way the request is gone. Borrows handlers and context. */
 WsConnection *ws_accept(HttpRequest *request, const WsHandlers *handlers, void *context);
 
-void ws_set_context(WsConnection *connection, void *context);
-void *ws_context(const WsConnection *connection);
 
 /* Frames and queues a copy of a whole message. Ignored once the connection is closing. */
 void ws_send(WsConnection *connection, WsOpcode opcode, Slice payload);
@@ -42,6 +40,3 @@ size_t ws_queued_bytes(const WsConnection *connection);
 /* Starts the close handshake; messages from the client are no longer delivered. on_close follows
  * when the client agrees, or after 3 s. `reason` is cut to what a frame holds. */
 void ws_close(WsConnection *connection, int code, Slice reason);
-/* Closes without ceremony; on_close (1006) follows in a later turn. */
-void ws_abort(WsConnection *connection);
-bool ws_is_open(const WsConnection *connection);

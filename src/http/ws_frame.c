@@ -52,7 +52,9 @@ static bool eight_ascii(const char *bytes)
     return (word & 0x8080808080808080u) == 0;
 }
 
-bool ws_utf8_feed(uint32_t *state, Slice bytes)
+/* Streaming check: start with 0, feed pieces; false as soon as it cannot become valid. At the end
+ * the state must be 0 again. */
+static bool feed_utf8(uint32_t *state, Slice bytes)
 {
     uint32_t s = *state;
     for (size_t i = 0; i < bytes.size;) {
@@ -92,11 +94,6 @@ void ws_framer_done(WsFramer *f)
 {
     buffer_done(&f->message);
     buffer_done(&f->control);
-}
-
-bool ws_framer_is_busy(const WsFramer *f)
-{
-    return f->head_bytes || f->in_payload || f->message_opcode != WS_CONTINUATION;
 }
 
 static WsEvent broken(WsFramer *f, int code, const char *what)
@@ -242,7 +239,7 @@ static WsEvent take_payload(WsFramer *f, Slice *input)
     unmask(f, to->data + before, size);                                                 /* I1 */
     must(f->message.size <= f->message_max && f->control.size <= WS_CONTROL_BYTES_MAX); /* I3 */
     if (!for_control && f->message_opcode == WS_TEXT &&
-        !ws_utf8_feed(&f->utf8_state, slice_of(to->data + before, size)))
+        !feed_utf8(&f->utf8_state, slice_of(to->data + before, size)))
         return broken(f, WS_CODE_BAD_UTF8, "text is not valid UTF-8");
     return nothing();
 }

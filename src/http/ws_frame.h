@@ -70,8 +70,6 @@ void ws_framer_init(WsFramer *framer, uint32_t message_bytes_max);
 void ws_framer_done(WsFramer *framer);
 /* Takes bytes from the front of *input until there is an event. Call until WS_EVENT_NONE. */
 WsEvent ws_framer_next(WsFramer *framer, Slice *input);
-/* A frame or message is half received. */
-bool ws_framer_is_busy(const WsFramer *framer);
 
 /* -- sending ---------------------------------------------------------------------------------- */
 
@@ -85,6 +83,3 @@ SharedBuffer *ws_frame_shared(WsOpcode opcode, Slice payload);
 void ws_frame_close(int code, Slice reason, Buffer *out);
 /* May this code stand in a close frame? */
 bool ws_code_is_valid(int code);
-/* Streaming UTF-8 check: start with 0, feed pieces; false as soon as it cannot become valid. At
- * the end the state must be 0 again. */
-bool ws_utf8_feed(uint32_t *state, Slice bytes);

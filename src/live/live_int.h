@@ -141,8 +141,6 @@ void live__loop_unref(LiveLoop *loop);
 bool live__hub_add(LiveHub *hub, Subscription *subscription, uint32_t user_max);
 void live__hub_remove(LiveHub *hub, Subscription *subscription);
 
-/* Queues the next read of a subscription that is not live. */
-void live__want_read(Subscription *subscription);
 /* Runs the reads that may run. */
 void live__pump(LiveLoop *loop);
 /* Frees what is still in a queue when all of its subscriptions have ended. */

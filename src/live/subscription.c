@@ -97,7 +97,7 @@ void live__end(Subscription *s, const Error *error)
 
 /* ---- reading ---- */
 
-void live__want_read(Subscription *s)
+static void want_read(Subscription *s)
 {
     must(s->reader);
     queue_add(&s->loop->ready, s);
@@ -116,7 +116,7 @@ static void release_stalled(LiveClient *client)
         if (s->view)
             live__view_step(s);
         else
-            live__want_read(s);
+            want_read(s);
         room--;
     }
 }
@@ -189,7 +189,7 @@ static bool begin_anew(Subscription *s, const Error *why)
     s->reader = live__reader_anew(s->reader, &s->request, &s->client->features, why);
     if (s->state != SUB_LOADING)
         live__set_state(s, SUB_LOADING);
-    live__want_read(s);
+    want_read(s);
     return true;
 }
 
@@ -224,7 +224,7 @@ static void go_on(Subscription *s)
     if (may_go_live(s))
         go_live(s);
     else
-        live__want_read(s);
+        want_read(s);
 }
 
 static void read_done(LoopTask *task)
@@ -315,7 +315,7 @@ void live__fall_back(Subscription *s, uint64_t cursor)
     s->reader = live__reader_feed(s->query, s->id, cursor);
     atomic_store_explicit(&s->seen_seq, cursor, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->loop->hub->fallbacks, 1, memory_order_relaxed);
-    live__want_read(s);
+    want_read(s);
 }
 
 /* ---- subscribing ---- */
@@ -357,7 +357,7 @@ static void start_loading(Subscription *s, const LiveRequest *request)
 {
     s->reader = live__reader_new(s->query, s->id, request, &s->client->features);
     live__set_state(s, SUB_LOADING);
-    live__want_read(s);
+    want_read(s);
     live__pump(s->loop);
 }
 

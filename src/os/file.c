@@ -156,19 +156,6 @@ Code file_write(const char *path, Slice bytes, unsigned mode, Error *e)
     return code;
 }
 
-Code file_write_new(const char *path, Slice bytes, unsigned mode, Error *e)
-{
-    CLEANUP(buffer_done) Buffer temporary = {0};
-    buffer_printf(&temporary, "%s.tmp", path);
-    buffer_add_u8(&temporary, 0);
-    Code code = write_synced(temporary.data, bytes, mode, e);
-    /* link(2) and not rename(2): it refuses to replace. */
-    if (code == OK && (file__fault("link", path) || link(temporary.data, path) != 0))
-        code = file__failed(e, "link", path);
-    unlink(temporary.data);
-    return code == OK ? sync_folder_of(path, e) : code;
-}
-
 static Code copy_bytes(int from, int to, const char *from_path, const char *to_path, Error *e)
 {
     enum { PIECE_BYTES = 256 * 1024 };

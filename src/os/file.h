@@ -19,8 +19,6 @@ CHECKED Code file_read(const char *path, size_t bytes_max, Arena *arena, Slice *
 /* Replaces the file by these bytes, durably: after OK the new content survives a power cut, after a
  * failure the old one is still there. `mode` is that of a new file, 0644 or 0600. */
 CHECKED Code file_write(const char *path, Slice bytes, unsigned mode, Error *e);
-/* As file_write, but E_ALREADY_EXISTS when the path exists. */
-CHECKED Code file_write_new(const char *path, Slice bytes, unsigned mode, Error *e);
 /* Flushes what somebody else wrote (DuckDB's COPY does not) to the disk. */
 CHECKED Code file_sync(const char *path, Error *e);
 /* Shortens a file, durably. */

@@ -63,5 +63,3 @@ void config_describe(const Config *config, Arena *arena, const ConfigSetting **o
  * warns). */
 CHECKED Code config_ensure_secret(Config *config, ConfigWarnings warnings, Arena *arena, Error *e);
 
-/* True for localhost, 127.0.0.0/8 and ::1. */
-bool config_is_loopback(const char *host);

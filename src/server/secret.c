@@ -15,7 +15,8 @@
 
 enum { RANDOM_BYTES = 48, SECRET_FILE_BYTES_MAX = 1024 };
 
-bool config_is_loopback(const char *host)
+/* True for localhost, 127.0.0.0/8 and ::1. */
+static bool is_loopback(const char *host)
 {
     struct in_addr four;
     struct in6_addr six;
@@ -34,7 +35,7 @@ static Code check_configured(const Config *config, ConfigWarnings warnings, Aren
         return OK;
     if (secret.size > TOKEN_SECRET_BYTES_MAX)
         return fail(e, E_CONFIG, "auth.jwt_secret %s", why);
-    if (!config_is_loopback(config->server_host))
+    if (!is_loopback(config->server_host))
         return fail(e, E_CONFIG,
                     "auth.jwt_secret %s, which is refused because the server listens on %s; leave "
                     "it out to have a random one made",

@@ -149,7 +149,7 @@ Code backup_place(Database *db, const char *root, Slice name, Arena *arena, cons
 }
 
 /* Makes the folder; E_INVALID_OPERATION when there is something in it. */
-Code backup__make_empty(const char *folder, Error *e)
+static Code make_empty(const char *folder, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     FileEntry *entries;
@@ -169,7 +169,7 @@ static const char unfinished[] = "an unfinished backup, which nothing can be res
 Code backup__begin(const char *folder, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    TRY(backup__make_empty(folder, e));
+    TRY(make_empty(folder, e));
     return file_write(arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, folder),
                       slice_of_text(unfinished), 0600, e);
 }
@@ -519,7 +519,7 @@ Code backup_restore(const char *backup, const char *folder, BackupReport *out, E
     }
     if (lies_in(real_path(slice_of_text(folder), arena), real_path(slice_of_text(backup), arena)))
         return fail(e, E_INVALID_INPUT, "%s lies in the backup", folder);
-    TRY(backup__make_empty(folder, e));
+    TRY(make_empty(folder, e));
     const char *guard = arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, folder);
     TRY(file_write(guard, bytes, 0600, e)); /* I3 */
     TRY(restore_files(backup, folder, &list, e));

@@ -9,9 +9,8 @@
 
 void backup__tell(const BackupStop *stop, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Makes the folder; E_INVALID_OPERATION when there is something in it. */
-CHECKED Code backup__make_empty(const char *folder, Error *e);
-/* The same, and marks it as a backup that is not finished, until backup__write_list. */
+/* Makes the folder, and marks it as a backup that is not finished, until backup__write_list.
+ * E_INVALID_OPERATION when there is something in it. */
 CHECKED Code backup__begin(const char *folder, Error *e);
 /* Writes the file BACKUP over what lies in the folders of that name (the last one is NULL); adds
  * files and bytes to the report. */

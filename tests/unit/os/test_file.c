@@ -83,14 +83,6 @@ TEST("a write syncs the file and then the folder, or a power cut would lose it")
     CHECK_INT(sync_count, 2);
 }
 
-TEST("write_new does not replace a file")
-{
-    const char *path = in_folder("a");
-    CHECK_OK(file_write_new(path, SLICE("first"), 0600, e));
-    CHECK_CODE(file_write_new(path, SLICE("second"), 0600, e), E_ALREADY_EXISTS);
-    check_content(path, "first");
-}
-
 TEST("a file above the limit is refused, at the limit it is read")
 {
     const char *path = in_folder("a");
