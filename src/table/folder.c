@@ -47,6 +47,17 @@ Code flush_folder(Database *db, const Table *table, Partition partition, Arena *
     return code;
 }
 
+Code table__add_newest_part(Database *db, Intent *intent, const Table *table, Partition partition,
+                            Error *e)
+{
+    CLEANUP(table_unref_ptr)
+    Table *newest = catalog_find_table_by_id(database_catalog(db), table->id);
+    if (!newest)
+        return fail(e, E_CONFLICT, "table %.*s was dropped meanwhile", SLICE_ARGS(table->name));
+    (void)intent_part(intent, newest, partition);
+    return OK;
+}
+
 /* The keys of these families start with the partition and a seq. */
 Code table__each_partition(Database *db, HotFamily family, const Table *table,
                            Code (*visit)(void *context, Partition partition, Error *e),

@@ -5,10 +5,12 @@
 #include "fixture.h"
 #include "test.h"
 
+#include "os/file.h"
 #include "os/thread.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { WRITERS = 3 };
 
@@ -174,5 +176,46 @@ TEST("two ALTERs at once lose one of them, or a DROP beside them does not find t
     Error error = {0};
     CHECK_INT(run_as(0, "DROP TABLE t", &error), OK);
     thread_join(threads[0]); /* it may have failed: the table is gone */
+    world_close(&w);
+}
+
+static atomic_int alters;
+
+/* Before every new segment gets its name: the definition it was written by is an old one. */
+static int alter_meanwhile(const char *operation, const char *path)
+{
+    if (strcmp(operation, "rename") != 0 || !strstr(path, "/batch-"))
+        return 0;
+    char sql[128];
+    Error e = {0};
+    int i = atomic_fetch_add(&alters, 1);
+    snprintf(sql, sizeof sql,
+             i % 2 ? "ALTER TABLE t DROP COLUMN c%d" : "ALTER TABLE t ADD COLUMN c%d INT DEFAULT 7",
+             i / 2);
+    if (run_as(0, sql, &e) != OK)
+        fprintf(stderr, "%s: %s\n", sql, e.text);
+    return 0;
+}
+
+TEST("a flush or a compaction that gives up because somebody alters the table again and again")
+{
+    open_all();
+    atomic_store(&alters, 0);
+    world_run(&w, "CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY, n INT)");
+    file_set_fault(alter_meanwhile);
+    for (int i = 0; i < 5; i++) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "INSERT INTO t (id, n) VALUES (%d, %d)", i, i);
+        world_run(&w, sql);
+        world_run(&w, "STORAGE FLUSH TABLE t");
+    }
+    CHECK_INT(number(0, "SELECT count(*) FROM system.jobs WHERE status = 'completed'"), 5);
+    world_run(&w, "STORAGE COMPACT TABLE t");
+    file_set_fault(NULL);
+    CHECK(atomic_load(&alters) >= 6);
+    CHECK_INT(number(0, "SELECT count(*) FROM system.jobs WHERE status <> 'completed'"), 0);
+    CHECK_INT(number(0, "SELECT count(*) FROM t"), 5);
+    CHECK_INT(number(0, "SELECT sum(n) FROM t WHERE id >= 2"), 9);
+    world_run(&w, "STORAGE CHECK EXTENDED");
     world_close(&w);
 }
