@@ -339,7 +339,10 @@ static Code plan_alter(void *context, ReadView *view, CatalogChange **out, Error
 {
     Alteration *a = context;
     TRY(start(a, e));
-    TRY(apply_action(a, e));
+    Code code = apply_action(a, e);
+    if (a->alter->column.size)
+        code = exec__place(a->run, a->alter->column_offset, code, e);
+    TRY(code);
     if (!a->changed)
         return OK;
     bool needs_rows = a->must_be_empty || a->must_be_non_null;

@@ -450,8 +450,10 @@ static Code resolve_update(Dml *dml, Error *e)
     t.extras = arena_new_array(arena, SelectItem, update->assignment_count);
     t.new_values = arena_new_array(arena, Value, dml->table->schema->column_count);
     TRY(bind_where(&t, &update->table, update->alias, update->where, e));
-    for (uint32_t i = 0; i < update->assignment_count; i++)
-        TRY(bind_change(&t, &update->assignments[i], e));
+    for (uint32_t i = 0; i < update->assignment_count; i++) {
+        const Assignment *assignment = &update->assignments[i];
+        TRY(exec__place(dml->run, assignment->offset, bind_change(&t, assignment, e), e));
+    }
     return find_rows(&t, e);
 }
 

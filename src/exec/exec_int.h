@@ -63,9 +63,10 @@ struct Executor {
 typedef struct Run {
     Executor *executor;
     const ExecRequest *request;
-    Session session;      /* the effective one */
-    bool is_impersonated; /* inside EXECUTE AS USER */
-    Slice text;           /* what the offsets of the tree count in */
+    Session session;       /* the effective one */
+    bool is_impersonated;  /* inside EXECUTE AS USER */
+    Slice text;            /* what the offsets of the tree count in … */
+    uint32_t line, column; /* … and where it begins in the request */
     const Statement *statement;
     size_t index;
     Arena *arena;
@@ -83,6 +84,9 @@ Partition exec__partition(const Session *session, const Table *table);
 CHECKED Code exec__check_time(const Run *run, Error *e);
 /* A reference to a table of the catalog. E_TABLE_NOT_FOUND; E_INVALID_OPERATION for system.x. */
 CHECKED Code exec__find_table(const Run *run, const TableName *name, Table **out, Error *e);
+/* Gives the error of a failed `code` the place of a name in the statement, unless it has one.
+ * Returns the code. */
+CHECKED Code exec__place(const Run *run, uint32_t offset, Code code, Error *e);
 Slice exec__namespace_of(const Run *run, const TableName *name);
 /* What names mean in an expression over `schema` (may be NULL). */
 BindContext exec__bind_context(const Run *run, const Schema *schema);
@@ -107,8 +111,9 @@ typedef struct Prepared {
 CHECKED Code exec__prepare(Executor *executor, const ExecRequest *request, Arena *arena,
                            HotRead mode, Prepared **out, size_t *out_count, Error *e);
 void exec__release(Prepared *prepared, size_t count);
-/* Puts "Statement 2 failed: Already exists" before the text. */
-CHECKED Code exec__name_failure(size_t index, Error *e);
+/* Puts "Statement 2 failed: Already exists" before the text, and the place where it stands in the
+ * request. Once per failure. */
+CHECKED Code exec__name_failure(const Run *run, Error *e);
 
 /* ---- rights.c ---- */
 /* Whether the role may run a statement of this kind at all, before anything runs. */

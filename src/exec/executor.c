@@ -86,7 +86,14 @@ Slice exec__namespace_of(const Run *run, const TableName *name)
     return name->namespace_name.size ? name->namespace_name : run->session.namespace_name;
 }
 
-Code exec__find_table(const Run *run, const TableName *name, Table **out, Error *e)
+Code exec__place(const Run *run, uint32_t offset, Code code, Error *e)
+{
+    if (code != OK && e && !e->line)
+        sql_place(run->text, offset, &e->line, &e->column);
+    return code;
+}
+
+static Code find_table(const Run *run, const TableName *name, Table **out, Error *e)
 {
     Slice namespace_name = exec__namespace_of(run, name);
     if (catalog_is_system_namespace(namespace_name))
@@ -99,6 +106,11 @@ Code exec__find_table(const Run *run, const TableName *name, Table **out, Error 
                     SLICE_ARGS(name->name), SLICE_ARGS(namespace_name));
     *out = table;
     return OK;
+}
+
+Code exec__find_table(const Run *run, const TableName *name, Table **out, Error *e)
+{
+    return exec__place(run, name->offset, find_table(run, name, out, e), e);
 }
 
 BindContext exec__bind_context(const Run *run, const Schema *schema)
@@ -125,9 +137,11 @@ void exec__end_message(const Run *run, size_t row_count, const char *message)
     run->sink->end(run->sink->context, row_count, message, run->session.user_id);
 }
 
-Code exec__name_failure(size_t index, Error *e)
+Code exec__name_failure(const Run *run, Error *e)
 {
-    return wrap(e, "Statement %zu failed: %s", index + 1, code_info(e->code)->kind);
+    SqlPiece piece = {run->text, run->line, run->column};
+    sql_place_in_request(&piece, e);
+    return wrap(e, "Statement %zu failed: %s", run->index + 1, code_info(e->code)->kind);
 }
 
 /* ---- ids ---- */
@@ -319,6 +333,8 @@ static Code parse(Executor *executor, const SqlPiece *piece, Prepared *prepared,
 {
     Run *run = &prepared->run;
     run->text = piece->text;
+    run->line = piece->line;
+    run->column = piece->column;
     prepared->plan = exec__plans_get(executor->plans, piece->text);
     if (!prepared->plan)
         prepared->plan = exec__plans_offer(executor->plans, piece->text);
@@ -492,7 +508,7 @@ static Code run_all(Prepared *prepared, size_t count, const ResultSink *sink,
         Code code = run_one(run, e);
         *io_transaction = run->transaction;
         if (code != OK)
-            return exec__name_failure(i, e);
+            return exec__name_failure(run, e);
         if (run->statement->kind != STATEMENT_USE_NAMESPACE)
             continue;
         for (size_t later = i + 1; later < count; later++)

@@ -110,7 +110,7 @@ static Code try_statement(Attempt *attempt, Run *run, Error *e)
                                                          : try_write(attempt, run, e);
     if (code == OK || code == E_WOULD_BLOCK)
         return code;
-    return exec__name_failure(run->index, e);
+    return exec__name_failure(run, e);
 }
 
 static Code try_request(Attempt *attempt, Error *e)
@@ -151,7 +151,7 @@ Code exec_finish(Executor *executor, ExecPending *pending, const ResultSink *sin
         pending->run.sink = sink;
         exec__end_dml(&pending->run, &pending->resolved);
     } else if (code != E_CONFLICT) { /* which the client never sees: the statement runs again */
-        code = exec__name_failure(pending->run.index, &pending->error);
+        code = exec__name_failure(&pending->run, &pending->error);
     }
     if (code != OK && e)
         *e = pending->error;

@@ -26,6 +26,17 @@ typedef struct Inserter {
     size_t selected_count, selected_capacity;
 } Inserter;
 
+/* Finds the column that the INSERT names at place `i`. */
+static Code name_column(Inserter *in, size_t i, Error *e)
+{
+    const Schema *schema = in->dml->table->schema;
+    TRY(exec__find_column(schema, in->insert->columns[i], &in->columns[i], e));
+    if (in->is_given[in->columns[i]])
+        return fail(e, E_INVALID_SQL, "Column '%.*s' is named twice",
+                    SLICE_ARGS(schema->columns[in->columns[i]].name));
+    return OK;
+}
+
 static Code map_columns(Inserter *in, Error *e)
 {
     const Schema *schema = in->dml->table->schema;
@@ -38,12 +49,8 @@ static Code map_columns(Inserter *in, Error *e)
     for (size_t i = 0; i < in->width; i++) {
         in->columns[i] = (int32_t)i;
         if (in->insert->column_count)
-            TRY(exec__find_column(schema, in->insert->columns[i], &in->columns[i], e));
-        bool *given = &in->is_given[in->columns[i]];
-        if (*given)
-            return fail(e, E_INVALID_SQL, "Column '%.*s' is named twice",
-                        SLICE_ARGS(schema->columns[in->columns[i]].name));
-        *given = true;
+            TRY(exec__place(in->dml->run, in->insert->column_offsets[i], name_column(in, i, e), e));
+        in->is_given[in->columns[i]] = true;
     }
     return OK;
 }

@@ -23,6 +23,48 @@ static void make_table(World *w)
     world_run(w, "CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, n INT, s TEXT)");
 }
 
+/* ---- where an error stands ---- */
+
+TEST("an error of a running statement tells its place in the statement and not in the request, or "
+     "none")
+{
+    static const struct {
+        const char *sql;
+        uint32_t line, column;
+    } cases[] = {
+        {"SELECT CAST('x' AS INT)", 1, 8},
+        {"SELECT 1;\n\n  SELECT CAST('x' AS INT)", 3, 10},
+        {"BEGIN; SELECT CAST('x' AS INT); COMMIT", 1, 15},
+        {"\n/* a\nb */ SELECT CAST('x' AS INT)", 3, 13},
+        {"SELECT 1; SELECT nosuch FROM app.t", 1, 18},
+        {"SELECT 1; SELECT sum(nosuch) FROM app.t", 1, 22},
+        {"SELECT 1;\nSELECT * FROM app.nosuch", 2, 15},
+        {"\nSELECT id FROM app.nosuch WHERE id = 1", 2, 16},
+        {"SELECT 1;\nINSERT INTO app.nosuch VALUES (1)", 2, 13},
+        {"SELECT 1;\nINSERT INTO app.t (id, nosuch) VALUES (1, 2)", 2, 24},
+        {"INSERT INTO app.t (id, ID) VALUES (1, 2)", 1, 24},
+        {"UPDATE app.t SET nosuch = 1 WHERE id = 1", 1, 18},
+        {"EXECUTE AS USER 'zoe' (UPDATE app.t SET id = 1 WHERE id = 1)", 1, 41},
+        {"ALTER TABLE app.nosuch ADD x INT", 1, 13},
+        {"ALTER TABLE app.t ADD COLUMN id INT", 1, 30},
+        {"ALTER TABLE app.t RENAME nosuch TO x", 1, 26},
+        {"SELECT 1;\nDESCRIBE TABLE app.nosuch", 2, 16},
+    };
+    World w = world_open();
+    make_table(&w);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int again = 0; again < 3; again++) { /* the text is in the plan cache at last */
+            Error error = {0};
+            Answer answer = {0};
+            CHECK(world_try(&w, cases[i].sql, &answer, &error) != OK);
+            if (error.line != cases[i].line || error.column != cases[i].column)
+                test_failed(__FILE__, __LINE__, "%s: at %u:%u, want %u:%u (%s)", cases[i].sql,
+                            error.line, error.column, cases[i].line, cases[i].column, error.text);
+        }
+    }
+    world_close(&w);
+}
+
 /* ---- accounts ---- */
 
 static _Atomic int64_t now_us;
