@@ -533,9 +533,7 @@ Code sql_parse(Slice text, Arena *arena, Statement **out, Error *e)
     return OK;
 }
 
-/* An error's place counts from the piece's beginning; now from the request's. Errors without a place
- * stay as they are. */
-static void place_in_request(const SqlPiece *piece, Error *e)
+void sql_place_in_request(const SqlPiece *piece, Error *e)
 {
     if (!e || !e->line)
         return;
@@ -550,7 +548,7 @@ Code sql_parse_piece(const SqlPiece *piece, Arena *arena, Statement **out, Error
         e->line = 0;
     Code code = sql_parse(piece->text, arena, out, e);
     if (code != OK)
-        place_in_request(piece, e);
+        sql_place_in_request(piece, e);
     return code;
 }
 

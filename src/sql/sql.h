@@ -30,6 +30,10 @@ CHECKED Code sql_split(Slice request, Arena *arena, SqlPiece **out_pieces, size_
 CHECKED Code sql_parse(Slice text, Arena *arena, Statement **out, Error *e);
 /* The same for a piece of a request: places count from the beginning of the request. */
 CHECKED Code sql_parse_piece(const SqlPiece *piece, Arena *arena, Statement **out, Error *e);
+/* Moves the place of an error that counts from the piece's beginning (sql_bind, sql_print_select
+ * with the piece's text) to the request's. Once per error; errors without a place stay as they
+ * are. */
+void sql_place_in_request(const SqlPiece *piece, Error *e);
 /* Parses one expression and nothing after it. */
 CHECKED Code sql_parse_expr(Slice text, Arena *arena, Expr **out, Error *e);
 
