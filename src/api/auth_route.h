@@ -13,6 +13,7 @@ void auth_gate_free(AuthGate *gate); /* accepts NULL */
  * thread. */
 bool auth_gate_take(AuthGate *gate, Slice key);
 
+/* Each takes the request and answers it, at once or from a worker. Loop thread. */
 void auth_login_route(ApiLoop *api, HttpRequest *request);
 void auth_refresh_route(ApiLoop *api, HttpRequest *request);
 void auth_logout_route(ApiLoop *api, HttpRequest *request);

@@ -8,4 +8,5 @@
 #include "api/api.h"
 
 #define EXPORT_ROUTE_PREFIX "/v1/exports/"
+/* Takes the request. Loop thread. */
 void export_route(ApiLoop *api, HttpRequest *request);

@@ -34,6 +34,6 @@ typedef struct ClientAddress {
 } ClientAddress;
 /* The peer, or whom a trusted proxy (loopback is one) says it speaks for. */
 void guard_client(const Guard *guard, const HttpRequest *request, ClientAddress *out);
-/* False: answer 429. */
+/* One more request of the address, one more statement of the user. False: answer 429. */
 bool guard_request(Guard *guard, const ClientAddress *client);
 bool guard_statement(Guard *guard, Slice user_id);

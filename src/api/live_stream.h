@@ -6,5 +6,5 @@
 
 #include "api/api.h"
 
-/* Takes the request. */
+/* Takes the request. Loop thread. */
 void live_stream_route(ApiLoop *api, HttpRequest *request);

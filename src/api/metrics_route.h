@@ -6,4 +6,5 @@
 
 #include "api/api.h"
 
+/* Takes the request. Loop thread. */
 void metrics_route(ApiLoop *api, HttpRequest *request);

@@ -15,7 +15,6 @@ enum {
     PASSWORD_CHARACTERS_MIN = 8,
     PASSWORD_BYTES_MAX = 72, /* bcrypt reads no more, so more would be cut silently */
     PASSWORD_COST_MIN = 4,
-    PASSWORD_COST_DEFAULT = 12,
     PASSWORD_COST_MAX = 16, /* 4 seconds; also of stored hashes, which cost as much to check */
 };
 

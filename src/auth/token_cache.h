@@ -5,8 +5,10 @@
  *
  * A change of a user's role, password or life must end what is cached, also when a request that
  * read the user before the change puts its finding after it. Therefore:
- *   reader: generation = token_cache_generation(...); take a snapshot; verify; read the user;
- *   token_cache_put(…, generation) writer: commit the user's record; token_cache_forget_user(...)
+ *
+ *     reader: generation = token_cache_generation(…); take a snapshot; verify; read the user;
+ *             token_cache_put(…, generation)
+ *     writer: commit the user's record; token_cache_forget_user(…)
  */
 #pragma once
 

@@ -31,7 +31,7 @@ void *arena_alloc(Arena *arena, size_t size);
 #define arena_new_of(arena, Type) arena_new_array(arena, Type, 1)
 /* Copies; the copy is followed by a zero byte that size does not count. */
 Slice arena_copy(Arena *arena, Slice bytes);
-char *arena_text(Arena *arena, Slice bytes);
+char *arena_text(Arena *arena, Slice bytes); /* the same, zero-terminated */
 char *arena_printf(Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Heap memory that outlives requests: zeroed, aborts when memory is out. Release with free(). */

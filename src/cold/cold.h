@@ -137,24 +137,6 @@ CHECKED Code cold_manifest_write(const char *storage_root, Slice folder, const M
 CHECKED Code cold_manifest_print(const ManifestInfo *info, const SegmentEntry *const *entries,
                                  uint32_t count, Buffer *out, Error *e);
 
-/* ---- Zip archives ---- */
-
-typedef struct ColdZipFile {
-    const char *path; /* on disk */
-    const char *name; /* in the archive: relative, UTF-8 */
-} ColdZipFile;
-typedef struct ColdZip {
-    const char *path; /* of the archive; must not exist */
-    const ColdZipFile *files;
-    size_t count;                      /* at least 1 */
-    bool (*is_stopped)(void *context); /* optional; asked now and then */
-    void *context;
-} ColdZip;
-/* Writes the files, stored, into an archive whose bytes are on disk after OK (its name after
- * file_sync_folder), in bounded memory. After a failure no archive is left. E_CANCELLED,
- * E_ALREADY_EXISTS, E_DISK_FULL, E_IO. */
-CHECKED Code cold_zip_write(const ColdZip *order, Error *e);
-
 /* ---- Reading ---- */
 
 typedef struct SegmentList { /* segments of one partition */

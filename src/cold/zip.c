@@ -6,10 +6,11 @@
  * libzip would write through stdio to a temporary name of its own; it gets a target of ours
  * instead, so that the bytes go through os/ (faults, sync) and land where the caller said.
  */
+#include "cold/zip.h"
+
 #include <errno.h>
 #include <zip.h>
 
-#include "cold/cold.h"
 #include "os/file_piece.h"
 
 typedef struct Target {

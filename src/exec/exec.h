@@ -104,6 +104,8 @@ typedef struct ExecView {
                          void *row_context, Error *e);
     void *context;
 } ExecView;
+/* Copies the struct, borrows what it points to; hides an older view of that name. At most
+ * EXEC_VIEWS_MAX; before traffic. */
 void executor_add_view(Executor *executor, const ExecView *view);
 struct LiveHub;
 /* Those that live queries can follow, to their hub. Once all are added; before traffic. */
@@ -130,6 +132,7 @@ CHECKED Code exec_resolve_user(Executor *executor, Slice user_id, Arena *arena, 
  * quarter of a second. */
 CHECKED Code exec_login(Executor *executor, Slice user_id, Slice password, Arena *arena, User *out,
                         Error *e);
+/* True while root has no password. Workers only. */
 bool exec_needs_setup(Executor *executor);
 /* First-time setup: sets root's password and creates a dba. Workers only. */
 CHECKED Code exec_setup(Executor *executor, Slice user_id, Slice password, Slice root_password,

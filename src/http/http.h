@@ -83,7 +83,7 @@ void http_server_drain(HttpServer *server, void (*done)(void *context), void *co
 void http_server_free(HttpServer *server);
 /* Connections open now, WebSockets included. */
 size_t http_server_connections(const HttpServer *server);
-/* Serves a stream that came from elsewhere: TLS, a test, a fuzzer. Takes it. */
+/* Serves a stream that came from elsewhere than a listener of this server. Takes it. */
 void http_server_serve(HttpServer *server, Stream *stream, const Peer *peer);
 
 /* -- reading a request ------------------------------------------------------------------------ */

@@ -29,7 +29,6 @@ typedef struct WsHandlers {
  * client has left). Either way the request is gone. Borrows handlers and context. */
 WsConnection *ws_accept(HttpRequest *request, const WsHandlers *handlers, void *context);
 
-
 /* Frames and queues a copy of a whole message. Ignored once the connection is closing. */
 void ws_send(WsConnection *connection, WsOpcode opcode, Slice payload);
 /* Queues a frame made by ws_frame_shared; adds a reference of its own. One frame serves any number

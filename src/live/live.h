@@ -7,7 +7,8 @@
  * its loop and carries any number of subscriptions. Messages go out through a LiveSocket, a struct
  * of functions that whoever owns the socket fills in: this folder knows no WebSocket.
  *
- * Everything but hub_new, hub_free and live_list belongs to the loop's thread.
+ * What takes a LiveLoop or a LiveClient belongs to the loop's thread; what takes the LiveHub says
+ * whose it is.
  */
 #pragma once
 
@@ -119,8 +120,12 @@ bool live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFe
                           uint32_t subscriptions_max);
 /* Ends all its subscriptions without a word. Accepts NULL. */
 void live_client_free(LiveClient *client);
-/* The queue is short again. */
+/* The queue is short again: what waited for it goes on. */
 void live_client_drained(LiveClient *client);
+/* LIVE_CONNECTION_ID_BYTES hex digits, as system.live shows them; lives as long as the client. */
+const char *live_client_connection_id(const LiveClient *client);
+/* Any frame came from the client: what last_ping_at shows. */
+void live_client_touched(LiveClient *client);
 /* {"type":"error", …}: also for errors that are not about a subscription. */
 void live_client_error(LiveClient *client, Slice subscription_id, const char *code,
                        const char *message);
@@ -156,12 +161,8 @@ typedef struct LiveInfo {
     bool has_options;
     LiveRequest options;
 } LiveInfo;
-/* Any thread. */
+/* All subscriptions, in no particular order. Any thread. */
 void live_list(LiveHub *hub, Arena *arena, LiveInfo **out, size_t *out_count);
-/* The connection's id, 32 hex digits. */
-const char *live_client_connection_id(const LiveClient *client);
-/* Any frame came from the client: what last_ping_at shows. */
-void live_client_touched(LiveClient *client);
 
 /* Ends the subscription that system.live shows as `live_id` with `error` KILLED: any for
  * administrators, others only their own (E_NOT_FOUND). It ends soon after. Any thread. */

@@ -38,8 +38,6 @@ typedef struct SignalWatch {
     void *context;
 } SignalWatch;
 
-static _Thread_local Loop *current;
-
 Code loop__fail(Error *e, int uv_result, const char *what)
 {
     return fail(e, E_IO, "%s: %s", what, uv_strerror(uv_result));
@@ -111,8 +109,6 @@ void loop_free(Loop *loop)
     if (!loop)
         return;
     must(!loop->has_thread);
-    Loop *before = current;
-    current = loop;
     run_inbox(loop);
     tcp__close_all(loop);
     while (loop->timers.next != &loop->timers)
@@ -124,28 +120,21 @@ void loop_free(Loop *loop)
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     run_inbox(loop);
     must(uv_loop_close(&loop->uv) == 0);
-    current = before;
     free(loop);
 }
 
 void loop_settle(Loop *loop)
 {
     must(!loop->has_thread);
-    Loop *before = current;
-    current = loop;
     while (atomic_load_explicit(&loop->inbox, memory_order_acquire))
         run_inbox(loop);
-    current = before;
 }
 
 void loop_run(Loop *loop)
 {
-    Loop *before = current;
-    current = loop;
     while (!atomic_load_explicit(&loop->stopping, memory_order_acquire))
         uv_run(&loop->uv, UV_RUN_DEFAULT);
     atomic_store_explicit(&loop->stopping, false, memory_order_relaxed);
-    current = before;
 }
 
 void loop_stop(Loop *loop)
@@ -180,11 +169,6 @@ void loop_thread_join(Loop *loop)
     loop_stop(loop);
     pthread_join(loop->thread, NULL);
     loop->has_thread = false;
-}
-
-Loop *loop_current(void)
-{
-    return current;
 }
 
 uint64_t loop_now_ms(const Loop *loop)

@@ -33,11 +33,9 @@ void loop_stop(Loop *loop);
 CHECKED Code loop_thread_start(Loop *loop, const char *name, Error *e);
 void loop_thread_join(Loop *loop);
 
-/* The loop this thread is running, or NULL. Any thread. */
-Loop *loop_current(void);
 /* Milliseconds of a monotonic clock, taken once a turn. */
 uint64_t loop_now_ms(const Loop *loop);
-/* Room for what the layer above wants to find again from loop_current(). */
+/* Room for what the layer above wants to find again from a loop; borrowed. */
 void loop_set_user(Loop *loop, void *user);
 void *loop_user(const Loop *loop);
 

@@ -2,12 +2,10 @@
  *
  * Binds expressions to one table and evaluates them: WHERE, SET, VALUES, DEFAULT and live filters.
  * DuckDB's semantics (docs/sql.md, "Expressions"): three-valued logic, `/` gives DOUBLE, x / 0
- * and x % 0
- * are NULL, BIGINT overflow is E_EXECUTION.
+ * and x % 0 are NULL, BIGINT overflow is E_EXECUTION.
  *
  * A BoundExpr is immutable and lives in the arena given to sql_bind together with everything it
- * needs,
- * so that one may be evaluated from several threads. It borrows the schema.
+ * needs, so that one may be evaluated from several threads. It borrows the schema.
  */
 #pragma once
 
@@ -28,16 +26,14 @@ typedef struct BindContext {
 
 /* Binds; constants are folded, parameters become constants of the type their context asks for.
  * E_COLUMN_NOT_FOUND, E_INVALID_PARAMETER ($n without a value), E_INVALID_SQL (types do not fit,
- * unknown function),
- * E_EXECUTION (a constant part fails). */
+ * unknown function), E_EXECUTION (a constant part fails). */
 CHECKED Code sql_bind(const BindContext *context, const Expr *expr, Arena *arena, BoundExpr **out,
                       Error *e);
 /* For WHERE: must be BOOLEAN or NULL. `expr` NULL gives *out NULL, which means every row. */
 CHECKED Code sql_bind_condition(const BindContext *context, const Expr *expr, Arena *arena,
                                 BoundExpr **out, Error *e);
 /* For VALUES and SET: the result is cast to the column's type when evaluated (E_CONSTRAINT names
- * the column).
- * EXPR_DEFAULT becomes the column's default. NULL in a NOT NULL column is not checked here. */
+ * the column). EXPR_DEFAULT becomes the column's default. NULL in a NOT NULL column is not checked here. */
 CHECKED Code sql_bind_assignment(const BindContext *context, const Expr *expr, const Column *column,
                                  Arena *arena, BoundExpr **out, Error *e);
 
@@ -94,7 +90,6 @@ typedef struct KeyCondition {
 /* key_index: schema->key_index, -1 without a key. `where` may be NULL. */
 KeyCondition sql_key_condition(const BoundExpr *where, int32_t key_index);
 /* key IN (constants): the distinct non-null values in ascending order; false when the WHERE has
- * no such part in its
- * top ANDs. `key = c` counts. Memory from the arena. */
+ * no such part in its top ANDs. `key = c` counts. Memory from the arena. */
 bool sql_key_list(const BoundExpr *where, int32_t key_index, Arena *arena, Value **out_keys,
                   size_t *out_count);

@@ -8,8 +8,11 @@
 #include "table/intent.h"
 
 typedef struct Conflicts Conflicts;
+/* Knows nothing of commits up to start_seq. */
 Conflicts *conflicts_new(uint64_t start_seq);
-void conflicts_free(Conflicts *conflicts);
+void conflicts_free(Conflicts *conflicts); /* accepts NULL */
+/* What a primary key, a row version without one, and the flush mark of a partition are called here:
+ * hashes, so that two may share one, which costs a conflict and nothing else. */
 uint64_t conflicts_key(Partition partition, Slice key);
 uint64_t conflicts_version_key(Partition partition, uint64_t seq);
 uint64_t conflicts_layout_key(Partition partition);

@@ -21,6 +21,7 @@
 
 #include "base/limits.h"
 #include "cold/cold.h"
+#include "cold/zip.h"
 #include "data/json.h"
 #include "data/row.h"
 #include "os/clock.h"

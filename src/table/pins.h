@@ -6,9 +6,11 @@
 
 #include "table/flush.h"
 
+/* Any thread. */
 typedef struct Pins Pins;
 Pins *pins_new(void);
-void pins_free(Pins *pins);
+void pins_free(Pins *pins); /* no pin may be left; accepts NULL */
+/* From now on no file is unlinked that is listed now; returns the pin, for pins_remove. */
 uint64_t pins_add(Pins *pins);
 void pins_remove(Pins *pins, uint64_t pin);
 /* Waits until every pin that exists now is gone. Not on loops. E_CANCELLED when stopped. */

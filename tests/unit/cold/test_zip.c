@@ -8,7 +8,7 @@
 #include <zip.h>
 
 #include "../test.h"
-#include "cold/cold.h"
+#include "cold/zip.h"
 #include "os/file.h"
 
 static Slice entry(zip_t *zip, const char *name, Arena *arena)
