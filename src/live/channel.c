@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who follows what on a loop: an entry for each partition that somebody follows, in it a channel for
- * each distinct query, in it the subscriptions that share its filter and its messages. A channel
- * lives while it has a subscription, an entry while it has a channel.
+ * Who follows what on a loop: an entry for each partition that somebody follows, in it a channel
+ * for each distinct query, in it the subscriptions that share its filter and its messages. A
+ * channel lives while it has a subscription, an entry while it has a channel.
  */
 #include <stdlib.h>
 

@@ -33,7 +33,8 @@ CHECKED Code sql_bind(const BindContext *context, const Expr *expr, Arena *arena
 CHECKED Code sql_bind_condition(const BindContext *context, const Expr *expr, Arena *arena,
                                 BoundExpr **out, Error *e);
 /* For VALUES and SET: the result is cast to the column's type when evaluated (E_CONSTRAINT names
- * the column). EXPR_DEFAULT becomes the column's default. NULL in a NOT NULL column is not checked here. */
+ * the column). EXPR_DEFAULT becomes the column's default. NULL in a NOT NULL column is not checked
+ * here. */
 CHECKED Code sql_bind_assignment(const BindContext *context, const Expr *expr, const Column *column,
                                  Arena *arena, BoundExpr **out, Error *e);
 
@@ -89,7 +90,7 @@ typedef struct KeyCondition {
 
 /* key_index: schema->key_index, -1 without a key. `where` may be NULL. */
 KeyCondition sql_key_condition(const BoundExpr *where, int32_t key_index);
-/* key IN (constants): the distinct non-null values in ascending order; false when the WHERE has
- * no such part in its top ANDs. `key = c` counts. Memory from the arena. */
+/* key IN (constants): the distinct non-null values in ascending order; false when the WHERE has no
+ * such part in its top ANDs. `key = c` counts. Memory from the arena. */
 bool sql_key_list(const BoundExpr *where, int32_t key_index, Arena *arena, Value **out_keys,
                   size_t *out_count);

@@ -67,9 +67,9 @@ typedef Code FunctionBody(const CallContext *context, const Value *args, uint32_
                           Value *out);
 
 /* Signature, a letter for each argument, the last repeats up to arg_max: t text, n number, i
- * integer, d FLOAT or what casts to DOUBLE, D casts to DOUBLE, T timestamp, s any but all of one type, c anything, cast to text.
- * Result: t TEXT, i BIGINT, n INT, d DOUBLE, b BOOLEAN, T TIMESTAMP, = the type of the first
- * argument, % that of a % b. */
+ * integer, d FLOAT or what casts to DOUBLE, D casts to DOUBLE, T timestamp, s any but all of one
+ * type, c anything, cast to text. Result: t TEXT, i BIGINT, n INT, d DOUBLE, b BOOLEAN,
+ * T TIMESTAMP, = the type of the first argument, % that of a % b. */
 struct SqlFunction {
     const char *name;
     const char *signature;
