@@ -266,7 +266,9 @@ static bool not_yet_valid(jwt_t *jwt, const TokenClaims *claims, int64_t now_s)
     int64_t not_before_s = 0;
     if (has_claim(jwt, "nbf") && !take_date(jwt, "nbf", &not_before_s))
         return true;
-    return claims->issued_at_s > now_s + TOKEN_LEEWAY_S || not_before_s > now_s + TOKEN_LEEWAY_S;
+    bool is_foreign = claims->credentials_at_us == TOKEN_CREDENTIALS_UNTOLD;
+    int64_t ahead_s = is_foreign ? TOKEN_AHEAD_S : TOKEN_LEEWAY_S;
+    return claims->issued_at_s > now_s + ahead_s || not_before_s > now_s + TOKEN_LEEWAY_S;
 }
 
 static Code judge(jwt_t *jwt, TokenType want, Arena *arena, TokenClaims *out, Error *e)

@@ -11,6 +11,9 @@
 
 enum {
     TOKEN_LEEWAY_S = 60, /* clocks may differ by so much: of `exp`, `iat` and `nbf` */
+    /* The same of `iat` where it decides whether a token is younger than a password: one that is
+     * ahead survives a change of it that comes within this time. */
+    TOKEN_AHEAD_S = 5,
     TOKEN_SECRET_BYTES_MIN = 32,
     TOKEN_SECRET_BYTES_MAX = 4096,
     TOKEN_CREDENTIALS_UNTOLD = -1, /* by another program that has the secret */
