@@ -168,7 +168,7 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     jobs->dirt = map_new();
     jobs->compactable = map_new();
     jobs->policies = map_new();
-    jobs->is_purging = true;
+    jobs->is_purging = jobs->wants_mending = true;
     jobs->reclaim_at_us = INT64_MAX;
     jobs->obsolete = obsolete_new(db);
     database_set_flush_interval(db, options->flush_interval_default_s);

@@ -57,7 +57,8 @@ typedef enum Lane {
     LANE_UPKEEP,  /* flush, trim, expiry */
     LANE_COMPACT, /* compaction, files that were replaced */
     LANE_KEEP,    /* backup and export */
-    LANE_CLEANUP, /* dropped tables and users, which wait for readers; space of deleted entries */
+    LANE_CLEANUP, /* dropped tables and users, which wait for readers; space of deleted entries;
+                   * manifest.json after a start */
     LANE_COUNT
 } Lane;
 
@@ -118,6 +119,7 @@ struct Jobs {
     Noted *first_noted, *last_noted; /* the same, in turn */
     bool is_purging;                 /* the start is still removing dropped tables */
     bool is_reopened;                /* left-over files are to be looked for */
+    bool wants_mending;              /* a manifest.json may not be right */
     Told *told;                      /* warnings that are in the log; owned */
     size_t told_count;
 

@@ -330,10 +330,7 @@ static void sweep(Jobs *jobs)
     tell_cuts(jobs);
     Code code = flush_sweep(jobs->db, &stop, &removed, &error);
     if (code != OK && code != E_CANCELLED)
-        log_event(LOG_LEVEL_WARN,
-                  "left-over files were not all removed, or a manifest.json not put "
-                  "right",
-                  LOG_ERROR(&error));
+        log_event(LOG_LEVEL_WARN, "left-over files were not all removed", LOG_ERROR(&error));
     if (removed)
         log_event(LOG_LEVEL_INFO, "removed files that no manifest names",
                   LOG_INT("files", removed));
@@ -345,7 +342,7 @@ void jobs__on_reopen(void *context, bool has_lost)
     Jobs *jobs = (Jobs *)context;
     jobs__tell_reopen(jobs, has_lost);
     MUTEX_SCOPE(&jobs->lock);
-    jobs->is_reopened = true;
+    jobs->is_reopened = jobs->wants_mending = true;
     jobs__wake(jobs);
 }
 
@@ -355,6 +352,27 @@ static bool take_reopened(Jobs *jobs)
     bool was = jobs->is_reopened;
     jobs->is_reopened = false;
     return was;
+}
+
+static bool take_mending(Jobs *jobs)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    bool was = jobs->wants_mending;
+    jobs->wants_mending = false;
+    return was;
+}
+
+/* Nothing waits for it but what else LANE_CLEANUP has to do. */
+static void mend_manifests(Jobs *jobs)
+{
+    Error error = {0};
+    JobRun run = {jobs, NULL};
+    JobStop stop = {jobs__is_stopped, &run};
+    if (!take_mending(jobs))
+        return;
+    Code code = flush_mend_manifests(jobs->db, &stop, &error);
+    if (code != OK && code != E_CANCELLED)
+        log_event(LOG_LEVEL_WARN, "a manifest.json was not put right", LOG_ERROR(&error));
 }
 
 static void sweep_at_start(Jobs *jobs)
@@ -420,6 +438,7 @@ static int64_t work(Jobs *jobs, Lane lane)
     case LANE_KEEP:
         return jobs__expire_exports(jobs);
     case LANE_CLEANUP:
+        mend_manifests(jobs);
         return min_us(jobs__queue_cleanups(jobs), jobs__reclaim(jobs));
     case LANE_COUNT:
         break;

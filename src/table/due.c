@@ -419,6 +419,12 @@ Code due_set_policy(Database *db, uint32_t table_id, uint64_t policy, Error *e)
     return database_commit(db, intent, e);
 }
 
+void due_forget_policy(Intent *intent, uint32_t table_id)
+{
+    DueKey key;
+    intent_add_raw(intent, RAW_DELETE, HOT_DUE, policy_key(table_id, &key), (Slice){0});
+}
+
 typedef struct NoteAll {
     Database *db;
     bool (*is_stopped)(void *context);

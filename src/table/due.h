@@ -60,6 +60,7 @@ void due_partitions_done(DuePartitions *all);
 CHECKED Code due_policy(Database *db, uint32_t table_id, uint64_t *out, Error *e);
 CHECKED Code due_policy_at(HotSnapshot *snapshot, uint32_t table_id, uint64_t *out, Error *e);
 CHECKED Code due_set_policy(Database *db, uint32_t table_id, uint64_t policy, Error *e);
+void due_forget_policy(Intent *intent, uint32_t table_id); /* with the commit that purges it */
 /* Walks over the partitions of a table and notes them for now. is_stopped may be NULL;
  * E_CANCELLED. */
 CHECKED Code due_note_all(Database *db, const Table *table, bool (*is_stopped)(void *context),

@@ -56,10 +56,13 @@ typedef struct JobStop {
  * them. E_CANCELLED when stopped, E_IO when a file cannot be read or removed: then its table stays
  * listed. `stop` may be NULL. */
 CHECKED Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e);
-/* Removes temporary files and segment files that no entry names, everywhere, and puts manifest.json
- * right: after open and after a failed write. Goes on where a folder fails, and fails at the end by
- * the first. E_CANCELLED when stopped; `stop` may be NULL. */
+/* Removes temporary files and segment files that no entry names, everywhere: after open and after a
+ * failed write. Goes on where a folder fails, and fails at the end by the first. E_CANCELLED when
+ * stopped; `stop` may be NULL. */
 CHECKED Code flush_sweep(Database *db, const JobStop *stop, uint32_t *out_removed, Error *e);
+/* Writes every manifest.json that is missing or not as it should be, one partition after the other,
+ * beside whatever else runs: it takes longer than the sweep. Goes on, fails and stops as that. */
+CHECKED Code flush_mend_manifests(Database *db, const JobStop *stop, Error *e);
 /* Tells what that would remove or put right, and what in the storage folder is not ours, and changes
  * nothing: one line for each, which begins with the path below the storage folder. Goes on and fails
  * as the sweep. */

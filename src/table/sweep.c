@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Removing files: those of dropped tables, and what a crash left between a rename and its commit.
+ * Putting right what lies beside them: manifest.json.
  *
  * I1. A file is removed because an entry names it (purge) or because none does (sweep), never
  *     because of the folder it is in: a table of the same name may live in the same folder. The
@@ -98,6 +99,7 @@ static Code purge_table(Purge *purge, Slice key, Slice value, Error *e)
     SeqKey from = table__seq_key((Partition){table.id, 0}, 0);
     SeqKey to = table__seq_key((Partition){table.id + 1, 0}, 0);
     purge_keys(purge, &from, &to);
+    due_forget_policy(purge->intent, table.id);
     CLEANUP(hot_iterator_close_ptr)
     HotIterator *it = hot_iterator_open(purge->snapshot, HOT_BLOCKING, HOT_SEGMENTS,
                                         table__key_slice(&from), table__key_slice(&to), false);
@@ -159,6 +161,7 @@ typedef struct Sweep {
     Arena *arena;
     const JobStop *stop;
     const StrayTell *tell; /* nothing is removed, only told; NULL: removed */
+    bool mends;            /* nothing is removed, manifests are put right */
     bool has_readers;      /* of what the snapshot names no more */
     uint32_t removed;
     Error first; /* of the folders that could not be swept */
@@ -371,27 +374,20 @@ static Code tell_files(Sweep *sweep, Slice folder, Listed *listed, Error *e)
     return OK;
 }
 
-static Code tell_manifest(Sweep *sweep, Slice folder, const Table *table, Partition partition,
+static Code tell_manifest(Sweep *sweep, Slice folder, const ColdPlace *place, Partition partition,
                           Error *e)
 {
     ManifestState state;
-    TRY(table__check_manifest(sweep->db, table, partition, &state, e));
-    if (state != MANIFEST_RIGHT)
-        tell(sweep, "%.*s/manifest.json: %s; the next start writes it", SLICE_ARGS(folder),
-             state == MANIFEST_MISSING ? "it is missing" : "it is not what the catalog says");
-    return OK;
-}
-
-static Code mend_manifest(Sweep *sweep, Slice folder, const ColdPlace *place, Partition partition,
-                          Error *e)
-{
     CLEANUP(table_unref_ptr)
     Table *table =
         catalog_find_table(database_catalog(sweep->db), place->namespace_name, place->table_name);
     if (!table || table->id != partition.table_id)
         return OK;
-    return sweep->tell ? tell_manifest(sweep, folder, table, partition, e)
-                       : table__mend_manifest(sweep->db, table, partition, e);
+    TRY(table__check_manifest(sweep->db, table, partition, &state, e));
+    if (state != MANIFEST_RIGHT)
+        tell(sweep, "%.*s/manifest.json: %s; the next start writes it", SLICE_ARGS(folder),
+             state == MANIFEST_MISSING ? "it is missing" : "it is not what the catalog says");
+    return OK;
 }
 
 static Code sweep_files(Sweep *sweep, Slice folder, Listed *listed, Error *e)
@@ -417,8 +413,25 @@ static Code sweep_claimed(Sweep *sweep, Slice folder, const ColdPlace *place, co
     if (code != OK || !is_known)
         return code;
     TRY(sweep_files(sweep, folder, &listed, e));
-    return claimed->is_first_living ? mend_manifest(sweep, folder, place, claimed->partitions[0], e)
-                                    : OK;
+    bool tells = sweep->tell && claimed->is_first_living;
+    return tells ? tell_manifest(sweep, folder, place, claimed->partitions[0], e) : OK;
+}
+
+/* Whoever works on the partition for long writes it anew at the end. */
+static Code mend_place(Sweep *sweep, const ColdPlace *place, uint64_t user, Error *e)
+{
+    CLEANUP(table_unref_ptr)
+    Table *table =
+        catalog_find_table(database_catalog(sweep->db), place->namespace_name, place->table_name);
+    Error busy;
+    if (!table)
+        return OK;
+    Partition partition = {table->id, user};
+    if (claims_take(database__claims(sweep->db), partition, CLAIM_WAIT_MS, &busy) != OK)
+        return OK;
+    Code code = table__mend_manifest(sweep->db, table, partition, e);
+    claims_release(database__claims(sweep->db), partition);
+    return code;
 }
 
 /* What cannot be claimed now is left to the next sweep. */
@@ -465,7 +478,8 @@ static Code try_folder(Sweep *sweep, Slice folder, Error *e)
              is_place ? "user" : "table");
     if (!is_place || !found)
         return OK; /* I2 */
-    return sweep_place(sweep, folder, &place, user, e);
+    return sweep->mends ? mend_place(sweep, &place, user, e)
+                        : sweep_place(sweep, folder, &place, user, e);
 }
 
 /* One that cannot be read holds up no other. */
@@ -495,6 +509,13 @@ Code flush_sweep(Database *db, const JobStop *stop, uint32_t *out_removed, Error
     Code code = sweep_all(&sweep, e);
     *out_removed = sweep.removed;
     return code;
+}
+
+Code flush_mend_manifests(Database *db, const JobStop *stop, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Sweep sweep = {.db = db, .arena = arena, .stop = stop, .mends = true};
+    return sweep_all(&sweep, e);
 }
 
 Code flush_find_stray(Database *db, const StrayTell *tell, Error *e)

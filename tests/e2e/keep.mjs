@@ -635,7 +635,8 @@ test('--verify names what lies around and does not count it as damage; the next 
   matches(damaged.out, /notes +7/, 'notes beside damage');
   fs.writeFileSync(path.join(folder, 'batch-0.parquet'), segment);
   await server.start();
-  while (fs.existsSync(path.join(folder, 'batch-77.parquet')) || !fs.existsSync(path.join(storage, 'user', 'root', 'keep', 'other', 'manifest.json')))
+  while (fs.existsSync(path.join(folder, 'batch-77.parquet')) || fs.readFileSync(path.join(folder, 'manifest.json'), 'utf8').endsWith(' ')
+    || !fs.existsSync(path.join(storage, 'user', 'root', 'keep', 'other', 'manifest.json')))
     await (await loginRoot(server)).run('SELECT 1');
   await server.stop();
   matches(program('--verify', server.dir).out, /notes +3/, 'after a start: what is not ours');

@@ -4,12 +4,14 @@
  */
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../table/fixture.h"
 #include "../test.h"
 #include "base/limits.h"
 #include "jobs/jobs.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "table/table_int.h"
 
 enum { WAIT_MS = 20 * 1000 };
@@ -54,19 +56,28 @@ static void commit_change(Stage *s, uint64_t read_seq, CatalogChange *change)
     intent_unref(intent);
 }
 
+/* Another table like that of the fixture. */
+static Table *make_table(Stage *s, Slice name)
+{
+    Catalog *catalog = database_catalog(s->f.db);
+    CatalogChange *change = NULL;
+    Table definition = *s->f.table;
+    definition.name = name;
+    uint64_t read_seq = database_last_seq(s->f.db);
+    CHECK_OK(catalog_plan_create_table(catalog, &definition, &change, e));
+    commit_change(s, read_seq, change);
+    Table *made = catalog_find_table(catalog, SLICE("app"), name);
+    CHECK(made);
+    return made;
+}
+
 /* Leaves something to clean up. */
 static void drop_a_table(Stage *s)
 {
     Catalog *catalog = database_catalog(s->f.db);
     CatalogChange *change = NULL;
-    Table definition = *s->f.table;
-    definition.name = SLICE("gone");
+    Table *gone = make_table(s, SLICE("gone"));
     uint64_t read_seq = database_last_seq(s->f.db);
-    CHECK_OK(catalog_plan_create_table(catalog, &definition, &change, e));
-    commit_change(s, read_seq, change);
-    Table *gone = catalog_find_table(catalog, SLICE("app"), SLICE("gone"));
-    CHECK(gone);
-    read_seq = database_last_seq(s->f.db);
     CHECK_OK(catalog_plan_drop_table(catalog, gone, &change, e));
     commit_change(s, read_seq, change);
     table_unref(gone);
@@ -143,6 +154,49 @@ static void follow(void *context)
             slice_equal(infos[i].message, slice_of_text(follower->wanted)))
             follower->is_seen = true;
     }
+}
+
+static _Atomic bool is_mending, may_mend;
+
+/* The first manifest.json that is read after a start is a long time coming. */
+static int hold_mending(const char *operation, const char *path)
+{
+    if (strcmp(operation, "open") != 0 || !strstr(path, "/alice/app/t/manifest.json"))
+        return 0;
+    is_mending = true;
+    while (!may_mend)
+        sched_yield();
+    return 0;
+}
+
+TEST("a flush or a compaction that waits after a start until every manifest.json was looked at")
+{
+    Stage s;
+    char id[JOB_ID_BYTES];
+    FlushRequest outcome;
+    bool started;
+    const char *folder = test_folder();
+    start(&s, folder);
+    fixture_put(&s.f, 1, "v");
+    fixture_flush(&s.f);
+    stop(&s);
+    is_mending = may_mend = false;
+    file_set_fault(hold_mending);
+    start(&s, folder);
+    while (!is_mending)
+        sched_yield();
+    Fixture other = s.f;
+    other.table = make_table(&s, SLICE("other"));
+    other.partition.table_id = other.table->id;
+    fixture_put(&other, 2, "v");
+    CHECK_OK(jobs_request_flush(s.jobs, other.table, &outcome, id, e));
+    wait_for_job(&s, id, JOB_COMPLETED);
+    CHECK_OK(jobs_request_compact(s.jobs, other.table, &started, id, e));
+    wait_for_job(&s, id, JOB_COMPLETED);
+    table_unref(other.table);
+    may_mend = true;
+    file_set_fault(NULL);
+    stop(&s);
 }
 
 TEST("progress that follows other progress at once and is never told, while the job works on for "

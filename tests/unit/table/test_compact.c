@@ -2,6 +2,7 @@
  *
  * Compaction: the same rows, past states and feed before and after; what is left on the disk.
  */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -338,6 +339,11 @@ static const char *leave_file(Fixture *f, Arena *arena)
     return path;
 }
 
+static int keep_alices(const char *operation, const char *path)
+{
+    return strcmp(operation, "unlink") == 0 && strstr(path, "/user/alice/") ? EIO : 0;
+}
+
 TEST("a folder that cannot be swept keeps the others from it, or a server from stopping")
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -347,19 +353,43 @@ TEST("a folder that cannot be swept keeps the others from it, or a server from s
     fixture_open(&f, test_folder(), TABLE_USER);
     fixture_put(&f, 1, "v");
     fixture_flush(&f);
-    const char *alices = arena_printf(arena, "%s/manifest.json", folder_of(&f, arena));
-    CHECK_OK(file_remove(alices, e));
-    CHECK_OK(file_make_folders(alices, 0700, e)); /* no file, so it cannot be read */
+    (void)leave_file(&f, arena);
     f.partition = fixture_partition(&f, "bob");
     fixture_put(&f, 1, "v");
     fixture_flush(&f);
     const char *left = leave_file(&f, arena);
     CHECK_CODE(flush_sweep(f.db, &(JobStop){always, NULL}, &removed, e), E_CANCELLED);
     CHECK(file_exists(left));
+    file_set_fault(keep_alices);
     CHECK(flush_sweep(f.db, NULL, &removed, &error) != OK);
+    file_set_fault(NULL);
     CHECK(strstr(error.text, "user/alice/"));
     CHECK_INT(removed, 1);
     CHECK(!file_exists(left));
+    fixture_close(&f);
+}
+
+TEST("a manifest.json that cannot be put right keeps the others from it, or a server from stopping")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Fixture f;
+    Error error;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fixture_put(&f, 1, "v");
+    fixture_flush(&f);
+    const char *alices = arena_printf(arena, "%s/manifest.json", folder_of(&f, arena));
+    CHECK_OK(file_remove(alices, e));
+    CHECK_OK(file_make_folders(alices, 0700, e)); /* no file, so it cannot be read */
+    f.partition = fixture_partition(&f, "bob");
+    fixture_put(&f, 1, "v");
+    fixture_flush(&f);
+    const char *bobs = arena_printf(arena, "%s/manifest.json", folder_of(&f, arena));
+    CHECK_OK(file_remove(bobs, e));
+    CHECK_CODE(flush_mend_manifests(f.db, &(JobStop){always, NULL}, e), E_CANCELLED);
+    CHECK(!file_exists(bobs));
+    CHECK(flush_mend_manifests(f.db, NULL, &error) != OK);
+    CHECK(strstr(error.text, "user/alice/"));
+    CHECK(file_exists(bobs));
     fixture_close(&f);
 }
 

@@ -8,6 +8,8 @@
 #include "../test.h"
 #include "fixture.h"
 #include "os/thread.h"
+#include "table/due.h"
+#include "table/flush.h"
 #include "table/seq.h"
 
 TEST("an acknowledged row that a reopened folder has lost, doubled or changed")
@@ -60,6 +62,27 @@ TEST("two writers of one key that both believe they were first")
     intent_unref(two);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CHECK_TEXT(fixture_rows(&f, arena), "7=one ");
+    fixture_close(&f);
+}
+
+TEST("a dropped table that leaves its policy in the due index for ever")
+{
+    Fixture f;
+    uint64_t policy = 0;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    CHECK_OK(due_set_policy(f.db, f.table->id, 7, e));
+    CHECK_OK(due_set_policy(f.db, f.table->id + 1, 8, e));
+    CatalogChange *change = NULL;
+    CHECK_OK(catalog_plan_drop_table(database_catalog(f.db), f.table, &change, e));
+    Intent *drop = intent_new(database_last_seq(f.db));
+    intent_set_catalog_change(drop, change);
+    CHECK_OK(database_commit(f.db, drop, e));
+    intent_unref(drop);
+    CHECK_OK(flush_purge_dropped(f.db, NULL, e));
+    CHECK_OK(due_policy(f.db, f.table->id, &policy, e));
+    CHECK_INT(policy, 0);
+    CHECK_OK(due_policy(f.db, f.table->id + 1, &policy, e));
+    CHECK_INT(policy, 8); /* of another table */
     fixture_close(&f);
 }
 
