@@ -129,7 +129,7 @@ void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, dou
                      bool is_admin, Slice details)
 {
     Buffer body = {0};
-    if (is_inner(error->code))
+    if (is_inner(error->code) || error->code == E_SEGMENT_DAMAGED)
         log_event(LOG_LEVEL_ERROR, "a request failed", LOG_ERROR(error));
     add_sql_error(&body, error, took_ms, is_admin, details);
     reply_json(api, request, code_info(error->code)->http_status, &body);

@@ -115,9 +115,11 @@ Code cold_segment_trust(const char *storage_root, Slice folder, const SegmentEnt
     if (code == OK)
         return OK;
     /* Who asked is a user: the name, not where it lies. */
+    bool is_damage = code == E_NOT_FOUND || code == E_CORRUPT;
     const char *what = code == E_NOT_FOUND ? "is missing"
-                       : code == E_CORRUPT ? "is damaged"
+                       : is_damage         ? "is damaged"
                                            : "cannot be read";
-    return fail(e, code == E_NOT_FOUND ? E_CORRUPT : code, "segment %.*s/batch-%llu.parquet %s",
+    return fail(e, is_damage ? E_SEGMENT_DAMAGED : code,
+                "segment %.*s/batch-%llu.parquet %s; an administrator may have it in a backup",
                 SLICE_ARGS(folder), (unsigned long long)entry->batch, what);
 }

@@ -93,7 +93,8 @@ CHECKED Code cold_segment_check(const char *storage_root, Slice folder, const Se
 /* CRC-32C and size of any file; E_NOT_FOUND. */
 CHECKED Code cold_file_checksum(const char *path, uint32_t *out_crc, uint64_t *out_bytes, Error *e);
 /* Verifies the file unless *io_stamp says that this very file was verified before (0 = never); sets
- * the stamp. */
+ * the stamp. E_SEGMENT_DAMAGED, also when there is no file; its text has no path of the server and
+ * may be shown to whose rows they are. */
 CHECKED Code cold_segment_trust(const char *storage_root, Slice folder, const SegmentEntry *entry,
                                 uint64_t *io_stamp, Error *e);
 

@@ -12,6 +12,7 @@ typedef enum Work { WORK_FLUSH, WORK_COMPACT } Work;
 
 static const char *const statement_words[] = {"STORAGE FLUSH", "STORAGE COMPACT"};
 static const char *const nouns[] = {"flush", "compaction"};
+static const char *const nothing[] = {"no pending writes", "nothing to compact"};
 
 typedef enum Request { STARTED, NOTHING_TO_DO, QUEUED_ALREADY } Request;
 
@@ -71,8 +72,8 @@ static Code one_table(Run *run, Work work, Error *e)
                                place, id);
         break;
     case NOTHING_TO_DO:
-        message = arena_printf(run->arena, "Storage %s skipped: no pending writes for table %s",
-                               noun, place);
+        message = arena_printf(run->arena, "Storage %s skipped: %s for table %s", noun,
+                               nothing[work], place);
         break;
     case QUEUED_ALREADY:
         message = arena_printf(run->arena,
@@ -127,9 +128,8 @@ static void end_all(const AllTables *all)
     const char *noun = nouns[all->work];
     if (all->count == 0) {
         exec__end_message(run, 0,
-                          arena_printf(run->arena,
-                                       "Storage %s skipped: no pending writes in namespace '%.*s'",
-                                       noun, SLICE_ARGS(all->namespace_name)));
+                          arena_printf(run->arena, "Storage %s skipped: %s in namespace '%.*s'",
+                                       noun, nothing[all->work], SLICE_ARGS(all->namespace_name)));
         return;
     }
     CLEANUP(buffer_done) Buffer text = {0};

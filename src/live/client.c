@@ -120,7 +120,8 @@ void live__send_error(LiveClient *client, Slice id, const Error *error)
     live__error_text(error, &text);
     live_client_error(client, id, live__error_code(error->code), text.data);
     buffer_done(&text);
-    bool is_inner = error->code == E_INTERNAL || error->code == E_IO || error->code == E_CORRUPT;
-    if (is_inner && client->io->report)
+    bool is_logged = error->code == E_INTERNAL || error->code == E_IO || error->code == E_CORRUPT ||
+                     error->code == E_SEGMENT_DAMAGED;
+    if (is_logged && client->io->report)
         client->io->report(client->socket, error);
 }

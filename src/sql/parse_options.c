@@ -40,6 +40,14 @@ static bool whole_number(Slice s, uint64_t max, uint64_t *out)
     return s.size > 0;
 }
 
+static bool is_digits(Slice s)
+{
+    for (size_t i = 0; i < s.size; i++)
+        if (s.data[i] < '0' || s.data[i] > '9')
+            return false;
+    return s.size > 0;
+}
+
 static Slice trimmed(Slice s)
 {
     while (s.size && sql__is_blank(s.data[0]))
@@ -123,11 +131,16 @@ static Code flush_part(Parser *p, const OptionValue *value, Slice part, TableOpt
     if (!is_rows && !is_text(key, "interval"))
         return sql__fail(p, E_INVALID_SQL, value->offset, "Unknown FLUSH_POLICY key '%.*s'",
                          SLICE_ARGS(key));
-    if (!whole_number(number, UINT32_MAX, &n))
+    uint32_t *target = is_rows ? &options->flush_rows : &options->flush_interval_s;
+    if (*target)
+        return sql__fail(p, E_INVALID_SQL, value->offset, "FLUSH_POLICY names '%.*s' twice",
+                         SLICE_ARGS(key));
+    if (!is_digits(number))
         return sql__fail(p, E_INVALID_SQL, value->offset,
-                         "Invalid FLUSH_POLICY format '%.*s'. Expected "
-                         "'key:value'",
-                         SLICE_ARGS(part));
+                         "Invalid FLUSH_POLICY value '%.*s' for '%.*s'. Expected a whole number",
+                         SLICE_ARGS(number), SLICE_ARGS(key));
+    if (!whole_number(number, UINT32_MAX, &n))
+        n = UINT32_MAX; /* above every limit */
     if (n == 0)
         return sql__fail(p, E_INVALID_SQL, value->offset,
                          "FLUSH_POLICY must specify 'rows' or 'interval' "
@@ -138,7 +151,7 @@ static Code flush_part(Parser *p, const OptionValue *value, Slice part, TableOpt
         return sql__fail(p, E_INVALID_SQL, value->offset,
                          "Interval must be less than 86400 seconds (24 "
                          "hours)");
-    *(is_rows ? &options->flush_rows : &options->flush_interval_s) = (uint32_t)n;
+    *target = (uint32_t)n;
     return OK;
 }
 
@@ -242,17 +255,23 @@ static const struct {
     {"DURABILITY", option_durability},
 };
 
-static Code option(Parser *p, TableOptions *options)
+enum { OPTION_RULES = sizeof option_rules / sizeof *option_rules };
+
+/* `given` tells which options the statement has named already. */
+static Code option(Parser *p, TableOptions *options, bool given[OPTION_RULES])
 {
     uint32_t offset = p->token.start;
     Slice name;
     TRY(sql__name(p, "an option name", &name));
-    OptionRule *rule = NULL;
-    for (size_t i = 0; i < sizeof(option_rules) / sizeof(*option_rules); i++)
-        if (is_text(name, option_rules[i].name))
-            rule = option_rules[i].rule;
-    if (!rule)
+    size_t i = 0;
+    while (i < OPTION_RULES && !is_text(name, option_rules[i].name))
+        i++;
+    if (i == OPTION_RULES)
         return sql__fail(p, E_INVALID_SQL, offset, "Unknown table option '%.*s'", SLICE_ARGS(name));
+    if (given[i])
+        return sql__fail(p, E_INVALID_SQL, offset, "Option '%.*s' is given twice",
+                         SLICE_ARGS(name));
+    given[i] = true;
     TRY(sql__expect(p, TOKEN_EQUAL, "'='"));
     bool is_value = p->token.kind == TOKEN_STRING || p->token.kind == TOKEN_INTEGER ||
                     p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED;
@@ -260,7 +279,7 @@ static Code option(Parser *p, TableOptions *options)
         return sql__expected(p, "a value");
     OptionValue value = {trimmed(p->token.text), p->token.start};
     sql__advance(p);
-    return rule(p, &value, options);
+    return option_rules[i].rule(p, &value, options);
 }
 
 Code sql__access_level(Parser *p, TableOptions *options)
@@ -274,9 +293,10 @@ Code sql__access_level(Parser *p, TableOptions *options)
 
 Code sql__table_options(Parser *p, TableOptions *options)
 {
+    bool given[OPTION_RULES] = {false};
     TRY(sql__expect(p, TOKEN_LEFT, "'(' after WITH"));
     while (p->token.kind != TOKEN_RIGHT) {
-        TRY(option(p, options));
+        TRY(option(p, options, given));
         if (!sql__accept(p, TOKEN_COMMA))
             break;
     }

@@ -8,7 +8,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { loginRoot, newUser } from './lib/client.mjs';
+import { login, loginRoot, newUser } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { BINARY, startServer, temporaryFolder } from './lib/server.mjs';
@@ -101,6 +101,27 @@ for (const [name, damage] of Object.entries(damages)) {
     await server.stop();
   });
 }
+
+// The reason must reach who asked, and nothing of the server's folders may.
+test('a user is told which segment of theirs is damaged, and nothing of the folders of the server', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const una = await newUser(root, 'una');
+  await una.run("INSERT INTO keep.t VALUES (1, 'mine')");
+  await root.run('STORAGE FLUSH TABLE keep.t');
+  const [mine] = segments(server.dir).filter((file) => file.includes('/una/'));
+  await server.stop();
+  fs.truncateSync(mine, 10);
+  await server.start();
+  const again = await login(server, 'una', 'pw-of-user-123');
+  const text = 'segment user/una/keep/t/batch-0.parquet is damaged; an administrator may have it in a backup';
+  const error = await again.error('SELECT SUM(id) AS n FROM keep.t');
+  equal(error.code, 'DATA_CORRUPT', 'code');
+  check(error.message.endsWith(text), `message: ${error.message}`);
+  check(!error.message.includes(server.dir), 'no path of the server');
+  await server.stop();
+});
 
 /** The state of a job once it has ended. */
 async function ended(root, message) {
