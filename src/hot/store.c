@@ -17,6 +17,13 @@
 
 #include "hot/hot_int.h"
 
+enum {
+    LEVEL0_FILES = 8, /* before they are merged */
+    LEVEL_BASE_BYTES = 512 << 20,
+    FILTER_BITS = 10,       /* for each key */
+    HEADS_FILTER_BITS = 16, /* an INSERT asks for each of its keys in each table */
+};
+
 static const char *const family_names[HOT_FAMILY_COUNT] = {
     [HOT_ROWS] = "default", /* RocksDB insists on a family of this name; rows are the default */
     [HOT_HISTORY] = "history",   [HOT_HEADS] = "heads", [HOT_DEAD] = "dead",
@@ -53,12 +60,13 @@ Code hot__fail(Error *e, char *error_text, const char *doing)
  * indexes are cut into blocks of a few KB, too: those of a large file are a megabyte or two, more
  * than a shard of the block cache, which kept none of them, so that each read had it all from the
  * file again. */
-static rocksdb_block_based_table_options_t *table_options(rocksdb_cache_t *cache)
+static rocksdb_block_based_table_options_t *table_options(rocksdb_cache_t *cache, HotFamily family)
 {
+    double filter_bits = family == HOT_HEADS ? HEADS_FILTER_BITS : FILTER_BITS;
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_size(table, 16 * 1024);
-    rocksdb_block_based_options_set_filter_policy(table,
-                                                  rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_filter_policy(
+        table, rocksdb_filterpolicy_create_bloom_full(filter_bits));
     rocksdb_block_based_options_set_partition_filters(table, 1);
     rocksdb_block_based_options_set_index_type(
         table, rocksdb_block_based_table_index_type_two_level_index_search);
@@ -69,18 +77,37 @@ static rocksdb_block_based_table_options_t *table_options(rocksdb_cache_t *cache
     return table;
 }
 
+/* Rows of many partitions lie in each table that is written out, so all of them are merged with what
+ * is below, and most leave the hot tier soon after. So they are merged seldom and much of them at
+ * once (docs/decisions/0021). */
+static void shape_merges(rocksdb_options_t *o, HotFamily family)
+{
+    if (family > HOT_HEADS)
+        return;
+    rocksdb_options_set_level0_file_num_compaction_trigger(o, LEVEL0_FILES);
+    if (family == HOT_HEADS)
+        return;
+    rocksdb_options_set_max_bytes_for_level_base(o, LEVEL_BASE_BYTES);
+    rocksdb_options_set_bottommost_compression(o, rocksdb_lz4_compression);
+}
+
+static size_t memtable_bytes(const HotOptions *options, HotFamily family)
+{
+    size_t part = family <= HOT_HISTORY ? 2 : family == HOT_HEADS ? 4 : 16;
+    return options->write_buffer_bytes / part;
+}
+
 static rocksdb_options_t *family_options_new(const HotOptions *options, rocksdb_cache_t *cache,
                                              HotFamily family)
 {
-    bool large = family <= HOT_HEADS;
     rocksdb_options_t *o = rocksdb_options_create();
-    rocksdb_options_set_write_buffer_size(o, large ? options->write_buffer_bytes / 4
-                                                   : options->write_buffer_bytes / 16);
+    rocksdb_options_set_write_buffer_size(o, memtable_bytes(options, family));
     rocksdb_options_set_arena_block_size(o, 64 * 1024); /* idle memory is this per family */
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
     rocksdb_options_set_bottommost_compression(o, rocksdb_zstd_compression);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
-    rocksdb_block_based_table_options_t *table = table_options(cache);
+    shape_merges(o, family);
+    rocksdb_block_based_table_options_t *table = table_options(cache, family);
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table);
     return o;
@@ -111,7 +138,7 @@ static rocksdb_options_t *store_options_new(const HotOptions *options, struct Ho
     }
     rocksdb_options_set_stats_dump_period_sec(o, 0); /* no CPU when idle */
     rocksdb_options_set_stats_persist_period_sec(o, 0);
-    rocksdb_options_set_max_total_wal_size(o, options->write_buffer_bytes * 4);
+    rocksdb_options_set_max_total_wal_size(o, options->write_buffer_bytes * 2);
     return o;
 }
 
