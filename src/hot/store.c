@@ -77,9 +77,9 @@ static rocksdb_block_based_table_options_t *table_options(rocksdb_cache_t *cache
     return table;
 }
 
-/* Rows of many partitions lie in each table that is written out, so all of them are merged with what
- * is below, and most leave the hot tier soon after. So they are merged seldom and much of them at
- * once (docs/decisions/0021). */
+/* Rows of many partitions lie in each table that is written out, so all of them are merged with
+ * what is below, and most leave the hot tier soon after. So they are merged seldom and much of them
+ * at once (docs/decisions/0021). */
 static void shape_merges(rocksdb_options_t *o, HotFamily family)
 {
     if (family > HOT_HEADS)
