@@ -227,4 +227,30 @@ for (const way of ['KILL JOB', 'kill -9']) {
   });
 }
 
+test('SIGTERM while a statement waits for a job that takes longer than a stop may: the job is left to the next start', async () => {
+  const server = await startServer({ settings: `[storage]
+background_bytes_per_second = 600000
+[flush]
+wait_ms = 600000
+[shutdown.flush]
+timeout = 1
+` });
+  let root = await loginRoot(server);
+  await fillToCompact(root);
+  const waits = root.raw('STORAGE COMPACT TABLE c.t').catch((error) => error);
+  const compaction = async () => (await root.rows("SELECT job_id, status, finished_at FROM system.jobs WHERE job_type = 'compact'"))[0];
+  while ((await compaction())?.status !== 'running');
+  equal((await server.stop()).code, 0, 'the end');
+  await waits;
+  const stoppedAt = Date.now();
+  await server.start();
+  root = await loginRoot(server);
+  const { job_id: id } = await compaction();
+  equal((await until(root, id, ...ENDED)).status, 'completed', 'after the next start');
+  const finishedAt = Number((await compaction()).finished_at) / 1000;
+  check(finishedAt >= stoppedAt, `the stop has waited for the job: it ended at ${finishedAt}, the server at ${stoppedAt}`);
+  equal(await deadRows(root, await login(server, 'carl', 'pw-of-user-123')), 0, 'dead rows in segments');
+  await server.stop();
+});
+
 run('jobs', { independent: true });
