@@ -12,13 +12,9 @@
  * complete, and it goes on.
  *
  * KALAM_FAULT_POINTS (default 60) calls are hit, spread over all of them; with "all" every one, in
- * every way. KALAM_FAULT_RUN=<seed>
- * repeats a run's choices; with KALAM_FAULT_POINT=<call>,<variant> it runs one trial and keeps its
- * folder.
+ * every way. KALAM_FAULT_RUN=<seed> repeats a run's choices; with
+ * KALAM_FAULT_POINT=0,<call>,<variant> it runs one trial and keeps its folder.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "../unit/table/model.h"
 #include "../unit/test.h"
@@ -26,10 +22,11 @@
 
 enum { POINTS_DEFAULT = 60, STATUS_NOT_OPENED = 3 };
 
-static int live(ModelLife life)
+static int live(int life, size_t scene)
 {
+    (void)scene;
     model_map(trial_path("model"));
-    bool opened = model_live(trial_path("disk"), life);
+    bool opened = model_live(trial_path("disk"), (ModelLife)life);
     model_unmap();
     return opened ? 0 : STATUS_NOT_OPENED;
 }
@@ -51,68 +48,42 @@ static void start_over(void)
 }
 
 /* How many calls a life makes; they vary a little with the threads of RocksDB and DuckDB. */
-static unsigned long count_calls(void)
+static unsigned long count_calls(size_t scene)
 {
+    (void)scene;
     start_over();
     CHECK_INT(trial_life(MODEL_FAULTY, 0, &trial_counting, 0), 0);
     return trial_calls();
 }
 
-static bool run_trial(size_t scene, unsigned long at, const Variant *variant)
+static TrialEnds run_trial(const Trial *trial)
 {
-    (void)scene;
     start_over();
-    int status =
-        trial_life(variant->is_for_good ? MODEL_FAULTY_FOR_GOOD : MODEL_FAULTY, 0, variant, at);
+    int status = trial_life(trial->variant->is_for_good ? MODEL_FAULTY_FOR_GOOD : MODEL_FAULTY, 0,
+                            trial->variant, trial->at);
     bool is_fair = status == 0 || status == TRIAL_CUT || status == STATUS_NOT_OPENED;
     if (status == TRIAL_CUT)
         trial_cut();
     int check = is_fair ? trial_life(MODEL_CHECK, 0, NULL, 0) : -1;
-    if (check == 0)
-        return true;
-    fprintf(stderr,
-            "FAILED call %lu, %s: the life under fault ended with %d, the check with %d "
-            "(KALAM_FAULT_POINT=%lu,%zu)\n",
-            at, variant->name, status, check, at, (size_t)(variant - trial_variants));
-    return false;
+    return (TrialEnds){status, check};
 }
 
-static int run_trials(uint64_t seed)
+static const char *scene_name(size_t scene)
 {
-    TrialScene scene = {.name = "a random history",
-                        .calls = count_calls(),
-                        .points = trial_points("KALAM_FAULT_POINTS", POINTS_DEFAULT),
-                        .run = run_trial};
-    trial_run_scene(&scene, seed);
-    return trial_report();
-}
-
-static int run_one(const char *point)
-{
-    char *rest = NULL;
-    unsigned long at = strtoul(point, &rest, 10), kind = *rest ? strtoul(rest + 1, NULL, 10) : 0;
-    bool passed = run_trial(0, at, &trial_variants[kind % trial_variant_count]);
-    printf("%s\n%d passed, %d failed\n", trial_folder(), passed, !passed);
-    return !passed;
+    (void)scene;
+    return "a random history";
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 5 && strcmp(argv[1], "--life") == 0) {
-        trial_join(argv[2]);
-        return live((ModelLife)strtoul(argv[3], NULL, 10));
-    }
-    if (argc != 2) {
-        fprintf(stderr, "usage: fault_database <libfault.so>\n");
-        return 2;
-    }
-    const char *point = getenv("KALAM_FAULT_POINT");
-    trial_begin(argv[1]);
-    uint64_t seed = trial_seed();
-    prepare(seed);
-    if (point)
-        return run_one(point);
-    int status = run_trials(seed);
-    trial_end();
-    return status;
+    static const TrialProgram program = {.name = "fault_database",
+                                         .points_variable = "KALAM_FAULT_POINTS",
+                                         .points_default = POINTS_DEFAULT,
+                                         .scene_count = 1,
+                                         .scene_name = scene_name,
+                                         .live = live,
+                                         .prepare = prepare,
+                                         .count_calls = count_calls,
+                                         .run = run_trial};
+    return trial_main(&program, argc, argv);
 }

@@ -12,10 +12,6 @@
  */
 #include "keep.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "../unit/test.h"
 #include "trial.h"
 
@@ -23,7 +19,7 @@ enum { POINTS_DEFAULT = 24, STATUS_NOT_ACKNOWLEDGED = 3 };
 
 typedef enum Life { LIFE_PREPARE, LIFE_RUN, LIFE_CHECK_ANY, LIFE_CHECK_ACKNOWLEDGED } Life;
 
-static int live(Life life, size_t scene)
+static int live(int life, size_t scene)
 {
     const char *disk = trial_path("disk");
     if (life == LIFE_PREPARE)
@@ -44,66 +40,40 @@ static unsigned long count_calls(size_t scene)
     return trial_calls();
 }
 
-static bool run_trial(size_t scene, unsigned long at, const Variant *variant)
+static TrialEnds run_trial(const Trial *trial)
 {
     trial_restore("disk");
-    int status = trial_life(LIFE_RUN, scene, variant, at);
+    int status = trial_life(LIFE_RUN, trial->scene, trial->variant, trial->at);
     bool is_fair = status == 0 || status == TRIAL_CUT || status == STATUS_NOT_ACKNOWLEDGED;
     if (status == TRIAL_CUT)
         trial_cut();
     Life life = status == 0 ? LIFE_CHECK_ACKNOWLEDGED : LIFE_CHECK_ANY;
-    int check = is_fair ? trial_life(life, scene, NULL, 0) : -1;
-    if (check == 0)
-        return true;
-    fprintf(stderr,
-            "FAILED %s, call %lu, %s: the life under fault ended with %d, the check with %d "
-            "(KALAM_FAULT_POINT=%zu,%lu,%zu)\n",
-            scenes[scene].name, at, variant->name, status, check, scene, at,
-            (size_t)(variant - trial_variants));
-    return false;
+    int check = is_fair ? trial_life(life, trial->scene, NULL, 0) : -1;
+    return (TrialEnds){status, check};
 }
 
-static int run_trials(uint64_t seed)
+static const char *scene_name(size_t scene)
 {
-    unsigned long points = trial_points("KALAM_FAULT_KEEP_POINTS", POINTS_DEFAULT);
-    for (size_t i = 0; i < scene_count; i++) {
-        TrialScene scene = {.name = scenes[i].name, .scene = i, .run = run_trial};
-        scene.points = points / scene_count + (i < points % scene_count);
-        if ((points > 0 && scene.points == 0) || !trial_is_wanted(scene.name))
-            continue;
-        scene.calls = count_calls(i);
-        trial_run_scene(&scene, seed);
-    }
-    return trial_report();
+    return scenes[scene].name;
 }
 
-static int run_one(const char *point)
+static void prepare(uint64_t seed)
 {
-    size_t scene = 0;
-    unsigned long at = 1, kind = 0;
-    CHECK(sscanf(point, "%zu,%lu,%lu", &scene, &at, &kind) == 3 && scene < scene_count);
-    bool passed = run_trial(scene, at, &trial_variants[kind % trial_variant_count]);
-    printf("%s\n%d passed, %d failed\n", trial_folder(), passed, !passed);
-    return !passed;
+    (void)seed;
+    CHECK_INT(trial_life(LIFE_PREPARE, 0, NULL, 0), 0);
+    trial_keep("disk");
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 5 && strcmp(argv[1], "--life") == 0) {
-        trial_join(argv[2]);
-        return live((Life)strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
-    }
-    if (argc != 2) {
-        fprintf(stderr, "usage: fault_keep <libfault.so>\n");
-        return 2;
-    }
-    const char *point = getenv("KALAM_FAULT_POINT");
-    trial_begin(argv[1]);
-    CHECK_INT(trial_life(LIFE_PREPARE, 0, NULL, 0), 0);
-    trial_keep("disk");
-    if (point)
-        return run_one(point);
-    int status = run_trials(trial_seed());
-    trial_end();
-    return status;
+    const TrialProgram program = {.name = "fault_keep",
+                                  .points_variable = "KALAM_FAULT_KEEP_POINTS",
+                                  .points_default = POINTS_DEFAULT,
+                                  .scene_count = scene_count,
+                                  .scene_name = scene_name,
+                                  .live = live,
+                                  .prepare = prepare,
+                                  .count_calls = count_calls,
+                                  .run = run_trial};
+    return trial_main(&program, argc, argv);
 }

@@ -19,7 +19,7 @@
 
 enum { PATH_BYTES = 512 };
 
-const Variant trial_variants[] = {
+static const Variant variants[] = {
     {.way = WAY_CUT,
      .name = "cut, keeping nothing",
      .settings = {"KALAM_FAULT_MODE", "cut", "KALAM_FAULT_KEEP", "none"}},
@@ -58,7 +58,7 @@ const Variant trial_variants[] = {
      .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_ERRNO", "ENOSPC", "KALAM_FAULT_TIMES",
                   "4", "KALAM_FAULT_EVERY", "9"}},
 };
-const size_t trial_variant_count = sizeof trial_variants / sizeof *trial_variants;
+enum { VARIANTS = sizeof variants / sizeof *variants };
 const Variant trial_counting = {.name = "count", .settings = {"KALAM_FAULT_MODE", "count"}};
 
 /* Where lives run; that of a lane lies in that of the run, which has what trials start with. */
@@ -130,24 +130,13 @@ static void copy(const char *from, const char *to)
     CHECK_INT(wait_for(child), 0);
 }
 
-void trial_begin(const char *preloaded)
+static void make_folder(void)
 {
     const char *base = getenv("TMPDIR");
-    library = preloaded;
     snprintf(run_folder, sizeof run_folder, "%s/kalam-fault-XXXXXX", base ? base : "/tmp");
     CHECK(mkdtemp(run_folder));
     snprintf(top, sizeof top, "%s", run_folder);
     CHECK(mkdir(trial_path("disk"), 0700) == 0);
-}
-
-void trial_join(const char *folder)
-{
-    snprintf(top, sizeof top, "%s", folder);
-}
-
-void trial_end(void)
-{
-    remove_all(run_folder);
 }
 
 static const char *kept(const char *name)
@@ -210,13 +199,16 @@ void trial_cut(void)
     CHECK(rename(trial_path("after"), trial_path("disk")) == 0);
 }
 
-uint64_t trial_seed(void)
+unsigned long trial_calls(void)
 {
-    const char *given = getenv("KALAM_FAULT_RUN");
-    uint64_t seed =
-        given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
-    fprintf(stderr, "KALAM_FAULT_RUN=%llu\n", (unsigned long long)seed);
-    return seed;
+    unsigned long lines = 0;
+    FILE *log = fopen(trial_path("calls"), "r");
+    CHECK(log);
+    for (int c; (c = getc(log)) != EOF;)
+        lines += c == '\n';
+    fclose(log);
+    CHECK(lines > 0);
+    return lines;
 }
 
 /* ---- many trials ---- */
@@ -231,34 +223,16 @@ typedef struct Tally {
     unsigned long failed;
 } Tally;
 
+typedef struct Scene {
+    const TrialProgram *program;
+    const char *name;
+    size_t scene;
+    unsigned long calls;  /* that a life makes when nothing fails */
+    unsigned long points; /* to be hit, each in one way; 0 = all calls, each in all ways */
+} Scene;
+
 static Tally total;
 static unsigned long total_calls;
-
-unsigned long trial_points(const char *variable, unsigned long otherwise)
-{
-    const char *given = getenv(variable);
-    if (!given || !*given)
-        return otherwise;
-    return strcmp(given, "all") == 0 ? 0 : strtoul(given, NULL, 10);
-}
-
-bool trial_is_wanted(const char *scene_name)
-{
-    const char *only = getenv("KALAM_FAULT_ONLY");
-    return !only || strstr(scene_name, only);
-}
-
-unsigned long trial_calls(void)
-{
-    unsigned long lines = 0;
-    FILE *log = fopen(trial_path("calls"), "r");
-    CHECK(log);
-    for (int c; (c = getc(log)) != EOF;)
-        lines += c == '\n';
-    fclose(log);
-    CHECK(lines > 0);
-    return lines;
-}
 
 /* Whether the life has made its n-th call, and for a short write whether it was one of more than a
  * byte. */
@@ -279,12 +253,12 @@ static bool was_hit(unsigned long at, Way way)
 static const Variant *variant_of(Way way, uint64_t n)
 {
     size_t count = 0;
-    for (size_t i = 0; i < trial_variant_count; i++)
-        count += trial_variants[i].way == way;
+    for (size_t i = 0; i < VARIANTS; i++)
+        count += variants[i].way == way;
     n %= count;
     for (size_t i = 0;; i++) {
-        if (trial_variants[i].way == way && n-- == 0)
-            return &trial_variants[i];
+        if (variants[i].way == way && n-- == 0)
+            return &variants[i];
     }
 }
 
@@ -297,11 +271,25 @@ static unsigned long spread(unsigned long i, unsigned long points, unsigned long
     return 1 + (i * calls / points + moved) % calls;
 }
 
-/* True when the call was there to be hit. */
-static bool run_trial(const TrialScene *scene, unsigned long at, const Variant *variant,
-                      Tally *tally)
+/* False: FAILED, printed. */
+static bool passes(const Scene *scene, unsigned long at, const Variant *variant)
 {
-    tally->failed += !scene->run(scene->scene, at, variant);
+    const Trial trial = {scene->scene, at, variant};
+    TrialEnds ends = scene->program->run(&trial);
+    if (ends.check == 0)
+        return true;
+    fprintf(stderr,
+            "FAILED %s, call %lu, %s: the life under fault ended with %d, the check with %d "
+            "(KALAM_FAULT_POINT=%zu,%lu,%zu)\n",
+            scene->name, at, variant->name, ends.life, ends.check, scene->scene, at,
+            (size_t)(variant - variants));
+    return false;
+}
+
+/* True when the call was there to be hit. */
+static bool run_trial(const Scene *scene, unsigned long at, const Variant *variant, Tally *tally)
+{
+    tally->failed += !passes(scene, at, variant);
     bool is_hit = was_hit(at, variant->way);
     tally->hit[variant->way] += is_hit;
     tally->missed += !is_hit;
@@ -309,7 +297,7 @@ static bool run_trial(const TrialScene *scene, unsigned long at, const Variant *
 }
 
 /* One call in every way; only a write can be short. */
-static void run_call(const TrialScene *scene, unsigned long at, uint64_t seed, Tally *tally)
+static void run_call(const Scene *scene, unsigned long at, uint64_t seed, Tally *tally)
 {
     bool is_write =
         run_trial(scene, at, variant_of(WAY_FAIL, at + seed), tally) && was_hit(at, WAY_SHORT);
@@ -318,11 +306,11 @@ static void run_call(const TrialScene *scene, unsigned long at, uint64_t seed, T
     (void)run_trial(scene, at, variant_of(WAY_CUT, at + seed), tally);
 }
 
-static void run_sample(const TrialScene *scene, unsigned long i, uint64_t seed, Tally *tally)
+static void run_sample(const Scene *scene, unsigned long i, uint64_t seed, Tally *tally)
 {
     unsigned long at = spread(i, scene->points, scene->calls, seed);
-    size_t kind = (i + scene->scene + seed) % trial_variant_count;
-    (void)run_trial(scene, at, &trial_variants[kind], tally);
+    size_t kind = (i + scene->scene + seed) % VARIANTS;
+    (void)run_trial(scene, at, &variants[kind], tally);
 }
 
 /* A folder of its own for each lane. */
@@ -334,7 +322,7 @@ static void enter_lane(int lane)
 }
 
 /* A lane whose process ends in another way has failed. */
-static void run_lane(const TrialScene *scene, int lane, int lanes, uint64_t seed, int out)
+static void run_lane(const Scene *scene, int lane, int lanes, uint64_t seed, int out)
 {
     Tally tally = {0};
     unsigned long count = scene->points ? scene->points : scene->calls;
@@ -371,9 +359,18 @@ static void print_tally(const char *name, unsigned long calls, const Tally *tall
     fflush(stdout);
 }
 
-void trial_run_scene(const TrialScene *scene, uint64_t seed)
+/* The value of a variable: 0 for "all". */
+static unsigned long points_of(const char *variable, unsigned long otherwise)
 {
-    unsigned long given = trial_points("KALAM_FAULT_LANES", 1);
+    const char *given = getenv(variable);
+    if (!given || !*given)
+        return otherwise;
+    return strcmp(given, "all") == 0 ? 0 : strtoul(given, NULL, 10);
+}
+
+static void run_scene(const Scene *scene, uint64_t seed)
+{
+    unsigned long given = points_of("KALAM_FAULT_LANES", 1);
     int lanes = given < 1 ? 1 : given > LANES_MAX ? LANES_MAX : (int)given;
     pid_t children[LANES_MAX];
     int ends[2];
@@ -399,9 +396,74 @@ void trial_run_scene(const TrialScene *scene, uint64_t seed)
     print_tally(scene->name, scene->calls, &tally);
 }
 
-int trial_report(void)
+static int report(void)
 {
     print_tally("in all", total_calls, &total);
     printf("%lu passed, %lu failed\n", hits(&total) + total.missed - total.failed, total.failed);
     return total.failed > 0;
+}
+
+/* ---- the program ---- */
+
+static uint64_t choose_seed(void)
+{
+    const char *given = getenv("KALAM_FAULT_RUN");
+    uint64_t seed =
+        given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
+    fprintf(stderr, "KALAM_FAULT_RUN=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+static bool is_wanted(const char *scene_name)
+{
+    const char *only = getenv("KALAM_FAULT_ONLY");
+    return !only || strstr(scene_name, only);
+}
+
+static int run_all(const TrialProgram *program, uint64_t seed)
+{
+    unsigned long points = points_of(program->points_variable, program->points_default);
+    for (size_t i = 0; i < program->scene_count; i++) {
+        Scene scene = {.program = program, .name = program->scene_name(i), .scene = i};
+        scene.points = points / program->scene_count + (i < points % program->scene_count);
+        if ((points > 0 && scene.points == 0) || !is_wanted(scene.name))
+            continue;
+        scene.calls = program->count_calls(i);
+        run_scene(&scene, seed);
+    }
+    return report();
+}
+
+static int run_one(const TrialProgram *program, const char *point)
+{
+    Scene scene = {.program = program};
+    unsigned long at = 1, kind = 0;
+    CHECK(sscanf(point, "%zu,%lu,%lu", &scene.scene, &at, &kind) == 3 &&
+          scene.scene < program->scene_count);
+    scene.name = program->scene_name(scene.scene);
+    bool passed = passes(&scene, at, &variants[kind % VARIANTS]);
+    printf("%s\n%d passed, %d failed\n", top, passed, !passed);
+    return !passed;
+}
+
+int trial_main(const TrialProgram *program, int argc, char **argv)
+{
+    if (argc == 5 && strcmp(argv[1], "--life") == 0) {
+        snprintf(top, sizeof top, "%s", argv[2]);
+        return program->live((int)strtol(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
+    }
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s <libfault.so>\n", program->name);
+        return 2;
+    }
+    const char *point = getenv("KALAM_FAULT_POINT");
+    uint64_t seed = choose_seed();
+    library = argv[1];
+    make_folder();
+    program->prepare(seed);
+    if (point)
+        return run_one(program, point);
+    int status = run_all(program, seed);
+    remove_all(run_folder);
+    return status;
 }

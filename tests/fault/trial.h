@@ -23,15 +23,9 @@ typedef struct Variant {
     bool is_for_good;                           /* the disk never gets well */
 } Variant;
 
-extern const Variant trial_variants[];
-extern const size_t trial_variant_count;
 extern const Variant trial_counting; /* nothing fails; the calls go to the file `calls` */
 
-/* Makes the folder of this run; `library` is preloaded from here on. */
-void trial_begin(const char *library);
-/* The folder is there: this process is a life that trial_life began. */
-void trial_join(const char *folder);
-void trial_end(void); /* removes the folder */
+/* The folder of this trial. */
 const char *trial_folder(void);
 /* A name in the folder. The disk under fault is `disk`. Valid until the eighth call after it. */
 const char *trial_path(const char *name);
@@ -46,27 +40,39 @@ void trial_restore(const char *name);
 int trial_life(int life, size_t scene, const Variant *variant, unsigned long at);
 /* After TRIAL_CUT: what the disk then holds becomes the disk. */
 void trial_cut(void);
-/* KALAM_FAULT_RUN, or one of its own; printed. */
-uint64_t trial_seed(void);
+/* How many calls the last life with a variant has made. */
+unsigned long trial_calls(void);
 
 /* ---- many trials ---- */
 
-typedef struct TrialScene {
-    const char *name;
+/* Which call of which scene is hit, and how. */
+typedef struct Trial {
     size_t scene;
-    unsigned long calls;  /* that a life makes when nothing fails: trial_calls */
-    unsigned long points; /* to be hit, each in one way; 0 = all calls, each in all ways */
-    bool (*run)(size_t scene, unsigned long at,
-                const Variant *variant); /* false: FAILED, printed */
-} TrialScene;
+    unsigned long at;
+    const Variant *variant;
+} Trial;
 
-/* KALAM_FAULT_ONLY, if given, is part of the name. */
-bool trial_is_wanted(const char *scene_name);
-/* How many calls the last life with a variant has made. */
-unsigned long trial_calls(void);
-/* Runs the trials of a scene in KALAM_FAULT_LANES processes (1) and prints what they hit. */
-void trial_run_scene(const TrialScene *scene, uint64_t seed);
-/* Prints what all scenes have hit, then "N passed, M failed"; the status for exit. */
-int trial_report(void);
-/* The value of a variable: 0 for "all". */
-unsigned long trial_points(const char *variable, unsigned long otherwise);
+/* How its lives ended: 0 is well. */
+typedef struct TrialEnds {
+    int life;  /* the one under fault */
+    int check; /* the one after it; -1: none, for the other ended as it never may */
+} TrialEnds;
+
+typedef struct TrialProgram {
+    const char *name;
+    const char *points_variable; /* how many calls to hit, over all scenes; "all": in all ways */
+    unsigned long points_default;
+    size_t scene_count;
+    const char *(*scene_name)(size_t scene);
+    int (*live)(int life, size_t scene); /* a life that trial_life began; its status */
+    void (*prepare)(uint64_t seed);      /* makes and keeps what trials start with */
+    /* The calls that a life of the scene makes when nothing fails. */
+    unsigned long (*count_calls)(size_t scene);
+    TrialEnds (*run)(const Trial *trial);
+} TrialProgram;
+
+/* The main of such a program, `<name> <libfault.so>`: hits calls of all scenes (KALAM_FAULT_ONLY:
+ * of those with that in their name) in KALAM_FAULT_LANES processes (1), prints what it hit, then
+ * "N passed, M failed". KALAM_FAULT_RUN=<seed> repeats its choices;
+ * KALAM_FAULT_POINT=<scene>,<call>,<variant> runs one trial and leaves its folder. */
+int trial_main(const TrialProgram *program, int argc, char **argv);
