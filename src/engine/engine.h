@@ -9,10 +9,10 @@
  *
  *     hot(<handle>, <ref>)          the rows of source <ref>, columns of its schema, then `_seq`
  *                                   BIGINT and `_deleted` BOOLEAN
- *     dead(<handle>, <ref>, _seq)   true where the source says that a row of a file has died
- *     dead_found(<handle>, <ref>, _seq, file_row_number)
- *                                   the same, and the source is told in which rows those lie
- *     dead_at(<handle>, <ref>, file_index, file_row_number)
+ *     alive(<handle>, <ref>, _seq)  true where the source says that a row of a file has not died
+ *     alive_found(<handle>, <ref>, _seq, file_row_number)
+ *                                   the same, and the source is told in which rows the dead lie
+ *     alive_at(<handle>, <ref>, file_index::UINTEGER, file_row_number)
  *                                   the same by the place in the list of files and the row
  *
  * where <handle> is engine_query_handle() and <ref> is what engine_query_add_source() returned.
@@ -72,13 +72,14 @@ typedef struct EngineSource {
     /* Sets *out_end after the last row. */
     Code (*next)(void *scan, EngineRow *out_row, bool *out_end, Error *e);
     void (*close)(void *scan);
-    /* Fills out_dead[0 … count). NULL when no SQL uses dead() on this source. */
-    Code (*are_dead)(void *context, const uint64_t *seqs, uint32_t count, bool *out_dead, Error *e);
-    /* The same by place. NULL when no SQL uses dead_at() on this source. */
-    void (*are_dead_at)(void *context, const uint64_t *files, const uint64_t *rows, uint32_t count,
-                        bool *out_dead);
+    /* Fills out_alive[0 … count). NULL when no SQL uses alive() on this source. */
+    Code (*are_alive)(void *context, const uint64_t *seqs, uint32_t count, bool *out_alive,
+                      Error *e);
+    /* The same by place. NULL when no SQL uses alive_at() on this source. */
+    void (*are_alive_at)(void *context, const uint32_t *files, const uint64_t *rows, uint32_t count,
+                         bool *out_alive);
     /* A dead row was found in this row of its file; a row may be found twice. NULL when no SQL uses
-     * dead_found() on this source. */
+     * alive_found() on this source. */
     void (*found_dead)(void *context, uint64_t seq, uint64_t row);
 } EngineSource;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The functions every instance knows: the table function hot(handle, ref) and the scalar functions
- * dead(), dead_found() and dead_at(). All find their source by the handle; an unknown handle is an
+ * alive(), alive_found() and alive_at(). All find their source by the handle; an unknown handle is an
  * error and never another statement's rows.
  *
  * hot() fills DuckDB's vectors in place, only the columns the plan wants, on one thread. When the
@@ -192,61 +192,72 @@ static void hot_next(duckdb_function_info info, duckdb_data_chunk chunk)
     atomic_fetch_add_explicit(&scan->query->hand_over, 1, memory_order_acq_rel);
 }
 
-/* ---- dead ---- */
+/* ---- alive ---- */
 
-/* The source of a call, and its columns behind handle and ref. */
-static const EngineSource *source_of_call(duckdb_function_info info, duckdb_data_chunk input,
-                                          const uint64_t *out_columns[2], EngineQuery **out_query)
+static const void *column_of(duckdb_data_chunk input, idx_t index)
 {
-    const uint64_t *column[4] = {0};
-    idx_t count = duckdb_data_chunk_get_column_count(input);
-    must(count <= 4);
-    for (idx_t i = 0; i < count; i++)
-        column[i] = duckdb_vector_get_data(duckdb_data_chunk_get_vector(input, i));
-    out_columns[0] = column[2];
-    out_columns[1] = column[3];
-    return engine__find_source(duckdb_scalar_function_get_extra_info(info), column[0][0],
-                               column[1][0], out_query);
+    return duckdb_vector_get_data(duckdb_data_chunk_get_vector(input, index));
 }
 
-static void dead_run(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
+/* The source of a call: handle and ref come first. */
+static const EngineSource *source_of_call(duckdb_function_info info, duckdb_data_chunk input,
+                                          EngineQuery **out_query)
+{
+    const uint64_t *handles = column_of(input, 0);
+    const uint16_t *refs = column_of(input, 1);
+    return engine__find_source(duckdb_scalar_function_get_extra_info(info), handles[0], refs[0],
+                               out_query);
+}
+
+static void tell_found(const EngineSource *source, const uint64_t *seqs, const uint64_t *rows,
+                       const bool *alive, size_t count)
+{
+    for (size_t at = 0; at < count; at++) {
+        const bool *dead = memchr(alive + at, false, count - at);
+        if (!dead)
+            return;
+        at = (size_t)(dead - alive);
+        source->found_dead(source->context, seqs[at], rows[at]);
+    }
+}
+
+static void alive_run(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
 {
     idx_t count = duckdb_data_chunk_get_size(input);
     if (count == 0)
         return;
-    const uint64_t *columns[2]; /* _seq, and perhaps file_row_number */
+    bool tells = duckdb_data_chunk_get_column_count(input) == 4; /* alive_found() */
     EngineQuery *query = NULL;
-    const EngineSource *source = source_of_call(info, input, columns, &query);
-    if (!source || !source->are_dead || (columns[1] && !source->found_dead)) {
+    const EngineSource *source = source_of_call(info, input, &query);
+    if (!source || !source->are_alive || (tells && !source->found_dead)) {
         duckdb_scalar_function_set_error(info, UNKNOWN_SOURCE);
         return;
     }
     Error error = {0};
-    bool *out_dead = duckdb_vector_get_data(output);
-    if (source->are_dead(source->context, columns[0], (uint32_t)count, out_dead, &error) != OK) {
+    const uint64_t *seqs = column_of(input, 2);
+    bool *alive = duckdb_vector_get_data(output);
+    if (source->are_alive(source->context, seqs, (uint32_t)count, alive, &error) != OK) {
         engine__keep_error(query, &error);
         duckdb_scalar_function_set_error(info, SOURCE_FAILED);
         return;
     }
-    for (idx_t i = 0; columns[1] && i < count; i++)
-        if (out_dead[i])
-            source->found_dead(source->context, columns[0][i], columns[1][i]);
+    if (tells)
+        tell_found(source, seqs, column_of(input, 3), alive, count);
 }
 
-static void dead_at_run(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
+static void alive_at_run(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
 {
     idx_t count = duckdb_data_chunk_get_size(input);
     if (count == 0)
         return;
-    const uint64_t *columns[2]; /* file_index, file_row_number */
     EngineQuery *query = NULL;
-    const EngineSource *source = source_of_call(info, input, columns, &query);
-    if (!source || !source->are_dead_at) {
+    const EngineSource *source = source_of_call(info, input, &query);
+    if (!source || !source->are_alive_at) {
         duckdb_scalar_function_set_error(info, UNKNOWN_SOURCE);
         return;
     }
-    source->are_dead_at(source->context, columns[0], columns[1], (uint32_t)count,
-                        duckdb_vector_get_data(output));
+    source->are_alive_at(source->context, column_of(input, 2), column_of(input, 3), (uint32_t)count,
+                         duckdb_vector_get_data(output));
 }
 
 /* ---- Registration ---- */
@@ -267,17 +278,19 @@ static duckdb_state register_hot(Instance *instance, duckdb_logical_type number)
     return state;
 }
 
-/* A function of handle, ref and `count` more numbers that tells which rows are dead. */
-static duckdb_state register_dead(Instance *instance, const char *name,
-                                  duckdb_scalar_function_t run, const duckdb_type *types,
-                                  size_t count)
+/* A function of handle, ref and `count` more numbers that tells which rows live. DuckDB hands over
+ * constants as full vectors, so what is small has a small type. */
+static duckdb_state register_alive(Instance *instance, const char *name,
+                                   duckdb_scalar_function_t run, const duckdb_type *types,
+                                   size_t count)
 {
+    static const duckdb_type handle_and_ref[] = {DUCKDB_TYPE_BIGINT, DUCKDB_TYPE_USMALLINT};
     duckdb_logical_type boolean = duckdb_create_logical_type(DUCKDB_TYPE_BOOLEAN);
     duckdb_scalar_function f = duckdb_create_scalar_function();
     duckdb_scalar_function_set_name(f, name);
     for (size_t i = 0; i < count + 2; i++) {
         duckdb_logical_type type =
-            duckdb_create_logical_type(i < 2 ? DUCKDB_TYPE_BIGINT : types[i - 2]);
+            duckdb_create_logical_type(i < 2 ? handle_and_ref[i] : types[i - 2]);
         duckdb_scalar_function_add_parameter(f, type);
         duckdb_destroy_logical_type(&type);
     }
@@ -290,13 +303,13 @@ static duckdb_state register_dead(Instance *instance, const char *name,
     return state;
 }
 
-static bool register_all_dead(Instance *instance)
+static bool register_all_alive(Instance *instance)
 {
     static const duckdb_type seq_and_row[] = {DUCKDB_TYPE_BIGINT, DUCKDB_TYPE_BIGINT};
-    static const duckdb_type file_and_row[] = {DUCKDB_TYPE_UBIGINT, DUCKDB_TYPE_BIGINT};
-    return register_dead(instance, "dead", dead_run, seq_and_row, 1) == DuckDBSuccess &&
-           register_dead(instance, "dead_found", dead_run, seq_and_row, 2) == DuckDBSuccess &&
-           register_dead(instance, "dead_at", dead_at_run, file_and_row, 2) == DuckDBSuccess;
+    static const duckdb_type file_and_row[] = {DUCKDB_TYPE_UINTEGER, DUCKDB_TYPE_BIGINT};
+    return register_alive(instance, "alive", alive_run, seq_and_row, 1) == DuckDBSuccess &&
+           register_alive(instance, "alive_found", alive_run, seq_and_row, 2) == DuckDBSuccess &&
+           register_alive(instance, "alive_at", alive_at_run, file_and_row, 2) == DuckDBSuccess;
 }
 
 Code engine__register_functions(Instance *instance, Error *e)
@@ -304,7 +317,7 @@ Code engine__register_functions(Instance *instance, Error *e)
     duckdb_logical_type number = duckdb_create_logical_type(DUCKDB_TYPE_BIGINT);
     duckdb_state hot = register_hot(instance, number);
     duckdb_destroy_logical_type(&number);
-    if (hot != DuckDBSuccess || !register_all_dead(instance))
+    if (hot != DuckDBSuccess || !register_all_alive(instance))
         return fail(e, E_INTERNAL, "DuckDB refused the functions of the server");
     return OK;
 }

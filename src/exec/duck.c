@@ -165,11 +165,12 @@ static void scan_close(void *context)
     free(scan);
 }
 
-static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *out_dead, Error *e)
+static Code are_alive(void *context, const uint64_t *seqs, uint32_t count, bool *out_alive,
+                      Error *e)
 {
     DuckTable *table = context;
     if (!table->dead.is_cut && !table->duck->run->transaction) {
-        view_mark_dead(&table->dead, seqs, count, out_dead);
+        view_mark_alive(&table->dead, seqs, count, out_alive);
         return OK;
     }
     MUTEX_SCOPE(&table->duck->lock);
@@ -179,23 +180,25 @@ static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *
         if (table->dead.is_cut && !is_dead)
             TRY(view_dead_at(table->duck->view, table->partition, seqs[i], &at, e));
         TableView view = table_view(table);
-        out_dead[i] = is_dead || at != 0 || exec__is_hidden(&view, seqs[i]);
-        if (!out_dead[i])
+        out_alive[i] = !is_dead && at == 0 && !exec__is_hidden(&view, seqs[i]);
+        if (out_alive[i])
             exec__note_read(&view, seqs[i]); /* every cold row of a result has come through here */
     }
     return OK;
 }
 
-/* Neighbours mostly come from one file. */
-static void are_dead_at(void *context, const uint64_t *files, const uint64_t *rows, uint32_t count,
-                        bool *out_dead)
+/* Rows that are asked for together mostly come from one file. */
+static void are_alive_at(void *context, const uint32_t *files, const uint64_t *rows, uint32_t count,
+                         bool *out_alive)
 {
     const DuckTable *table = context;
+    bool is_one = memcmp(files, files + 1, (count - 1) * sizeof *files) == 0;
     for (uint32_t from = 0, to = 0; from < count; from = to) {
+        to = is_one ? count : from + 1;
         while (to < count && files[to] == files[from])
             to++;
         must(files[from] < table->segments[DUCK_BY_ROW].count);
-        view_mark_dead(&table->dead_rows[files[from]], rows + from, to - from, out_dead + from);
+        view_mark_alive(&table->dead_rows[files[from]], rows + from, to - from, out_alive + from);
     }
 }
 
@@ -387,9 +390,9 @@ static void print_branch(const PrintTable *printed, const SegmentList *list, Duc
                          uint32_t ref, Buffer *out)
 {
     static const char *const checks[DUCK_WAYS] = {
-        [DUCK_BY_SEQ] = " WHERE NOT dead(%llu, %u, _seq)",
-        [DUCK_FIND_ROW] = " WHERE NOT dead_found(%llu, %u, _seq, file_row_number)",
-        [DUCK_BY_ROW] = " WHERE NOT dead_at(%llu, %u, file_index, file_row_number)",
+        [DUCK_BY_SEQ] = " WHERE alive(%llu, %u, _seq)",
+        [DUCK_FIND_ROW] = " WHERE alive_found(%llu, %u, _seq, file_row_number)",
+        [DUCK_BY_ROW] = " WHERE alive_at(%llu, %u, file_index::UINTEGER, file_row_number)",
     };
     const DuckTable *table = printed->tag;
     buffer_add_text(out, " UNION ALL SELECT * FROM ");
@@ -449,8 +452,8 @@ static Code print_table(void *context, const TableRef *ref, const PrintTable *pr
         .open = scan_open,
         .next = scan_next,
         .close = scan_close,
-        .are_dead = are_dead,
-        .are_dead_at = are_dead_at,
+        .are_alive = are_alive,
+        .are_alive_at = are_alive_at,
         .found_dead = found_dead,
     };
     uint32_t number = 0;

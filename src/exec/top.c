@@ -356,11 +356,12 @@ static void choose_files(TopStep *step)
     }
 }
 
-static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *out_dead, Error *e)
+static Code are_alive(void *context, const uint64_t *seqs, uint32_t count, bool *out_alive,
+                      Error *e)
 {
     (void)e;
     const TopScan *top = context;
-    view_mark_dead(&top->dead, seqs, count, out_dead);
+    view_mark_alive(&top->dead, seqs, count, out_alive);
     return OK;
 }
 
@@ -395,7 +396,7 @@ static Code print_table(void *context, const TableRef *ref, const PrintTable *ta
     buffer_add_text(out, "(SELECT * FROM ");
     cold_add_read_parquet(out, &list, top->schema);
     if (step->has_dead)
-        buffer_printf(out, " WHERE NOT dead(%llu, %u, _seq)",
+        buffer_printf(out, " WHERE alive(%llu, %u, _seq)",
                       (unsigned long long)engine_query_handle(step->query), step->ref);
     buffer_add_char(out, ')');
     return OK;
@@ -524,7 +525,7 @@ static Code run_step(TopStep *step, uint64_t limit, uint64_t *out_rows, Error *e
     const ScanScope *scope = top->request.scope;
     CLEANUP(buffer_done) Buffer sql = {0};
     CLEANUP(engine_result_free_ptr) EngineResult *result = NULL;
-    EngineSource source = {.schema = top->schema, .context = step->top, .are_dead = are_dead};
+    EngineSource source = {.schema = top->schema, .context = step->top, .are_alive = are_alive};
     TRY(view_check_segments(scope->view, scope->table, scope->partition, step->entries, step->count,
                             e));
     TRY(engine_query_add_source(step->query, &source, &step->ref, e));

@@ -64,12 +64,52 @@ bool view_has_dead_between(const DeadList *list, uint64_t from, uint64_t to)
     return list->is_cut || (at < list->count && list->seqs[at] <= to);
 }
 
+/* Whether each is one more than the one before, as rows are that a scan left nothing out of. This
+ * is asked of every row of a large scan, so the processor compares some at once. */
+static bool are_neighbours(const uint64_t *seqs, uint32_t count)
+{
+    typedef uint64_t Lanes __attribute__((vector_size(32)));
+    enum { LANES = sizeof(Lanes) / sizeof(uint64_t) };
+    uint64_t first = seqs[0];
+    Lanes want = {first, first + 1, first + 2, first + 3}, differs = {0}, some;
+    if (seqs[count - 1] - first != count - 1)
+        return false;
+    uint32_t at = 0;
+    for (; count - at >= LANES; at += LANES, want += LANES) {
+        memcpy(&some, seqs + at, sizeof some);
+        differs |= some ^ want;
+    }
+    bool differ = differs[0] | differs[1] | differs[2] | differs[3];
+    for (; at < count; at++)
+        differ |= seqs[at] != first + at;
+    return !differ;
+}
+
+static bool do_ascend(const uint64_t *seqs, uint32_t count)
+{
+    bool descends = false;
+    for (uint32_t i = 1; i < count; i++)
+        descends |= seqs[i] < seqs[i - 1];
+    return !descends;
+}
+
+static void mark_neighbours(const DeadList *list, const uint64_t *seqs, uint32_t count,
+                            bool *out_alive)
+{
+    for (size_t i = lower_bound(list, 0, seqs[0]); i < list->count; i++) {
+        if (list->seqs[i] - seqs[0] >= count)
+            return;
+        out_alive[list->seqs[i] - seqs[0]] = false;
+    }
+}
+
 /* Ascending seqs: where each of the dead lies among them. */
-static void mark_sorted(const DeadList *list, size_t from, const uint64_t *seqs, uint32_t count,
-                        bool *out_dead)
+static void mark_ascending(const DeadList *list, const uint64_t *seqs, uint32_t count,
+                           bool *out_alive)
 {
     uint32_t first = 0;
-    for (size_t i = from; i < list->count && list->seqs[i] <= seqs[count - 1]; i++) {
+    size_t i = lower_bound(list, 0, seqs[0]);
+    for (; i < list->count && list->seqs[i] <= seqs[count - 1]; i++) {
         uint32_t end = count;
         while (first < end) {
             uint32_t middle = first + (end - first) / 2;
@@ -79,28 +119,21 @@ static void mark_sorted(const DeadList *list, size_t from, const uint64_t *seqs,
                 end = middle;
         }
         for (; first < count && seqs[first] == list->seqs[i]; first++)
-            out_dead[first] = true;
+            out_alive[first] = false;
     }
 }
 
 /* Neighbours ask together, mostly in the order of a segment, and few of them are dead. */
-void view_mark_dead(const DeadList *list, const uint64_t *seqs, uint32_t count, bool *out_dead)
+void view_mark_alive(const DeadList *list, const uint64_t *seqs, uint32_t count, bool *out_alive)
 {
-    uint64_t least = UINT64_MAX, most = 0;
-    bool descends = false;
-    for (uint32_t i = 0; i < count; i++) {
-        descends |= seqs[i] < most;
-        least = seqs[i] < least ? seqs[i] : least;
-        most = seqs[i] > most ? seqs[i] : most;
-    }
-    memset(out_dead, 0, count * sizeof *out_dead);
-    size_t first = lower_bound(list, 0, least);
-    if (first == list->count || list->seqs[first] > most)
+    memset(out_alive, true, count * sizeof *out_alive);
+    if (count == 0 || list->count == 0)
         return;
-    if (!descends) {
-        mark_sorted(list, first, seqs, count, out_dead);
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        out_dead[i] = view_is_dead(list, seqs[i]);
+    if (are_neighbours(seqs, count))
+        mark_neighbours(list, seqs, count, out_alive);
+    else if (do_ascend(seqs, count))
+        mark_ascending(list, seqs, count, out_alive);
+    else
+        for (uint32_t i = 0; i < count; i++)
+            out_alive[i] = !view_is_dead(list, seqs[i]);
 }

@@ -83,8 +83,8 @@ CHECKED Code view_dead_list(ReadView *view, Partition partition, Arena *arena, D
 bool view_is_dead(const DeadList *list, uint64_t seq);
 /* Whether any with from <= seq <= to may be; always when the list is cut. */
 bool view_has_dead_between(const DeadList *list, uint64_t from, uint64_t to);
-/* The same for many; any thread, as long as nobody changes the list. */
-void view_mark_dead(const DeadList *list, const uint64_t *seqs, uint32_t count, bool *out_dead);
+/* The opposite for many; any thread, as long as nobody changes the list. */
+void view_mark_alive(const DeadList *list, const uint64_t *seqs, uint32_t count, bool *out_alive);
 /* True when no row of any segment of the partition is dead at S (the check can then be left
  * out). */
 CHECKED Code view_has_dead(ReadView *view, Partition partition, bool *out, Error *e);

@@ -82,7 +82,7 @@ test('reading what is not one\'s own', async () => {
     await attack(`SELECT * FROM ${q} UNION ALL (WITH ${q} AS (SELECT 1 AS x) SELECT * FROM ${q})`);
     await attack(`WITH x AS (WITH ${q} AS (SELECT 1 AS y) SELECT * FROM ${q}) SELECT * FROM x JOIN ${q} ON TRUE`);
   }
-  for (const call of ['hot(1, 0)', 'hot(2, 0)', 'dead(1, 0, 1)', `read_parquet('${file}')`, `read_text('${file}')`, `read_blob('${file}')`, `glob('${server.dir}/**')`,
+  for (const call of ['hot(1, 0)', 'hot(2, 0)', 'alive(1, 0, 1)', 'alive_at(1, 0, 0, 1)', `read_parquet('${file}')`, `read_text('${file}')`, `read_blob('${file}')`, `glob('${server.dir}/**')`,
     `parquet_scan('${file}')`, `parquet_metadata('${file}')`, "query('SELECT 1')", "query_table('notes')", 'duckdb_settings()', 'duckdb_secrets()', 'pragma_version()',
     "sniff_csv('/etc/passwd')", "read_csv('/etc/passwd')", "read_json('/etc/passwd')", 'range(10)', 'generate_series(1, 3)', "json_execute_serialized_sql('{}')", 'unnest([1])']) {
     await attack(`SELECT * FROM ${call}`);

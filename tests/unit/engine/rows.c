@@ -53,23 +53,24 @@ static Code next_row(void *pointer, EngineRow *out_row, bool *out_end, Error *e)
     return OK;
 }
 
-static Code are_dead(void *context, const uint64_t *seqs, uint32_t count, bool *out_dead, Error *e)
+static Code are_alive(void *context, const uint64_t *seqs, uint32_t count, bool *out_alive,
+                      Error *e)
 {
     Rows *rows = context;
     atomic_fetch_add(&rows->asked_dead, 1);
     if (rows->fail_at == UINT64_MAX)
         return fail(e, rows->fail_code, "the list of the dead is bad");
     for (uint32_t i = 0; i < count; i++)
-        out_dead[i] = rows->dead_every && seqs[i] % rows->dead_every == 0;
+        out_alive[i] = !rows->dead_every || seqs[i] % rows->dead_every != 0;
     return OK;
 }
 
-static void are_dead_at(void *context, const uint64_t *files, const uint64_t *at, uint32_t count,
-                        bool *out_dead)
+static void are_alive_at(void *context, const uint32_t *files, const uint64_t *at, uint32_t count,
+                         bool *out_alive)
 {
     const Rows *rows = context;
     for (uint32_t i = 0; i < count; i++)
-        out_dead[i] = rows->dead_every && files[i] == 0 && at[i] % rows->dead_every == 0;
+        out_alive[i] = !rows->dead_every || files[i] != 0 || at[i] % rows->dead_every != 0;
 }
 
 static void found_dead(void *context, uint64_t seq, uint64_t row)
@@ -101,8 +102,8 @@ EngineSource rows_source(Rows *rows)
                           .open = open_scan,
                           .next = next_row,
                           .close = close_scan,
-                          .are_dead = are_dead,
-                          .are_dead_at = are_dead_at,
+                          .are_alive = are_alive,
+                          .are_alive_at = are_alive_at,
                           .found_dead = found_dead};
 }
 

@@ -40,7 +40,7 @@ static const Row rows[] = {
      "the query engine was refused access"},
     {"Binder Error: No function matches the given name and argument types 'sum(BLOB)'.",
      E_INVALID_SQL, "No function matches the given name and argument types 'sum(BLOB)'."},
-    {"Binder Error: No function matches 'dead(INTEGER)'", E_INVALID_SQL,
+    {"Binder Error: No function matches 'alive_at(INTEGER)'", E_INVALID_SQL,
      "types or functions do not fit together"},
     {"Catalog Error: Table Function with name \"x\" is in the DuckDB extension y", E_INVALID_SQL,
      "a function is not available"},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hot() and dead(): what DuckDB sees of our rows.
+ * hot() and alive(): what DuckDB sees of our rows.
  */
 #include "rows.h"
 #include "test.h"
@@ -62,19 +62,20 @@ TEST("a source without rows is an empty table")
     engine_pool_free(pool);
 }
 
-TEST("dead() asks the source by the vector and filters")
+TEST("alive() asks the source by the vector and filters")
 {
     EnginePool *pool = rows_pool(1);
     Rows rows;
     rows_init(&rows, 10000);
     rows.dead_every = 10;
-    check(pool, &rows, "SELECT count(*) FROM hot(%h,0) WHERE NOT dead(%h,0,_seq)", "9000");
+    check(pool, &rows, "SELECT count(*) FROM hot(%h,0) WHERE alive(%h,0,_seq)", "9000");
     CHECK(rows.asked_dead >= 1);
     CHECK(rows.asked_dead < 20);
     engine_pool_free(pool);
 }
 
-TEST("dead_found() tells the row of the file, dead_at() asks by it, also behind skipped row groups")
+TEST("alive_found() tells the row of the file, alive_at() asks by it, also behind skipped row "
+     "groups")
 {
     EnginePool *pool = rows_pool(1);
     Rows rows;
@@ -87,14 +88,14 @@ TEST("dead_found() tells the row of the file, dead_at() asks by it, also behind 
     CHECK_OK(engine_write_parquet(pool, &source, path, &options, &written, e));
     char sql[2000];
     snprintf(sql, sizeof sql,
-             "SELECT count(*) FROM read_parquet('%s') WHERE id<>5 AND NOT "
-             "dead_found(%%h,0,_seq,file_row_number)",
+             "SELECT count(*) FROM read_parquet('%s') WHERE id<>5 AND "
+             "alive_found(%%h,0,_seq,file_row_number)",
              path);
     check(pool, &rows, sql, "8999");
     CHECK_INT(rows.found_dead, 1000);
     snprintf(sql, sizeof sql,
-             "SELECT count(*), min(id) FROM read_parquet(['%s','%s']) WHERE id>9000 AND NOT "
-             "dead_at(%%h,0,file_index,file_row_number)",
+             "SELECT count(*), min(id) FROM read_parquet(['%s','%s']) WHERE id>9000 AND "
+             "alive_at(%%h,0,file_index::UINTEGER,file_row_number)",
              path, path);
     check(pool, &rows, sql, "1900|9001");
     engine_pool_free(pool);
@@ -107,7 +108,7 @@ TEST("a handle of another, ended or unknown statement reads nobody's rows")
     rows_init(&rows, 3);
     CHECK_CODE(rows_run(pool, &rows, "SELECT * FROM hot(999,0)", NULL, e), E_INVALID_SQL);
     CHECK_CODE(rows_run(pool, &rows, "SELECT * FROM hot(%h,1)", NULL, e), E_INVALID_SQL);
-    CHECK_CODE(rows_run(pool, &rows, "SELECT dead(999,0,_seq) FROM hot(%h,0)", NULL, e),
+    CHECK_CODE(rows_run(pool, &rows, "SELECT alive(999,0,_seq) FROM hot(%h,0)", NULL, e),
                E_EXECUTION);
     CHECK_CODE(rows_run(pool, NULL, "SELECT * FROM hot(%h,0)", NULL, e), E_INVALID_SQL);
     CHECK_INT(rows.opened, rows.closed);
@@ -127,8 +128,9 @@ TEST("what a source fails with is what the statement fails with, and the instanc
     CHECK_INT(rows_run(pool, &rows, "SELECT id FROM hot(%h,0)", NULL, &error), E_CORRUPT);
     rows.fail_at = UINT64_MAX;
     rows.fail_code = E_IO;
-    CHECK_CODE(rows_run(pool, &rows, "SELECT id FROM hot(%h,0) WHERE dead(%h,0,_seq)", NULL, e),
-               E_IO);
+    CHECK_CODE(
+        rows_run(pool, &rows, "SELECT id FROM hot(%h,0) WHERE NOT alive(%h,0,_seq)", NULL, e),
+        E_IO);
     CHECK_INT(rows.opened, rows.closed);
     rows.fail_at = 0;
     check(pool, &rows, "SELECT count(*) FROM hot(%h,0)", "5000");

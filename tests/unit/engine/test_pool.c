@@ -94,7 +94,7 @@ static Code count_rows(EnginePool *pool, Rows *rows, int64_t *out, Error *e)
     uint32_t ref = 0;
     TRY(engine_query_add_source(query, &source, &ref, e));
     unsigned long long handle = engine_query_handle(query);
-    buffer_printf(&sql, "SELECT count(*) FROM hot(%llu,0) WHERE NOT dead(%llu,0,_seq)", handle,
+    buffer_printf(&sql, "SELECT count(*) FROM hot(%llu,0) WHERE alive(%llu,0,_seq)", handle,
                   handle);
     TRY(engine_run(query, buffer_slice(&sql), &limits, &result, e));
     const Value *row = NULL;
