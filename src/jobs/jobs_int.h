@@ -85,13 +85,8 @@ typedef struct Dirt Dirt; /* dirt.h */
 typedef struct DirtList {
     Dirt *first, *last;
 } DirtList;
-typedef struct Told Told;        /* rest.h */
-typedef struct Noted Noted;      /* tell.c: the watcher; under lock */
-void jobs__tell(Jobs *jobs);     /* soon */
-void jobs__tell_now(Jobs *jobs); /* without a pause after the last time */
-void jobs__run_teller(void *jobs);
-
-/* compact.c */
+typedef struct Told Told;   /* rest.h */
+typedef struct Noted Noted; /* compact.c */
 
 struct Jobs {
     Database *db;
@@ -168,17 +163,10 @@ int64_t jobs__reclaim(Jobs *jobs);
 /* jobs.c */
 CHECKED Code jobs__request_user_cleanup(Jobs *jobs, const User *user, Error *e);
 
-/* keep.c, LANE_KEEP */
-CHECKED Code jobs__run_export(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
-                              Error *e);
-CHECKED Code jobs__run_backup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
-                              Error *e);
-CHECKED Code jobs__run_restore(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
-                               Error *e);
-/* Removes what a crash left of exports; once, before the first. */
-void jobs__sweep_exports(Jobs *jobs);
-/* Removes exports that are older than they are kept, once in a while; returns as the others. */
-int64_t jobs__expire_exports(Jobs *jobs);
+/* tell.c: the watcher; under lock */
+void jobs__tell(Jobs *jobs);     /* soon */
+void jobs__tell_now(Jobs *jobs); /* without a pause after the last time */
+void jobs__run_teller(void *jobs);
 
 /* compact.c */
 CHECKED Code jobs__run_compact(Jobs *jobs, const Job *job, char *message, size_t message_bytes,

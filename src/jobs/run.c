@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "jobs/jobs_int.h"
+#include "jobs/keep.h"
 #include "jobs/rest.h"
 #include "os/clock.h"
 #include "os/log.h"

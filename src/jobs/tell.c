@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Telling the watcher that rows of system.jobs have changed without a commit. A thread of its own
- * does it, since whoever makes progress may then be busy for long: what came too soon after the last
- * time is told as soon as it may be.
+ * does it, since whoever makes progress may then be busy for long: what came too soon after the
+ * last time is told as soon as it may be.
  *
  * I1. After a change of what jobs_list shows the watcher is called, PAUSE_US later at the latest.
  */

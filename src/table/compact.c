@@ -382,8 +382,8 @@ static void add_layout(Compaction *c, PartitionState state, Intent *intent)
                    buffer_slice(&bytes));
 }
 
-/* The part without changes makes the committer check that the table lives; an ALTER since R does not
- * matter, as in flush.c, I3. Where no row is left none can die meanwhile. */
+/* The part without changes makes the committer check that the table lives; an ALTER since R does
+ * not matter, as in flush.c, I3. Where no row is left none can die meanwhile. */
 static Code commit_once(Compaction *c, uint64_t *io_seq, bool *out_more, Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *now = NULL;

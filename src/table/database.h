@@ -46,8 +46,8 @@ const char *database_storage_folder(Database *db); /* "<data>/storage" */
 /* The feed window of a table: its own or the server's. NULL: the server's. */
 uint32_t database_feed_window_s(Database *db, const Table *table);
 uint64_t database_feed_window_bytes(Database *db, const Table *table); /* 0 = no limit */
-/* At which age rows of a table are to be flushed: its own, or the server's where it names no policy;
- * 0 = never. The server's is set before there is traffic. */
+/* At which age rows of a table are to be flushed: its own, or the server's where it names no
+ * policy; 0 = never. The server's is set before there is traffic. */
 uint32_t database_flush_interval_s(Database *db, const Table *table);
 void database_set_flush_interval(Database *db, uint32_t seconds);
 

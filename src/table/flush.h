@@ -63,9 +63,9 @@ CHECKED Code flush_sweep(Database *db, const JobStop *stop, uint32_t *out_remove
 /* Writes every manifest.json that is missing or not as it should be, one partition after the other,
  * beside whatever else runs: it takes longer than the sweep. Goes on, fails and stops as that. */
 CHECKED Code flush_mend_manifests(Database *db, const JobStop *stop, Error *e);
-/* Tells what that would remove or put right, and what in the storage folder is not ours, and changes
- * nothing: one line for each, which begins with the path below the storage folder. Goes on and fails
- * as the sweep. */
+/* Tells what these would remove or put right, and what in the storage folder is not ours, and
+ * changes nothing: one line for each, which begins with the path below the storage folder. Goes on
+ * and fails as the sweep. */
 typedef struct StrayTell {
     void (*tell)(void *context, const char *text);
     void *context;

@@ -161,9 +161,8 @@ CHECKED Code view__segment_list(ReadView *view, const Table *table, Partition pa
 /* The folder of a partition's segments, relative to the storage folder. */
 CHECKED Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table,
                            Partition partition, Arena *arena, Slice *out, Error *e);
-
-/* Adds a part without changes by the newest definition of the table: the committer refuses the
- * intent when another comes before it. E_CONFLICT: the table was dropped. */
+/* Adds a part without changes by the newest definition, so that the committer refuses the intent
+ * when another comes before it. E_CONFLICT: the table was dropped. */
 CHECKED Code table__add_newest_part(Database *db, Intent *intent, const Table *table,
                                     Partition partition, Error *e);
 /* Visits every partition of a table that has a key in the family, in key order. */
@@ -174,7 +173,6 @@ CHECKED Code table__each_partition(Database *db, HotFamily family, const Table *
 /* Lists a segment file for removal in the commit that stops naming it. */
 void obsolete__add(Intent *intent, Partition partition, Slice folder,
                    const struct SegmentEntry *entry);
-
 Pins *database__pins(Database *db);
 SeqGenerator *database__generator(Database *db);
 Committer *database__committer(Database *db);
@@ -183,8 +181,8 @@ uint64_t database__async_floor(Database *db);
 uint64_t database__feed_floor(Database *db);
 void database__set_last_seq(Database *db, uint64_t seq);
 void database__set_read_only(Database *db, bool is_read_only);
-void database__set_async_floor(Database *db,
-                               uint64_t floor); /* with last_seq; readers are shut out */
+/* With last_seq; readers are shut out. */
+void database__set_async_floor(Database *db, uint64_t floor);
 
 /* Keys of the system family that table/ owns. */
 #define SYSTEM_KEY_LAST_SEQ SLICE("last_seq")
