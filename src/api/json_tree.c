@@ -27,8 +27,13 @@ static bool has_too_many_values(Slice text)
 
 json_t *json_tree_parse(Slice text, size_t flags, json_error_t *out_why)
 {
-    if (!has_too_many_values(text))
-        return json_loadb(text.data ? text.data : "", text.size, flags, out_why);
+    if (!has_too_many_values(text)) {
+        json_t *tree = json_loadb(text.data ? text.data : "", text.size, flags, out_why);
+        bool has_nul = !tree && json_error_code(out_why) == json_error_null_character;
+        if (has_nul) /* Jansson names a flag that no client can set */
+            snprintf(out_why->text, sizeof out_why->text, "a text cannot hold \\u0000");
+        return tree;
+    }
     *out_why = (json_error_t){.line = 1, .column = 1};
     snprintf(out_why->text, sizeof out_why->text, "more than %d values", JSON_VALUES_MAX);
     return NULL;

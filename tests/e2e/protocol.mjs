@@ -255,6 +255,7 @@ test('requests that are no statement', async () => {
     [{ sql: `SELECT '${'x'.repeat(1048576)}'` }, 'INVALID_SQL', /SQL query too long: \d+ bytes \(maximum 1048576 bytes\)/],
     [{}, 'INVALID_INPUT', /Invalid JSON payload: /],
     [{ sql: 1 }, 'INVALID_INPUT', /Invalid JSON payload: /],
+    [{ sql: "SELECT '\0'" }, 'INVALID_INPUT', /: a text cannot hold \\u0000 \(line 1, column /],
     [{ sql: 'SELECT 1', params: 'x' }, 'INVALID_INPUT', /Invalid JSON payload: /],
   ];
   for (const [body, code, message] of cases) {
