@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../unit/exec/no_sink.h"
+#include "../unit/table/small.h"
 #include "server/views.h"
 
 static const Config no_config;
@@ -21,16 +23,7 @@ void stage_open(Stage *stage, const LiveOptions *live, const char *folder, uint3
     *stage = (Stage){0};
     mutex_init(&stage->lock);
     cond_init(&stage->changed);
-    DatabaseOptions options = {
-        .folder = folder ? folder : test_folder(),
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 256},
-        .node = 1,
-        .feed_window_s = feed_window_s,
-        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
-    };
+    DatabaseOptions options = small_database(folder ? folder : test_folder(), feed_window_s);
     CHECK_OK(database_open(&options, &stage->db, e));
     JobsOptions jobs = {.flush_rows_default = 1000 * 1000, .check_interval_s = 3600};
     CHECK_OK(jobs_start(stage->db, &jobs, &stage->jobs, e));
@@ -78,24 +71,6 @@ void stage_trim(Stage *stage, Table *table, uint64_t user)
         test_failed(__FILE__, __LINE__, "trim: %s", error.text);
 }
 
-static void ignore_begin(void *context, size_t index)
-{
-    (void)context, (void)index;
-}
-static void ignore_columns(void *context, const ResultColumn *columns, size_t count)
-{
-    (void)context, (void)columns, (void)count;
-}
-static Code ignore_row(void *context, const Value *values, Error *e)
-{
-    (void)context, (void)values, (void)e;
-    return OK;
-}
-static void ignore_end(void *context, size_t row_count, const char *message, Slice as_user)
-{
-    (void)context, (void)row_count, (void)message, (void)as_user;
-}
-
 static Code run_sql(Stage *stage, const char *user, Role role, const char *sql,
                     const ResultSink *sink, Error *e)
 {
@@ -112,8 +87,7 @@ static Code run_sql(Stage *stage, const char *user, Role role, const char *sql,
 
 Code stage_try_sql(Stage *stage, const char *user, Role role, const char *sql, Error *e)
 {
-    static const ResultSink sink = {NULL, ignore_begin, ignore_columns, ignore_row, ignore_end};
-    return run_sql(stage, user, role, sql, &sink, e);
+    return run_sql(stage, user, role, sql, &no_sink, e);
 }
 
 void stage_sql(Stage *stage, const char *user, Role role, const char *format, ...)
@@ -183,7 +157,7 @@ static char *join_lines(Lines *lines)
 char *stage_rows(Stage *stage, const char *user, const char *sql)
 {
     Lines lines = {0};
-    ResultSink sink = {&lines, ignore_begin, ignore_columns, keep_row, ignore_end};
+    ResultSink sink = {&lines, no_begin, no_columns, keep_row, no_end};
     Error error = {0};
     if (run_sql(stage, user, ROLE_SYSTEM, sql, &sink, &error) != OK)
         test_failed(__FILE__, __LINE__, "%s: %s", sql, error.text);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../unit/exec/no_sink.h"
+#include "../unit/table/small.h"
 #include "model.h"
 #include "os/log.h"
 
@@ -69,16 +71,8 @@ LiveUser user_of(Who who)
 
 static void open_database(const char *folder)
 {
-    DatabaseOptions options = {
-        .folder = folder,
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 4 << 20,
-                .background_jobs = 1,
-                .open_files_max = 256},
-        .node = 1,
-        .feed_window_s = FEED_WINDOW_S,
-        .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
-    };
+    DatabaseOptions options = small_database(folder, FEED_WINDOW_S);
+    options.hot.write_buffer_bytes = 4 << 20; /* so that it is flushed now and then */
     JobsOptions jobs = {.flush_rows_default = 2000, .check_interval_s = 1};
     ExecutorOptions exec = {
         .flush_wait_ms = 30 * 1000, .result_rows_max = 100000, .bcrypt_cost = 4};
@@ -132,34 +126,15 @@ void world_close(void)
 
 /* ---- SQL ---- */
 
-static void ignore_begin(void *context, size_t index)
-{
-    (void)context, (void)index;
-}
-static void ignore_columns(void *context, const ResultColumn *columns, size_t count)
-{
-    (void)context, (void)columns, (void)count;
-}
-static Code ignore_row(void *context, const Value *values, Error *e)
-{
-    (void)context, (void)values, (void)e;
-    return OK;
-}
-static void ignore_end(void *context, size_t row_count, const char *message, Slice as_user)
-{
-    (void)context, (void)row_count, (void)message, (void)as_user;
-}
-
 Code sql_run(Who who, const char *sql, const ResultSink *sink, Error *e)
 {
-    static const ResultSink nothing = {NULL, ignore_begin, ignore_columns, ignore_row, ignore_end};
     LiveUser user = user_of(who);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     ExecRequest request = {
         .session = {user.user, user.user_id, user.role, SLICE("default"), true, 0},
         .sql = slice_of_text(sql),
         .timeout_ms = 60 * 1000};
-    return exec_run(world.executor, &request, arena, sink ? sink : &nothing, e);
+    return exec_run(world.executor, &request, arena, sink ? sink : &no_sink, e);
 }
 
 void sql_must(const char *format, ...)
@@ -193,7 +168,7 @@ void sql_each(Who who, const char *sql, void (*row)(void *context, const Value *
               void *context)
 {
     Each each = {row, context};
-    ResultSink sink = {&each, ignore_begin, ignore_columns, each_row, ignore_end};
+    ResultSink sink = {&each, no_begin, no_columns, each_row, no_end};
     Error error = {0};
     if (sql_run(who, sql, &sink, &error) != OK)
         failed("%s: %s", sql, error.text);

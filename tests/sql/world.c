@@ -5,6 +5,7 @@
  */
 #include "sql_test.h"
 
+#include "../unit/table/small.h"
 #include "os/thread.h"
 
 #include <stdio.h>
@@ -23,16 +24,8 @@ static void need(Code code, const Error *e, const char *what)
 void world_open(World *world, const char *folder)
 {
     Error e = {0};
-    DatabaseOptions options = {
-        .folder = folder,
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 256},
-        .node = 1,
-        .feed_window_s = 3600,
-        .engine = {.instances = 2, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
-    };
+    DatabaseOptions options = small_database(folder, 3600);
+    options.engine.instances = 2;
     need(database_open(&options, &world->db, &e), &e, "open the database");
     JobsOptions jobs = {
         .flush_rows_default = 1000 * 1000, .check_interval_s = 3600, .dropped_user_grace_s = 3600};

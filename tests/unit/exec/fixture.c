@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 
+#include "../table/small.h"
 #include "test.h"
 
 static const Slice user_ids[WORLD_USERS] = {SLICE("u0"), SLICE("u1"), SLICE("u2")};
@@ -8,16 +9,8 @@ static const Slice user_ids[WORLD_USERS] = {SLICE("u0"), SLICE("u1"), SLICE("u2"
 World world_open(void)
 {
     World w = {0};
-    DatabaseOptions options = {
-        .folder = test_folder(),
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 256},
-        .node = 1,
-        .feed_window_s = 3600,
-        .engine = {.instances = 2, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20},
-    };
+    DatabaseOptions options = small_database(test_folder(), 3600);
+    options.engine.instances = 2;
     JobsOptions jobs = {.flush_rows_default = 1000000, .check_interval_s = 3600};
     ExecutorOptions exec = {.flush_wait_ms = 30000, .result_rows_max = 100, .bcrypt_cost = 4};
     CHECK_OK(database_open(&options, &w.db, e));
