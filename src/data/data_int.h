@@ -17,7 +17,6 @@ unsigned char *data__put_payload(unsigned char *at, const Value *value);
  * borrowed. */
 bool data__take_payload(Cursor *c, Type tag, Value *out);
 
-
 /* True when the integer fits into the type (SMALLINT, INT, BIGINT or TIMESTAMP). */
 bool data__integer_fits(int64_t v, Type type);
 

@@ -54,7 +54,6 @@ void engine_pool_trim(EnginePool *pool, uint32_t idle_s);
 /* Shows every raw text of DuckDB's errors to the operator's log; set before the first query. */
 void engine_pool_trace(EnginePool *pool, void (*trace)(void *context, const char *text),
                        void *context);
-const char *engine_version(void);
 
 typedef struct EngineRow {
     const Value *values; /* schema->column_count; borrowed until the next call of `next` */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The functions every instance knows: the table function hot(handle, ref) and the scalar functions
- * alive(), alive_found() and alive_at(). All find their source by the handle; an unknown handle is an
- * error and never another statement's rows.
+ * alive(), alive_found() and alive_at(). All find their source by the handle; an unknown handle is
+ * an error and never another statement's rows.
  *
  * hot() fills DuckDB's vectors in place, only the columns the plan wants, on one thread. When the
  * source fails, its error is kept with the query and DuckDB gets a text that says nothing.

@@ -236,8 +236,3 @@ void engine_pool_trace(EnginePool *pool, void (*trace)(void *context, const char
     pool->trace = trace;
     pool->trace_context = context;
 }
-
-const char *engine_version(void)
-{
-    return duckdb_library_version();
-}

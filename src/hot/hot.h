@@ -80,7 +80,6 @@ CHECKED Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slic
 HotBatch *hot_batch_new(void);
 void hot_batch_free(HotBatch *batch); /* accepts NULL */
 void hot_batch_clear(HotBatch *batch);
-size_t hot_batch_bytes(HotBatch *batch);
 void hot_batch_put(HotBatch *batch, HotStore *store, HotFamily family, Slice key, Slice value);
 void hot_batch_delete(HotBatch *batch, HotStore *store, HotFamily family, Slice key);
 /* Deletes from <= key < to. */
@@ -89,8 +88,6 @@ void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, 
 /* Applies the batch atomically; with `sync` it is on disk when this returns OK. After a failure
  * with `sync` the outcome is unknown. */
 CHECKED Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e);
-/* Makes earlier unsynced writes durable. */
-CHECKED Code hot_sync(HotStore *store, Error *e);
 
 /* Walks from <= key < to, ascending or descending. Starts before the first entry: while
  * (hot_next(it)) …; then hot_iterator_end tells whether the walk ended for lack of entries or by an

@@ -291,13 +291,6 @@ void hot_batch_clear(HotBatch *batch)
     rocksdb_writebatch_clear(batch->batch);
 }
 
-size_t hot_batch_bytes(HotBatch *batch)
-{
-    size_t size = 0;
-    (void)rocksdb_writebatch_data(batch->batch, &size);
-    return size;
-}
-
 void hot_batch_put(HotBatch *batch, HotStore *store, HotFamily family, Slice key, Slice value)
 {
     rocksdb_writebatch_put_cf(batch->batch, store->families[family], key.data, key.size, value.data,
@@ -323,14 +316,6 @@ Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e)
     TRY(hot__switch_begin(store, e));
     rocksdb_write(store->db, sync ? store->synced : store->unsynced, batch->batch, &error_text);
     return hot__switch_end(store, error_text, "write to the hot store", e);
-}
-
-Code hot_sync(HotStore *store, Error *e)
-{
-    char *error_text = NULL;
-    TRY(hot__switch_begin(store, e));
-    rocksdb_flush_wal(store->db, 1, &error_text);
-    return hot__switch_end(store, error_text, "sync the hot store", e);
 }
 
 uint64_t hot_family_property(HotStore *store, HotFamily family, const char *name)

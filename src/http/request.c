@@ -103,4 +103,3 @@ void http_request_on_gone(HttpRequest *request, void (*gone)(void *argument), vo
     x->gone = gone;
     x->gone_argument = argument;
 }
-

@@ -384,4 +384,3 @@ void ws_close(WsConnection *ws, int code, Slice reason)
         stream_resume(ws->stream);
     }
 }
-

@@ -62,4 +62,3 @@ void config_describe(const Config *config, Arena *arena, const ConfigSetting **o
  * configured one is well known or short and the server is not bound to loopback (there it
  * warns). */
 CHECKED Code config_ensure_secret(Config *config, ConfigWarnings warnings, Arena *arena, Error *e);
-

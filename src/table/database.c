@@ -115,10 +115,6 @@ SeqGenerator *database__generator(Database *db)
 {
     return &db->generator;
 }
-Committer *database__committer(Database *db)
-{
-    return db->committer;
-}
 uint64_t database__async_floor(Database *db)
 {
     return db->async_floor;

@@ -175,7 +175,6 @@ void obsolete__add(Intent *intent, Partition partition, Slice folder,
                    const struct SegmentEntry *entry);
 Pins *database__pins(Database *db);
 SeqGenerator *database__generator(Database *db);
-Committer *database__committer(Database *db);
 const ChangeSink *database__sinks(Database *db, size_t *out_count);
 uint64_t database__async_floor(Database *db);
 uint64_t database__feed_floor(Database *db);
