@@ -85,9 +85,12 @@ void hot_batch_delete(HotBatch *batch, HotStore *store, HotFamily family, Slice 
 /* Deletes from <= key < to. */
 void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, Slice from,
                             Slice to);
-/* Applies the batch atomically; with `sync` it is on disk when this returns OK. After a failure
- * with `sync` the outcome is unknown. */
+/* Applies the batch atomically; with `sync` it is on disk when this returns OK, and all before it.
+ * E_DISK_FULL, E_IO; from the first failure on, of a flush or a merge, too, until hot_reopen. */
 CHECKED Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e);
+/* Whether bytes of it were given to the log since it was cleared. If not, a write of it that failed
+ * has left nothing; else the outcome of that is unknown. */
+bool hot_batch_was_given(const HotBatch *batch);
 
 /* Walks from <= key < to, ascending or descending. Starts before the first entry: while
  * (hot_next(it)) …; then hot_iterator_end tells whether the walk ended for lack of entries or by an

@@ -36,8 +36,8 @@ struct HotStore {
     rocksdb_writeoptions_t *unsynced;
     rocksdb_column_family_handle_t *families[HOT_FAMILY_COUNT];
     int64_t keep_deleted_us;
-    Mutex switching;         /* held while RocksDB may switch a memtable (switch.c) */
-    _Atomic bool has_failed; /* such a call; written with `switching` */
+    Mutex switching;          /* held while RocksDB may switch a memtable (switch.c) */
+    _Atomic(Error *) failure; /* of the first such call that failed since opening, or NULL; owned */
 
     Mutex lock;
     Cond changed;
@@ -74,6 +74,10 @@ void hot__leave(HotStore *store);
 CHECKED Code hot__switch_begin(HotStore *store, Error *e);
 /* Also notes that it failed; `error_text` as for hot__fail, or NULL when it went well. */
 CHECKED Code hot__switch_end(HotStore *store, char *error_text, const char *doing, Error *e);
+/* OK, or how the first call has failed since the store was opened: E_DISK_FULL, E_IO. */
+CHECKED Code hot__switch_refusal(HotStore *store, Error *e);
+/* The store is opened anew, or closed: nobody is inside. */
+void hot__switch_forget(HotStore *store);
 /* In between: this thread's next switch lets others do theirs, since it makes no other one. */
 void hot__switch_once(void);
 /* tame.cc: this thread has switched a memtable. */
@@ -104,6 +108,11 @@ void hot__cancel_merges(struct HotTamer *tamer);
 /* While there is a reason merges fail, also those under way. */
 typedef enum HotBar { HOT_BAR_STOPPING, HOT_BAR_SHUT, HOT_BAR_COUNT } HotBar;
 void hot__bar_merges(struct HotTamer *tamer, HotBar reason, bool is_barred);
+
+/* logs.cc: a log is durable before the next one begins. After hot__tell_late. */
+void hot__guard_logs(rocksdb_options_t *options);
+/* How often this thread has given bytes to a log, even if that failed. */
+uint64_t hot__log_appends(void);
 
 /* late.cc: that a table of a merge could not be written is told when it is opened. */
 void hot__tell_late(rocksdb_options_t *options);

@@ -53,8 +53,9 @@ Code hot_scrub(HotStore *store, HotFamily family, const HotRange *range, const H
     Code code = is_stopped ? fail(e, E_CANCELLED, "stopped")
                            : merge_range(store, family, range->from, range->to, e, merge);
     hot__merge_leave(store->tamer, merge);
-    if (code == E_CANCELLED && atomic_load(&store->has_failed)) /* until who is inside has left */
-        code = fail(e, E_IO, "the hot store is opened again after a failed write");
+    Code refusal = code == E_CANCELLED ? hot__switch_refusal(store, e) : OK;
+    if (refusal != OK) /* merges are barred until who is inside has left */
+        code = refusal;
     hot__leave(store);
     return code;
 }

@@ -125,6 +125,7 @@ static rocksdb_options_t *store_options_new(const HotOptions *options, struct Ho
     rocksdb_options_set_recycle_log_file_num(o, 0);           /* I3 */
     *out_tamer = hot__tame(o);                                /* I4 */
     hot__tell_late(o);
+    hot__guard_logs(o);
     rocksdb_options_set_db_write_buffer_size(o, options->write_buffer_bytes);
     rocksdb_options_set_max_background_jobs(o, options->background_jobs);
     rocksdb_options_set_max_open_files(o, options->open_files_max);
@@ -189,7 +190,7 @@ Code hot__open_db(HotStore *store, bool read_only, Error *e)
         hot__close_db(store);
         return code;
     }
-    atomic_store(&store->has_failed, false);
+    hot__switch_forget(store);
     add_cuts(store, &cuts);
     return OK;
 }
@@ -254,6 +255,7 @@ void hot_close(HotStore *store)
         return;
     must(store->users == 0);
     hot__close_db(store);
+    hot__switch_forget(store);
     rocksdb_writeoptions_destroy(store->synced);
     rocksdb_writeoptions_destroy(store->unsynced);
     for (int i = 0; i < HOT_FAMILY_COUNT; i++)
@@ -269,6 +271,7 @@ void hot_close(HotStore *store)
 
 struct HotBatch {
     rocksdb_writebatch_t *batch;
+    bool was_given;
 };
 
 HotBatch *hot_batch_new(void)
@@ -289,6 +292,7 @@ void hot_batch_free(HotBatch *batch)
 void hot_batch_clear(HotBatch *batch)
 {
     rocksdb_writebatch_clear(batch->batch);
+    batch->was_given = false;
 }
 
 void hot_batch_put(HotBatch *batch, HotStore *store, HotFamily family, Slice key, Slice value)
@@ -313,9 +317,16 @@ void hot_batch_delete_range(HotBatch *batch, HotStore *store, HotFamily family, 
 Code hot_write(HotStore *store, HotBatch *batch, bool sync, Error *e)
 {
     char *error_text = NULL;
+    uint64_t appends = hot__log_appends();
     TRY(hot__switch_begin(store, e));
     rocksdb_write(store->db, sync ? store->synced : store->unsynced, batch->batch, &error_text);
+    batch->was_given |= hot__log_appends() > appends;
     return hot__switch_end(store, error_text, "write to the hot store", e);
+}
+
+bool hot_batch_was_given(const HotBatch *batch)
+{
+    return batch->was_given;
 }
 
 uint64_t hot_family_property(HotStore *store, HotFamily family, const char *name)

@@ -14,22 +14,47 @@
  *     takes, let it go when their one switch is done. To be sure that they make one, their memtable
  *     is given an entry.
  */
+#include <stdlib.h>
+
 #include "hot/hot_int.h"
 
 static _Thread_local HotStore *held; /* whose `switching` this thread holds */
 static _Thread_local bool is_once;   /* and lets go at its next switch */
 
+Code hot__switch_refusal(HotStore *store, Error *e)
+{
+    const Error *failure = atomic_load(&store->failure);
+    if (!failure)
+        return OK;
+    return fail(e, failure->code == E_DISK_FULL ? E_DISK_FULL : E_IO,
+                "the hot store is opened again first: %.300s", failure->text);
+}
+
+void hot__switch_forget(HotStore *store)
+{
+    free(atomic_exchange(&store->failure, NULL));
+}
+
+static void note_failure(HotStore *store, const Error *failure)
+{
+    Error *none = NULL, *noted = x_new(Error);
+    *noted = *failure;
+    if (!atomic_compare_exchange_strong(&store->failure, &none, noted)) /* I2 */
+        free(noted);
+}
+
 Code hot__switch_begin(HotStore *store, Error *e)
 {
     must(!held);
     mutex_lock(&store->switching);
-    if (!atomic_load(&store->has_failed)) { /* I1 */
-        held = store;
-        is_once = false;
-        return OK;
+    Code code = hot__switch_refusal(store, e); /* I1 */
+    if (code != OK) {
+        mutex_unlock(&store->switching);
+        return code;
     }
-    mutex_unlock(&store->switching);
-    return fail(e, E_IO, "a write to the hot store failed; it is opened again first");
+    held = store;
+    is_once = false;
+    return OK;
 }
 
 static void let_go(void)
@@ -41,9 +66,12 @@ static void let_go(void)
 
 Code hot__switch_end(HotStore *store, char *error_text, const char *doing, Error *e)
 {
-    Code code = error_text ? hot__fail(e, error_text, doing) : OK;
+    Error failure;
+    Code code = error_text ? hot__fail(&failure, error_text, doing) : OK;
     if (code != OK && code != E_CANCELLED)
-        atomic_store(&store->has_failed, true); /* I2 */
+        note_failure(store, &failure);
+    if (code != OK && e)
+        *e = failure;
     if (held)
         let_go();
     return code;

@@ -6,10 +6,12 @@
  * changes the disk; the process must live, and what was acknowledged must be there, in the same
  * life after hot_reopen as in the next.
  *
- * KALAM_FAULT_HOT_POINTS (default 36) calls are hit, "all" for every one in every way;
+ * KALAM_FAULT_HOT_POINTS (default 36) calls are hit, "all" for every one in every way; of the last
+ * scene always each sync of a log.
  * KALAM_FAULT_RUN=<seed> repeats a run's choices; with KALAM_FAULT_POINT=<scene>,<call>,<variant>
  * it runs one trial and keeps its folder.
  */
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,11 +119,16 @@ static void note(Code code, const Error *error)
         fprintf(stderr, "    %s\n", error->text);
 }
 
-static void flush(void *store)
+static void flush_once(void *store)
 {
     Error error;
+    note(hot_flush(store, &error), &error);
+}
+
+static void flush(void *store)
+{
     for (int i = 0; i < ROUNDS * 2; i++)
-        note(hot_flush(store, &error), &error);
+        flush_once(store);
 }
 
 /* The heads are a table that is small and not empty, the history one with ranges only: when such a
@@ -155,16 +162,22 @@ static void copy(void *store)
     }
 }
 
-static void write_all(void *store)
+static void write_some(HotStore *store, int count)
 {
     Error error;
-    for (int i = acknowledged(); i < WRITES; i++) {
-        Code code = write_one(store, i, &error);
+    int next = acknowledged();
+    for (int end = next + count; next < end && next < WRITES; next++) {
+        Code code = write_one(store, next, &error);
         note(code, &error);
         if (code != OK)
             return;
         note_acknowledged();
     }
+}
+
+static void write_all(void *store)
+{
+    write_some(store, WRITES);
 }
 
 /* As the committer does after a failed write. */
@@ -234,16 +247,53 @@ static void run_small(HotStore *store)
     }
 }
 
+static atomic_bool is_flushed;
+
+static void flush_and_tell(void *store)
+{
+    flush_once(store);
+    atomic_store(&is_flushed, true);
+}
+
+/* A flush closes a log with bytes that nobody has synced, and syncs it; meanwhile one writes who
+ * has to sync it, too. */
+static void run_logs(HotStore *store)
+{
+    Error error;
+    for (int i = 0; i < ROUNDS && !atomic_load(&has_failed); i++) {
+        Thread *thread;
+        HotBatch *batch = hot_batch_new();
+        hot_batch_put(batch, store, HOT_ROWS, SLICE("unsynced"), SLICE("v"));
+        note(hot_write(store, batch, false, &error), &error);
+        hot_batch_free(batch);
+        atomic_store(&is_flushed, false);
+        CHECK_OK(thread_start("flush", THREAD_JOBS, flush_and_tell, store, &thread, e));
+        while (!hot_property(store, "rocksdb.num-immutable-mem-table") && !atomic_load(&is_flushed))
+            sched_yield();
+        write_some(store, 4);
+        thread_join(thread);
+    }
+}
+
+/* Of these calls each fails after a while, in which others come to wait for its end. */
+static const Variant log_syncs = {.way = WAY_FAIL,
+                                  .name = "a log's sync fails after a while",
+                                  .settings = {"KALAM_FAULT_MODE", "fail", "KALAM_FAULT_DELAY_US",
+                                               "50000", "KALAM_FAULT_OPS", "fsync",
+                                               "KALAM_FAULT_PATH", ".log"}};
+
 typedef struct Scene {
     const char *name;
     void (*run)(HotStore *store);
-    bool tells_all; /* a table that was not written or synced must not go unnoticed */
+    bool tells_all;      /* a table that was not written or synced must not go unnoticed */
+    const Variant *only; /* if not NULL: what each call that it counts is hit by */
 } Scene;
 
 static const Scene scenes[] = {
-    {"one thing after the other in the hot store", run_alone, false},
-    {"all at a time in the hot store", run_together, false},
-    {"small tables in the hot store", run_small, true},
+    {"one thing after the other in the hot store", run_alone, false, NULL},
+    {"all at a time in the hot store", run_together, false, NULL},
+    {"small tables in the hot store", run_small, true, NULL},
+    {"logs that are closed in the hot store", run_logs, false, &log_syncs},
 };
 enum { SCENES = sizeof scenes / sizeof *scenes };
 
@@ -326,9 +376,15 @@ static TrialEnds run_trial(const Trial *trial)
 
 static unsigned long count_calls(size_t scene)
 {
-    trial_restore("disk");
-    CHECK_INT(trial_life(LIFE_RUN, scene, &trial_counting, 0), 0);
+    const Variant *only = scenes[scene].only;
+    trial_restore("disk"); /* the call 0 is never made */
+    CHECK_INT(trial_life(LIFE_RUN, scene, only ? only : &trial_counting, 0), 0);
     return trial_calls();
+}
+
+static const Variant *only_variant(size_t scene)
+{
+    return scenes[scene].only;
 }
 
 static const char *scene_name(size_t scene)
@@ -353,6 +409,7 @@ int main(int argc, char **argv)
                                          .live = live,
                                          .prepare = prepare,
                                          .count_calls = count_calls,
-                                         .run = run_trial};
+                                         .run = run_trial,
+                                         .only = only_variant};
     return trial_main(&program, argc, argv);
 }

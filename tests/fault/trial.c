@@ -229,6 +229,7 @@ typedef struct Scene {
     size_t scene;
     unsigned long calls;  /* that a life makes when nothing fails */
     unsigned long points; /* to be hit, each in one way; 0 = all calls, each in all ways */
+    const Variant *only;  /* the one way, each call once; NULL: as above */
 } Scene;
 
 static Tally total;
@@ -282,7 +283,7 @@ static bool passes(const Scene *scene, unsigned long at, const Variant *variant)
             "FAILED %s, call %lu, %s: the life under fault ended with %d, the check with %d "
             "(KALAM_FAULT_POINT=%zu,%lu,%zu)\n",
             scene->name, at, variant->name, ends.life, ends.check, scene->scene, at,
-            (size_t)(variant - variants));
+            scene->only ? 0 : (size_t)(variant - variants));
     return false;
 }
 
@@ -328,7 +329,9 @@ static void run_lane(const Scene *scene, int lane, int lanes, uint64_t seed, int
     unsigned long count = scene->points ? scene->points : scene->calls;
     enter_lane(lane);
     for (unsigned long i = (unsigned long)lane; i < count; i += (unsigned long)lanes) {
-        if (scene->points)
+        if (scene->only)
+            (void)run_trial(scene, i + 1, scene->only, &tally);
+        else if (scene->points)
             run_sample(scene, i, seed, &tally);
         else
             run_call(scene, i + 1, seed, &tally);
@@ -420,13 +423,24 @@ static bool is_wanted(const char *scene_name)
     return !only || strstr(scene_name, only);
 }
 
+static const Variant *only_of(const TrialProgram *program, size_t scene)
+{
+    return program->only ? program->only(scene) : NULL;
+}
+
 static int run_all(const TrialProgram *program, uint64_t seed)
 {
     unsigned long points = points_of(program->points_variable, program->points_default);
+    size_t sharing = 0, next = 0; /* scenes */
+    for (size_t i = 0; i < program->scene_count; i++)
+        sharing += !only_of(program, i);
     for (size_t i = 0; i < program->scene_count; i++) {
         Scene scene = {.program = program, .name = program->scene_name(i), .scene = i};
-        scene.points = points / program->scene_count + (i < points % program->scene_count);
-        if ((points > 0 && scene.points == 0) || !is_wanted(scene.name))
+        scene.only = only_of(program, i);
+        if (!scene.only)
+            scene.points = points / sharing + (next++ < points % sharing);
+        bool has_points = scene.only || points == 0 || scene.points > 0;
+        if (!has_points || !is_wanted(scene.name))
             continue;
         scene.calls = program->count_calls(i);
         run_scene(&scene, seed);
@@ -441,7 +455,8 @@ static int run_one(const TrialProgram *program, const char *point)
     CHECK(sscanf(point, "%zu,%lu,%lu", &scene.scene, &at, &kind) == 3 &&
           scene.scene < program->scene_count);
     scene.name = program->scene_name(scene.scene);
-    bool passed = passes(&scene, at, &variants[kind % VARIANTS]);
+    scene.only = only_of(program, scene.scene);
+    bool passed = passes(&scene, at, scene.only ? scene.only : &variants[kind % VARIANTS]);
     printf("%s\n%d passed, %d failed\n", top, passed, !passed);
     return !passed;
 }

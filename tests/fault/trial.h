@@ -69,6 +69,8 @@ typedef struct TrialProgram {
     /* The calls that a life of the scene makes when nothing fails. */
     unsigned long (*count_calls)(size_t scene);
     TrialEnds (*run)(const Trial *trial);
+    /* How each call of a scene is hit, once, whatever the points; NULL, or answers NULL: in turn. */
+    const Variant *(*only)(size_t scene);
 } TrialProgram;
 
 /* The main of such a program, `<name> <libfault.so>`: hits calls of all scenes (KALAM_FAULT_ONLY:
