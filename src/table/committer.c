@@ -9,9 +9,10 @@
  *     last_seq is always the end of a commit.
  * I2. No seq is acknowledged above the synced ceiling: a batch that raises the ceiling is synced.
  * I3. A durable intent is answered only after the sync of its batch returned OK. After a failed
- *     write the outcome of its group is unknown, and nothing more is written until the store was
- *     opened again (reopen.c). Should the group be there then, it is published, late but in its
- *     place: no other was committed in between.
+ *     write nothing more is written until the store was opened again (reopen.c). The outcome of its
+ *     group is unknown if any of it was given to the log; should it be there then, it is published,
+ *     late but in its place: no other was committed in between. Else it is refused like those after
+ *     it.
  * I4. An admitted intent saw no key, guard or layout that was committed after its snapshot R, and
  *     no row version it has read died after R. Nobody writes to the rows of a dropped user: not
  *     what was resolved before, nor what is resolved again after.
@@ -67,7 +68,7 @@ struct Committer {
     KnownSeqs known; /* `synced` always, the others after a failed write */
 
     /* the same, after a failed write (I3) */
-    Intent *doubted[GROUP_INTENTS_MAX]; /* the group of unknown outcome; references */
+    Intent *doubted[GROUP_INTENTS_MAX]; /* the group of unknown outcome, or none; references */
     size_t doubted_count;
     Error reason;        /* why writes are refused */
     int64_t retry_at_us; /* when to try again; 0 = writes go on */
@@ -413,6 +414,14 @@ static void answer(Intent *intent, Code code, const Error *error)
     intent_unref(intent);
 }
 
+static Code say_refused(const Committer *c, Error *error)
+{
+    return fail(error, c->reason.code,
+                "writes are refused since one to the disk failed, reads go on, and the server "
+                "tries again by itself: %.300s",
+                c->reason.text);
+}
+
 /* What a refused intent is told; conflicts need no text, the statement is resolved again. */
 static void refuse(Committer *c, Intent *intent, Code code)
 {
@@ -422,10 +431,7 @@ static void refuse(Committer *c, Intent *intent, Code code)
     else if (code == E_PERMISSION_DENIED)
         code = fail(&error, code, "the user was dropped");
     else
-        code = fail(&error, code,
-                    "writes are refused since one to the disk failed, reads go on, and the server "
-                    "tries again by itself: %.300s",
-                    c->reason.text);
+        code = say_refused(c, &error);
     answer(intent, code, &error);
 }
 
@@ -449,10 +455,12 @@ static void try_later(Committer *c, const Error *error)
 static Code refuse_writes(Committer *c, Error *error)
 {
     must(c->doubted_count == 0);
-    for (size_t i = 0; i < c->admitted_count; i++)
-        c->doubted[c->doubted_count++] = intent_ref(c->admitted[i]);
     try_later(c, error);
     database__set_read_only(c->db, true);
+    if (!hot_batch_was_given(c->batch)) /* a flush or a merge has failed before */
+        return say_refused(c, error);
+    for (size_t i = 0; i < c->admitted_count; i++)
+        c->doubted[c->doubted_count++] = intent_ref(c->admitted[i]);
     Code code = wrap(error, "the outcome of this commit is unknown");
     error->code = code = E_OUTCOME_UNKNOWN;
     return code;

@@ -3,6 +3,7 @@
  * Going on after a failed write without a restart. The disk fails by a limit on the size of files,
  * which holds for the log of RocksDB too. What a failed sync does is tests/fault's business.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -53,6 +54,22 @@ static Code try_put(Fixture *f, int64_t id, const char *v, Error *e)
     CLEANUP(intent_unref_ptr) Intent *intent = fixture_resolve(f, view, id, v);
     view_close(view);
     return database_commit(f->db, intent, e);
+}
+
+/* A flush that cannot begin a log: what comes next is not written. */
+static void break_flush(Fixture *f)
+{
+    Error error = {0};
+    struct rlimit limit;
+    int next = open("/dev/null", O_RDONLY);
+    CHECK(next >= 0);
+    close(next);
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = (rlim_t)next;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK_INT(hot_flush(database_hot(f->db), &error), E_IO);
+    limit.rlim_cur = limit.rlim_max;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
 static const char *long_text(void)
@@ -243,6 +260,57 @@ TEST("a cursor of an async table that is still taken after the disk has lost com
     CHECK_INT(view_seq(view), database_last_seq(f.db));
     CHECK_CODE(feed_open(view, f.table, f.partition, cursor, &feed, e), E_CURSOR_TOO_OLD);
     view_close(view);
+    fixture_put(&f, 3, "next");
+    CHECK_TEXT(fixture_rows(&f, arena), "1=kept 3=next ");
+    fixture_close(&f);
+}
+
+TEST("a commit that was certainly not written is told to be of unknown outcome, or is there later")
+{
+    Fixture f;
+    Heard heard = {0};
+    Error error = {0};
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    open_heard(&f, TABLE_USER, &heard);
+    fixture_put(&f, 1, "a");
+    break_flush(&f);
+    CHECK(!database_is_read_only(f.db)); /* a write is the first to hear of it */
+    CHECK_INT(try_put(&f, 2, "refused", &error), E_IO);
+    CHECK(strstr(error.text, "writes are refused since one to the disk failed"));
+    CHECK(strstr(error.text, "Too many open files"));
+    wait_for_writes(&f);
+    CHECK_INT(heard.reopened, 1);
+    CHECK_INT(heard.lost, 0);
+    CHECK_INT(heard.commits, 1);
+    CHECK_TEXT(fixture_rows(&f, arena), "1=a ");
+    fixture_put(&f, 2, "b");
+    CHECK_TEXT(fixture_rows(&f, arena), "1=a 2=b ");
+    fixture_close(&f);
+}
+
+TEST("commits of an async table that are lost in silence, because the commit that met the failure "
+     "was refused")
+{
+    Fixture f;
+    Heard heard = {0};
+    uint64_t bytes = 0;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    open_heard(&f, TABLE_STREAM, &heard);
+    fixture_put(&f, 1, "kept");
+    CLEANUP(intent_unref_ptr) Intent *synced = intent_new(database_last_seq(f.db));
+    synced->durable = true;
+    CHECK_OK(database_commit(f.db, synced, e));
+    const char *log = log_path(&f, arena);
+    CHECK_OK(file_size(log, &bytes, e));
+    uint64_t cursor = fixture_put(&f, 2, "lost");
+    break_flush(&f);
+    CHECK(truncate(log, (off_t)bytes) == 0);
+    CHECK_CODE(try_put(&f, 3, "refused", e), E_IO);
+    wait_for_writes(&f);
+    CHECK_INT(heard.reopened, 1);
+    CHECK_INT(heard.lost, 1);
+    CHECK(database_last_seq(f.db) > cursor);
+    CHECK_TEXT(fixture_rows(&f, arena), "1=kept ");
     fixture_put(&f, 3, "next");
     CHECK_TEXT(fixture_rows(&f, arena), "1=kept 3=next ");
     fixture_close(&f);
