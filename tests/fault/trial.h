@@ -69,12 +69,13 @@ typedef struct TrialProgram {
     /* The calls that a life of the scene makes when nothing fails. */
     unsigned long (*count_calls)(size_t scene);
     TrialEnds (*run)(const Trial *trial);
-    /* How each call of a scene is hit, once, whatever the points; NULL, or answers NULL: in turn. */
+    /* How each call of a scene is hit, once, whatever the points; NULL, or answers NULL: in
+     * turn. */
     const Variant *(*only)(size_t scene);
 } TrialProgram;
 
-/* The main of such a program, `<name> <libfault.so>`: hits calls of all scenes (KALAM_FAULT_ONLY:
- * of those with that in their name) in KALAM_FAULT_LANES processes (1), prints what it hit, then
+/* The main of such a program, `<name> <libfault.so>`: hits calls of all scenes (of those with
+ * KALAM_FAULT_ONLY in their name) in KALAM_FAULT_LANES processes (1), prints what it hit, then
  * "N passed, M failed". KALAM_FAULT_RUN=<seed> repeats its choices;
  * KALAM_FAULT_POINT=<scene>,<call>,<variant> runs one trial and leaves its folder. */
 int trial_main(const TrialProgram *program, int argc, char **argv);

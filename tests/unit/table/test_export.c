@@ -237,7 +237,7 @@ TEST("a stopped export, or one of a damaged segment, leaves something behind")
     CHECK_OK(file_remove(
         arena_printf(arena, "%s/storage/%.*s/batch-0.parquet", data, SLICE_ARGS(folder)), e));
     CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4", (BackupStop){0}, &report, e),
-               E_CORRUPT);
+               E_SEGMENT_DAMAGED);
     CHECK(!file_exists(arena_printf(arena, "%s/exports/alice/UE-4.part", data)));
     CHECK(!file_exists(arena_printf(arena, "%s/exports/alice/UE-4", data)));
     CHECK(!file_exists(arena_printf(arena, "%s/storage/export/UE-4", data)));

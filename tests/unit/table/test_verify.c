@@ -281,9 +281,9 @@ TEST("a row is read out of a segment whose bytes are not those that were written
     memcpy(changed, bytes.data, bytes.size);
     changed[bytes.size / 3] ^= 1;
     CHECK_OK(file_write(path, slice_of(changed, bytes.size), 0600, e));
-    CHECK_CODE(view_load_cold(view, f.table, f.partition, arena, &version, e), E_CORRUPT);
+    CHECK_CODE(view_load_cold(view, f.table, f.partition, arena, &version, e), E_SEGMENT_DAMAGED);
     CHECK_OK(file_remove(path, e));
-    CHECK_CODE(view_load_cold(view, f.table, f.partition, arena, &version, e), E_CORRUPT);
+    CHECK_CODE(view_load_cold(view, f.table, f.partition, arena, &version, e), E_SEGMENT_DAMAGED);
     CHECK_OK(file_write(path, bytes, 0600, e));
     CHECK_OK(view_load_cold(view, f.table, f.partition, arena, &version, e));
     view_close(view);
