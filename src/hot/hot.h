@@ -24,7 +24,12 @@ typedef enum HotFamily {
     HOT_FAMILY_COUNT,
 } HotFamily;
 
-typedef enum HotRead { HOT_BLOCKING, HOT_CACHED_ONLY } HotRead;
+typedef enum HotRead {
+    HOT_BLOCKING,
+    HOT_CACHED_ONLY,
+    HOT_PASSING, /* as HOT_BLOCKING; walks leave nothing in the block cache */
+    HOT_READ_COUNT
+} HotRead;
 
 typedef struct HotOptions {
     size_t block_cache_bytes;

@@ -52,7 +52,7 @@ struct HotSnapshot {
     HotStore *store;
     Code refusal; /* OK, or what each read through it answers; there is no snapshot then */
     const rocksdb_snapshot_t *snapshot;
-    rocksdb_readoptions_t *read[2]; /* by HotRead */
+    rocksdb_readoptions_t *read[HOT_READ_COUNT];
 };
 
 /* Takes RocksDB's malloc'ed error text (must not be NULL), frees it and fails with the code it

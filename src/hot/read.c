@@ -20,7 +20,7 @@ HotSnapshot *hot_snapshot_new(HotStore *store)
     if (snapshot->refusal != OK)
         return snapshot;
     snapshot->snapshot = rocksdb_create_snapshot(store->db);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < HOT_READ_COUNT; i++) {
         snapshot->read[i] = rocksdb_readoptions_create();
         rocksdb_readoptions_set_snapshot(snapshot->read[i], snapshot->snapshot);
     }
@@ -33,7 +33,7 @@ void hot_snapshot_free(HotSnapshot *snapshot)
     if (!snapshot)
         return;
     if (snapshot->refusal == OK) {
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < HOT_READ_COUNT; i++)
             rocksdb_readoptions_destroy(snapshot->read[i]);
         rocksdb_release_snapshot(snapshot->store->db, snapshot->snapshot);
         hot__leave(snapshot->store);
@@ -100,6 +100,8 @@ HotIterator *hot_iterator_open(HotSnapshot *snapshot, HotRead mode, HotFamily fa
     rocksdb_readoptions_set_iterate_upper_bound(it->options, it->bounds + from.size, to.size);
     if (mode == HOT_CACHED_ONLY)
         rocksdb_readoptions_set_read_tier(it->options, BLOCK_CACHE_TIER);
+    if (mode == HOT_PASSING)
+        rocksdb_readoptions_set_fill_cache(it->options, 0);
     it->iterator = rocksdb_create_iterator_cf(snapshot->store->db, it->options,
                                               snapshot->store->families[family]);
     return it;

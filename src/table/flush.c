@@ -46,7 +46,7 @@ Code flush_count_pending(Database *db, const Table *table, Partition partition, 
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     CLEANUP(row_walk_close_ptr) RowWalk *walk = NULL;
-    TRY(view_open(db, HOT_BLOCKING, &view, e));
+    TRY(view_open(db, HOT_PASSING, &view, e));
     TRY(row_walk_open(view, table, partition, 0, UINT64_MAX, false, &walk, e));
     size_t count = 0;
     while (count < limit) {
@@ -298,7 +298,7 @@ static Code commit_flush(Flush *flush, Error *e)
 static Code run_flush(Flush *flush, uint64_t *out_rows, Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
-    TRY(view_open(flush->db, HOT_BLOCKING, &view, e));
+    TRY(view_open(flush->db, HOT_PASSING, &view, e));
     if (!table_is_current(flush->table)) /* else the view may hold rows of a newer schema */
         return fail(e, E_CONFLICT, "table %.*s was altered or dropped meanwhile",
                     SLICE_ARGS(flush->table->name));

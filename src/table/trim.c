@@ -47,7 +47,7 @@ static HotIterator *walk(const Trim *trim, HotFamily family, uint64_t from_seq, 
 {
     SeqKey from = table__seq_key(trim->partition, from_seq),
            to = table__seq_key(trim->partition, end_seq);
-    return hot_iterator_open(view_snapshot(trim->view), HOT_BLOCKING, family,
+    return hot_iterator_open(view_snapshot(trim->view), HOT_PASSING, family,
                              table__key_slice(&from), table__key_slice(&to), descending);
 }
 
@@ -251,7 +251,7 @@ static Code commit_trim(Trim *trim, Error *e)
 static Code trim_once(Database *db, Table *table, Partition partition, bool *out_more, Error *e)
 {
     CLEANUP(view_close_ptr) ReadView *view = NULL;
-    TRY(view_open(db, HOT_BLOCKING, &view, e));
+    TRY(view_open(db, HOT_PASSING, &view, e));
     Trim trim = {.db = db, .view = view, .table = table, .partition = partition};
     TRY(view__stored_partition(view, partition, &trim.state, e));
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(view_seq(view));

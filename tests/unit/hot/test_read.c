@@ -110,3 +110,38 @@ TEST("a key that is known to be free and cannot be seen so from memory, since th
     hot_snapshot_free(snapshot);
     hot_close(store);
 }
+
+static size_t count_walked(HotSnapshot *snapshot, HotRead mode)
+{
+    HotIterator *it = hot_iterator_open(snapshot, mode, HOT_ROWS, SLICE("key "), SLICE("l"), false);
+    size_t count = 0;
+    while (hot_next(it))
+        count++;
+    CHECK_OK(hot_iterator_end(it, e));
+    hot_iterator_close(it);
+    return count;
+}
+
+TEST("a flush or a trim that pushes out of the block cache what statements find there")
+{
+    enum { FEW = 100 };
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char key[KEY_BYTES];
+    Slice value;
+    HotStore *store = open_store(test_folder());
+    HotBatch *batch = hot_batch_new();
+    for (int i = 0; i < FEW; i++)
+        hot_batch_put(batch, store, HOT_ROWS, key_of(i, key), SLICE("value"));
+    CHECK_OK(hot_write(store, batch, false, e));
+    hot_batch_free(batch);
+    CHECK_OK(hot_flush(store, e));
+    HotSnapshot *snapshot = hot_snapshot_new(store);
+    CHECK_INT(count_walked(snapshot, HOT_PASSING), FEW);
+    CHECK_INT(hot_get(snapshot, HOT_CACHED_ONLY, HOT_ROWS, key_of(1, key), arena, &value, NULL),
+              E_WOULD_BLOCK);
+    CHECK_INT(count_walked(snapshot, HOT_BLOCKING), FEW);
+    CHECK_OK(hot_get(snapshot, HOT_CACHED_ONLY, HOT_ROWS, key_of(1, key), arena, &value, e));
+    CHECK_SLICE(value, SLICE("value"));
+    hot_snapshot_free(snapshot);
+    hot_close(store);
+}
