@@ -8,7 +8,7 @@
  *     purge compares size and checksum first. A file that cannot be read stops it: its entry stays,
  *     and the job says so.
  * I2. The sweep touches only folders of tables that exist or are being purged; unknown folders are
- *     left alone.
+ *     left alone, but for empty ones: a restore that was cut leaves those.
  * I3. The sweep may run beside flushes, compactions and restores: it claims the partition of
  *     everybody who keeps files in the folder, then reads what is listed, obsolete files included
  *     while there are views, so that neither a file whose commit is still to come is taken for left
@@ -434,6 +434,21 @@ static Code mend_place(Sweep *sweep, const ColdPlace *place, uint64_t user, Erro
     return code;
 }
 
+/* Of no table, or of no user. */
+static Code sweep_unknown(Sweep *sweep, Slice folder, const char *owner, Error *e)
+{
+    if (sweep->mends)
+        return OK;
+    if (!sweep->tell)
+        return file_remove_empty_folder(arena_printf(sweep->arena, "%s/%.*s",
+                                                     database_storage_folder(sweep->db),
+                                                     SLICE_ARGS(folder)),
+                                        e);
+    tell(sweep, "%.*s: a folder of no %s; it is left alone unless it is empty", SLICE_ARGS(folder),
+         owner);
+    return OK;
+}
+
 /* What cannot be claimed now is left to the next sweep. */
 static Code sweep_place(Sweep *sweep, Slice folder, const ColdPlace *place, uint64_t user, Error *e)
 {
@@ -441,10 +456,9 @@ static Code sweep_place(Sweep *sweep, Slice folder, const ColdPlace *place, uint
     sweep->snapshot = hot_snapshot_new(database_hot(sweep->db));
     Code code = find_owners(sweep, place, user, &owners, e);
     hot_snapshot_free(TAKE(sweep->snapshot));
-    bool is_known = code == OK && owners.count > 0 && !owners.are_too_many; /* I2 */
-    if (sweep->tell && code == OK && owners.count == 0)
-        tell(sweep, "%.*s: a folder of no table; it is left alone", SLICE_ARGS(folder));
-    if (!is_known || !claim_owners(sweep, &owners))
+    if (code == OK && owners.count == 0)
+        return sweep_unknown(sweep, folder, "table", e); /* I2 */
+    if (code != OK || owners.are_too_many || !claim_owners(sweep, &owners))
         return code;
     code = sweep_claimed(sweep, folder, place, &owners, e);
     release_owners(sweep, &owners, owners.count);
@@ -473,11 +487,8 @@ static Code try_folder(Sweep *sweep, Slice folder, Error *e)
     bool is_place = parse_folder(sweep, folder, &place);
     if (is_place && !place.is_shared)
         TRY(find_user(sweep, &place, &user, &found, e));
-    if (sweep->tell && (!is_place || !found))
-        tell(sweep, "%.*s: a folder of no %s; it is left alone", SLICE_ARGS(folder),
-             is_place ? "user" : "table");
     if (!is_place || !found)
-        return OK; /* I2 */
+        return sweep_unknown(sweep, folder, is_place ? "user" : "table", e); /* I2 */
     return sweep->mends ? mend_place(sweep, &place, user, e)
                         : sweep_place(sweep, folder, &place, user, e);
 }

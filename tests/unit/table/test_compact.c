@@ -325,6 +325,27 @@ TEST("a crash between the new file and its commit whose file stays, or is taken 
     fixture_close(&f);
 }
 
+TEST("an empty folder of a table that never came to be stays for ever, or one with a file is lost")
+{
+    static const char *const gone[] = {"user/alice/app/cut", "user/nobody/app/chat", "shared/a/cut"};
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Fixture f;
+    uint32_t removed = 0;
+    fixture_open(&f, test_folder(), TABLE_USER);
+    const char *root = database_storage_folder(f.db);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        CHECK_OK(file_make_folders(arena_printf(arena, "%s/%s", root, gone[i]), 0700, e));
+    const char *kept = arena_printf(arena, "%s/user/alice/app/other", root);
+    CHECK_OK(file_make_folders(kept, 0700, e));
+    CHECK_OK(file_write(arena_printf(arena, "%s/batch-1.parquet", kept), SLICE("x"), 0644, e));
+    CHECK_OK(flush_sweep(f.db, NULL, &removed, e));
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        CHECK(!file_exists(arena_printf(arena, "%s/%s", root, gone[i])));
+    CHECK(file_exists(arena_printf(arena, "%s/batch-1.parquet", kept)));
+    CHECK_INT(removed, 0);
+    fixture_close(&f);
+}
+
 static bool always(void *context)
 {
     (void)context;
