@@ -11,7 +11,7 @@
  * Rows of any user have the same texts, by their place, so that a load of a hundred million spends
  * its time in the server; ids differ.
  */
-#include "tiers.h"
+#include "beside.h"
 
 enum {
     SMALL_ROWS = 20, /* of each of many users */
@@ -319,14 +319,27 @@ static void make_layout_table(Bench *b, const char *name, const char *policy)
               name, policy);
 }
 
+/* A row at a time into a table of another user, before and while the partitions of the many are
+ * flushed. */
 static void flush_both(Bench *b, const Side *one, const Side *many)
 {
-    char label[100];
+    char label[100], table[64];
+    Stats quiet = {0}, beside = {0};
+    Beside flusher = {.b = b};
     double one_flush = tiers_sql(b, "STORAGE FLUSH TABLE chat.%s", one->layout.table);
-    double many_flush = tiers_sql(b, "STORAGE FLUSH TABLE chat.%s", many->layout.table);
+    snprintf(table, sizeof table, "%s_beside", many->layout.table);
+    tiers_make_table(b, table);
+    Inserter in = {.b = b, .table = table, .w = wire_open(b->port), .next = 1u << 30};
+    tiers_await_quiet(b);
+    insert_for(&in, (uint64_t)(b->seconds * 1000), &quiet);
+    snprintf(label, sizeof label, "STORAGE FLUSH TABLE chat.%s", many->layout.table);
+    insert_beside(&in, &flusher, label, &beside);
+    wire_close(&in.w);
     snprintf(label, sizeof label, "  flush of %llu partitions",
              (unsigned long long)many->layout.users);
-    line(label, "%.2f s, of one %.2f s", many_flush, one_flush);
+    line(label, "%.2f s, of one %.2f s", stats_percentile_ms(&flusher.times, 100) / 1e3, one_flush);
+    compare("  INSERT, quiet", &quiet, &quiet);
+    compare("  INSERT beside the flush", &beside, &quiet);
 }
 
 static void measure_layout(Users *u, Layout layout, const char *policy)
