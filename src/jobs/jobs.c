@@ -15,6 +15,7 @@
 #include "os/clock.h"
 #include "os/log.h"
 #include "os/random.h"
+#include "os/throttle.h"
 #include "table/backup.h"
 
 /* ---- records ---- */
@@ -130,6 +131,7 @@ static void join_lanes(Jobs *jobs)
     cond_broadcast(&jobs->ended);
     cond_broadcast(&jobs->tell);
     mutex_unlock(&jobs->lock);
+    throttle_lift(database_throttle(jobs->db));
     hot_allow_merges(database_hot(jobs->db), false);
     for (int i = 0; i < LANE_COUNT; i++) {
         thread_join(jobs->lanes[i].thread);

@@ -215,13 +215,14 @@ static Code copy_segments(Backup *b, ReadView *view, Partition partition, Error 
     const char *to = arena_printf(b->arena, "%s/storage/%.*s", b->folder, SLICE_ARGS(folder));
     TRY(file_make_folders(to, 0700, e));
     for (size_t i = 0; i < count; i++) {
-        TRY(check_stop(b, e));
         buffer_clear(&name);
         cold_segment_name(entries[i].batch, &name);
         const char *from =
             arena_printf(b->arena, "%s/%.*s/%.*s", database_storage_folder(b->source),
                          SLICE_ARGS(folder), SLICE_ARGS(buffer_slice(&name)));
-        throttle_take(database_throttle(b->source), 2 * entries[i].size_bytes);
+        (void)throttle_take(database_throttle(b->source), 2 * entries[i].size_bytes,
+                            b->stop.is_stopped, b->stop.context);
+        TRY(check_stop(b, e));
         TRY(file_copy(from, arena_printf(b->arena, "%s/%.*s", to, SLICE_ARGS(buffer_slice(&name))),
                       0600, e));
         b->segments++;

@@ -232,8 +232,9 @@ static Code check_stop(Compaction *c, Error *e)
 {
     bool is_time = c->rows_read % STOP_CHECK_ROWS == 0, ask = c->options->is_stopped && is_time;
     if (is_time && c->rows_read)
-        throttle_take(database_throttle(c->db),
-                      2 * c->bytes_expected * STOP_CHECK_ROWS / c->rows_expected);
+        (void)throttle_take(database_throttle(c->db),
+                            2 * c->bytes_expected * STOP_CHECK_ROWS / c->rows_expected,
+                            c->options->is_stopped, c->options->context);
     if (!ask || !c->options->is_stopped(c->options->context))
         return OK;
     c->was_stopped = true;

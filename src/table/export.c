@@ -91,7 +91,8 @@ static Code open_cold(Rows *rows, Error *e)
     TRY(view__segment_list(x->view, rows->table, rows->partition, entries, count, x->arena, &list,
                            e));
     for (size_t i = 0; i < count && !is_stopped(x); i++) /* read and written anew */
-        throttle_take(database_throttle(x->db), 2 * entries[i].size_bytes);
+        (void)throttle_take(database_throttle(x->db), 2 * entries[i].size_bytes, x->stop.is_stopped,
+                            x->stop.context);
     TRY(cold_scan_open(database_flush_engine(x->db), &list, rows->table->schema, ENGINE_WAIT_MS,
                        &rows->cold, e));
     rows->dead = hot_iterator_open(view_snapshot(x->view), HOT_BLOCKING, HOT_DEAD,

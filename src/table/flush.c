@@ -179,7 +179,7 @@ static Code scan_next(void *context, EngineRow *out_row, bool *out_end, Error *e
         return OK;
     scan->bytes += row.size;
     if (scan->bytes >= THROTTLE_BYTES) {
-        throttle_take(scan->throttle, scan->bytes);
+        (void)throttle_take(scan->throttle, scan->bytes, NULL, NULL);
         scan->bytes = 0;
     }
     TRY(row_decode(scan->schema, row, scan->values, e));

@@ -82,8 +82,9 @@ static Code write_segments(Space *s, Partition partition, Error *e)
     TRY(table__folder(s->db, view_snapshot(s->view), s->table, partition, s->partition_own, &folder,
                       e));
     for (size_t i = 0; i < count; i++) {
+        (void)throttle_take(database_throttle(s->db), 2 * entries[i].size_bytes, s->stop.is_stopped,
+                            s->stop.context);
         TRY(check_stop(s, e));
-        throttle_take(database_throttle(s->db), 2 * entries[i].size_bytes);
         TRY(copy_segment(s, folder, &entries[i], e));
     }
     return OK;

@@ -311,7 +311,9 @@ static Code put_segment(Restore *r, const DumpRecord *record, Error *e)
     SegmentEntry *entry;
     TRY(segment_decode(record->bytes, r->own, &entry, e));
     entry->batch = r->state.next_batch;
-    throttle_take(database_throttle(r->db), 2 * entry->size_bytes);
+    if (!throttle_take(database_throttle(r->db), 2 * entry->size_bytes, r->stop.is_stopped,
+                       r->stop.context))
+        return fail(e, E_CANCELLED, "the restore was stopped");
     r->records = 0; /* a file may be as long as many records */
     const char *to = arena_text(r->arena, slice_of_text(free_batch(r, &entry->batch)));
     r->state.next_batch = entry->batch + 1;

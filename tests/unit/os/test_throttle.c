@@ -5,6 +5,8 @@
 #include "os/throttle.h"
 
 #include "../test.h"
+#include "os/clock.h"
+#include "os/thread.h"
 
 static const int64_t second_us = 1000000;
 
@@ -35,5 +37,41 @@ TEST("a limit where none was set")
     CHECK_INT(throttle_reserve(throttle, UINT64_C(1) << 50, 1), 0);
     CHECK_INT(throttle_reserve(throttle, 1, 1), 0);
     CHECK_INT(throttle_reserve(NULL, 1, 1), 0);
+    throttle_free(throttle);
+}
+
+static bool third_time(void *context)
+{
+    return ++*(int *)context == 3;
+}
+
+TEST("a wait of hours that nobody can cut, or one that was cut and others wait for")
+{
+    Throttle *throttle = throttle_new(1000);
+    int asked = 0;
+    CHECK(throttle_take(throttle, 3600 * 1000, third_time, &asked));
+    CHECK_INT(asked, 0);
+    int64_t now_us = clock_monotonic_us();
+    int64_t before_us = throttle_reserve(throttle, 0, now_us);
+    CHECK(before_us > 3000 * second_us);
+    CHECK(!throttle_take(throttle, 3600 * 1000, third_time, &asked));
+    CHECK_INT(asked, 3);
+    CHECK_INT(throttle_reserve(throttle, 0, now_us), before_us);
+    throttle_free(throttle);
+}
+
+static void take_twice(void *context)
+{
+    (void)throttle_take((Throttle *)context, 3600 * 1000, NULL, NULL);
+    (void)throttle_take((Throttle *)context, 3600 * 1000, NULL, NULL);
+}
+
+TEST("a stop that waits for hours until a flush may go on")
+{
+    Throttle *throttle = throttle_new(1000);
+    Thread *thread;
+    CHECK_OK(thread_start("taker", THREAD_ANY, take_twice, throttle, &thread, e));
+    throttle_lift(throttle);
+    thread_join(thread);
     throttle_free(throttle);
 }

@@ -327,7 +327,8 @@ TEST("a crash between the new file and its commit whose file stays, or is taken 
 
 TEST("an empty folder of a table that never came to be stays for ever, or one with a file is lost")
 {
-    static const char *const gone[] = {"user/alice/app/cut", "user/nobody/app/chat", "shared/a/cut"};
+    static const char *const gone[] = {"user/alice/app/cut", "user/nobody/app/chat",
+                                       "shared/a/cut"};
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     Fixture f;
     uint32_t removed = 0;
