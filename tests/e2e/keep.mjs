@@ -630,8 +630,10 @@ test('--verify names what lies around and does not count it as damage; the next 
   check(!/NOTE/.test(clean.out), `a folder as the server left it:\n${clean.out}`);
   const strays = ['batch-77.parquet', 'batch-3.parquet.tmp', 'notes.txt'];
   for (const name of strays) fs.writeFileSync(path.join(folder, name), 'x');
-  fs.mkdirSync(path.join(storage, 'user', 'nobody', 'keep', 't'), { recursive: true });
-  fs.mkdirSync(path.join(storage, 'shared', 'keep', 'gone'), { recursive: true });
+  const empty = path.join(storage, 'user', 'nobody', 'keep', 't');
+  const gone = path.join(storage, 'shared', 'keep', 'gone');
+  for (const unknown of [empty, gone]) fs.mkdirSync(unknown, { recursive: true });
+  fs.writeFileSync(path.join(gone, 'batch-0.parquet'), 'x');
   fs.appendFileSync(path.join(folder, 'manifest.json'), ' ');
   fs.rmSync(path.join(storage, 'user', 'root', 'keep', 'other', 'manifest.json'));
   const noted = program('--verify', server.dir);
@@ -660,7 +662,9 @@ test('--verify names what lies around and does not count it as damage; the next 
     || !fs.existsSync(path.join(storage, 'user', 'root', 'keep', 'other', 'manifest.json')))
     await (await loginRoot(server)).run('SELECT 1');
   await server.stop();
-  matches(program('--verify', server.dir).out, /notes +3/, 'after a start: what is not ours');
+  check(!fs.existsSync(empty), 'an empty folder of nobody was left');
+  check(fs.existsSync(path.join(gone, 'batch-0.parquet')), 'a file in a folder of no table was removed');
+  matches(program('--verify', server.dir).out, /notes +2/, 'after a start: what is not ours');
 });
 
 run('keep', { independent: true });
