@@ -8,6 +8,7 @@
 #include "os/file.h"
 #include "os/thread.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -216,6 +217,88 @@ TEST("a flush or a compaction that gives up because somebody alters the table ag
     CHECK_INT(number(0, "SELECT count(*) FROM system.jobs WHERE status <> 'completed'"), 0);
     CHECK_INT(number(0, "SELECT count(*) FROM t"), 5);
     CHECK_INT(number(0, "SELECT sum(n) FROM t WHERE id >= 2"), 9);
+    world_run(&w, "STORAGE CHECK EXTENDED");
+    world_close(&w);
+}
+
+static atomic_int allowed, altered;
+
+/* When a new segment gets its name: what a column is called, its type and whether it is the same
+ * one change between the rows and the commit of their segment. */
+static int alter_in_turn(const char *operation, const char *path)
+{
+    static const char *const changes[] = {
+        "ADD COLUMN c INT DEFAULT 100",
+        "DROP COLUMN c",
+        "ADD COLUMN c INT DEFAULT 200",
+        "RENAME s TO d",
+        "MODIFY n INT",
+        "RENAME c TO s",
+        "MODIFY n BIGINT",
+        "DROP COLUMN s",
+    };
+    char sql[128];
+    Error e = {0};
+    int i = atomic_load(&alters);
+    if (strcmp(operation, "rename") != 0 || !strstr(path, "/batch-") || i >= atomic_load(&allowed))
+        return 0;
+    if (!atomic_compare_exchange_strong(&alters, &i, i + 1))
+        return 0;
+    snprintf(sql, sizeof sql, "ALTER TABLE t %s", changes[i]);
+    if (run_as(0, sql, &e) != OK)
+        fprintf(stderr, "%s: %s\n", sql, e.text);
+    atomic_fetch_add(&altered, 1);
+    return 0;
+}
+
+/* Until a flush or a compaction has met the next change. */
+static void alter_beside(const char *sql)
+{
+    int count = atomic_fetch_add(&allowed, 1) + 1;
+    world_run(&w, sql);
+    CHECK_INT(atomic_load(&alters), count);
+    while (atomic_load(&altered) < count)
+        sched_yield();
+}
+
+/* The rows 0 to 6, by both engines and by what the statistics of the segments say. */
+static void check_altered(int64_t s)
+{
+    char sql[128];
+    CHECK_INT(number(0, "SELECT count(*) FROM t"), 7);
+    CHECK_INT(number(0, "SELECT sum(n) FROM t"), 21);
+    CHECK_INT(number(0, "SELECT sum(x.d) FROM t x JOIN t y ON x.id = y.id"), 91);
+    CHECK_INT(number(0, "SELECT sum(x.s) FROM t x JOIN t y ON x.id = y.id"), 7 * s);
+    CHECK_INT(number(0, "SELECT count(*) FROM t WHERE d >= 13"), 4);
+    CHECK_INT(number(0, "SELECT count(*) FROM t WHERE n < 2"), 2);
+    CHECK_INT(number(0, "SELECT count(*) FROM t WHERE s = 100"), 0);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM t WHERE s = %d", (int)s);
+    CHECK_INT(number(0, sql), 7);
+}
+
+TEST("a segment by an older definition gives a column's values to another one of its name")
+{
+    open_all();
+    atomic_store(&alters, 0);
+    atomic_store(&allowed, 0);
+    atomic_store(&altered, 0);
+    world_run(&w, "CREATE NAMESPACE app; CREATE USER TABLE app.t (id INT PRIMARY KEY, n SMALLINT, "
+                  "s INT)");
+    file_set_fault(alter_in_turn);
+    for (int i = 0; i < 7; i++) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "INSERT INTO t (id, n, %s) VALUES (%d, %d, %d)",
+                 i > 3 ? "d" : "s", i, i, 10 + i);
+        world_run(&w, sql);
+        alter_beside("STORAGE FLUSH TABLE t");
+    }
+    check_altered(200);
+    world_run(&w, "UPDATE t SET n = 6 WHERE id = 6"); /* so that there is something to compact */
+    alter_beside("STORAGE COMPACT TABLE t");
+    file_set_fault(NULL);
+    world_run(&w, "ALTER TABLE t ADD COLUMN s INT DEFAULT 3");
+    check_altered(3);
+    CHECK_INT(number(0, "SELECT count(*) FROM system.jobs WHERE status <> 'completed'"), 0);
     world_run(&w, "STORAGE CHECK EXTENDED");
     world_close(&w);
 }
