@@ -159,6 +159,7 @@ typedef struct UserState {
     Role role;
     bool is_alive;
     int64_t credentials_at_us;
+    bool registered;
 } UserState;
 UserState catalog_change_user_state(const CatalogChange *change);
 /* For such a change: the number of the user. */

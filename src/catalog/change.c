@@ -423,8 +423,8 @@ Code catalog_plan_put_user(Catalog *catalog, User *io_user, CatalogChange **out,
     TRY(check_user(io_user, e));
     CatalogChange *change =
         change_new(catalog, PUT_USER, slice_hash(io_user->user_id, GUARD_USER_SEED));
-    change->user_state =
-        (UserState){io_user->role, io_user->deleted_at_us == 0, io_user->credentials_at_us};
+    change->user_state = (UserState){io_user->role, io_user->deleted_at_us == 0,
+                                     io_user->credentials_at_us, io_user->registered};
     if (io_user->id == 0) {
         io_user->id = take_id(&catalog->next_user_id);
         change->counter = "user";

@@ -505,7 +505,7 @@ static Code resolve_at(Dml *dml, Resolved *out, Error *e)
     TRY(exec__check_access(run, dml->table, ACCESS_WRITE, e));
     dml->partition = exec__partition(&run->session, dml->table);
     dml->intent = intent_new(view_seq(dml->view));
-    dml->intent->owner = run->session.user;
+    exec__own_intent(run, dml->intent);
     dml->intent->durable = dml->table->durable;
     dml->part = intent_part(dml->intent, dml->table, dml->partition);
     dml->values = arena_new_array(run->arena, Value, dml->table->schema->column_count);

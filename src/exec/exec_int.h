@@ -80,6 +80,8 @@ typedef struct Run {
 /* ---- executor.c ---- */
 /* The partition of a table that this session reads and writes. I1. */
 Partition exec__partition(const Session *session, const Table *table);
+/* Says whose turn it takes, and by whose right: that of the request, also for another user. */
+void exec__own_intent(const Run *run, Intent *intent);
 /* E_TIMEOUT once the deadline has passed. */
 CHECKED Code exec__check_time(const Run *run, Error *e);
 /* A reference to a table of the catalog. E_TABLE_NOT_FOUND; E_INVALID_OPERATION for system.x. */

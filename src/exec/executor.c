@@ -64,6 +64,13 @@ void executor_add_view(Executor *executor, const ExecView *view)
     executor->views[executor->view_count++] = *view;
 }
 
+void exec__own_intent(const Run *run, Intent *intent)
+{
+    intent->owner = run->session.user;
+    intent->actor = run->request->session.user;
+    intent->actor_role = run->request->session.role;
+}
+
 Partition exec__partition(const Session *session, const Table *table)
 {
     if (table->kind == TABLE_SHARED)

@@ -46,7 +46,7 @@ static Code commit_once(Run *run, Error *e)
     TRY(exec__transaction_intent(run->transaction, &intent, e));
     if (!intent)
         return OK;
-    intent->owner = run->session.user;
+    exec__own_intent(run, intent);
     return database_commit(run->executor->db, intent, e);
 }
 

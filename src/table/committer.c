@@ -15,7 +15,8 @@
  *     it.
  * I4. An admitted intent saw no key, guard or layout that was committed after its snapshot R, and
  *     no row version it has read died after R. Nobody writes to the rows of a dropped user: not
- *     what was resolved before, nor what is resolved again after.
+ *     what was resolved before, nor what is resolved again after. Nor does one write who was
+ *     dropped, or whose role was lowered, since their statement was allowed.
  * I5. A group holds at most one catalog change, as its last intent: what follows is judged by the
  *     new catalog.
  */
@@ -25,7 +26,7 @@
 #include "base/limits.h"
 #include "os/clock.h"
 #include "os/thread.h"
-#include "table/dropped.h"
+#include "table/standing.h"
 #include "table/table_int.h"
 
 enum {
@@ -57,7 +58,7 @@ struct Committer {
     DueNotes *due;
     /* By table id modulo the slots, at least the seq of the last commit with rows of it. */
     uint64_t row_seqs[TABLE_SLOTS];
-    DroppedUsers *dropped_users; /* since the start; older ones have no session that could write */
+    Standings *standings; /* since the start; who was dropped before has no session to write with */
     HotBatch *batch;
     Buffer scratch;
     Buffer deaths; /* Death records of the flush being admitted */
@@ -135,16 +136,11 @@ static bool change_is_guarded(const IntentPart *part, const RowChange *change)
     return part->table->kind != TABLE_STREAM || change->kind != CHANGE_INSERT;
 }
 
-static bool is_dropped_user(const Committer *c, uint64_t user)
-{
-    return user && dropped_users_has(c->dropped_users, user);
-}
-
 static Code admit_part(Committer *c, const Intent *intent, const IntentPart *part)
 {
     if (!table_is_current(part->table))
         return E_CONFLICT;
-    if (is_dropped_user(c, part->partition.user))
+    if (standings_is_dropped(c->standings, part->partition.user))
         return E_PERMISSION_DENIED;
     if (conflicts_hit(c->conflicts, conflicts_layout_key(part->partition), intent->read_seq))
         return E_CONFLICT;
@@ -174,6 +170,8 @@ static Code admit(Committer *c, const Intent *intent)
 {
     if (database_is_read_only(c->db))
         return c->reason.code;
+    if (!standings_has_role(c->standings, intent->actor, intent->actor_role))
+        return E_PERMISSION_DENIED;
     if (has_stale_rows(c, intent))
         return E_CONFLICT;
     for (size_t i = 0; i < intent->guard_count; i++) {
@@ -384,8 +382,8 @@ static void note_user(Committer *c, const CatalogChange *change)
 {
     if (!catalog_change_user(change).size)
         return;
-    dropped_users_set(c->dropped_users, catalog_change_user_number(change),
-                      !catalog_change_user_state(change).is_alive);
+    UserState state = catalog_change_user_state(change);
+    standings_note(c->standings, catalog_change_user_number(change), &state);
 }
 
 static void publish(Committer *c, Intent *const *intents, size_t intent_count)
@@ -429,7 +427,7 @@ static void refuse(Committer *c, Intent *intent, Code code)
     if (code == E_CONFLICT)
         count(&c->refused, 1);
     else if (code == E_PERMISSION_DENIED)
-        code = fail(&error, code, "the user was dropped");
+        code = fail(&error, code, "the user was dropped, or has a lower role by now");
     else
         code = say_refused(c, &error);
     answer(intent, code, &error);
@@ -572,7 +570,7 @@ Code committer_start(Database *db, uint64_t last_seq, Committer **out, Error *e)
     c->db = db;
     c->hot = database_hot(db);
     c->batch = hot_batch_new();
-    c->dropped_users = dropped_users_new();
+    c->standings = standings_new();
     c->due = due__notes_new();
     c->conflicts = conflicts_new(last_seq);
     c->known.synced = last_seq;
@@ -606,7 +604,7 @@ void committer_free(Committer *c)
     forget_doubted(c);
     conflicts_free(c->conflicts);
     due__notes_free(c->due);
-    dropped_users_free(c->dropped_users);
+    standings_free(c->standings);
     hot_batch_free(c->batch);
     buffer_done(&c->scratch);
     buffer_done(&c->deaths);

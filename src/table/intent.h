@@ -78,6 +78,9 @@ struct Intent {
     Arena *arena; /* owns everything below; lives as long as the intent */
     /* who waits for it, for the turns in the queue (queue.c); 0 = the server itself */
     uint64_t owner;
+    /* whose statement it is, and by which role it was allowed; 0 = the server itself */
+    uint64_t actor;
+    Role actor_role;
     uint64_t read_seq; /* R: last_seq through the snapshot it was resolved at */
     IntentPart *parts;
     size_t part_count, part_capacity;

@@ -195,6 +195,36 @@ TEST("all statements of a transaction read one snapshot and their own writes")
     world_close(&w);
 }
 
+/* What a DBA's statements come to when their account changes before the one at `at` is resolved. */
+static Code run_beside(World *w, const char *change, const char *sql, size_t at, Error *e)
+{
+    world_run(w, "ALTER USER 'u1' SET ROLE 'dba'");
+    Answer answer = {.meanwhile = change, .at = at};
+    return world_run_as(w, 1, ROLE_DBA, sql, &answer, e);
+}
+
+TEST("what was allowed to a role is committed after its user lost it, or was dropped")
+{
+    static const char *const transaction = "BEGIN; UPDATE s SET n = n + 1 WHERE id = 1; COMMIT",
+                             *const alone = "UPDATE s SET n = n + 1 WHERE id = 1";
+    static const char *const lower = "ALTER USER 'u1' SET ROLE 'service'",
+                             *const higher = "ALTER USER 'u1' SET ROLE 'system'",
+                             *const password = "ALTER USER 'u1' SET PASSWORD 'Correct-horse-2'";
+    World w = open_world();
+    Error error;
+    world_run(&w, "INSERT INTO s VALUES (1, 0)");
+    world_run(&w, "CREATE USER 'u1' WITH PASSWORD 'Correct-horse-1' ROLE 'dba'");
+    CHECK_CODE(run_beside(&w, lower, transaction, 2, &error), E_PERMISSION_DENIED);
+    CHECK_CODE(run_beside(&w, lower, alone, 0, &error), E_PERMISSION_DENIED);
+    CHECK_INT(world_number(&w, "SELECT n FROM s"), 0);
+    CHECK_OK(run_beside(&w, higher, transaction, 2, e));
+    CHECK_OK(run_beside(&w, password, alone, 0, e));
+    CHECK_INT(world_number(&w, "SELECT n FROM s"), 2);
+    CHECK_CODE(run_beside(&w, "DROP USER 'u1'", transaction, 2, &error), E_PERMISSION_DENIED);
+    CHECK_INT(world_number(&w, "SELECT n FROM s"), 2);
+    world_close(&w);
+}
+
 /* ---- one commit ---- */
 
 typedef struct Watched {
