@@ -246,6 +246,8 @@ static Code set_options(Alteration *a, Error *e)
         table->access = exec__access_level(options->access);
     }
     if (options->has_flush_policy) {
+        if (table->kind == TABLE_STREAM)
+            return fail(e, E_INVALID_OPERATION, SQL_STREAM_FLUSH_POLICY);
         table->flush_rows = options->flush_rows;
         table->flush_interval_s = options->flush_interval_s;
     }

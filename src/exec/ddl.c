@@ -136,6 +136,8 @@ static Code check_options(const CreateTable *create, TableKind kind, Error *e)
                     UINT32_MAX);
     if (kind == TABLE_STREAM && (options->has_feed_window || options->has_feed_bytes))
         return fail(e, E_INVALID_OPERATION, SQL_STREAM_FEED_WINDOW);
+    if (kind == TABLE_STREAM && options->has_flush_policy)
+        return fail(e, E_INVALID_OPERATION, SQL_STREAM_FLUSH_POLICY);
     if (kind != TABLE_STREAM && create->key_index < 0)
         return fail(e, E_INVALID_OPERATION, "%s tables require a PRIMARY KEY column",
                     kind_title(kind));

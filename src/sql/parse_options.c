@@ -344,5 +344,7 @@ Code sql__check_options(Parser *p, uint32_t offset, TableOptions *options)
                          "ACCESS_LEVEL is only supported for SHARED tables");
     if (is_stream && (options->has_feed_window || options->has_feed_bytes))
         return sql__fail(p, E_INVALID_SQL, offset, "%s", SQL_STREAM_FEED_WINDOW);
+    if (is_stream && options->has_flush_policy)
+        return sql__fail(p, E_INVALID_SQL, offset, "%s", SQL_STREAM_FLUSH_POLICY);
     return OK;
 }
