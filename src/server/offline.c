@@ -29,6 +29,11 @@ static void print_note(void *context, const char *text)
         printf("NOTE     %s\n", text);
 }
 
+static void print_damage(uint64_t problems)
+{
+    printf("DAMAGED     %" PRIu64 " problem%s\n", problems, problems == 1 ? "" : "s");
+}
+
 static void print_report(const VerifyReport *r, uint64_t notes)
 {
     printf("commit      %" PRIu64 "\n", r->seq);
@@ -45,7 +50,7 @@ static void print_report(const VerifyReport *r, uint64_t notes)
     if (r->problems > VERIFY_PROBLEMS_TOLD)
         printf("            (the first %d problems are listed)\n", VERIFY_PROBLEMS_TOLD);
     if (r->problems)
-        printf("DAMAGED     %" PRIu64 " problems\n", r->problems);
+        print_damage(r->problems);
     else
         printf("OK          everything agrees\n");
 }
@@ -71,7 +76,7 @@ static int verify_backup(const char *folder, bool *out_is_namespace)
     printf("backup      of a %s as of commit %" PRIu64 ", %zu files, %" PRIu64 " bytes\n",
            list.is_namespace ? "namespace" : "server", list.seq, list.count, bytes);
     if (problems)
-        printf("DAMAGED     %" PRIu64 " problems\n", problems);
+        print_damage(problems);
     else if (list.is_namespace)
         printf("OK          every file is as it was written\n");
     *out_is_namespace = list.is_namespace;

@@ -51,6 +51,7 @@ typedef struct Verify {
     /* the partition */
     const Table *table;
     Partition partition;
+    Slice user_id; /* empty: of nobody, or not known */
     PartitionState state;
     uint64_t ttl_floor;
     uint64_t hot_heads, hot_rows;
@@ -67,19 +68,35 @@ static void tell(void *context, const char *text)
         v->options->on_problem(v->options->context, text);
 }
 
+static unsigned long long number(uint64_t v)
+{
+    return v;
+}
+
+/* "app.t, user 7 ('alice'): "; how long that is. */
+static size_t print_place(const Verify *v, char *text, size_t bytes)
+{
+    CLEANUP(buffer_done) Buffer place = {0};
+    buffer_printf(&place, "%.*s.%.*s", SLICE_ARGS(v->table->namespace_name),
+                  SLICE_ARGS(v->table->name));
+    if (v->table->kind != TABLE_SHARED || v->partition.user)
+        buffer_printf(&place, ", user %llu", number(v->partition.user));
+    if (v->user_id.size)
+        buffer_printf(&place, " ('%.*s')", SLICE_ARGS(v->user_id));
+    buffer_add_text(&place, ": ");
+    if (place.size >= bytes)
+        return 0;
+    memcpy(text, place.data, place.size);
+    return place.size;
+}
+
 __attribute__((format(printf, 2, 3))) static void problem(Verify *v, const char *format, ...)
 {
     char text[PROBLEM_BYTES];
-    int start = 0;
-    if (v->table)
-        start = snprintf(text, sizeof text,
-                         "%.*s.%.*s, user %llu: ", SLICE_ARGS(v->table->namespace_name),
-                         SLICE_ARGS(v->table->name), (unsigned long long)v->partition.user);
-    if (start < 0 || (size_t)start >= sizeof text)
-        start = 0;
+    size_t start = v->table ? print_place(v, text, sizeof text) : 0;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text + start, sizeof text - (size_t)start, format, arguments);
+    vsnprintf(text + start, sizeof text - start, format, arguments);
     va_end(arguments);
     tell(v, text);
 }
@@ -92,11 +109,6 @@ static Code next_record(Verify *v, Error *e)
         v->options->is_stopped(v->options->context))
         return fail(e, E_CANCELLED, "the check was stopped");
     return OK;
-}
-
-static unsigned long long number(uint64_t v)
-{
-    return v;
 }
 
 /* ---- reading ---- */
@@ -572,6 +584,8 @@ static Code check_owner(Verify *v, Error *e)
         return fail(e, E_IO, "%s", error.text);
     if (code != OK)
         problem(v, "the catalog has no such user");
+    else
+        v->user_id = user.user_id;
     return OK;
 }
 
@@ -621,6 +635,7 @@ static Code check_partition(Verify *v, Partition partition, Error *e)
     arena_reset(v->arena);
     arena_reset(v->row);
     v->partition = partition;
+    v->user_id = (Slice){0};
     v->pieces = NULL;
     v->piece_count = 0;
     v->hot_heads = v->hot_rows = 0;

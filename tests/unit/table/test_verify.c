@@ -153,7 +153,7 @@ TEST("a partition that no look would ever trim, expire or compact passes for sou
     CHECK_OK(due_set_policy(f.db, f.table->id, 77, e));
     fixture_check_sound(&f);
     forget_due(&f);
-    check_told(&f, "app.t, user 1: the due index has no entry");
+    check_told(&f, "app.t, user 1 ('alice'): the due index has no entry");
     CHECK_OK(due_set_policy(f.db, f.table->id, 0, e)); /* all are noted soon */
     fixture_check_sound(&f);
     fixture_close(&f);
