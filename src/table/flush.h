@@ -38,7 +38,8 @@ CHECKED Code flush_outlook_at(ReadView *view, const Table *table, Partition part
                               Error *e);
 /* Writes one segment of everything live from the flush mark to the newest commit, and commits it;
  * rewrites manifest.json. *out_rows = 0: nothing to do. E_BUSY when somebody else works on the
- * partition, E_CONFLICT when it began with an old definition or the table was dropped. */
+ * partition, E_CONFLICT when it began with an old definition, E_CANCELLED when the table was
+ * dropped meanwhile. */
 CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows,
                              Error *e);
 /* Raises feed low to the start of the window (for a STREAM also drops what has expired) and removes

@@ -53,7 +53,7 @@ Code table__add_newest_part(Database *db, Intent *intent, const Table *table, Pa
     CLEANUP(table_unref_ptr)
     Table *newest = catalog_find_table_by_id(database_catalog(db), table->id);
     if (!newest)
-        return fail(e, E_CONFLICT, "table %.*s was dropped meanwhile", SLICE_ARGS(table->name));
+        return fail(e, E_CANCELLED, "table %.*s was dropped meanwhile", SLICE_ARGS(table->name));
     (void)intent_part(intent, newest, partition);
     return OK;
 }

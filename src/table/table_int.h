@@ -162,7 +162,7 @@ CHECKED Code view__segment_list(ReadView *view, const Table *table, Partition pa
 CHECKED Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table,
                            Partition partition, Arena *arena, Slice *out, Error *e);
 /* Adds a part without changes by the newest definition, so that the committer refuses the intent
- * when another comes before it. E_CONFLICT: the table was dropped. */
+ * when another comes before it. E_CANCELLED: the table was dropped. */
 CHECKED Code table__add_newest_part(Database *db, Intent *intent, const Table *table,
                                     Partition partition, Error *e);
 /* Visits every partition of a table that has a key in the family, in key order. */
