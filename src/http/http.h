@@ -97,8 +97,6 @@ bool http_query(const HttpRequest *request, const char *name, Buffer *out_value)
 bool http_percent_decode(Slice text, bool plus_is_space, Buffer *out);
 /* The value of one cookie; false when absent. */
 bool http_cookie(const HttpRequest *request, const char *name, Slice *out_value);
-/* The client has left: nobody will read the answer. */
-bool http_request_gone(const HttpRequest *request);
 /* Called once if the client leaves before the answer, so that work can be cancelled. */
 void http_request_on_gone(HttpRequest *request, void (*gone)(void *argument), void *argument);
 

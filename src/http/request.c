@@ -92,11 +92,6 @@ bool http_cookie(const HttpRequest *request, const char *name, Slice *out_value)
     return false;
 }
 
-bool http_request_gone(const HttpRequest *request)
-{
-    return ((const HttpExchange *)request)->connection == NULL;
-}
-
 void http_request_on_gone(HttpRequest *request, void (*gone)(void *argument), void *argument)
 {
     HttpExchange *x = (HttpExchange *)request;

@@ -300,7 +300,6 @@ TEST("a request whose client left is freed early, or its answer is written nowhe
     http_request_on_gone(f.kept[0], on_gone, &f);
     fake_end(f.fake);
     CHECK_INT(f.gone, 1);
-    CHECK(http_request_gone(f.kept[0]) && http_request_gone(f.kept[1]));
     CHECK_SLICE(f.kept[0]->path, SLICE("/1"));
     http_respond(f.kept[0], 200, NULL, 0, SLICE("late"));
     http_respond_begin(f.kept[1], 200, NULL, 0);
@@ -317,7 +316,6 @@ TEST("requests outlive their server")
     f.keeps = true;
     fake_push(f.fake, SLICE(GET("/1")), 1000);
     http_server_free(f.server);
-    CHECK(http_request_gone(f.kept[0]));
     http_respond(f.kept[0], 200, NULL, 0, SLICE("late"));
     f.server = NULL;
     stop(&f);
