@@ -65,6 +65,7 @@ typedef struct LiveSession {
     SessionState state;
     bool compress, is_json, has_features;
     bool is_warned;        /* that the token expires */
+    bool is_suspected;     /* nothing was heard of it for too long, at one look */
     LiveFeatures features; /* as announced */
     Slice compression;     /* likewise; owned */
     Slice token;           /* the one looked at last; owned */
@@ -228,9 +229,14 @@ static void session_tick(void *socket, uint64_t now_ms)
     if (session->state == SESSION_CLOSING ||
         now_ms - session->checked_ms < settings->ws_heartbeat_ms)
         return;
-    session->checked_ms = now_ms;
-    if (now_ms - session->active_ms > settings->ws_client_timeout_ms)
+    if (now_ms - session->active_ms <= settings->ws_client_timeout_ms) {
+        session->checked_ms = now_ms;
+        session->is_suspected = false;
+    } else if (session->is_suspected) {
         session_close(session, WS_CODE_NORMAL, "Heartbeat timeout");
+    } else { /* what came while the loop was late is read before the next tick */
+        session->is_suspected = true;
+    }
 }
 
 static const LiveSocket live_io = {
