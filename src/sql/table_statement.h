@@ -34,8 +34,9 @@ typedef struct ColumnDefinition {
     "STREAM tables have no feed window: what TTL_SECONDS keeps can be resumed"
 
 /* What one is told that names a flush policy. */
-#define SQL_STREAM_FLUSH_POLICY \
-    "STREAM tables are never flushed and take no FLUSH_POLICY: TTL_SECONDS says how long rows stay"
+#define SQL_STREAM_FLUSH_POLICY                                                                 \
+    "STREAM tables are never flushed and take no FLUSH_POLICY: TTL_SECONDS says how long rows " \
+    "stay"
 
 /* WITH ( … ): each has_x says whether the option was written. Checked by the parser
  * (docs/sql.md). */
