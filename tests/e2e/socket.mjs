@@ -559,6 +559,20 @@ test('an idle client is closed with 1000 Heartbeat timeout; one that pings is ke
   await short.stop();
 });
 
+test('a client that pinged while the server stood still is not taken for silent', async () => {
+  const short = await startServer({ env: { KALAMDB_WEBSOCKET_CLIENT_TIMEOUT_SECS: '1',
+    KALAMDB_WEBSOCKET_HEARTBEAT_INTERVAL_SECS: '1' } });
+  const pinging = await Live.open(short, { token: (await loginRoot(short)).token });
+  process.kill(short.pid, 'SIGSTOP');
+  const timer = setInterval(() => pinging.send({ type: 'ping' }), 100);
+  await new Promise((resolve) => { setTimeout(resolve, 2500); });
+  process.kill(short.pid, 'SIGCONT');
+  for (let i = 0; i < 10; i++) await loginRoot(short);
+  clearInterval(timer);
+  equal(pinging.closed, null, 'it is open');
+  await short.stop();
+});
+
 test('the connection that all tests shared is still open', async () => {
   equal(live.closed, null, 'closed');
   await live.close();
