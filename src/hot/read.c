@@ -5,9 +5,13 @@
  * I1. Below the block cache tier RocksDB 7.8 answers OK and an empty value when the key may be in a
  *     file that is not open (DB::KeyMayExist shares that path). So an empty value proves nothing
  *     there: such a read would block.
+ * I2. A walk from the end below the block cache tier may likewise end at once, with the status OK,
+ *     where a block is not in memory. So its end counts only where a step from the beginning, which
+ *     tells what it lacks, finds nothing that the walk has not seen.
  */
 #include <stdlib.h>
 
+#include "base/buffer.h"
 #include "hot/hot_int.h"
 
 enum { BLOCK_CACHE_TIER = 1 }; /* rocksdb::ReadTier */
@@ -77,7 +81,9 @@ struct HotIterator {
     bool descending;
     bool positioned; /* false before the first hot_next and after hot_seek */
     bool at_entry;
-    Slice target; /* where hot_seek jumped; owned */
+    bool is_doubtful, has_missed; /* I2: whether its end is checked; what that has found */
+    Buffer last;                  /* the last key of a doubtful walk; empty at its beginning */
+    Slice target;                 /* where hot_seek jumped; owned */
     size_t lower_size, upper_size;
     char bounds[]; /* lower, then upper: RocksDB borrows them */
 };
@@ -94,6 +100,7 @@ HotIterator *hot_iterator_open(HotSnapshot *snapshot, HotRead mode, HotFamily fa
     memcpy(it->bounds, from.data, from.size);
     memcpy(it->bounds + from.size, to.data, to.size);
     it->descending = descending;
+    it->is_doubtful = descending && mode == HOT_CACHED_ONLY;
     it->options = rocksdb_readoptions_create();
     rocksdb_readoptions_set_snapshot(it->options, snapshot->snapshot);
     rocksdb_readoptions_set_iterate_lower_bound(it->options, it->bounds, from.size);
@@ -115,6 +122,7 @@ void hot_iterator_close(HotIterator *it)
         rocksdb_iter_destroy(it->iterator);
         rocksdb_readoptions_destroy(it->options);
     }
+    buffer_done(&it->last);
     free((char *)it->target.data);
     free(it);
 }
@@ -139,10 +147,42 @@ static void position(HotIterator *it)
     it->positioned = true;
 }
 
+Slice hot_key(const HotIterator *it)
+{
+    size_t size = 0;
+    const char *data = rocksdb_iter_key(it->iterator, &size);
+    return slice_of(data, size);
+}
+
+static void keep_key(HotIterator *it)
+{
+    buffer_clear(&it->last);
+    buffer_add_slice(&it->last, hot_key(it));
+}
+
+/* At the end of a doubtful walk, I2. What the step cannot read becomes the status of the walk. */
+static bool has_missed(HotIterator *it)
+{
+    char *error_text = NULL;
+    rocksdb_iter_get_error(it->iterator, &error_text);
+    rocksdb_free(error_text);
+    if (error_text)
+        return false;
+    rocksdb_iter_seek_to_first(it->iterator);
+    if (!rocksdb_iter_valid(it->iterator))
+        return it->last.size > 0;
+    Slice first = hot_key(it);
+    if (it->last.size)
+        return slice_compare(first, buffer_slice(&it->last)) < 0;
+    return !it->target.data || slice_compare(first, it->target) <= 0;
+}
+
 bool hot_next(HotIterator *it)
 {
     if (it->refusal != OK)
         return false;
+    if (it->is_doubtful && it->positioned && it->at_entry)
+        keep_key(it);
     if (!it->positioned)
         position(it);
     else if (!it->at_entry)
@@ -152,6 +192,8 @@ bool hot_next(HotIterator *it)
     else
         rocksdb_iter_next(it->iterator);
     it->at_entry = rocksdb_iter_valid(it->iterator);
+    if (!it->at_entry && it->is_doubtful)
+        it->has_missed = has_missed(it);
     return it->at_entry;
 }
 
@@ -160,13 +202,7 @@ void hot_seek(HotIterator *it, Slice key)
     free((char *)it->target.data);
     it->target = (Slice){x_text(key), key.size};
     it->positioned = false;
-}
-
-Slice hot_key(const HotIterator *it)
-{
-    size_t size = 0;
-    const char *data = rocksdb_iter_key(it->iterator, &size);
-    return slice_of(data, size);
+    buffer_clear(&it->last);
 }
 
 Slice hot_value(const HotIterator *it)
@@ -181,6 +217,8 @@ Code hot_iterator_end(HotIterator *it, Error *e)
     char *error_text = NULL;
     if (it->refusal != OK)
         return refuse(it->refusal, e);
+    if (it->has_missed)
+        return fail(e, E_WOULD_BLOCK, "a block of the walk is not in memory");
     rocksdb_iter_get_error(it->iterator, &error_text);
     return error_text ? hot__fail(e, error_text, "walk the hot store") : OK;
 }

@@ -9,9 +9,11 @@
  * the first rows in some order or for sums: what is skipped by bounds, and dead rows that are known
  * by their place.
  *
+ * At last random_tiers.c.
+ *
  * The seed is printed with a failure; KALAM_TEST_SEED replays it.
  */
-#include "sql_test.h"
+#include "random.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +24,7 @@ enum { ROWS = 200, DEPTH_MAX = 3 };
 
 static uint64_t state;
 
-static uint32_t pick(uint32_t below)
+uint32_t pick(uint32_t below)
 {
     state = state * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(state >> 33) % below;
@@ -31,7 +33,7 @@ static uint32_t pick(uint32_t below)
 static const Caller alice = {
     .user_id = {"alice", 5}, .role = ROLE_USER, .namespace_name = {"rnd", 3}};
 
-static void must_run(World *world, const Caller *caller, const char *sql)
+void must_run(World *world, const Caller *caller, const char *sql)
 {
     Outcome outcome;
     run_sql(world, MODE_NATIVE, caller, sql, &outcome);
@@ -61,7 +63,7 @@ static void add_values(Buffer *sql, int id)
     buffer_printf(sql, "%s)", pick(3) == 0 ? "NULL" : pick(2) ? "TRUE" : "FALSE");
 }
 
-static void on_both(World *world, Buffer *sql, const char *const tables[2])
+void on_both(World *world, Buffer *sql, const char *const tables[2])
 {
     for (int i = 0; i < 2; i++) {
         Buffer text = {0};
@@ -321,12 +323,14 @@ static void make_query(Buffer *out)
         buffer_printf(out, " OFFSET %u", pick(10));
 }
 
-static void on_table(const Buffer *query, const char *table, Buffer *out)
+static void on_table(const Buffer *query, const Way *way, Buffer *out)
 {
     buffer_clear(out);
     for (size_t i = 0; i < query->size; i++) {
         if (query->data[i] == '@')
-            buffer_add_text(out, table);
+            buffer_add_text(out, way->table);
+        else if (query->data[i] == '#')
+            buffer_add_text(out, way->seq);
         else
             buffer_add_char(out, query->data[i]);
     }
@@ -398,20 +402,13 @@ static void show(const char *what, const Outcome *outcome, size_t from)
         fprintf(stderr, "    %s\n", outcome->rows[i]);
 }
 
-typedef struct Way {
-    const char *what, *table;
-    Mode mode;
-} Way;
-enum { WAYS_MAX = 4 };
-
-/* Adds to *io_native when the loop answered the first by itself. */
-static bool agree_in(World *world, const Buffer *query, const Way *ways, int count, int *io_native)
+bool agree_in(World *world, const Buffer *query, const Way *ways, int count, int *io_native)
 {
-    Outcome outcomes[WAYS_MAX];
+    Outcome outcomes[WAYS_MAX] = {0};
     Buffer sql = {0};
     bool agreed = true;
     for (int i = 0; i < count; i++) {
-        on_table(query, ways[i].table, &sql);
+        on_table(query, &ways[i], &sql);
         run_sql(world, ways[i].mode, &alice, sql.data, &outcomes[i]);
         agreed = agreed && same(&outcomes[0], &outcomes[i]);
     }
@@ -430,9 +427,9 @@ static bool agree_in(World *world, const Buffer *query, const Way *ways, int cou
 static bool agree(World *world, const Buffer *query, int *io_native)
 {
     static const Way ways[] = {
-        {"native", "rnd.t", MODE_NATIVE},
-        {"duckdb", "rnd.t", MODE_DUCK},
-        {"flushed", "rnd.u", MODE_NATIVE},
+        {"native", "rnd.t", MODE_NATIVE, NULL},
+        {"duckdb", "rnd.t", MODE_DUCK, NULL},
+        {"flushed", "rnd.u", MODE_NATIVE, NULL},
     };
     return agree_in(world, query, ways, 3, io_native);
 }
@@ -443,7 +440,7 @@ static bool agree_on_write(World *world, const Buffer *write)
     Outcome outcomes[2];
     Buffer sql = {0};
     for (int i = 0; i < 2; i++) {
-        on_table(write, tables[i], &sql);
+        on_table(write, &(Way){.table = tables[i]}, &sql);
         run_sql(world, MODE_NATIVE, &alice, sql.data, &outcomes[i]);
     }
     bool agreed =
@@ -625,9 +622,9 @@ static void make_large_query(Buffer *out, bool *out_by_seq)
 static int run_large(World *world, int queries)
 {
     static const Way ways[] = {
-        {"flushed", "rnd.lu", MODE_NATIVE},
-        {"flushed, DuckDB", "rnd.lu", MODE_DUCK},
-        {"hot", "rnd.lt", MODE_NATIVE},
+        {"flushed", "rnd.lu", MODE_NATIVE, NULL},
+        {"flushed, DuckDB", "rnd.lu", MODE_DUCK, NULL},
+        {"hot", "rnd.lt", MODE_NATIVE, NULL},
     };
     int failed = 0, ignored = 0;
     Buffer query = {0};
@@ -668,6 +665,7 @@ void run_random(World *world, int queries, int *io_passed, int *io_failed)
         failed++;
     }
     failed += run_large(world, queries / 4);
+    failed += run_tiers(world, queries / 2);
     if (failed)
         fprintf(stderr, "FAILED random: replay with KALAM_TEST_SEED=%" PRIu64 "\n", seed);
     *(failed ? io_failed : io_passed) += 1;
