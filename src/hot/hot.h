@@ -35,7 +35,6 @@ typedef struct HotOptions {
     size_t block_cache_bytes;
     size_t write_buffer_bytes; /* all families together */
     int background_jobs;
-    int open_files_max;
     uint64_t merge_bytes_per_s; /* that merging and writing out may write; 0 = no limit */
     uint32_t keep_deleted_s;    /* how long what was deleted may lie in files before hot_reclaim */
     bool read_only;             /* nothing on the disk changes; hot_write is not to be called */

@@ -51,7 +51,6 @@ static Code open_database(Server *server, Error *e)
         .hot = {.block_cache_bytes = (size_t)c->storage_rocksdb_block_cache_size,
                 .write_buffer_bytes = (size_t)c->storage_rocksdb_write_buffer_size,
                 .background_jobs = (int)c->storage_rocksdb_max_background_jobs,
-                .open_files_max = (int)c->storage_rocksdb_max_open_files,
                 .merge_bytes_per_s = (uint64_t)c->storage_background_bytes_per_second},
         .node = (uint32_t)c->cluster_node_id,
         .feed_window_s = (uint32_t)c->retention_feed_window_seconds,

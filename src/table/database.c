@@ -443,8 +443,7 @@ DatabaseOptions database_inspect_options(const char *folder)
         .inspect = true,
         .hot = {.block_cache_bytes = 64 << 20,
                 .write_buffer_bytes = 64 << 20,
-                .background_jobs = 2,
-                .open_files_max = 512},
+                .background_jobs = 2},
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 512 << 20},
     };
 }

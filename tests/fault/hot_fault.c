@@ -37,10 +37,8 @@ typedef enum Life { LIFE_PREPARE, LIFE_RUN, LIFE_CHECK } Life;
 
 static HotStore *open_store(Error *e)
 {
-    HotOptions options = {.block_cache_bytes = 1 << 20,
-                          .write_buffer_bytes = 2 << 20,
-                          .background_jobs = 2,
-                          .open_files_max = 64};
+    HotOptions options = {
+        .block_cache_bytes = 1 << 20, .write_buffer_bytes = 2 << 20, .background_jobs = 2};
     HotStore *store = NULL;
     return hot_open(trial_path("disk/hot"), &options, &store, e) == OK ? store : NULL;
 }

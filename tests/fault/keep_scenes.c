@@ -43,10 +43,7 @@ static Code open_database(const char *folder, Database **out, Error *e)
 {
     DatabaseOptions options = {
         .folder = folder,
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 64},
+        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1},
         .feed_window_s = 86400,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
     };

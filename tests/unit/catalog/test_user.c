@@ -14,10 +14,8 @@ static Arena *arena;
 
 static void open_all(void)
 {
-    HotOptions options = {.block_cache_bytes = 1 << 20,
-                          .write_buffer_bytes = 4 << 20,
-                          .background_jobs = 2,
-                          .open_files_max = 64};
+    HotOptions options = {
+        .block_cache_bytes = 1 << 20, .write_buffer_bytes = 4 << 20, .background_jobs = 2};
     CHECK_OK(hot_open(test_folder(), &options, &store, e));
     CHECK_OK(catalog_open(store, &catalog, e));
     arena = arena_new();

@@ -14,10 +14,8 @@ enum { KEYS = 3 };
 
 static Code open_store(const char *folder, HotStore **out, Error *e)
 {
-    HotOptions options = {.block_cache_bytes = 1 << 20,
-                          .write_buffer_bytes = 1 << 20,
-                          .background_jobs = 1,
-                          .open_files_max = 64};
+    HotOptions options = {
+        .block_cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20, .background_jobs = 1};
     return hot_open(folder, &options, out, e);
 }
 

@@ -19,10 +19,8 @@ typedef struct Place {
 
 static Code open_store(const Place *place, HotStore **out, Error *e)
 {
-    HotOptions options = {.block_cache_bytes = 1 << 20,
-                          .write_buffer_bytes = 1 << 20,
-                          .background_jobs = 1,
-                          .open_files_max = 64};
+    HotOptions options = {
+        .block_cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20, .background_jobs = 1};
     return hot_open(place->store, &options, out, e);
 }
 

@@ -26,7 +26,6 @@ static HotStore *open_store(const char *folder)
     HotOptions options = {.block_cache_bytes = 1 << 20,
                           .write_buffer_bytes = 1 << 20,
                           .background_jobs = 1,
-                          .open_files_max = 64,
                           .keep_deleted_s = DAY_S};
     HotStore *store = NULL;
     now_us = INT64_C(1800000000) * 1000000;

@@ -13,10 +13,8 @@ enum { FILE_BYTES_MAX = 4096 };
 
 static HotStore *open_store(const char *folder)
 {
-    HotOptions options = {.block_cache_bytes = 1 << 20,
-                          .write_buffer_bytes = 1 << 20,
-                          .background_jobs = 1,
-                          .open_files_max = 64};
+    HotOptions options = {
+        .block_cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20, .background_jobs = 1};
     HotStore *store = NULL;
     CHECK_OK(hot_open(folder, &options, &store, e));
     return store;

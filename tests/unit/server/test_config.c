@@ -61,13 +61,13 @@ TEST("the file overrides defaults, the environment overrides the file")
     char *environment[] = {"PATH=/bin", "KALAMDB_SERVER_PORT=9001", "KALAMDB_COOKIE_SECURE=false",
                            "KALAMDB_SECURITY_CORS_ALLOWED_ORIGINS=https://a.example, ,b ", NULL};
     CHECK_OK(load("[server]\nhost = \"0.0.0.0\"\nport = 9000\n[storage.rocksdb]\n"
-                  "max_open_files = 100\n[authentication]\nbcrypt_cost = 4\n"
+                  "max_background_jobs = 3\n[authentication]\nbcrypt_cost = 4\n"
                   "[security.cors]\nallowed_origins = [\"x\"]\n[rate_limit]\n"
                   "request_body_limit_bytes = 2048\n",
                   environment, arena, &c, e));
     CHECK_TEXT(c.server_host, "0.0.0.0");
     CHECK_INT(c.server_port, 9001);
-    CHECK_INT(c.storage_rocksdb_max_open_files, 100);
+    CHECK_INT(c.storage_rocksdb_max_background_jobs, 3);
     CHECK_INT(c.auth_bcrypt_cost, 4);
     CHECK(!c.auth_cookie_secure);
     CHECK_INT(c.security_cors_allowed_origins.count, 2);

@@ -75,10 +75,7 @@ void fixture_open_window(Fixture *f, const char *folder, TableKind kind, uint32_
 {
     DatabaseOptions options = {
         .folder = folder,
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 64},
+        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1},
         .feed_window_s = feed_window_s,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
     };

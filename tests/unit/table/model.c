@@ -242,8 +242,7 @@ static Code open_life(Run *run, const char *folder, Error *e)
         .folder = folder,
         .hot = {.block_cache_bytes = 8 << 20,
                 .write_buffer_bytes = WRITE_BUFFER_BYTES,
-                .background_jobs = 1,
-                .open_files_max = 64},
+                .background_jobs = 1},
         .feed_window_s = WINDOW_S,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
     };

@@ -55,10 +55,7 @@ static void reopen_without_window(Fixture *f)
 {
     DatabaseOptions options = {
         .folder = f->folder,
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 64},
+        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1},
         .feed_window_s = 0,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
     };

@@ -312,10 +312,7 @@ TEST("a trim of the feed window that takes a live row, or lets an old cursor pas
     fixture_close(&f);
     DatabaseOptions options = {
         .folder = folder,
-        .hot = {.block_cache_bytes = 8 << 20,
-                .write_buffer_bytes = 8 << 20,
-                .background_jobs = 1,
-                .open_files_max = 64},
+        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 1},
         .feed_window_s = 0,
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 128 << 20},
     };

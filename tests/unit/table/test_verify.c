@@ -334,7 +334,7 @@ TEST("an inspection changes nothing and refuses a folder in use")
     DatabaseOptions options = {
         .folder = folder,
         .inspect = true,
-        .hot = {8 << 20, 8 << 20, 2, 100, 0, 0, false},
+        .hot = {.block_cache_bytes = 8 << 20, .write_buffer_bytes = 8 << 20, .background_jobs = 2},
         .engine = {.instances = 1, .threads_per_instance = 1, .memory_limit_bytes = 256 << 20}};
     CHECK_CODE(database_open(&options, &db, e), E_LOCKED);
     fixture_close(&f);
