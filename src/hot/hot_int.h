@@ -114,6 +114,16 @@ void hot__guard_logs(rocksdb_options_t *options);
 /* How often this thread has given bytes to a log, even if that failed. */
 uint64_t hot__log_appends(void);
 
+/* gaps.cc */
+void hot__count_gaps(rocksdb_options_t *options);
+/* How many blocks this thread's reads did not find in the block cache and did not put there. What
+ * passes the cache counts, too; point reads do not. */
+int64_t hot__gaps(void);
+
+/* read.c: why a snapshot refuses; walk.c asks, too. */
+enum { HOT_BLOCK_CACHE_TIER = 1 }; /* rocksdb::ReadTier */
+CHECKED Code hot__refuse(Code refusal, Error *e);
+
 /* late.cc: that a table of a merge could not be written is told when it is opened. */
 void hot__tell_late(rocksdb_options_t *options);
 

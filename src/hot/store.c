@@ -129,6 +129,7 @@ static rocksdb_options_t *store_options_new(const HotOptions *options, struct Ho
     *out_tamer = hot__tame(o);                                /* I4 */
     hot__tell_late(o);
     hot__guard_logs(o);
+    hot__count_gaps(o);
     rocksdb_options_set_db_write_buffer_size(o, options->write_buffer_bytes);
     rocksdb_options_set_max_background_jobs(o, options->background_jobs);
     rocksdb_options_set_max_open_files(o, -1); /* I5 */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Habits of RocksDB that a failing disk makes dangerous. The C API cannot change them; this is all
- * the C++ here.
+ * Habits of RocksDB that a failing disk makes dangerous, and that the C API cannot change.
  *
  * 1. When its log cannot be written for lack of space, RocksDB waits for space, writes out its
  *    memtables and goes on, family by family. The batch that failed is then in the old log still,
