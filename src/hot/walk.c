@@ -50,7 +50,6 @@ static rocksdb_iterator_t *open_walk(HotIterator *it, bool is_plain,
 HotIterator *hot_iterator_open(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice from,
                                Slice to, bool descending)
 {
-    must(!(descending && mode == HOT_PASSING)); /* nobody needs it */
     HotIterator *it = (HotIterator *)x_new_bytes(sizeof(HotIterator) + from.size + to.size);
     it->snapshot = snapshot;
     it->mode = mode;
@@ -107,6 +106,14 @@ static void position(const HotIterator *it, rocksdb_iterator_t *iterator)
         rocksdb_iter_seek_to_first(iterator);
 }
 
+static void advance(const HotIterator *it, rocksdb_iterator_t *iterator)
+{
+    if (it->descending)
+        rocksdb_iter_prev(iterator);
+    else
+        rocksdb_iter_next(iterator);
+}
+
 static Slice key_of(const rocksdb_iterator_t *iterator)
 {
     size_t size = 0;
@@ -135,13 +142,15 @@ static bool is_deleted(HotIterator *it, Slice key)
  * has missed a key, or this one a block. */
 static bool catch_up(HotIterator *it)
 {
-    for (; rocksdb_iter_valid(it->plain); rocksdb_iter_next(it->plain)) {
+    for (; rocksdb_iter_valid(it->plain); advance(it, it->plain)) {
         Slice key = key_of(it->plain);
-        int order = it->at_entry ? slice_compare(key, hot_key(it)) : -1;
-        if (order == 0)
-            rocksdb_iter_next(it->plain);
-        if (order >= 0)
-            return order == 0;
+        int order = it->at_entry ? slice_compare(key, hot_key(it)) : 0;
+        if (it->at_entry && order == 0) {
+            advance(it, it->plain);
+            return true;
+        }
+        if (it->descending ? order < 0 : order > 0)
+            return false; /* the other way round */
         if (!is_deleted(it, key))
             return false;
     }
@@ -155,10 +164,8 @@ static void step(HotIterator *it)
     it->positioned = true;
     if (is_first)
         position(it, it->iterator);
-    else if (it->descending)
-        rocksdb_iter_prev(it->iterator);
     else
-        rocksdb_iter_next(it->iterator);
+        advance(it, it->iterator);
     it->at_entry = rocksdb_iter_valid(it->iterator);
     if (is_first && it->plain)
         position(it, it->plain);

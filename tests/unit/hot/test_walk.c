@@ -130,6 +130,7 @@ TEST("a damaged block amidst a deleted range: a flush would have lost the rows b
     CHECK(walk(snapshot, HOT_BLOCKING, false, &count) != OK);
     CHECK(walk(snapshot, HOT_BLOCKING, true, &count) != OK);
     CHECK(walk(snapshot, HOT_PASSING, false, &count) != OK);
+    CHECK(walk(snapshot, HOT_PASSING, true, &count) != OK);
     hot_snapshot_free(snapshot);
     hot_close(store);
 }
@@ -142,8 +143,10 @@ TEST("a walk past the block cache that takes deleted keys for missed ones, or fo
     write_all(folder);
     HotStore *store = open_store(folder);
     HotSnapshot *snapshot = hot_snapshot_new(store);
-    CHECK_OK(walk(snapshot, HOT_PASSING, false, &count));
-    CHECK_INT(count, LIVING);
+    for (int descending = 0; descending < 2; descending++) {
+        CHECK_OK(walk(snapshot, HOT_PASSING, descending, &count));
+        CHECK_INT(count, LIVING);
+    }
     HotIterator *it =
         hot_iterator_open(snapshot, HOT_PASSING, HOT_ROWS, SLICE("key "), SLICE("l"), false);
     CHECK(hot_next(it));
