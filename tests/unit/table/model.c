@@ -168,6 +168,17 @@ bool model__may_trim(unsigned user, uint64_t low)
     return false;
 }
 
+const Event *model__spare_copy(unsigned user, uint64_t low)
+{
+    bool row, history;
+    for (size_t i = 0; i < model->event_count; i++) {
+        const Event *event = &model->events[i];
+        if (event->user == user && is_trimmed(event, low, &row, &history) && row)
+            return event;
+    }
+    return NULL;
+}
+
 static void learn_compaction(unsigned user)
 {
     for (size_t i = 0; i < model->event_count; i++) {

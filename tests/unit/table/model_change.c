@@ -226,17 +226,22 @@ static void do_flush(Run *run)
     answer_job(run, entry, rows > 0);
 }
 
-static uint64_t next_low(Run *run)
+/* Where a trim moves feed low. The clock may go back, feed low does not: hot copies of what was
+ * flushed since the last trim go all the same. */
+static uint64_t next_low(Run *run, unsigned user)
 {
     uint64_t low = seq_at(clock_wall_us() - (int64_t)WINDOW_S * 1000000),
              last = database_last_seq(run->f.db);
-    return low < last ? low : last;
+    if (low > last)
+        low = last;
+    return low > model->low[user] ? low : model->low[user];
 }
 
 static void do_trim(Run *run)
 {
-    Entry *entry = model__new_entry(A_TRIM, (unsigned)model__random(USERS), next_low(run));
-    bool is_due = entry->seq > model->low[entry->user] && model__may_trim(entry->user, entry->seq);
+    unsigned user = (unsigned)model__random(USERS);
+    Entry *entry = model__new_entry(A_TRIM, user, next_low(run, user));
+    bool is_due = model__may_trim(user, entry->seq);
     Error error = {0};
     model__begin();
     journal->trims++;
@@ -344,6 +349,24 @@ static void settle_commit(Run *run, ReadView *view, Entry *entry)
     }
 }
 
+/* Feed low tells; for one that only removes hot copies, whether they are there. */
+static bool is_trim_done(const Run *run, ReadView *view, const Entry *entry, uint64_t feed_low)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Slice row;
+    Error error = {0};
+    if (entry->seq > model->low[entry->user])
+        return feed_low != model->low[entry->user];
+    const Event *copy = model__spare_copy(entry->user, entry->seq);
+    if (!copy)
+        return false;
+    SeqKey key = table__seq_key(run->partitions[entry->user], copy->seq);
+    Code code = hot_get(view_snapshot(view), HOT_BLOCKING, HOT_ROWS, table__key_slice(&key), arena,
+                        &row, &error);
+    CHECK(code == OK || code == E_NOT_FOUND);
+    return code == E_NOT_FOUND;
+}
+
 static void settle_job(Run *run, ReadView *view, Entry *entry)
 {
     PartitionState state;
@@ -354,7 +377,7 @@ static void settle_job(Run *run, ReadView *view, Entry *entry)
     if (entry->kind == A_FLUSH)
         entry->state = state.flush_mark != model->mark[user] ? DONE : NOT_DONE;
     else
-        entry->state = state.feed_low != model->low[user] ? DONE : NOT_DONE;
+        entry->state = is_trim_done(run, view, entry, state.feed_low) ? DONE : NOT_DONE;
 }
 
 /* Some steps of it may be done: it is done again until nothing is left to do. */

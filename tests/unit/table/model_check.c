@@ -2,6 +2,7 @@
  *
  * What the database holds and shows, against the model.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "../test.h"
@@ -36,6 +37,27 @@ static void check_state(Run *run, ReadView *view, unsigned user)
     CHECK_INT(state.feed_low, model->low[user]);
 }
 
+static const char *family_name(HotFamily family)
+{
+    return family == HOT_ROWS ? "rows" : family == HOT_HISTORY ? "history" : "dead";
+}
+
+/* The key the walk is at is that of the event; else a lost one, or one too many. */
+static void check_key(Slice key, HotFamily family, const Event *want)
+{
+    Partition partition;
+    uint64_t seq = 0;
+    CHECK(table__read_seq_key(key, &partition, &seq));
+    if (seq != want->seq)
+        test_failed(__FILE__, __LINE__,
+                    "%s of user %u: got %" PRIu64 ", want %" PRIu64
+                    " (id %d, kind %u, superseded by %" PRIu64 "%s); flush mark %" PRIu64
+                    ", feed low %" PRIu64,
+                    family_name(family), want->user, seq, want->seq, want->id, want->kind,
+                    want->superseded_by, want->is_cold ? ", in a segment" : "",
+                    model->mark[want->user], model->low[want->user]);
+}
+
 /* Every key of a family of one partition is one the model expects, and the reverse. */
 static void check_versions(Run *run, ReadView *view, unsigned user, HotFamily family)
 {
@@ -58,8 +80,7 @@ static void check_versions(Run *run, ReadView *view, unsigned user, HotFamily fa
             hot_iterator_close(it);
             return;
         }
-        SeqKey key = table__seq_key(run->partitions[user], event->seq);
-        CHECK_SLICE(hot_key(it), table__key_slice(&key));
+        check_key(hot_key(it), family, event);
         if (family == HOT_DEAD) {
             uint64_t at = 0;
             CHECK(table__decode_u64(hot_value(it), &at));
@@ -75,7 +96,10 @@ static void check_versions(Run *run, ReadView *view, unsigned user, HotFamily fa
         CHECK_INT(header.kind, event->kind == CHANGE_DELETE ? VERSION_TOMBSTONE : VERSION_LIVE);
         check_row(run, header.row, event->id, event->value);
     }
-    CHECK(!hot_next(it)); /* a leaked one */
+    if (hot_next(it)) { /* a leaked one */
+        Event none = {.user = (uint8_t)user};
+        check_key(hot_key(it), family, &none);
+    }
     CHECK_OK(hot_iterator_end(it, e));
     hot_iterator_close(it);
 }

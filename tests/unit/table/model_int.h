@@ -113,6 +113,8 @@ Entry *model__new_entry(EntryKind kind, unsigned user, uint64_t seq);
 void model__begin(void);
 void model__learn(const Entry *entry);
 bool model__may_trim(unsigned user, uint64_t low);
+/* The first version in rows that a trim to that feed low removes, or NULL. */
+const Event *model__spare_copy(unsigned user, uint64_t low);
 
 /* model_change.c */
 void model__encode(const Run *run, int32_t id, uint32_t value, Buffer *row, Buffer *key);
