@@ -24,7 +24,8 @@ enum {
     KEY_BYTES_MAX = 4096, /* an encoded primary key */
     NAMESPACES_MAX = 10 * 1000,
     TABLES_MAX = 10 * 1000,
-    PAST_DEFINITIONS_MAX = 1000, /* kept of one table, the newest */
+    PAST_DEFINITIONS_MAX = 1000,               /* kept of one table, the newest */
+    PAST_DEFINITIONS_DROPPED_MAX = 100 * 1000, /* that go in one commit, with a namespace */
 
     /* HTTP and WebSocket */
     HTTP_HEADER_BYTES_MAX = 16 * 1024,

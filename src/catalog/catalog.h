@@ -145,12 +145,13 @@ void catalog_change_write(const CatalogChange *change, HotStore *store, HotBatch
 /* After the batch is written, before readers may see its seq: a plan must never rest on a catalog
  * older than the snapshot of its intent. */
 void catalog_change_apply(Catalog *catalog, CatalogChange *change);
-/* The table this change drops (not one it replaces by a new definition), or NULL; borrowed. */
+/* The next of the same plan, or NULL; all are written and applied with the first. */
+const CatalogChange *catalog_change_next(const CatalogChange *change);
+/* The table this one drops (not one it replaces by a new definition), or NULL; borrowed. */
 Table *catalog_change_dropped_table(const CatalogChange *change);
 /* The id of the table of which no row may have been committed after the snapshot; 0 for none. */
 uint32_t catalog_change_quiet_table(const CatalogChange *change);
-/* The moment a table is to be created at: its commit may have no earlier seq. 0 for other
- * changes. */
+/* When a table is to be created: its commit may have no earlier seq. 0 for other changes. */
 int64_t catalog_change_not_before_us(const CatalogChange *change);
 /* The user id whose record this change writes; empty for other changes. Borrowed. */
 Slice catalog_change_user(const CatalogChange *change);
@@ -162,17 +163,16 @@ typedef struct UserState {
     bool registered;
 } UserState;
 UserState catalog_change_user_state(const CatalogChange *change);
-/* For such a change: the number of the user. */
-uint64_t catalog_change_user_number(const CatalogChange *change);
-void catalog_change_free(CatalogChange *change); /* accepts NULL */
+uint64_t catalog_change_user_number(const CatalogChange *change); /* for such a change, too */
+void catalog_change_free(CatalogChange *change);                  /* accepts NULL */
 
-/* Plans. Errors are those of docs/sql.md: E_ALREADY_EXISTS, E_NAMESPACE_NOT_FOUND,
- * E_TABLE_NOT_FOUND … */
+/* Plans. Errors are those of docs/sql.md: E_ALREADY_EXISTS, E_TABLE_NOT_FOUND … */
 CHECKED Code catalog_plan_create_namespace(Catalog *catalog, Slice name, int64_t now_us,
                                            CatalogChange **out, Error *e);
-/* One change drops one namespace that holds no table (E_INVALID_OPERATION otherwise). */
-CHECKED Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, CatalogChange **out,
-                                         Error *e);
+/* The namespace's change, then its tables'. E_INVALID_OPERATION: it is built in, or has tables that
+ * are to stay; E_TOO_LARGE: more past definitions than may go at once. */
+CHECKED Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, bool with_tables,
+                                         CatalogChange **out, Error *e);
 /* `definition` is copied; its id is ignored and given out here. */
 CHECKED Code catalog_plan_create_table(Catalog *catalog, const Table *definition,
                                        CatalogChange **out, Error *e);
@@ -192,7 +192,7 @@ CHECKED Code catalog_plan_reserve_tables(Catalog *catalog, uint32_t count, uint3
  * when the namespace has tables. */
 CHECKED Code catalog_plan_restore_namespace(Catalog *catalog, Slice name, const Table *definitions,
                                             size_t count, CatalogChange **out, Error *e);
-/* A definition as bytes that no id is part of, and back; texts are copied to the arena. E_CORRUPT,
+/* A definition as bytes without its id, and back; texts are copied to the arena. E_CORRUPT,
  * E_FORMAT_VERSION. */
 void catalog_encode_definition(const Table *table, Buffer *out);
 CHECKED Code catalog_decode_definition(Slice bytes, Arena *arena, Table *out, Error *e);

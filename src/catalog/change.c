@@ -35,8 +35,9 @@ typedef struct Write {
 
 struct CatalogChange {
     ChangeType type;
-    struct CatalogChange *next; /* of the same restore, written and applied with it; owned */
-    Catalog *catalog;           /* borrowed; outlives every change */
+    /* of the same plan (a restore, the drop of a namespace), written and applied with it; owned */
+    struct CatalogChange *next;
+    Catalog *catalog; /* borrowed; outlives every change */
     uint64_t guard;
     Write writes[WRITES_MAX];
     size_t write_count;
@@ -54,6 +55,16 @@ struct CatalogChange {
 static uint64_t schema_guard(void)
 {
     return slice_hash(SLICE("catalog"), GUARD_SCHEMA_SEED);
+}
+
+/* How many past definitions there may be. Their versions may have gaps, but none is above the
+ * last. */
+static uint32_t past_count(const Table *table)
+{
+    uint32_t version = table->schema->version;
+    if (version > PAST_DEFINITIONS_MAX)
+        return PAST_DEFINITIONS_MAX;
+    return version ? version - 1 : 0;
 }
 
 static CatalogChange *change_new(Catalog *catalog, ChangeType type, uint64_t guard)
@@ -153,21 +164,70 @@ static size_t count_tables_of(Catalog *catalog, const FoldedName *name)
     return count;
 }
 
-Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, CatalogChange **out, Error *e)
+/* Takes the reference. */
+static CatalogChange *drop_table(Catalog *catalog, Table *table)
 {
-    FoldedName folded;
-    if (!catalog__fold(name, &folded) || !catalog_has_namespace(catalog, name))
+    CatalogChange *change = change_new(catalog, DROP_TABLE, schema_guard());
+    change->dropped = table;
+    must(catalog__fold_table(table->namespace_name, table->name, &change->name));
+    add_write(change, catalog__key_u32(KEY_TABLE, table->id))->is_delete = true;
+    return change;
+}
+
+/* Adds the drop of each of its tables; returns how many records of past definitions go with
+ * them. */
+static size_t drop_tables_of(CatalogChange *space)
+{
+    Catalog *catalog = space->catalog;
+    size_t past = 0;
+    MUTEX_SCOPE(&catalog->lock);
+    Slice key;
+    void *value;
+    for (size_t i = 0; map_next(catalog->tables, &i, &key, &value);) {
+        Table *table = &((TableObject *)value)->table;
+        if (!slice_equal_ignoring_case(table->namespace_name, folded_slice(&space->name)))
+            continue;
+        CatalogChange *change = drop_table(catalog, table_ref(table));
+        change->next = space->next;
+        space->next = change;
+        past += past_count(table);
+    }
+    return past;
+}
+
+static Code check_droppable(Catalog *catalog, Slice name, bool with_tables, FoldedName *out,
+                            Error *e)
+{
+    if (!catalog__fold(name, out) || !catalog_has_namespace(catalog, name))
         return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' not found", SLICE_ARGS(name));
-    if (is_builtin(&folded))
+    if (is_builtin(out))
         return fail(e, E_INVALID_OPERATION, "Namespace '%.*s' is built in and cannot be dropped",
                     SLICE_ARGS(name));
-    size_t tables = count_tables_of(catalog, &folded);
+    size_t tables = with_tables ? 0 : count_tables_of(catalog, out);
     if (tables > 0)
-        return fail(e, E_INVALID_OPERATION, "Namespace '%.*s' is not empty: it has %zu table%s",
-                    SLICE_ARGS(name), tables, tables == 1 ? "" : "s");
+        return fail(e, E_INVALID_OPERATION,
+                    "Namespace '%.*s' is not empty: it has %zu table%s. DROP NAMESPACE %.*s "
+                    "CASCADE drops them too",
+                    SLICE_ARGS(name), tables, tables == 1 ? "" : "s", SLICE_ARGS(name));
+    return OK;
+}
+
+Code catalog_plan_drop_namespace(Catalog *catalog, Slice name, bool with_tables,
+                                 CatalogChange **out, Error *e)
+{
+    FoldedName folded;
+    TRY(check_droppable(catalog, name, with_tables, &folded, e));
     CatalogChange *change = change_new(catalog, DROP_NAMESPACE, schema_guard());
     change->name = folded;
     add_write(change, catalog__key(KEY_NAMESPACE, folded_slice(&folded)))->is_delete = true;
+    size_t past = with_tables ? drop_tables_of(change) : 0;
+    if (past > PAST_DEFINITIONS_DROPPED_MAX) {
+        catalog_change_free(change);
+        return fail(e, E_TOO_LARGE,
+                    "The tables of namespace '%.*s' were altered %zu times, and %d of that can go "
+                    "at once: drop some of the tables first",
+                    SLICE_ARGS(name), past, PAST_DEFINITIONS_DROPPED_MAX);
+    }
     *out = change;
     return OK;
 }
@@ -330,11 +390,7 @@ Code catalog_plan_drop_table(Catalog *catalog, Table *table, CatalogChange **out
     if (!current)
         return fail(e, E_TABLE_NOT_FOUND, "Table '%.*s' not found in namespace '%.*s'",
                     SLICE_ARGS(table->name), SLICE_ARGS(table->namespace_name));
-    CatalogChange *change = change_new(catalog, DROP_TABLE, schema_guard());
-    change->dropped = current;
-    must(catalog__fold_table(table->namespace_name, table->name, &change->name));
-    add_write(change, catalog__key_u32(KEY_TABLE, table->id))->is_delete = true;
-    *out = change;
+    *out = drop_table(catalog, current);
     return OK;
 }
 
@@ -446,6 +502,11 @@ uint64_t catalog_change_guard(const CatalogChange *change)
     return change->guard;
 }
 
+const CatalogChange *catalog_change_next(const CatalogChange *change)
+{
+    return change->next;
+}
+
 Table *catalog_change_dropped_table(const CatalogChange *change)
 {
     return change->dropped;
@@ -499,12 +560,11 @@ static void write_counter(const CatalogChange *change, HotStore *store, HotBatch
     hot_batch_put(batch, store, HOT_SYSTEM, record_key_slice(&key), buffer_slice(&value));
 }
 
-/* A dropped table takes its past definitions with it. Their versions may have gaps, but none is
- * above the last. */
+/* A dropped table takes its past definitions with it. */
 static void forget_past(const Table *table, HotStore *store, HotBatch *batch)
 {
-    uint32_t version = table->schema->version;
-    for (uint32_t i = 1; i <= PAST_DEFINITIONS_MAX && i < version; i++) {
+    uint32_t version = table->schema->version, count = past_count(table);
+    for (uint32_t i = 1; i <= count; i++) {
         RecordKey key = catalog__key_past(table->id, version - i);
         hot_batch_delete(batch, store, HOT_SYSTEM, record_key_slice(&key));
     }

@@ -44,65 +44,50 @@ static Code plan_drop_table(void *context, ReadView *view, CatalogChange **out, 
     return catalog_plan_drop_table(database_catalog(run->executor->db), table, out, e);
 }
 
-/* Drops a table and queues the removal of its files. */
-static Code drop_table(Run *run, Table *table, char out_job[JOB_ID_BYTES], Error *e)
+/* The end of the answer. The table is gone, also when no job can be queued: its files then go
+ * without one. */
+static const char *clean_up(Run *run, Table *dropped)
 {
-    void *context[] = {run, table};
-    TRY(exec__change(run->executor, plan_drop_table, context, e));
-    return jobs_request_cleanup(run->executor->jobs, table, out_job, e);
+    Error error = {0};
+    char job[JOB_ID_BYTES];
+    if (jobs_request_cleanup(run->executor->jobs, dropped, job, &error) != OK)
+        return "";
+    return arena_printf(run->arena, ". Cleanup job: %s", job);
 }
 
-/* Drops all tables of a namespace, or says that there are some. */
-static Code empty_namespace(Run *run, Slice name, Error *e)
-{
-    Table **tables = NULL;
-    size_t count = 0, in_it = 0;
-    catalog_list_tables(database_catalog(run->executor->db), run->arena, &tables, &count);
-    Code code = OK;
-    for (size_t i = 0; i < count; i++) {
-        if (code == OK && slice_equal_ignoring_case(tables[i]->namespace_name, name)) {
-            in_it++;
-            char job[JOB_ID_BYTES];
-            if (run->statement->namespace_.cascade)
-                code = drop_table(run, tables[i], job, e);
-        }
-        if (code == E_TABLE_NOT_FOUND) /* somebody else dropped it meanwhile */
-            code = OK;
-        table_unref(tables[i]);
-    }
-    TRY(code);
-    if (in_it == 0 || run->statement->namespace_.cascade)
-        return OK;
-    return fail(
-        e, E_INVALID_OPERATION,
-        "Namespace '%.*s' is not empty: it has %zu table(s). DROP NAMESPACE %.*s CASCADE drops "
-        "them too",
-        SLICE_ARGS(name), in_it, SLICE_ARGS(name));
-}
+typedef struct SpaceDrop {
+    Run *run;
+    Table *table; /* one of those that went with it; NULL: there was none */
+} SpaceDrop;
 
 static Code plan_drop_namespace(void *context, ReadView *view, CatalogChange **out, Error *e)
 {
-    const Run *run = context;
+    SpaceDrop *drop = context;
+    const Statement *statement = drop->run->statement;
     (void)view;
-    return catalog_plan_drop_namespace(database_catalog(run->executor->db),
-                                       run->statement->namespace_.name, out, e);
+    table_unref(TAKE(drop->table));
+    TRY(catalog_plan_drop_namespace(database_catalog(drop->run->executor->db),
+                                    statement->namespace_.name, statement->namespace_.cascade, out,
+                                    e));
+    const CatalogChange *first = catalog_change_next(*out);
+    drop->table = first ? table_ref(catalog_change_dropped_table(first)) : NULL;
+    return OK;
 }
 
 Code exec__drop_namespace(Run *run, Error *e)
 {
     Slice name = run->statement->namespace_.name;
-    Catalog *catalog = database_catalog(run->executor->db);
-    if (!catalog_has_namespace(catalog, name) && run->statement->namespace_.if_exists) {
+    SpaceDrop drop = {.run = run};
+    Code code = exec__change(run->executor, plan_drop_namespace, &drop, e);
+    CLEANUP(table_unref_ptr) Table *table = drop.table;
+    if (code == E_NAMESPACE_NOT_FOUND && run->statement->namespace_.if_exists) {
         exec__end_message(
             run, 0, arena_printf(run->arena, "Namespace '%.*s' does not exist", SLICE_ARGS(name)));
         return OK;
     }
-    if (catalog_has_namespace(catalog, name) &&
-        !slice_equal_ignoring_case(name, SLICE("default")) &&
-        !slice_equal_ignoring_case(name, SLICE("dba")))
-        TRY(empty_namespace(run, name,
-                            e)); /* the built-in ones are refused below, with their tables left */
-    TRY(exec__change(run->executor, plan_drop_namespace, run, e));
+    TRY(code);
+    if (table)
+        (void)clean_up(run, table); /* of one: the job removes the files of all that were dropped */
     exec__end_message(
         run, 0,
         arena_printf(run->arena, "Namespace '%.*s' dropped successfully", SLICE_ARGS(name)));
@@ -252,10 +237,10 @@ Code exec__drop_table(Run *run, Error *e)
     const TableName *name = &run->statement->table.name;
     Slice namespace_name = exec__namespace_of(run, name);
     CLEANUP(table_unref_ptr) Table *table = NULL;
-    char job[JOB_ID_BYTES] = "";
     Code code = exec__find_table(run, name, &table, e);
+    void *context[] = {run, table};
     if (code == OK)
-        code = drop_table(run, table, job, e);
+        code = exec__change(run->executor, plan_drop_table, context, e);
     if (code == E_TABLE_NOT_FOUND && run->statement->table.if_exists) {
         exec__end_message(run, 0,
                           arena_printf(run->arena, "Table %.*s.%.*s does not exist (skipped)",
@@ -264,8 +249,8 @@ Code exec__drop_table(Run *run, Error *e)
     }
     TRY(code);
     exec__end_message(run, 0,
-                      arena_printf(run->arena,
-                                   "Table %.*s.%.*s dropped successfully. Cleanup job: %s",
-                                   SLICE_ARGS(namespace_name), SLICE_ARGS(name->name), job));
+                      arena_printf(run->arena, "Table %.*s.%.*s dropped successfully%s",
+                                   SLICE_ARGS(namespace_name), SLICE_ARGS(name->name),
+                                   clean_up(run, table)));
     return OK;
 }

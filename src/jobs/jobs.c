@@ -170,7 +170,7 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     jobs->dirt = map_new();
     jobs->compactable = map_new();
     jobs->policies = map_new();
-    jobs->is_purging = jobs->wants_mending = true;
+    jobs->wants_purge = jobs->wants_mending = true;
     jobs->reclaim_at_us = INT64_MAX;
     jobs->obsolete = obsolete_new(db);
     database_set_flush_interval(db, options->flush_interval_default_s);
@@ -447,7 +447,13 @@ Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started, char out_
 Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES], Error *e)
 {
     bool existed;
-    return queue(jobs, JOB_CLEANUP, dropped, &existed, out_id, e);
+    Code code = queue(jobs, JOB_CLEANUP, dropped, &existed, out_id, e);
+    if (code == OK)
+        return OK;
+    MUTEX_SCOPE(&jobs->lock);
+    jobs->wants_purge = true;
+    jobs__wake(jobs);
+    return code;
 }
 
 static Code queue_keeping(Jobs *jobs, Order *order, Slice place, char out_id[JOB_ID_BYTES],

@@ -67,7 +67,8 @@ CHECKED Code jobs_wait(Jobs *jobs, const char *id, uint32_t timeout_ms, Arena *a
  * *out_started is false when one was queued or running already, whose id out_id then is. */
 CHECKED Code jobs_request_compact(Jobs *jobs, Table *table, bool *out_started,
                                   char out_id[JOB_ID_BYTES], Error *e);
-/* Queues the removal of the files of a dropped table. */
+/* Queues the removal of the files of a dropped table, and of all others that were dropped before.
+ * They go without a job when this fails. */
 CHECKED Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES], Error *e);
 /* Queues a backup of a namespace, or (name empty) of the whole database, to that place below the
  * folder for backups (backup_place). E_INVALID_INPUT for a place that may not be used, E_CONFLICT

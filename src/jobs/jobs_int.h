@@ -112,7 +112,8 @@ struct Jobs {
     bool is_swept;         /* left-over files are gone: other lanes may write */
     Map *compactable;      /* partition bytes -> Noted, owned: to be looked at by LANE_COMPACT */
     Noted *first_noted, *last_noted; /* the same, in turn */
-    bool is_purging;                 /* the start is still removing dropped tables */
+    bool wants_purge;                /* dropped tables may be left that no job is for */
+    bool is_purging;                 /* they are being removed */
     bool is_reopened;                /* left-over files are to be looked for */
     bool wants_mending;              /* a manifest.json may not be right */
     Told *told;                      /* warnings that are in the log; owned */

@@ -240,7 +240,7 @@ static bool is_excluded(JobType a, JobType b)
 
 static bool may_run(const Jobs *jobs, const Job *job)
 {
-    if (jobs->is_purging && job->type == JOB_RESTORE)
+    if ((jobs->wants_purge || jobs->is_purging) && job->type == JOB_RESTORE)
         return false;
     for (const Job *running = jobs->newest; running; running = running->next) {
         if (running->status == JOB_RUNNING && is_excluded(running->type, job->type))
@@ -343,6 +343,7 @@ void jobs__on_reopen(void *context, bool has_lost)
     jobs__tell_reopen(jobs, has_lost);
     MUTEX_SCOPE(&jobs->lock);
     jobs->is_reopened = jobs->wants_mending = true;
+    jobs->wants_purge = true; /* a DROP whose outcome was unknown may be there */
     jobs__wake(jobs);
 }
 
@@ -391,11 +392,27 @@ static void wait_for_sweep(Jobs *jobs)
         cond_wait(&jobs->wake, &jobs->lock);
 }
 
-static void purge_at_start(Jobs *jobs)
+/* Not beside a restore: the tables that it fills count as dropped. */
+static bool begin_purge(Jobs *jobs)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    for (const Job *job = jobs->newest; job; job = job->next) {
+        if (job->status == JOB_RUNNING && job->type == JOB_RESTORE)
+            return false;
+    }
+    jobs->is_purging = jobs->wants_purge;
+    jobs->wants_purge = false;
+    return jobs->is_purging;
+}
+
+/* At start, and whenever a DROP may have come without a job. */
+static void purge(Jobs *jobs)
 {
     Error error = {0};
     JobRun run = {jobs, NULL};
     JobStop stop = {jobs__is_stopped, &run};
+    if (!begin_purge(jobs))
+        return;
     Code code = flush_purge_dropped(jobs->db, &stop, &error);
     if (code != OK && code != E_CANCELLED)
         log_event(LOG_LEVEL_WARN, "the files of dropped tables were not removed",
@@ -411,7 +428,7 @@ static void begin(Jobs *jobs, Lane lane)
         sweep_at_start(jobs);
     wait_for_sweep(jobs);
     if (lane == LANE_CLEANUP)
-        purge_at_start(jobs);
+        purge(jobs);
 }
 
 static int64_t min_us(int64_t a, int64_t b)
@@ -438,6 +455,7 @@ static int64_t work(Jobs *jobs, Lane lane)
     case LANE_KEEP:
         return jobs__expire_exports(jobs);
     case LANE_CLEANUP:
+        purge(jobs);
         mend_manifests(jobs);
         return min_us(jobs__queue_cleanups(jobs), jobs__reclaim(jobs));
     case LANE_COUNT:

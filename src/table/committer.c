@@ -298,6 +298,15 @@ static void put_drop(Committer *c, const Table *dropped)
     hot_batch_put(c->batch, c->hot, HOT_SYSTEM, slice_of(state_from, 5), buffer_slice(&c->scratch));
 }
 
+static void put_drops(Committer *c, const CatalogChange *change)
+{
+    for (; change; change = catalog_change_next(change)) {
+        const Table *dropped = catalog_change_dropped_table(change);
+        if (dropped)
+            put_drop(c, dropped);
+    }
+}
+
 /* A table is created in the future by up to a millisecond (view_partition says why). */
 static int64_t time_of(const Intent *intent)
 {
@@ -335,9 +344,7 @@ static void append(Committer *c, Intent *intent)
         due__settle(c->due, &due, &intent->settles[i], intent->read_seq);
     if (intent->catalog_change) {
         catalog_change_write(intent->catalog_change, c->hot, c->batch);
-        const Table *dropped = catalog_change_dropped_table(intent->catalog_change);
-        if (dropped)
-            put_drop(c, dropped);
+        put_drops(c, intent->catalog_change);
     }
     static const Partition nowhere = {0, 0};
     for (size_t i = 0; i < intent->guard_count; i++)

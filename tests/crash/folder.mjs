@@ -33,6 +33,7 @@ const TABLES = [
   `USER TABLE crash.loose ${COLUMNS} WITH (DURABILITY = 'async')`,
   `SHARED TABLE crash.shared ${COLUMNS} WITH (ACCESS_LEVEL = 'PUBLIC')`,
   `USER TABLE vault.t ${COLUMNS} WITH (FLUSH_POLICY = 'rows:100')`,
+  `USER TABLE vault.more ${COLUMNS}`, // empty: it comes and goes with the other
   `STREAM TABLE crash.events ${COLUMNS} WITH (TTL_SECONDS = 600)`,
   `STREAM TABLE crash.ticks ${COLUMNS} WITH (TTL_SECONDS = ${TICKS_TTL_S})`,
 ];

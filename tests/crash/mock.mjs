@@ -35,10 +35,10 @@ function partition(name) {
 /** One record of the log, in memory. Returns the changes by partition. */
 function apply(record) {
   const changes = [];
-  if (record.create) tables.set(record.create, { ...record.table, columns: [] });
-  if (record.drop) {
-    tables.delete(record.drop);
-    for (const name of partitions.keys()) if (BUG !== 'stale-table' && name.startsWith(`${record.drop}|`)) partitions.delete(name);
+  for (const table of record.create ?? []) tables.set(table, { ...record.table, columns: [] });
+  for (const table of record.drop ?? []) {
+    tables.delete(table);
+    for (const name of partitions.keys()) if (BUG !== 'stale-table' && name.startsWith(`${table}|`)) partitions.delete(name);
   }
   if (record.alter) alter(record);
   if (record.backup) backups.set(record.backup, record.rows);
@@ -92,7 +92,7 @@ function recover() {
   const isKept = (line, i) => !(BUG === 'loose-hole' && isLooseTable(line) && i % 7 === 0) &&
     !(BUG === 'loose-tail' && isLooseTable(line) && i > lines.length - 40) &&
     !(BUG === 'undrop-user' && /"dropUser"/.test(line)) && !(BUG === 'drop-again' && /"restoreUser"/.test(line)) &&
-    !(BUG === 'undrop-copy' && /"drop":"copy/.test(line)) &&
+    !(BUG === 'undrop-copy' && /"drop":\["copy/.test(line)) &&
     !(BUG === 'alter-lost' && /"alter"/.test(line) && i > lines.length - 60) &&
     !(BUG === 'half-after' && /"isSecond":true/.test(line));
   lines = lines.filter(isKept);
@@ -163,7 +163,7 @@ function write(changes, isSecond) {
 function keep(sql) {
   const [, verb, name] = /^(BACKUP|RESTORE) .*'(\w+)'$/.exec(sql) ?? [];
   if (/^EXPORT/.test(sql)) throw Object.assign(new Error('busy'), { status: 503 });
-  if (/^DROP NAMESPACE/.test(sql)) return { drop: 'copy.t' };
+  if (/^DROP NAMESPACE/.test(sql)) return { drop: BUG === 'drop-half' ? ['copy.t'] : ['copy.t', 'copy.more'] };
   if (verb === 'BACKUP') {
     const parts = [...partitions.values()].filter((p) => p.name.startsWith('vault.t|'));
     return { backup: name, rows: parts.flatMap((p) => [...p.rows].map(([key, row]) => [p.name.split('|')[1], key, row, String(row.seq)])) };
@@ -172,7 +172,7 @@ function keep(sql) {
   if (!backups.has(name)) return {};
   const rows = backups.get(name).slice(BUG === 'restore-half' ? 1 : 0);
   const owner = (user) => (BUG === 'restore-mixed' ? 'Ann' : user);
-  return { create: 'copy.t', table: { kind: 'USER', isLoose: false, ttlMs: null },
+  return { create: ['copy.t', 'copy.more'], table: { kind: 'USER', isLoose: false, ttlMs: null },
     changes: rows.map(([user, key, row, seq]) => [`copy.t|${owner(user)}`, key, row, seq]) };
 }
 
@@ -196,10 +196,10 @@ function define(sql, table) {
   } else if (created) {
     const ttl = /TTL_SECONDS = (\d+)/.exec(sql)?.[1];
     const isLoose = /async/.test(sql) || Boolean(ttl);
-    record = { create: table, table: { kind: created[1], isLoose, ttlMs: ttl ? ttl * 1000 : null } };
+    record = { create: [table], table: { kind: created[1], isLoose, ttlMs: ttl ? ttl * 1000 : null } };
   } else if (/^DROP TABLE/.test(sql)) {
     if (BUG === 'undrop') return answer(0, 'Dropped');
-    record = { drop: table };
+    record = { drop: [table] };
   } else if (/^ALTER/.test(sql)) {
     const [, kind, name, rest] = /TABLE [\w.]+ (ADD|DROP|RENAME|MODIFY) COLUMN (\w+) ?(.*)/.exec(sql);
     const initial = Number(/DEFAULT (\d+)/.exec(rest)?.[1] ?? NaN);

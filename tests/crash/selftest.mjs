@@ -154,6 +154,7 @@ const CASES = {
   'drop-again': /user guest\d+ is gone, was/,
   'restore-short': /row 1 is lost/,
   'unerased': /was erased and is still in/,
+  'drop-half': /half of the restored namespace/,
   'restore-half': /restored rows of .* are missing/,
   'restore-mixed': /restored rows of .* are (missing|more)/,
   'undrop-copy': /restored namespace is there, was none|table copy|restored rows of/,

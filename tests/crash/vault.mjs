@@ -3,7 +3,8 @@
 // A namespace that is backed up, restored beside itself and dropped again, and users who export what they have, under
 // crashes. Nobody else writes there, so what a backup must hold is what was read just before it:
 //   a job that completed   -> a restore gives exactly those rows, `_seq` by `_seq`, each to its user;
-//   one that was cut       -> the backup is refused or gives exactly those rows, the restored namespace is whole or not there.
+//   one that was cut       -> the backup is refused or gives exactly those rows, the restored namespace is whole or not there;
+//   a drop                 -> all of its tables are gone, or none if it was refused.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -49,6 +50,13 @@ export class Vault {
       all.push(answer.json.results[0].rows.map((row) => JSON.stringify(row)));
     }
     return all;
+  }
+
+  /** Whether a table is there; undefined if nobody says. */
+  async has(table) {
+    const answer = await this.writers[0].client.raw(`SELECT id FROM ${table} LIMIT 1`).catch(() => null);
+    if (answer?.status === 400 && /not found|not exist/i.test(answer.text)) return false;
+    return answer?.status === 200 ? true : undefined;
   }
 
   /** Asks for a job and waits for its end: {id, status, message}; null if nobody knows, or 'refused'. */
@@ -132,9 +140,11 @@ export class Vault {
   async check() {
     const { state, rows } = this.copy;
     const found = await this.read('copy');
-    if (found === undefined) return ['nobody says whether the restored namespace is there'];
+    const hasMore = await this.has('copy.more');
+    if (found === undefined || hasMore === undefined) return ['nobody says whether the restored namespace is there'];
     const now = found ? 'there' : 'none';
-    const wrong = [...this.wrong.splice(0), ...AFTER[state].includes(now) ? [] : [`the restored namespace is ${now}, was ${state}`]];
+    const wrong = [...this.wrong.splice(0), ...AFTER[state].includes(now) ? [] : [`the restored namespace is ${now}, was ${state}`],
+      ...hasMore === Boolean(found) ? [] : [`half of the restored namespace is there: ${found ? 'copy.t' : 'copy.more'}`]];
     if (found && rows) {
       this.writers.forEach(({ client }, i) => wrong.push(...listsDiffer(`restored rows of ${client.user}`, found[i], rows[i])));
     }

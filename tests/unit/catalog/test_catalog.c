@@ -128,9 +128,9 @@ static size_t count_past(uint32_t id, Arena *arena, Table **out)
     return count;
 }
 
-static void alter_table(Slice name, uint32_t version)
+static void alter_table(Slice namespace_name, Slice name, uint32_t version)
 {
-    Table *table = catalog_find_table(catalog, SLICE("default"), name);
+    Table *table = catalog_find_table(catalog, namespace_name, name);
     Table changed = *table;
     Schema schema = *table->schema;
     schema.version = version;
@@ -157,9 +157,9 @@ TEST("an ALTER loses the definition before, keeps more than the limit, or DROP l
     create_table(SLICE("default"), SLICE("b"));
     uint32_t a = table_id(SLICE("default"), SLICE("a"));
     CHECK_INT(count_past(a, arena, &past), 0);
-    alter_table(SLICE("b"), 2);
+    alter_table(SLICE("default"), SLICE("b"), 2);
     for (uint32_t version = 2; version <= PAST_DEFINITIONS_MAX + 5; version++)
-        alter_table(SLICE("a"), version);
+        alter_table(SLICE("default"), SLICE("a"), version);
     reopen();
     CHECK_INT(count_past(a, arena, &past), PAST_DEFINITIONS_MAX);
     for (uint32_t i = 0; i < PAST_DEFINITIONS_MAX; i++)
@@ -176,6 +176,71 @@ TEST("an ALTER loses the definition before, keeps more than the limit, or DROP l
     close_all();
 }
 
+TEST("a namespace that goes without one of its tables, or takes a table or namespace that is not "
+     "its "
+     "own")
+{
+    open_all();
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CatalogChange *change;
+    Table **tables, *past;
+    size_t count;
+    create_namespace(SLICE("Chat"));
+    create_namespace(SLICE("chats"));
+    create_table(SLICE("chat"), SLICE("a"));
+    create_table(SLICE("CHAT"), SLICE("b"));
+    create_table(SLICE("chats"), SLICE("a"));
+    create_table(SLICE("default"), SLICE("a"));
+    Table *held = catalog_find_table(catalog, SLICE("chat"), SLICE("b"));
+    alter_table(SLICE("chat"), SLICE("a"), 2);
+    uint32_t altered = table_id(SLICE("chat"), SLICE("a"));
+    CHECK_OK(catalog_plan_drop_namespace(catalog, SLICE("chat"), true, &change, e));
+    CHECK(table_is_current(held));
+    count = 0;
+    for (const CatalogChange *c = change; c; c = catalog_change_next(c))
+        count += catalog_change_dropped_table(c) != NULL;
+    CHECK_INT(count, 2);
+    commit(change);
+    CHECK(!table_is_current(held));
+    table_unref(held);
+    for (int i = 0; i < 2; i++) {
+        CHECK(!catalog_has_namespace(catalog, SLICE("chat")));
+        CHECK(catalog_has_namespace(catalog, SLICE("chats")));
+        catalog_list_tables(catalog, arena, &tables, &count);
+        CHECK_INT(count, 2);
+        CHECK_SLICE(tables[0]->namespace_name, SLICE("chats"));
+        CHECK_SLICE(tables[1]->namespace_name, SLICE("default"));
+        table_unref(tables[0]);
+        table_unref(tables[1]);
+        reopen();
+    }
+    CHECK_INT(count_past(altered, arena, &past), 0);
+    close_all();
+}
+
+TEST("a drop of a namespace that removes more past definitions at once than the limit")
+{
+    open_all();
+    CatalogChange *change;
+    char name[NAME_BYTES_MAX];
+    Schema schema = two_column_schema;
+    schema.version = PAST_DEFINITIONS_MAX + 1;
+    create_namespace(SLICE("chat"));
+    for (int i = 0; i <= PAST_DEFINITIONS_DROPPED_MAX / PAST_DEFINITIONS_MAX; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        Table table = definition(SLICE("chat"), slice_of_text(name));
+        table.schema = &schema;
+        CHECK_OK(catalog_plan_create_table(catalog, &table, &change, e));
+        commit(change);
+    }
+    CHECK_CODE(catalog_plan_drop_namespace(catalog, SLICE("chat"), true, &change, e), E_TOO_LARGE);
+    drop_table(SLICE("chat"), SLICE("t7"));
+    CHECK_OK(catalog_plan_drop_namespace(catalog, SLICE("chat"), true, &change, e));
+    commit(change);
+    CHECK(!catalog_has_namespace(catalog, SLICE("chat")));
+    close_all();
+}
+
 TEST("the built-in namespaces exist in an empty store and cannot be made or dropped")
 {
     static const char *const names[] = {"default", "system", "dba", "DBA"};
@@ -185,7 +250,8 @@ TEST("the built-in namespaces exist in an empty store and cannot be made or drop
         Slice name = slice_of_text(names[i]);
         CHECK(catalog_has_namespace(catalog, name));
         CHECK_CODE(catalog_plan_create_namespace(catalog, name, 1, &change, e), E_ALREADY_EXISTS);
-        CHECK_CODE(catalog_plan_drop_namespace(catalog, name, &change, e), E_INVALID_OPERATION);
+        CHECK_CODE(catalog_plan_drop_namespace(catalog, name, false, &change, e),
+                   E_INVALID_OPERATION);
     }
     close_all();
 }
@@ -377,12 +443,15 @@ TEST("plans refuse what does not exist, exists already or is not empty, with the
     CHECK_INT(catalog_plan_create_namespace(catalog, SLICE("CHAT"), 1, &change, &error),
               E_ALREADY_EXISTS);
     CHECK_TEXT(error.text, "Namespace 'CHAT' already exists");
-    CHECK_INT(catalog_plan_drop_namespace(catalog, SLICE("nope"), &change, &error),
+    CHECK_INT(catalog_plan_drop_namespace(catalog, SLICE("nope"), false, &change, &error),
               E_NAMESPACE_NOT_FOUND);
     CHECK_TEXT(error.text, "Namespace 'nope' not found");
-    CHECK_INT(catalog_plan_drop_namespace(catalog, SLICE("chat"), &change, &error),
+    CHECK_INT(catalog_plan_drop_namespace(catalog, SLICE("chat"), false, &change, &error),
               E_INVALID_OPERATION);
-    CHECK_TEXT(error.text, "Namespace 'chat' is not empty: it has 1 table");
+    CHECK_TEXT(
+        error.text,
+        "Namespace 'chat' is not empty: it has 1 table. DROP NAMESPACE chat CASCADE drops them "
+        "too");
     Table t = definition(SLICE("chat"), SLICE("MESSAGES"));
     CHECK_INT(catalog_plan_create_table(catalog, &t, &change, &error), E_ALREADY_EXISTS);
     CHECK_TEXT(error.text, "Table chat.MESSAGES already exists");
@@ -401,7 +470,7 @@ TEST("plans refuse what does not exist, exists already or is not empty, with the
     CHECK_TEXT(error.text, "Table 'messages' not found in namespace 'chat'");
     table_unref(held);
 
-    CHECK_OK(catalog_plan_drop_namespace(catalog, SLICE("Chat"), &change, e));
+    CHECK_OK(catalog_plan_drop_namespace(catalog, SLICE("Chat"), false, &change, e));
     commit(change);
     CHECK(!catalog_has_namespace(catalog, SLICE("chat")));
     reopen();

@@ -523,3 +523,40 @@ TEST("a statement of DuckDB that a stopping server waits for until its statement
     thread_join(thread);
     world_close(&w);
 }
+
+typedef struct SpaceWatch {
+    Database *db;
+    size_t tables; /* of the namespace, when it was last looked at */
+    size_t halves; /* commits after which some were there and some not */
+} SpaceWatch;
+
+static void watch_space(void *context, const CommitGroup *group)
+{
+    SpaceWatch *watch = context;
+    static const Slice names[] = {SLICE("a"), SLICE("b"), SLICE("c")};
+    size_t there = catalog_has_namespace(database_catalog(watch->db), SLICE("shop"));
+    (void)group;
+    watch->tables = 0;
+    for (size_t i = 0; i < 3; i++) {
+        Table *table = catalog_find_table(database_catalog(watch->db), SLICE("shop"), names[i]);
+        watch->tables += table != NULL;
+        table_unref(table);
+    }
+    watch->halves += there + watch->tables != 0 && there + watch->tables != 4;
+}
+
+TEST("a namespace dropped in more than one commit: a disk that fails in between leaves half of it")
+{
+    World w = world_open();
+    SpaceWatch watch = {.db = w.db};
+    world_run(&w, "CREATE NAMESPACE shop; CREATE TABLE shop.a (id INT PRIMARY KEY);"
+                  "CREATE TABLE shop.b (id INT PRIMARY KEY); CREATE TABLE shop.c (id INT PRIMARY "
+                  "KEY); INSERT INTO shop.b VALUES (1)");
+    database_add_sink(w.db, (ChangeSink){watch_space, &watch, NULL});
+    world_run(&w, "INSERT INTO shop.a VALUES (1)");
+    CHECK_INT(watch.tables, 3);
+    world_run(&w, "DROP NAMESPACE shop CASCADE");
+    CHECK_INT(watch.tables, 0);
+    CHECK_INT(watch.halves, 0);
+    world_close(&w);
+}

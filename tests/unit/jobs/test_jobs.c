@@ -373,6 +373,48 @@ TEST(
     stop(&s);
 }
 
+static bool has_dropped(Stage *s)
+{
+    static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(s->f.db));
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1),
+                                        slice_of(to, 1), false);
+    bool found = hot_next(it);
+    CHECK_OK(hot_iterator_end(it, e));
+    hot_iterator_close(it);
+    hot_snapshot_free(snapshot);
+    return found;
+}
+
+TEST("the files of a dropped table stay until the next start when no job for them could be queued")
+{
+    Stage s;
+    char running[JOB_ID_BYTES], id[JOB_ID_BYTES];
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    JobInfo *infos;
+    size_t count;
+    start(&s, test_folder());
+    ReadView *view = block_jobs(&s, running); /* it does not know of the tables dropped later */
+    Table other = *s.f.table;
+    for (int i = 0; i < JOBS_QUEUED_MAX; i++) {
+        other.id++;
+        CHECK_OK(jobs_request_cleanup(s.jobs, &other, id, e));
+    }
+    drop_a_table(&s);
+    other.id++;
+    CHECK_CODE(jobs_request_cleanup(s.jobs, &other, id, e), E_BUSY);
+    CHECK_OK(jobs_list(s.jobs, arena, &infos, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        if (infos[i].status == JOB_QUEUED)
+            CHECK_OK(jobs_kill(s.jobs, slice_of_text(infos[i].id), e));
+    }
+    view_close(view);
+    wait_for_job(&s, running, JOB_COMPLETED);
+    while (has_dropped(&s))
+        sched_yield();
+    stop(&s);
+}
+
 TEST("a job asked of a stopping server is told that too many wait, or is queued")
 {
     Stage s;

@@ -55,8 +55,8 @@ static void drop(Fixture *f)
         CHECK_OK(database_commit(f->db, intent, e));
         intent_unref(intent);
         if (i == 0)
-            CHECK_OK(
-                catalog_plan_drop_namespace(database_catalog(f->db), SLICE("app"), &change, e));
+            CHECK_OK(catalog_plan_drop_namespace(database_catalog(f->db), SLICE("app"), false,
+                                                 &change, e));
     }
 }
 
