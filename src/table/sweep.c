@@ -32,6 +32,8 @@ typedef struct Purge {
     HotSnapshot *snapshot;
     Arena *arena;
     Intent *intent;
+    const char *folder; /* where files were removed; NULL: nowhere yet, or it is left */
+    bool is_own;        /* nobody else has files there */
 } Purge;
 
 /* Without a namesake nobody else writes there, so a damaged file goes too. With one, a file of
@@ -49,6 +51,25 @@ static Code remove_own(const char *root, Slice folder, const SegmentEntry *entry
     return fail(e, code, "%s", error.text);
 }
 
+/* The commit forgets the files, so no power cut may bring them back after it. */
+static Code leave_folder(Purge *purge, Error *e)
+{
+    const char *folder = TAKE(purge->folder);
+    if (!folder || !file_exists(folder))
+        return OK;
+    TRY(file_sync_folder(folder, e));
+    return purge->is_own ? file_remove_empty_folder(folder, e) : OK;
+}
+
+static Code enter_folder(Purge *purge, const char *folder, bool is_own, Error *e)
+{
+    if (purge->folder && strcmp(purge->folder, folder) != 0)
+        TRY(leave_folder(purge, e));
+    purge->folder = folder;
+    purge->is_own = is_own;
+    return OK;
+}
+
 static Code purge_segment(Purge *purge, const Table *table, Slice key, Slice value, Error *e)
 {
     Partition partition;
@@ -63,14 +84,10 @@ static Code purge_segment(Purge *purge, const Table *table, Slice key, Slice val
     CLEANUP(table_unref_ptr)
     Table *namesake =
         catalog_find_table(database_catalog(purge->db), table->namespace_name, table->name);
+    const char *path = arena_printf(purge->arena, "%s/%.*s", root, SLICE_ARGS(folder));
+    TRY(enter_folder(purge, path, !namesake, e));
     TRY(remove_own(root, folder, entry, namesake != NULL, e));
-    if (!namesake) {
-        TRY(file_remove(
-            arena_printf(purge->arena, "%s/%.*s/manifest.json", root, SLICE_ARGS(folder)), e));
-        TRY(file_remove_empty_folder(
-            arena_printf(purge->arena, "%s/%.*s", root, SLICE_ARGS(folder)), e));
-    }
-    return OK;
+    return namesake ? OK : file_remove(arena_printf(purge->arena, "%s/manifest.json", path), e);
 }
 
 static const HotFamily families[] = {HOT_ROWS, HOT_HISTORY, HOT_HEADS, HOT_DEAD, HOT_SEGMENTS};
@@ -106,6 +123,7 @@ static Code purge_table(Purge *purge, Slice key, Slice value, Error *e)
     while (hot_next(it))
         TRY(purge_segment(purge, &table, hot_key(it), hot_value(it), e));
     TRY(hot_iterator_end(it, e));
+    TRY(leave_folder(purge, e));
     intent_add_raw(purge->intent, RAW_DELETE, HOT_SYSTEM, key, (Slice){0});
     return OK;
 }
@@ -139,7 +157,7 @@ Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(db));
-    Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent};
+    Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent, NULL, false};
     bool found = false;
     Code code = has_dropped(purge.snapshot, &found, e);
     if (code == OK && found)

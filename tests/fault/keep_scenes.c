@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The scenes: export, backup and restore of a server and of a namespace, erasing a user, dropping a
- * table and making it again, events of a stream. Each starts from the same folder: rows of two
- * users in both tiers, some replaced, some deleted.
+ * table and making it again, dropping a namespace, events of a stream. Each starts from the same
+ * folder: rows of two users in both tiers, some replaced, some deleted.
  *
  * After every scene, whatever call failed: the rows of the others are exactly what they were,
  * everything verifies, no file is left that nothing names, and what was acknowledged is there
@@ -554,6 +554,43 @@ static void again_check(const char *disk, bool acknowledged)
     database_close(db);
 }
 
+/* ---- dropping a namespace ---- */
+
+static Code run_space_drop(Database *db, const char *disk, Arena *arena, Error *e)
+{
+    CatalogChange *change;
+    (void)disk;
+    (void)arena;
+    TRY(catalog_plan_drop_namespace(database_catalog(db), SLICE("tmp"), true, &change, e));
+    TRY(commit_change(db, change, e));
+    return flush_purge_dropped(db, NULL, e);
+}
+
+static bool space_drop_run(const char *disk)
+{
+    return keep_act(disk, run_space_drop);
+}
+
+/* The namespace with both of its tables and their rows, or nothing of it. */
+static void space_drop_check(const char *disk, bool acknowledged)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Database *db = keep_open_checked(keep_path(disk, "data"), true);
+    if (!db)
+        return;
+    CLEANUP(table_unref_ptr) Table *table = find(db, "d");
+    CLEANUP(table_unref_ptr) Table *stream = find(db, "s");
+    bool is_there = catalog_has_namespace(database_catalog(db), SLICE("tmp"));
+    CHECK(!is_there || !acknowledged);
+    CHECK(is_there == (table != NULL));
+    CHECK(is_there == (stream != NULL));
+    if (is_there) {
+        CHECK_TEXT(keep_rows(db, "tmp", "d", "alice", arena), "1=old 2=old 3=old 4=old ");
+        CHECK_TEXT(keep_rows(db, "tmp", "s", "alice", arena), "1=old 2=old ");
+    }
+    database_close(db);
+}
+
 /* ---- events ---- */
 
 static Code run_events(Database *db, const char *disk, Arena *arena, Error *e)
@@ -606,6 +643,7 @@ const Scene scenes[] = {
     {"restore of the server", server_restore_run, server_restore_check},
     {"erasing a user", erase_run, erase_check},
     {"a table dropped and made again", again_run, again_check},
+    {"a namespace dropped with its tables", space_drop_run, space_drop_check},
     {"events of a stream", events_run, events_check},
 };
 const size_t scene_count = sizeof scenes / sizeof *scenes;
