@@ -115,11 +115,13 @@ export class Accounts {
     return this.isErasing ? this.guests.filter((guest) => guest.state === 'gone').flatMap((guest) => leftOf(guest, dir)) : [];
   }
 
-  /** Waits until all who are gone are erased. Returns what is left of them. */
+  /** Waits until all who are gone are erased, one after the other. Returns what is left of them. */
   async untilErased(dir) {
-    const deadline = Date.now() + ERASE_LIMIT_MS;
-    for (;;) {
+    let deadline = 0;
+    for (let fewest = Infinity; ;) {
       const wrong = this.remains(dir);
+      if (wrong.length < fewest) deadline = Date.now() + ERASE_LIMIT_MS;
+      fewest = Math.min(fewest, wrong.length);
       if (wrong.length === 0 || Date.now() > deadline) return wrong;
       await pause(20);
     }
