@@ -70,7 +70,7 @@ static Code plan_edit(void *context, ReadView *view, CatalogChange **out, Error 
 
 static Code run_edit(UserEdit *edit, Error *e)
 {
-    return exec__change(edit->executor, plan_edit, edit, e);
+    return exec__change(edit->executor, edit->run, plan_edit, edit, e);
 }
 
 Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *arena, User *out,

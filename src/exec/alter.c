@@ -436,7 +436,7 @@ static void end(const Alteration *a)
 Code exec__alter_table(Run *run, Error *e)
 {
     Alteration a = {.run = run, .alter = &run->statement->alter_table};
-    Code code = exec__change(run->executor, plan_alter, &a, e);
+    Code code = exec__change(run->executor, run, plan_alter, &a, e);
     if (code == OK)
         end(&a);
     table_unref(a.table);

@@ -23,7 +23,7 @@ static Code plan_create_namespace(void *context, ReadView *view, CatalogChange *
 Code exec__create_namespace(Run *run, Error *e)
 {
     Slice name = run->statement->namespace_.name;
-    Code code = exec__change(run->executor, plan_create_namespace, run, e);
+    Code code = exec__change(run->executor, run, plan_create_namespace, run, e);
     if (code == E_ALREADY_EXISTS && run->statement->namespace_.if_not_exists) {
         exec__end_message(
             run, 0, arena_printf(run->arena, "Namespace '%.*s' already exists", SLICE_ARGS(name)));
@@ -78,7 +78,7 @@ Code exec__drop_namespace(Run *run, Error *e)
 {
     Slice name = run->statement->namespace_.name;
     SpaceDrop drop = {.run = run};
-    Code code = exec__change(run->executor, plan_drop_namespace, &drop, e);
+    Code code = exec__change(run->executor, run, plan_drop_namespace, &drop, e);
     CLEANUP(table_unref_ptr) Table *table = drop.table;
     if (code == E_NAMESPACE_NOT_FOUND && run->statement->namespace_.if_exists) {
         exec__end_message(
@@ -215,7 +215,7 @@ Code exec__create_table(Run *run, Error *e)
             .updated_at_us = run->eval.now_us,
             .schema = schema_of(create, run->arena),
         }};
-    Code code = exec__change(run->executor, plan_create_table, &creation, e);
+    Code code = exec__change(run->executor, run, plan_create_table, &creation, e);
     if (code == E_ALREADY_EXISTS && create->if_not_exists) {
         exec__end_message(run, 0,
                           arena_printf(run->arena, "Table %.*s.%.*s already exists",
@@ -240,7 +240,7 @@ Code exec__drop_table(Run *run, Error *e)
     Code code = exec__find_table(run, name, &table, e);
     void *context[] = {run, table};
     if (code == OK)
-        code = exec__change(run->executor, plan_drop_table, context, e);
+        code = exec__change(run->executor, run, plan_drop_table, context, e);
     if (code == E_TABLE_NOT_FOUND && run->statement->table.if_exists) {
         exec__end_message(run, 0,
                           arena_printf(run->arena, "Table %.*s.%.*s does not exist (skipped)",

@@ -98,8 +98,10 @@ Value exec__copy_value(const Value *value, Arena *arena);
 void exec__end_message(const Run *run, size_t row_count, const char *message);
 /* Plans one change of the catalog at a view; leaves *out NULL when there is nothing to do. */
 typedef Code PlanChange(void *context, ReadView *view, CatalogChange **out, Error *e);
-/* Plans, commits and waits; plans again after a conflict. Workers only. */
-CHECKED Code exec__change(Executor *executor, PlanChange *plan, void *context, Error *e);
+/* Plans, commits and waits; plans again after a conflict. `run`: whose statement it is, NULL for
+ * the server itself. Workers only. */
+CHECKED Code exec__change(Executor *executor, const Run *run, PlanChange *plan, void *context,
+                          Error *e);
 /* A fresh id for DEFAULT SNOWFLAKE_ID() and its like; context is the Database. */
 Code exec__new_id(void *context, DefaultKind kind, Arena *arena, Value *out, Error *e);
 

@@ -222,7 +222,8 @@ Code exec__new_id(void *context, DefaultKind kind, Arena *arena, Value *out, Err
 
 /* ---- changes of the catalog ---- */
 
-static Code change_once(Executor *executor, PlanChange *plan, void *context, Error *e)
+static Code change_once(Executor *executor, const Run *run, PlanChange *plan, void *context,
+                        Error *e)
 {
     /* R is read before the plan: a commit is in a new view slightly before the catalog in memory
      * has it, and a plan made in between must meet its guard. */
@@ -234,17 +235,19 @@ static Code change_once(Executor *executor, PlanChange *plan, void *context, Err
     if (!change)
         return OK;
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(read_seq);
+    if (run)
+        exec__own_intent(run, intent);
     intent_set_catalog_change(intent, change);
     intent->durable = true;
     view_close(TAKE(view));
     return database_commit(executor->db, intent, e);
 }
 
-Code exec__change(Executor *executor, PlanChange *plan, void *context, Error *e)
+Code exec__change(Executor *executor, const Run *run, PlanChange *plan, void *context, Error *e)
 {
     Code code = E_CONFLICT;
     for (int i = 0; i < EXEC_CONFLICT_TRIES_MAX && code == E_CONFLICT; i++)
-        code = change_once(executor, plan, context, e);
+        code = change_once(executor, run, plan, context, e);
     return code;
 }
 

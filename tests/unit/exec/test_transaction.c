@@ -225,6 +225,33 @@ TEST("what was allowed to a role is committed after its user lost it, or was dro
     world_close(&w);
 }
 
+TEST("a change of the catalog is committed after its user lost the role that allowed it")
+{
+    static const char *const changes[] = {
+        "CREATE NAMESPACE late",
+        "DROP NAMESPACE empty",
+        "CREATE SHARED TABLE late (id BIGINT PRIMARY KEY)",
+        "ALTER TABLE s ADD COLUMN late TEXT",
+        "DROP TABLE s",
+        "CREATE USER 'late' WITH PASSWORD 'Correct-horse-1' ROLE 'dba'",
+        "ALTER USER 'u2' SET ROLE 'dba'",
+        "ALTER USER 'u1' SET ROLE 'dba'",
+        "DROP USER 'u2'",
+    };
+    World w = open_world();
+    Error error;
+    world_run(&w, "CREATE NAMESPACE empty");
+    world_run(&w, "CREATE USER 'u1' WITH PASSWORD 'Correct-horse-1' ROLE 'dba'");
+    world_run(&w, "CREATE USER 'u2' WITH PASSWORD 'Correct-horse-1' ROLE 'user'");
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        CHECK_CODE(run_beside(&w, "ALTER USER 'u1' SET ROLE 'user'", changes[i], 0, &error),
+                   E_PERMISSION_DENIED);
+    CHECK_OK(run_beside(&w, "ALTER USER 'u1' SET ROLE 'system'", changes[0], 0, e));
+    CHECK_CODE(run_beside(&w, "DROP USER 'u1'", changes[4], 0, &error), E_PERMISSION_DENIED);
+    CHECK_INT(world_number(&w, "SELECT count(*) FROM s"), 0);
+    world_close(&w);
+}
+
 /* ---- one commit ---- */
 
 typedef struct Watched {
