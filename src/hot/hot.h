@@ -124,12 +124,13 @@ typedef struct HotStop {
     bool (*is_stopped)(void *context);
     void *context;
 } HotStop;
-/* Makes the bytes of deleted and replaced entries of the range leave the disk, as far as no
- * snapshot needs them: rewrites the files that hold it. Call hot_flush before, which takes them out
- * of memory and the log. Blocks; for jobs. `stop` (may be NULL) is asked once, then only by
- * hot_cancel_merges. E_CANCELLED when stopped, or when merges are not allowed. After a failure some
- * of it may still be there. */
-CHECKED Code hot_scrub(HotStore *store, HotFamily family, const HotRange *range,
+/* Makes the bytes of deleted and replaced entries of the ranges leave the disk, as far as no
+ * snapshot needs them: rewrites the files that hold them. The ranges ascend and do not overlap;
+ * many at once cost little more than one. Call hot_flush before, which takes them out of memory and
+ * the log. Blocks; for jobs. `stop` (may be NULL) is asked before each merge, and during one only
+ * by hot_cancel_merges. E_CANCELLED when stopped, or when merges are not allowed. After a failure
+ * some of it may still be there. */
+CHECKED Code hot_scrub(HotStore *store, HotFamily family, const HotRange *ranges, size_t count,
                        const HotStop *stop, Error *e);
 /* Writes what is only in memory to files, so that the log starts anew. Blocks. */
 CHECKED Code hot_flush(HotStore *store, Error *e);

@@ -171,7 +171,7 @@ Code jobs_start(Database *db, const JobsOptions *options, Jobs **out, Error *e)
     jobs->compactable = map_new();
     jobs->policies = map_new();
     jobs->wants_purge = jobs->wants_mending = true;
-    jobs->reclaim_at_us = INT64_MAX;
+    jobs->reclaim_at_us = jobs->purge_at_us = INT64_MAX;
     jobs->obsolete = obsolete_new(db);
     database_set_flush_interval(db, options->flush_interval_default_s);
     mutex_init(&jobs->lock);
@@ -227,11 +227,13 @@ static void add_parameters(const Order *order, Buffer *out)
             buffer_add_text(out, ",\"namespace_id\":");
             json_add_string(out, order->space);
         }
-    } else {
+    } else if (order->table) {
         buffer_add_text(out, "{\"namespace_id\":");
         json_add_string(out, order->table->namespace_name);
         buffer_add_text(out, ",\"table_name\":");
         json_add_string(out, order->table->name);
+    } else {
+        buffer_add_text(out, "{");
     }
     buffer_add_text(out, "}");
 }
@@ -454,6 +456,13 @@ Code jobs_request_cleanup(Jobs *jobs, Table *dropped, char out_id[JOB_ID_BYTES],
     jobs->wants_purge = true;
     jobs__wake(jobs);
     return code;
+}
+
+Code jobs__request_purge(Jobs *jobs, Error *e)
+{
+    char id[JOB_ID_BYTES];
+    bool existed;
+    return queue(jobs, JOB_CLEANUP, NULL, &existed, id, e);
 }
 
 static Code queue_keeping(Jobs *jobs, Order *order, Slice place, char out_id[JOB_ID_BYTES],

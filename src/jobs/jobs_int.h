@@ -114,6 +114,8 @@ struct Jobs {
     Noted *first_noted, *last_noted; /* the same, in turn */
     bool wants_purge;                /* dropped tables may be left that no job is for */
     bool is_purging;                 /* they are being removed */
+    uint32_t purge_retry_s;          /* how long the last purge that failed waits for the next */
+    int64_t purge_at_us;             /* monotonic: when that is due; INT64_MAX: none is */
     bool is_reopened;                /* left-over files are to be looked for */
     bool wants_mending;              /* a manifest.json may not be right */
     Told *told;                      /* warnings that are in the log; owned */
@@ -136,6 +138,8 @@ struct Jobs {
     int64_t due_whole_at_us;           /* monotonic: when it is read from its start again */
     /* of LANE_COMPACT */
     Obsolete *obsolete;
+    /* of LANE_CLEANUP */
+    bool has_more_to_erase; /* dropped users that are due, beside those with jobs */
     /* of LANE_KEEP */
     int64_t exports_at_us; /* wall clock: when old exports are looked for */
 };
@@ -150,10 +154,16 @@ const char *jobs__type_name(JobType type);
 int64_t jobs__upkeep(Jobs *jobs);
 
 /* erase.c, LANE_CLEANUP */
-CHECKED Code jobs__run_user_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
-                                    Error *e);
+/* Runs and ends a user cleanup that was taken, and with it all others that wait. */
+void jobs__run_user_cleanups(Jobs *jobs, Job *first);
 /* Queues a job for each dropped user whose grace period is over; returns as jobs__upkeep. */
 int64_t jobs__queue_cleanups(Jobs *jobs);
+
+/* purge.c, LANE_CLEANUP */
+CHECKED Code jobs__run_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes,
+                               Error *e);
+/* Purges where no job does it, and queues one where it has failed; returns as jobs__upkeep. */
+int64_t jobs__purge(Jobs *jobs);
 
 /* reclaim.c: the space of what was deleted in the hot store */
 /* Something was deleted: LANE_CLEANUP is woken if it has to look earlier than it would. */
@@ -163,6 +173,8 @@ int64_t jobs__reclaim(Jobs *jobs);
 
 /* jobs.c */
 CHECKED Code jobs__request_user_cleanup(Jobs *jobs, const User *user, Error *e);
+/* A cleanup that nobody dropped a table for. */
+CHECKED Code jobs__request_purge(Jobs *jobs, Error *e);
 
 /* tell.c: the watcher; under lock */
 void jobs__tell(Jobs *jobs);     /* soon */
@@ -190,6 +202,11 @@ CHECKED Code jobs__trim(Jobs *jobs, Partition partition, Error *e);
 void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void jobs__run_lane(void *lane_thread);
+/* Takes others of the type that wait, at most so many, which run then; returns how many. For a type
+ * of which a job runs, so that it may. */
+size_t jobs__take_alike(Jobs *jobs, JobType type, Job **out, size_t limit);
+/* Ends a job that runs, with its message or (not OK) its error; it may be freed then. */
+void jobs__finish(Jobs *jobs, Job *job, Code code, const char *message, const Error *error);
 void jobs__on_reopen(void *context, bool has_lost);
 /* Writes the job's record, which takes back one of job->saves; after a failure the job goes on, its
  * row is only not remembered. */

@@ -186,22 +186,13 @@ static Code run_flush(Jobs *jobs, const Job *job, char *message, size_t message_
     return OK;
 }
 
-static Code run_cleanup(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
-{
-    JobRun run = {jobs, job};
-    JobStop stop = {jobs__is_stopped, &run};
-    TRY(flush_purge_dropped(jobs->db, &stop, e));
-    snprintf(message, message_bytes, "Removed the files of dropped tables");
-    return OK;
-}
-
 static Code run_type(Jobs *jobs, const Job *job, char *message, size_t message_bytes, Error *e)
 {
     switch (job->type) {
     case JOB_FLUSH:
         return run_flush(jobs, job, message, message_bytes, e);
     case JOB_CLEANUP:
-        return run_cleanup(jobs, job, message, message_bytes, e);
+        return jobs__run_cleanup(jobs, job, message, message_bytes, e);
     case JOB_COMPACT:
         return jobs__run_compact(jobs, job, message, message_bytes, e);
     case JOB_BACKUP:
@@ -210,8 +201,7 @@ static Code run_type(Jobs *jobs, const Job *job, char *message, size_t message_b
         return jobs__run_restore(jobs, job, message, message_bytes, e);
     case JOB_USER_EXPORT:
         return jobs__run_export(jobs, job, message, message_bytes, e);
-    case JOB_USER_CLEANUP:
-        return jobs__run_user_cleanup(jobs, job, message, message_bytes, e);
+    case JOB_USER_CLEANUP: /* several at once */
     case JOB_TYPE_COUNT:
         break;
     }
@@ -249,23 +239,44 @@ static bool may_run(const Jobs *jobs, const Job *job)
     return true;
 }
 
+static void begin_job(Jobs *jobs, Job *job)
+{
+    job->status = JOB_RUNNING;
+    job->started_at_us = clock_wall_us();
+    jobs->queued_count--;
+    jobs__tell_now(jobs);
+}
+
+static bool is_ready(const Job *job)
+{
+    return job->status == JOB_QUEUED && job->saves == 0;
+}
+
 /* The oldest queued job of the lane, now running; NULL when there is none. */
 static Job *take_job(Jobs *jobs, Lane lane)
 {
     MUTEX_SCOPE(&jobs->lock);
     Job *oldest = NULL;
     for (Job *job = jobs->newest; job; job = job->next) {
-        if (job->status == JOB_QUEUED && job->saves == 0 && lane_of[job->type] == lane &&
-            may_run(jobs, job))
+        if (is_ready(job) && lane_of[job->type] == lane && may_run(jobs, job))
             oldest = job;
     }
-    if (oldest) {
-        oldest->status = JOB_RUNNING;
-        oldest->started_at_us = clock_wall_us();
-        jobs->queued_count--;
-        jobs__tell_now(jobs);
-    }
+    if (oldest)
+        begin_job(jobs, oldest);
     return oldest;
+}
+
+size_t jobs__take_alike(Jobs *jobs, JobType type, Job **out, size_t limit)
+{
+    MUTEX_SCOPE(&jobs->lock);
+    size_t count = 0;
+    for (Job *job = jobs->newest; job && count < limit; job = job->next) {
+        if (!is_ready(job) || job->type != type)
+            continue;
+        begin_job(jobs, job);
+        out[count++] = job;
+    }
+    return count;
 }
 
 static void end_job(Jobs *jobs, Job *job, JobStatus status, const char *message)
@@ -289,11 +300,8 @@ static bool was_asked_to_stop(Jobs *jobs, const Job *job)
     return job->kill;
 }
 
-static void run_job(Jobs *jobs, Job *job)
+void jobs__finish(Jobs *jobs, Job *job, Code code, const char *message, const Error *error)
 {
-    Error error = {0};
-    char message[256] = "";
-    Code code = run_type(jobs, job, message, sizeof message, &error);
     if (code == OK) {
         end_job(jobs, job, JOB_COMPLETED, message);
         return;
@@ -301,8 +309,20 @@ static void run_job(Jobs *jobs, Job *job)
     if (code == E_CANCELLED && !was_asked_to_stop(jobs, job) && jobs__is_killed(jobs, NULL))
         return; /* the server stops: the record still says queued, so the next start runs it */
     log_event(LOG_LEVEL_WARN, "a job did not complete", LOG_TEXT("job", job->id),
-              LOG_TEXT("type", jobs__type_name(job->type)), LOG_ERROR(&error));
-    end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, error.text);
+              LOG_TEXT("type", jobs__type_name(job->type)), LOG_ERROR(error));
+    end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, error->text);
+}
+
+static void run_job(Jobs *jobs, Job *job)
+{
+    Error error = {0};
+    char message[256] = "";
+    if (job->type == JOB_USER_CLEANUP) {
+        jobs__run_user_cleanups(jobs, job);
+        return;
+    }
+    Code code = run_type(jobs, job, message, sizeof message, &error);
+    jobs__finish(jobs, job, code, message, &error);
 }
 
 /* ---- the lanes ---- */
@@ -392,43 +412,13 @@ static void wait_for_sweep(Jobs *jobs)
         cond_wait(&jobs->wake, &jobs->lock);
 }
 
-/* Not beside a restore: the tables that it fills count as dropped. */
-static bool begin_purge(Jobs *jobs)
-{
-    MUTEX_SCOPE(&jobs->lock);
-    for (const Job *job = jobs->newest; job; job = job->next) {
-        if (job->status == JOB_RUNNING && job->type == JOB_RESTORE)
-            return false;
-    }
-    jobs->is_purging = jobs->wants_purge;
-    jobs->wants_purge = false;
-    return jobs->is_purging;
-}
-
-/* At start, and whenever a DROP may have come without a job. */
-static void purge(Jobs *jobs)
-{
-    Error error = {0};
-    JobRun run = {jobs, NULL};
-    JobStop stop = {jobs__is_stopped, &run};
-    if (!begin_purge(jobs))
-        return;
-    Code code = flush_purge_dropped(jobs->db, &stop, &error);
-    if (code != OK && code != E_CANCELLED)
-        log_event(LOG_LEVEL_WARN, "the files of dropped tables were not removed",
-                  LOG_ERROR(&error));
-    MUTEX_SCOPE(&jobs->lock);
-    jobs->is_purging = false;
-    jobs__wake(jobs);
-}
-
 static void begin(Jobs *jobs, Lane lane)
 {
     if (lane == LANE_UPKEEP)
         sweep_at_start(jobs);
     wait_for_sweep(jobs);
     if (lane == LANE_CLEANUP)
-        purge(jobs);
+        (void)jobs__purge(jobs);
 }
 
 static int64_t min_us(int64_t a, int64_t b)
@@ -454,10 +444,12 @@ static int64_t work(Jobs *jobs, Lane lane)
         return jobs__compact_due(jobs);
     case LANE_KEEP:
         return jobs__expire_exports(jobs);
-    case LANE_CLEANUP:
-        purge(jobs);
+    case LANE_CLEANUP: {
+        int64_t wait_us = jobs__purge(jobs);
         mend_manifests(jobs);
-        return min_us(jobs__queue_cleanups(jobs), jobs__reclaim(jobs));
+        wait_us = min_us(wait_us, jobs__queue_cleanups(jobs));
+        return min_us(wait_us, jobs__reclaim(jobs));
+    }
     case LANE_COUNT:
         break;
     }

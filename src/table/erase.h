@@ -14,12 +14,32 @@ typedef struct EraseReport {
     uint64_t tables, segments; /* that held something */
 } EraseReport;
 
-/* Erases a user that was dropped at or before the given time, or goes on with what a crash cut.
- * Waits for the statements that read now. E_INVALID_OPERATION when the user was restored or is not
- * due, E_CANCELLED when stopped (may be NULL); after other failures call it again. No export may
- * run. */
-CHECKED Code database_erase_user(Database *db, Slice user_id, int64_t dropped_until_us,
-                                 const JobStop *stop, EraseReport *out, Error *e);
+/* One user to erase. */
+typedef struct EraseTask {
+    Slice user_id;
+    JobStop stop; /* of this one alone; may be {0} */
+    void *context;
+    /* how it ended */
+    Code code;
+    Error error; /* when it failed */
+    EraseReport report;
+} EraseTask;
+
+typedef struct EraseBatch {
+    EraseTask *tasks; /* of different users */
+    size_t count;
+    int64_t dropped_until_us; /* only who was dropped at or before it, or whose erasure was begun */
+    /* Called once for each as soon as it has ended, with its code set; may be NULL. Its stop is not
+     * asked any more. */
+    void (*ended)(EraseTask *task);
+} EraseBatch;
+
+/* Erases dropped users, or goes on with what a crash cut; rewriting the hot tier, which is most of
+ * the work, is done once for all of them. Waits for the statements that read now. Each ends for
+ * itself: E_INVALID_OPERATION when the user was restored or is not due, E_CANCELLED when stopped;
+ * after other failures erase it again. Only hot_cancel_merges makes a stop heard during a merge. No
+ * export may run. */
+void database_erase_users(Database *db, EraseBatch *batch);
 /* The dropped users that are due, at most `limit`, in order of user_id; *out_next_us: when the
  * first of the others was dropped (0: there are none). Reads all users. */
 CHECKED Code database_list_erasable(Database *db, int64_t dropped_until_us, size_t limit,

@@ -5,8 +5,8 @@
  *
  * I1. A file is removed because an entry names it (purge) or because none does (sweep), never
  *     because of the folder it is in: a table of the same name may live in the same folder. The
- *     purge compares size and checksum first. A file that cannot be read stops it: its entry stays,
- *     and the job says so.
+ *     purge compares size and checksum first. A file that cannot be read or removed keeps its table
+ *     listed, and the job says so; other tables go.
  * I2. The sweep touches only folders of tables that exist or are being purged; unknown folders are
  *     left alone, but for empty ones: a restore that was cut leaves those.
  * I3. The sweep may run beside flushes, compactions and restores: it claims the partition of
@@ -128,7 +128,20 @@ static Code purge_table(Purge *purge, Slice key, Slice value, Error *e)
     return OK;
 }
 
-static Code purge_all(Purge *purge, Error *e)
+/* One that fails stays listed and holds up no other. */
+static void try_table(Purge *purge, Slice key, Slice value, Error *io_first)
+{
+    Error error = {0};
+    size_t before = purge->intent->raw_count;
+    if (purge_table(purge, key, value, &error) == OK)
+        return;
+    purge->intent->raw_count = before;
+    purge->folder = NULL;
+    if (io_first->code == OK)
+        *io_first = error;
+}
+
+static Code purge_all(Purge *purge, Error *io_first, Error *e)
 {
     static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
     CLEANUP(hot_iterator_close_ptr)
@@ -136,7 +149,7 @@ static Code purge_all(Purge *purge, Error *e)
                                         slice_of(from, 1), slice_of(to, 1), false);
     while (hot_next(it)) {
         if (hot_key(it).size == 5)
-            TRY(purge_table(purge, hot_key(it), hot_value(it), e));
+            try_table(purge, hot_key(it), hot_value(it), io_first);
     }
     return hot_iterator_end(it, e);
 }
@@ -158,17 +171,18 @@ Code flush_purge_dropped(Database *db, const JobStop *stop, Error *e)
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(db));
     Purge purge = {db, hot_snapshot_new(database_hot(db)), arena, intent, NULL, false};
+    Error first = {0}; /* of the tables that could not be purged */
     bool found = false;
     Code code = has_dropped(purge.snapshot, &found, e);
     if (code == OK && found)
         code = pins_wait(database__pins(db), stop, e);
     if (code == OK && found)
-        code = purge_all(&purge, e);
+        code = purge_all(&purge, &first, e);
     hot_snapshot_free(purge.snapshot);
-    if (code != OK || intent->raw_count == 0)
-        return code;
     intent->durable = true;
-    return database_commit(db, intent, e);
+    if (code == OK && intent->raw_count)
+        code = database_commit(db, intent, e);
+    return code == OK && first.code != OK ? fail(e, first.code, "%s", first.text) : code;
 }
 
 /* ---- sweep ---- */

@@ -135,8 +135,9 @@ static void scrub(void *store)
 {
     Error error;
     for (int i = 0; i < ROUNDS; i++) {
-        note(hot_scrub(store, HOT_ROWS, &(HotRange){SLICE("a"), SLICE("z")}, NULL, &error), &error);
-        note(hot_scrub(store, HOT_HEADS, &(HotRange){SLICE("a"), SLICE("z")}, NULL, &error),
+        note(hot_scrub(store, HOT_ROWS, &(HotRange){SLICE("a"), SLICE("z")}, 1, NULL, &error),
+             &error);
+        note(hot_scrub(store, HOT_HEADS, &(HotRange){SLICE("a"), SLICE("z")}, 1, NULL, &error),
              &error);
     }
 }
@@ -240,7 +241,7 @@ static void run_small(HotStore *store)
         note(code, &error);
         if (code == OK)
             note_acknowledged();
-        note(hot_scrub(store, HOT_HEADS, &(HotRange){SLICE("a"), SLICE("z")}, NULL, &error),
+        note(hot_scrub(store, HOT_HEADS, &(HotRange){SLICE("a"), SLICE("z")}, 1, NULL, &error),
              &error);
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The scenes: export, backup and restore of a server and of a namespace, erasing a user, dropping a
+ * The scenes: export, backup and restore of a server and of a namespace, erasing users, dropping a
  * table and making it again, dropping a namespace, events of a stream. Each starts from the same
- * folder: rows of two users in both tiers, some replaced, some deleted.
+ * folder: rows of three users in both tiers, some replaced, some deleted.
  *
  * After every scene, whatever call failed: the rows of the others are exactly what they were,
  * everything verifies, no file is left that nothing names, and what was acknowledged is there
@@ -26,6 +26,7 @@
 #include "table/verify.h"
 
 #define CANARY "canary-71bd90"
+#define CAROLS "canary-c4a201"
 enum { PATH_BYTES = 1024, EVENTS = 40 };
 
 const char *keep_path(const char *disk, const char *name)
@@ -169,6 +170,7 @@ static const char *const alices =
     "1=x 2=x 5=x 6=x 7=x 8=x 9=x 10=x 11=y 12=y 13=y 14=y 15=y 3=changed 16=hot ";
 static const char *const bobs =
     "1=" CANARY " 3=" CANARY " 4=" CANARY " 2=" CANARY " again 5=" CANARY " hot ";
+static const char *const carols = "1=" CAROLS " 2=" CAROLS " hot ";
 
 /* The database of a folder: what the scene was not about is as it was. NULL: the start was
  * refused. */
@@ -181,8 +183,10 @@ Database *keep_open_checked(const char *folder, bool has_bob)
     CHECK_OK(keep_sweep(db, e));
     check_sound(db, folder);
     CHECK_TEXT(keep_rows(db, "app", "t", "alice", arena), alices);
-    if (has_bob)
+    if (has_bob) {
         CHECK_TEXT(keep_rows(db, "app", "t", "bob", arena), bobs);
+        CHECK_TEXT(keep_rows(db, "app", "t", "carol", arena), carols);
+    }
     return db;
 }
 
@@ -389,19 +393,38 @@ static void server_restore_check(const char *disk, bool acknowledged)
 
 /* ---- erasing ---- */
 
+enum { LEAVING = 2 };
+static const struct {
+    const char *name, *canary;
+    const char *const *rows;
+} leaving[LEAVING] = {{"bob", CANARY, &bobs}, {"carol", CAROLS, &carols}};
+
+static Code drop_user(Database *db, const char *name, Arena *arena, Error *e)
+{
+    User user;
+    CatalogChange *change;
+    TRY(keep_find_user(db, name, arena, &user, e));
+    if (user.deleted_at_us)
+        return OK;
+    user.deleted_at_us = 1;
+    TRY(catalog_plan_put_user(database_catalog(db), &user, &change, e));
+    return commit_change(db, change, e);
+}
+
 static Code run_erase(Database *db, const char *disk, Arena *arena, Error *e)
 {
-    User bob;
-    CatalogChange *change;
-    EraseReport report;
+    EraseTask tasks[LEAVING];
     (void)disk;
-    TRY(keep_find_user(db, "bob", arena, &bob, e));
-    if (bob.deleted_at_us == 0) {
-        bob.deleted_at_us = 1;
-        TRY(catalog_plan_put_user(database_catalog(db), &bob, &change, e));
-        TRY(commit_change(db, change, e));
+    for (int i = 0; i < LEAVING; i++) {
+        TRY(drop_user(db, leaving[i].name, arena, e));
+        tasks[i] = (EraseTask){.user_id = slice_of_text(leaving[i].name)};
     }
-    return database_erase_user(db, SLICE("bob"), clock_wall_us(), NULL, &report, e);
+    database_erase_users(db, &(EraseBatch){tasks, LEAVING, clock_wall_us(), NULL});
+    for (int i = 0; i < LEAVING; i++) {
+        if (tasks[i].code != OK)
+            return fail(e, tasks[i].code, "%s", tasks[i].error.text);
+    }
+    return OK;
 }
 
 static bool erase_run(const char *disk)
@@ -409,7 +432,7 @@ static bool erase_run(const char *disk)
     return keep_act(disk, run_erase);
 }
 
-static void check_no_canary(const char *folder, Arena *arena)
+static void check_no_canary(const char *folder, const char *canary, Arena *arena)
 {
     FileEntry *entries;
     size_t count;
@@ -418,45 +441,67 @@ static void check_no_canary(const char *folder, Arena *arena)
         const char *path = arena_printf(arena, "%s/%s", folder, entries[i].name);
         Slice bytes;
         if (entries[i].is_folder) {
-            check_no_canary(path, arena);
+            check_no_canary(path, canary, arena);
             continue;
         }
         CHECK_OK(file_read(path, 1 << 28, arena, &bytes, e));
-        if (bytes.size && memmem(bytes.data, bytes.size, CANARY, strlen(CANARY)))
+        if (bytes.size && memmem(bytes.data, bytes.size, canary, strlen(canary)))
             test_failed(__FILE__, __LINE__, "%s holds what was erased", path);
     }
 }
 
-/* The job goes on. While it is under way files may lie in the user's folder, which goes whole. */
-static Erasure erase_rest(const char *disk, const char *data, Arena *arena)
+/* Whoever counts as erased is in no file, whatever became of the others. */
+static void find_erasures(const char *data, Erasure out[LEAVING], Arena *arena)
 {
-    User bob;
     Database *db = open_sound(data);
     CHECK_OK(keep_sweep(db, e));
-    CHECK_OK(keep_find_user(db, "bob", arena, &bob, e));
-    if (bob.erasure == ERASURE_BEGUN)
-        CHECK_OK(run_erase(db, disk, arena, e));
+    for (int i = 0; i < LEAVING; i++) {
+        User user;
+        CHECK_OK(keep_find_user(db, leaving[i].name, arena, &user, e));
+        out[i] = user.erasure;
+    }
     database_close(db);
-    return bob.erasure;
+    for (int i = 0; i < LEAVING; i++) {
+        if (out[i] == ERASURE_DONE)
+            check_no_canary(data, leaving[i].canary, arena);
+    }
+}
+
+/* The job goes on. While it is under way files may lie in the users' folders, which go whole. */
+static void erase_rest(const char *disk, const char *data, const Erasure *before, Arena *arena)
+{
+    Database *db = open_sound(data);
+    bool is_begun = false;
+    CHECK_OK(keep_sweep(db, e));
+    for (int i = 0; i < LEAVING; i++) {
+        is_begun |= before[i] != ERASURE_NONE;
+        if (before[i] == ERASURE_NONE)
+            CHECK_TEXT(keep_rows(db, "app", "t", leaving[i].name, arena), *leaving[i].rows);
+    }
+    if (!is_begun)
+        check_sound(db, data);
+    CHECK_OK(run_erase(db, disk, arena, e));
+    database_close(db);
 }
 
 static void erase_check(const char *disk, bool acknowledged)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const char *data = arena_printf(arena, "%s/data", disk);
-    CHECK(erase_rest(disk, data, arena) == ERASURE_DONE || !acknowledged);
+    Erasure before[LEAVING];
+    find_erasures(data, before, arena);
+    for (int i = 0; i < LEAVING; i++)
+        CHECK(before[i] == ERASURE_DONE || !acknowledged);
+    erase_rest(disk, data, before, arena);
     Database *db = keep_open_checked(data, false);
-    User bob;
-    CHECK_OK(keep_find_user(db, "bob", arena, &bob, e));
-    if (bob.erasure == ERASURE_NONE)
-        CHECK_TEXT(keep_rows(db, "app", "t", "bob", arena), bobs);
-    if (bob.erasure != ERASURE_DONE)
-        CHECK_OK(run_erase(db, disk, arena, e));
-    CHECK_TEXT(keep_rows(db, "app", "t", "bob", arena), "");
+    for (int i = 0; i < LEAVING; i++) {
+        CHECK_TEXT(keep_rows(db, "app", "t", leaving[i].name, arena), "");
+        CHECK(!file_exists(arena_printf(arena, "%s/storage/user/%s", data, leaving[i].name)));
+    }
     check_sound(db, data);
     database_close(db);
-    CHECK(!file_exists(arena_printf(arena, "%s/storage/user/bob", data)));
-    check_no_canary(data, arena);
+    for (int i = 0; i < LEAVING; i++)
+        check_no_canary(data, leaving[i].canary, arena);
 }
 
 /* ---- a table that goes and comes again ---- */
@@ -641,7 +686,7 @@ const Scene scenes[] = {
     {"backup of a namespace", space_backup_run, space_backup_check},
     {"restore of a namespace", space_restore_run, space_restore_check},
     {"restore of the server", server_restore_run, server_restore_check},
-    {"erasing a user", erase_run, erase_check},
+    {"erasing users", erase_run, erase_check},
     {"a table dropped and made again", again_run, again_check},
     {"a namespace dropped with its tables", space_drop_run, space_drop_check},
     {"events of a stream", events_run, events_check},
@@ -675,6 +720,10 @@ static void fill_users(Fixture *f)
     fixture_put(f, 5, CANARY " hot");
     fixture_put(f, 6, CANARY " deleted");
     fixture_delete(f, 6);
+    f->partition = fixture_partition(f, "carol");
+    fixture_put(f, 1, CAROLS);
+    flush(f);
+    fixture_put(f, 2, CAROLS " hot");
 }
 
 static void fill_tables(Fixture *f)

@@ -165,7 +165,7 @@ TEST("a copy after a flush that could not begin a log: RocksDB's own flush for i
     allow_files();
     snprintf(path, sizeof path, "%s-copy", folder);
     CHECK_CODE(hot_checkpoint(store, path, e), E_IO);
-    CHECK_CODE(hot_scrub(store, HOT_ROWS, &(HotRange){SLICE("a"), SLICE("z")}, NULL, e), E_IO);
+    CHECK_CODE(hot_scrub(store, HOT_ROWS, &(HotRange){SLICE("a"), SLICE("z")}, 1, NULL, e), E_IO);
     hot_close(store);
 }
 
@@ -195,10 +195,11 @@ TEST("a merge that goes on when the store is to be opened again, or its job was 
     put(store, "b", "2");
     Doubt shut = {.store = store, .shuts = true}, cancelled = {.store = store};
     Doubt killed = {.store = store, .answer = true};
-    CHECK_CODE(hot_scrub(store, HOT_ROWS, &range, &(HotStop){doubt, &shut}, e), E_CANCELLED);
-    CHECK_CODE(hot_scrub(store, HOT_ROWS, &range, &(HotStop){doubt, &cancelled}, e), E_CANCELLED);
-    CHECK_CODE(hot_scrub(store, HOT_ROWS, &range, &(HotStop){doubt, &killed}, e), E_CANCELLED);
-    CHECK_OK(hot_scrub(store, HOT_ROWS, &range, NULL, e));
+    CHECK_CODE(hot_scrub(store, HOT_ROWS, &range, 1, &(HotStop){doubt, &shut}, e), E_CANCELLED);
+    CHECK_CODE(hot_scrub(store, HOT_ROWS, &range, 1, &(HotStop){doubt, &cancelled}, e),
+               E_CANCELLED);
+    CHECK_CODE(hot_scrub(store, HOT_ROWS, &range, 1, &(HotStop){doubt, &killed}, e), E_CANCELLED);
+    CHECK_OK(hot_scrub(store, HOT_ROWS, &range, 1, NULL, e));
     hot_close(store);
 }
 
@@ -213,8 +214,8 @@ TEST("a merge changes the row at the start of its range, or brings back a delete
     CHECK_OK(hot_write(store, batch, true, e));
     hot_batch_free(batch);
     for (int i = 0; i < 2; i++) {
-        CHECK_OK(hot_scrub(store, HOT_ROWS, &whole, NULL, e));
-        CHECK_OK(hot_scrub(store, HOT_ROWS, &rest, NULL, e));
+        CHECK_OK(hot_scrub(store, HOT_ROWS, &whole, 1, NULL, e));
+        CHECK_OK(hot_scrub(store, HOT_ROWS, &rest, 1, NULL, e));
         CHECK_OK(get(store, HOT_BLOCKING, "a", e));
         CHECK_CODE(get(store, HOT_BLOCKING, "b", e), E_NOT_FOUND);
     }

@@ -2,6 +2,7 @@
  *
  * The registry of jobs: killing, and what a restart finds.
  */
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -373,17 +374,24 @@ TEST(
     stop(&s);
 }
 
-static bool has_dropped(Stage *s)
+static size_t count_dropped(Stage *s)
 {
     static const char from[] = {SYSTEM_PREFIX_DROPPED}, to[] = {SYSTEM_PREFIX_DROPPED + 1};
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(s->f.db));
     HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1),
                                         slice_of(to, 1), false);
-    bool found = hot_next(it);
+    size_t count = 0;
+    while (hot_next(it))
+        count++;
     CHECK_OK(hot_iterator_end(it, e));
     hot_iterator_close(it);
     hot_snapshot_free(snapshot);
-    return found;
+    return count;
+}
+
+static bool has_dropped(Stage *s)
+{
+    return count_dropped(s) > 0;
 }
 
 TEST("the files of a dropped table stay until the next start when no job for them could be queued")
@@ -424,4 +432,196 @@ TEST("a job asked of a stopping server is told that too many wait, or is queued"
     CHECK_CODE(jobs_request_cleanup(s.jobs, s.f.table, id, e), E_SHUTTING_DOWN);
     fixture_close(&s.f);
     jobs_free(s.jobs);
+}
+
+/* ---- dropped tables whose files stay ---- */
+
+static int fail_unlink(const char *operation, const char *path)
+{
+    return strcmp(operation, "unlink") == 0 && strstr(path, "/gone/") ? EIO : 0;
+}
+
+/* A dropped table that has a segment, beside one whose files can be removed. */
+static void drop_with_files(Stage *s)
+{
+    CatalogChange *change = NULL;
+    Fixture gone = s->f;
+    uint64_t rows;
+    gone.table = make_table(s, SLICE("gone"));
+    gone.partition.table_id = gone.table->id;
+    fixture_put(&gone, 1, "v");
+    CHECK_OK(flush_partition(s->f.db, gone.table, gone.partition, &rows, e));
+    uint64_t read_seq = database_last_seq(s->f.db);
+    CHECK_OK(catalog_plan_drop_table(database_catalog(s->f.db), gone.table, &change, e));
+    commit_change(s, read_seq, change);
+    table_unref(gone.table);
+}
+
+/* The newest job of the type; false when there is none. */
+static bool find_newest(Stage *s, const char *type, Arena *arena, JobInfo *out)
+{
+    JobInfo *infos;
+    size_t count;
+    CHECK_OK(jobs_list(s->jobs, arena, &infos, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(infos[i].type, type) != 0)
+            continue;
+        *out = infos[i];
+        return true;
+    }
+    return false;
+}
+
+/* Waits until such a job that nobody asked for has ended in that way. */
+static const char *wait_for_own(Stage *s, const char *type, JobStatus status, Arena *arena)
+{
+    JobInfo info;
+    int64_t until_us = clock_monotonic_us() + WAIT_MS * INT64_C(1000);
+    while (clock_monotonic_us() < until_us) {
+        CLEANUP(arena_free_ptr) Arena *scratch = arena_new();
+        if (find_newest(s, type, scratch, &info) && info.status == status &&
+            slice_equal(info.parameters, SLICE("{}")))
+            return arena_text(arena, info.message);
+        sched_yield();
+    }
+    test_failed(__FILE__, __LINE__, "no such job");
+}
+
+static void wait_for_purge(Stage *s)
+{
+    int64_t until_us = clock_monotonic_us() + WAIT_MS * INT64_C(1000);
+    while (has_dropped(s) && clock_monotonic_us() < until_us)
+        sched_yield();
+    CHECK(!has_dropped(s));
+}
+
+TEST(
+    "the files of a dropped table that could not be removed stay until somebody drops another one, "
+    "or system.jobs does not say so")
+{
+    Stage s;
+    char id[JOB_ID_BYTES];
+    JobInfo info;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    start(&s, test_folder());
+    drop_with_files(&s);
+    file_set_fault(fail_unlink);
+    CHECK_OK(jobs_request_cleanup(s.jobs, s.f.table, id, e));
+    CHECK_OK(jobs_wait(s.jobs, id, WAIT_MS, arena, &info, e));
+    CHECK_INT(info.status, JOB_FAILED);
+    CHECK(strstr(arena_text(arena, info.message), "; tried again in 1 s"));
+    const char *message = wait_for_own(&s, "cleanup", JOB_FAILED, arena);
+    CHECK(strstr(message, "/gone/batch-0.parquet"));
+    CHECK(strstr(message, "; tried again in ") && !strstr(message, "in 1 s")); /* less often */
+    file_set_fault(NULL);
+    wait_for_purge(&s);
+    CHECK_TEXT(wait_for_own(&s, "cleanup", JOB_COMPLETED, arena),
+               "Removed the files of dropped tables");
+    stop(&s);
+}
+
+TEST(
+    "what a start could not remove of dropped tables waits for the next start, and nobody sees it; "
+    "or one of them keeps the others")
+{
+    Stage s;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    start(&s, folder);
+    stop(&s);
+    fixture_open(&s.f, folder, TABLE_USER);
+    drop_with_files(&s);
+    drop_a_table(&s);
+    fixture_close(&s.f);
+    file_set_fault(fail_unlink);
+    start(&s, folder);
+    const char *message = wait_for_own(&s, "cleanup", JOB_FAILED, arena);
+    CHECK(strstr(message, "/gone/batch-0.parquet"));
+    CHECK_INT(count_dropped(&s), 1);
+    file_set_fault(NULL);
+    wait_for_purge(&s);
+    stop(&s);
+}
+
+/* ---- dropped users ---- */
+
+static void drop_user(Stage *s, const char *user_id)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CatalogChange *change = NULL;
+    User user;
+    uint64_t read_seq = database_last_seq(s->f.db);
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(s->f.db));
+    CHECK_OK(catalog_get_user(snapshot, HOT_BLOCKING, slice_of_text(user_id), arena, &user, e));
+    hot_snapshot_free(snapshot);
+    user.deleted_at_us = 1;
+    CHECK_OK(catalog_plan_put_user(database_catalog(s->f.db), &user, &change, e));
+    commit_change(s, read_seq, change);
+}
+
+/* The ids of the user cleanups in that state. */
+static size_t list_cleanups(Stage *s, JobStatus status, Slice *out, size_t limit, Arena *arena)
+{
+    JobInfo *infos;
+    size_t count, found = 0;
+    CHECK_OK(jobs_list(s->jobs, arena, &infos, &count, e));
+    for (size_t i = 0; i < count && found < limit; i++) {
+        if (strcmp(infos[i].type, "user_cleanup") == 0 && infos[i].status == status)
+            out[found++] = arena_copy(arena, slice_of_text(infos[i].id));
+    }
+    return found;
+}
+
+static void wait_for_cleanups(Stage *s, JobStatus status, size_t count, Slice *out, Arena *arena)
+{
+    int64_t until_us = clock_monotonic_us() + WAIT_MS * INT64_C(1000);
+    for (;;) {
+        size_t found = list_cleanups(s, status, out, count, arena);
+        if (found == count)
+            return;
+        if (clock_monotonic_us() > until_us)
+            test_failed(__FILE__, __LINE__, "%zu user cleanups are %s, want %zu", found,
+                        job_status_name(status), count);
+        sched_yield();
+    }
+}
+
+TEST("dropped users are erased one after the other, KILL JOB of one of them stops all or none, or "
+     "the killed one is never erased")
+{
+    enum { USERS = 5 };
+    Stage s;
+    char name[32];
+    Slice ids[USERS];
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    ReadView *view = NULL;
+    start(&s, folder);
+    for (int i = 0; i < USERS; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        Fixture f = s.f;
+        f.partition = fixture_partition(&s.f, name);
+        fixture_put(&f, i, "v");
+    }
+    stop(&s);
+    fixture_open(&s.f, folder, TABLE_USER);
+    for (int i = 0; i < USERS; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        drop_user(&s, name);
+    }
+    CHECK_OK(view_open(s.f.db, HOT_BLOCKING, &view, e)); /* it holds them all up */
+    JobsOptions options = {.flush_rows_default = 1000, .check_interval_s = 3600};
+    CHECK_OK(jobs_start(s.f.db, &options, &s.jobs, e));
+    wait_for_cleanups(&s, JOB_RUNNING, USERS, ids, arena);
+    char killed[JOB_ID_BYTES] = "";
+    memcpy(killed, ids[2].data, ids[2].size);
+    CHECK_OK(jobs_kill(s.jobs, ids[2], e));
+    wait_for_job(&s, killed, JOB_CANCELLED);
+    CHECK_INT(list_cleanups(&s, JOB_RUNNING, ids, USERS, arena), USERS - 1);
+    view_close(view);
+    wait_for_cleanups(&s, JOB_COMPLETED, USERS - 1, ids, arena);
+    stop(&s);
+    start(&s, folder);
+    wait_for_cleanups(&s, JOB_COMPLETED, USERS, ids, arena);
+    stop(&s);
 }

@@ -33,6 +33,15 @@ static void set_deleted(Fixture *f, const char *user_id, int64_t at_us)
     CHECK_OK(database_commit(f->db, intent, e));
 }
 
+static Code erase(Database *db, const char *user_id, int64_t dropped_until_us, const JobStop *stop,
+                  EraseReport *out, Error *e)
+{
+    EraseTask task = {.user_id = slice_of_text(user_id), .stop = stop ? *stop : (JobStop){0}};
+    database_erase_users(db, &(EraseBatch){&task, 1, dropped_until_us, NULL});
+    *out = task.report;
+    return task.code == OK ? OK : fail(e, task.code, "%s", task.error.text);
+}
+
 /* How many files below the folder hold the text. */
 static int count_files(const char *folder, const char *text, Arena *arena)
 {
@@ -91,7 +100,7 @@ TEST("a text of an erased user is still in some file, or somebody else's rows ar
     f.partition = alice;
     set_deleted(&f, "alice", clock_wall_us());
     CHECK(count_files(folder, CANARY, arena) > 2);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
+    CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
     CHECK_INT(report.tables, 1);
     CHECK_INT(report.segments, 1);
     CHECK_INT(count_files(folder, CANARY, arena), 0);
@@ -124,7 +133,7 @@ TEST("a write resolved before the drop, or after it, lands in the partition of a
     view_close(view);
     set_deleted(&f, "alice", clock_wall_us());
     CHECK_CODE(database_commit(f.db, before, e), E_PERMISSION_DENIED);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
+    CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
     CHECK_CODE(database_commit(f.db, again, e), E_PERMISSION_DENIED);
     CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
     Intent *after = fixture_resolve(&f, view, 3, "later");
@@ -149,8 +158,7 @@ TEST("a user within the grace period is erased, or a restored one is, or cannot 
     fixture_open(&f, test_folder(), TABLE_USER);
     fixture_put(&f, 1, "x");
     set_deleted(&f, "alice", now_us);
-    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), now_us - hour_us, NULL, &report, e),
-               E_INVALID_OPERATION);
+    CHECK_CODE(erase(f.db, "alice", now_us - hour_us, NULL, &report, e), E_INVALID_OPERATION);
     CHECK_OK(database_list_erasable(f.db, now_us - hour_us, 10, arena, &due, &count, &next_us, e));
     CHECK_INT(count, 0);
     CHECK(next_us == now_us);
@@ -158,8 +166,7 @@ TEST("a user within the grace period is erased, or a restored one is, or cannot 
     CHECK_INT(count, 1);
     CHECK(next_us == 0);
     set_deleted(&f, "alice", 0);
-    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), now_us + hour_us, NULL, &report, e),
-               E_INVALID_OPERATION);
+    CHECK_CODE(erase(f.db, "alice", now_us + hour_us, NULL, &report, e), E_INVALID_OPERATION);
     fixture_put(&f, 2, "y");
     CHECK_TEXT(fixture_rows(&f, arena), "1=x 2=y ");
     fixture_close(&f);
@@ -184,7 +191,7 @@ TEST("an erasure that was cut is taken for done, or is not taken up after a rest
     fill(&f);
     set_deleted(&f, "alice", clock_wall_us());
     file_set_fault(fail_unlink);
-    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e), E_IO);
+    CHECK_CODE(erase(f.db, "alice", clock_wall_us(), NULL, &report, e), E_IO);
     file_set_fault(NULL);
     fixture_close(&f);
     fixture_open(&f, folder, TABLE_USER);
@@ -193,12 +200,11 @@ TEST("an erasure that was cut is taken for done, or is not taken up after a rest
     CHECK_INT(count, 1);
     CHECK(due[0].erasure == ERASURE_BEGUN);
     CHECK_INT(due[0].email.size, 0);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), 0, NULL, &report, e));
+    CHECK_OK(erase(f.db, "alice", 0, NULL, &report, e));
     CHECK_INT(count_files(folder, CANARY, arena), 0);
     CHECK_OK(database_list_erasable(f.db, INT64_MAX, 10, arena, &due, &count, &next_us, e));
     CHECK_INT(count, 0);
-    CHECK_OK(
-        database_erase_user(f.db, SLICE("alice"), 0, NULL, &report, e)); /* once more is fine */
+    CHECK_OK(erase(f.db, "alice", 0, NULL, &report, e)); /* once more is fine */
     fixture_close(&f);
     arena_free(arena);
 }
@@ -225,7 +231,7 @@ TEST("what a user had in a table that was dropped before them is still in some f
     change(&f, drop);
     CHECK_OK(flush_purge_dropped(f.db, NULL, e));
     set_deleted(&f, "alice", clock_wall_us());
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
+    CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
     CHECK_INT(count_files(folder, CANARY, arena), 0);
     fixture_close(&f);
     arena_free(arena);
@@ -293,22 +299,21 @@ TEST("a user counts as erased although something in the user's folder could not 
     for (int i = 0; i < 2; i++) {
         User alice;
         HotSnapshot *snapshot;
-        CHECK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, &error) !=
-              OK);
+        CHECK(erase(f.db, "alice", clock_wall_us(), NULL, &report, &error) != OK);
         snapshot = hot_snapshot_new(database_hot(f.db));
         CHECK_OK(catalog_get_user(snapshot, HOT_BLOCKING, SLICE("alice"), arena, &alice, e));
         hot_snapshot_free(snapshot);
         CHECK_INT(alice.erasure, ERASURE_BEGUN);
     }
     CHECK_OK(file_remove_tree(user, 10, e));
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
+    CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
     CHECK_INT(count_files(folder, CANARY, arena), 0);
     fixture_close(&f);
 }
 
-static bool stop_at_third(void *context)
+static bool from_the_third(void *context)
 {
-    return ++*(int *)context == 3;
+    return ++*(int *)context >= 3;
 }
 
 TEST("KILL JOB waits until all of an erased user's ranges are merged")
@@ -316,13 +321,136 @@ TEST("KILL JOB waits until all of an erased user's ranges are merged")
     Fixture f;
     int asked = 0;
     EraseReport report;
-    JobStop stop = {stop_at_third, &asked};
+    JobStop stop = {from_the_third, &asked};
     fixture_open(&f, test_folder(), TABLE_USER);
     fill(&f);
     set_deleted(&f, "alice", clock_wall_us());
-    CHECK_CODE(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), &stop, &report, e),
-               E_CANCELLED);
-    CHECK_INT(asked, 3);
-    CHECK_OK(database_erase_user(f.db, SLICE("alice"), clock_wall_us(), NULL, &report, e));
+    CHECK_CODE(erase(f.db, "alice", clock_wall_us(), &stop, &report, e), E_CANCELLED);
+    CHECK(asked < 20);
+    CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
+    fixture_close(&f);
+}
+
+/* ---- several at once ---- */
+
+enum { MANY = 12 };
+
+/* Users of their own text each, dropped; rows of both tiers. */
+static void fill_many(Fixture *f, EraseTask *tasks, Arena *arena)
+{
+    Partition alice = f->partition;
+    for (int i = 0; i < MANY; i++) {
+        const char *name = arena_printf(arena, "user%d", i);
+        f->partition = fixture_partition(f, name);
+        fixture_put(f, 1, arena_printf(arena, CANARY " cold of user%d.", i));
+        fixture_flush(f);
+        fixture_put(f, 2, arena_printf(arena, CANARY " hot of user%d.", i));
+        set_deleted(f, name, clock_wall_us());
+        tasks[i] = (EraseTask){.user_id = slice_of_text(name)};
+    }
+    f->partition = alice;
+}
+
+static size_t ended_count;
+
+static void count_ended(EraseTask *task)
+{
+    (void)task;
+    ended_count++;
+}
+
+static int count_of(const char *folder, int user, Arena *arena)
+{
+    return count_files(folder, arena_printf(arena, " of user%d.", user), arena);
+}
+
+/* Each flush and each merge makes a new version of a family. */
+static uint64_t count_rewrites(Fixture *f)
+{
+    return hot_property(database_hot(f->db), "rocksdb.current-super-version-number");
+}
+
+TEST("the hot tier is rewritten once for each of several users that are erased together, or "
+     "something of one of them stays")
+{
+    Fixture f;
+    EraseTask tasks[MANY];
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fixture_put(&f, 1, "alice's");
+    fill_many(&f, tasks, arena);
+    uint64_t before = count_rewrites(&f);
+    CHECK_OK(erase(f.db, "user0", clock_wall_us(), NULL, &tasks[0].report, e));
+    uint64_t one = count_rewrites(&f) - before;
+    ended_count = 0;
+    database_erase_users(f.db, &(EraseBatch){tasks + 1, MANY - 1, clock_wall_us(), count_ended});
+    uint64_t many = count_rewrites(&f) - before - one;
+    CHECK(many < 2 * one);
+    CHECK_INT(ended_count, MANY - 1);
+    for (int i = 1; i < MANY; i++) {
+        CHECK_INT(tasks[i].code, OK);
+        CHECK_INT(tasks[i].report.segments, 1);
+    }
+    CHECK_INT(count_files(folder, CANARY, arena), 0);
+    CHECK_TEXT(fixture_rows(&f, arena), "1=alice's ");
+    fixture_check_sound(&f);
+    fixture_close(&f);
+}
+
+static int fail_user3(const char *operation, const char *path)
+{
+    return strcmp(operation, "unlink") == 0 && strstr(path, "/user3/") ? EIO : 0;
+}
+
+static bool is_told(void *context)
+{
+    return *(bool *)context;
+}
+
+static bool is_killed;
+
+/* Two of them are killed when one has failed whose erasure had begun. */
+static void kill_two(EraseTask *task)
+{
+    is_killed |= slice_equal(task->user_id, SLICE("user3"));
+    count_ended(task);
+}
+
+TEST(
+    "one who was restored, whose folder cannot be removed or whose job is killed keeps others from "
+    "being erased, or counts as erased")
+{
+    Fixture f;
+    EraseTask tasks[MANY];
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fill_many(&f, tasks, arena);
+    set_deleted(&f, "user2", 0);
+    tasks[5].stop = tasks[6].stop = (JobStop){is_told, &is_killed};
+    file_set_fault(fail_user3);
+    is_killed = false;
+    ended_count = 0;
+    database_erase_users(f.db, &(EraseBatch){tasks, MANY, clock_wall_us(), kill_two});
+    file_set_fault(NULL);
+    CHECK_INT(ended_count, MANY);
+    for (int i = 0; i < MANY; i++) {
+        Code want = i == 2             ? E_INVALID_OPERATION
+                    : i == 3           ? E_IO
+                    : i == 5 || i == 6 ? E_CANCELLED
+                                       : OK;
+        CHECK_INT(tasks[i].code, want);
+        if (want == OK)
+            CHECK_INT(count_of(folder, i, arena), 0);
+    }
+    CHECK(count_of(folder, 2, arena) > 0);
+    f.partition = fixture_partition(&f, "user2");
+    CHECK(strstr(fixture_rows(&f, arena), "2=" CANARY " hot of user2."));
+    for (int i = 3; i < 7; i++)
+        CHECK_OK(erase(f.db, arena_printf(arena, "user%d", i), 0, NULL, &tasks[i].report, e));
+    set_deleted(&f, "user2", 1);
+    CHECK_OK(erase(f.db, "user2", 1, NULL, &tasks[2].report, e));
+    CHECK_INT(count_files(folder, CANARY, arena), 0);
     fixture_close(&f);
 }

@@ -211,7 +211,7 @@ TEST("a backup of another server loses a user it does not know, or brings one ba
     Fixture f, g;
     Places p = places_new();
     BackupReport report;
-    EraseReport erased;
+    EraseTask erased = {.user_id = SLICE("carol")};
     fixture_open(&f, p.data, TABLE_USER);
     fixture_put(&f, 1, "alice's");
     Partition alice = f.partition;
@@ -237,7 +237,8 @@ TEST("a backup of another server loses a user it does not know, or brings one ba
     intent_set_catalog_change(intent, change);
     CHECK_OK(database_commit(f.db, intent, e));
     intent_unref(intent);
-    CHECK_OK(database_erase_user(f.db, SLICE("carol"), clock_wall_us(), NULL, &erased, e));
+    database_erase_users(f.db, &(EraseBatch){&erased, 1, clock_wall_us(), NULL});
+    CHECK_INT(erased.code, OK);
     CHECK_OK(restore(&f, &p, "copy", e));
     g = seen(&f, "copy");
     g.partition.user = fixture_partition(&f, "alice").user;
