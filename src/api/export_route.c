@@ -10,7 +10,8 @@
  *     the next one is read.
  * I2. A download belongs to one thread at a time: to a worker while is_pending, else to the loop.
  * I3. What may not be fetched, what is not there and who does not exist have one answer.
- * I4. An answer that has begun and cannot be finished is cut, so that nobody takes it for whole.
+ * I4. Before each piece it is asked anew who may: a DROP USER is not overtaken by a slow client.
+ * I5. An answer that has begun and cannot be finished is cut, so that nobody takes it for whole.
  */
 #include "api/export_route.h"
 
@@ -37,7 +38,8 @@ typedef struct Download {
     Arena *arena;
     LoopTimer *retry;
     bool is_pending, is_gone, is_begun;
-    Slice name; /* of the export */
+    Slice owner, name; /* of the export */
+    Session session;   /* of who fetches it */
     FileReader *file;
     uint64_t left;
     char *piece;
@@ -56,7 +58,7 @@ static CHECKED Code not_found(Error *e)
 }
 
 /* "/v1/exports/<user id>/<export id>" */
-static CHECKED Code read_path(Download *download, Slice *out_user_id, Error *e)
+static CHECKED Code read_path(Download *download, Error *e)
 {
     Slice path = download->request->path;
     size_t start = sizeof EXPORT_ROUTE_PREFIX - 1;
@@ -68,19 +70,19 @@ static CHECKED Code read_path(Download *download, Slice *out_user_id, Error *e)
         return not_found(e);
     if (user_id.size == 0 || user_id.size > USER_ID_BYTES_MAX)
         return not_found(e);
-    *out_user_id = arena_copy(download->arena, buffer_slice(&user_id));
+    download->owner = arena_copy(download->arena, buffer_slice(&user_id));
     size_t used = (size_t)(slash + 1 - rest.data);
     download->name = arena_copy(download->arena, slice_of(slash + 1, rest.size - used));
     return OK;
 }
 
-static CHECKED Code check_owner(Download *download, const Session *session, Slice user_id, Error *e)
+static CHECKED Code check_owner(Download *download, Arena *arena, Error *e)
 {
     User owner = {0};
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(download->api->context->db));
-    Code code = catalog_get_user(snapshot, HOT_BLOCKING, user_id, download->arena, &owner, e);
+    Code code = catalog_get_user(snapshot, HOT_BLOCKING, download->owner, arena, &owner, e);
     hot_snapshot_free(snapshot);
-    if (code == E_NOT_FOUND || (code == OK && !exec_may_fetch_export(session, &owner)))
+    if (code == E_NOT_FOUND || (code == OK && !exec_may_fetch_export(&download->session, &owner)))
         return not_found(e); /* I3 */
     return code;
 }
@@ -88,16 +90,16 @@ static CHECKED Code check_owner(Download *download, const Session *session, Slic
 static CHECKED Code open_file(Download *download, Error *e)
 {
     ApiContext *context = download->api->context;
-    Session session;
-    Slice token, user_id;
+    Slice token;
     int64_t expires_at_us;
     const char *path;
     TRY(session_bearer(download->request, &token, e));
-    TRY(session_of_token(context, token, HOT_BLOCKING, download->arena, &session, &expires_at_us,
-                         e));
-    TRY(read_path(download, &user_id, e));
-    TRY(check_owner(download, &session, user_id, e));
-    Code code = export_zip_path(context->db, user_id, download->name, download->arena, &path, e);
+    TRY(session_of_token(context, token, HOT_BLOCKING, download->arena, &download->session,
+                         &expires_at_us, e));
+    TRY(read_path(download, e));
+    TRY(check_owner(download, download->arena, e));
+    Code code =
+        export_zip_path(context->db, download->owner, download->name, download->arena, &path, e);
     if (code == OK)
         code = file_reader_open(path, &download->file, e);
     if (code == E_NOT_FOUND) /* perhaps it has just expired */
@@ -107,6 +109,13 @@ static CHECKED Code open_file(Download *download, Error *e)
     download->left = file_reader_bytes(download->file);
     download->piece = (char *)arena_alloc(download->arena, PIECE_BYTES);
     return OK;
+}
+
+static CHECKED Code check_again(Download *download, Error *e) /* I4 */
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    TRY(session_check(download->api->context, &download->session, arena, e));
+    return check_owner(download, arena, e);
 }
 
 static CHECKED Code read_piece(Download *download, Error *e)
@@ -127,7 +136,7 @@ static void finish(Download *download)
     if (download->is_begun && download->code == OK)
         http_respond_end(request);
     else if (download->is_begun)
-        http_respond_abort(request); /* I4 */
+        http_respond_abort(request); /* I5 */
     else
         reply_sql_error(download->api, request, &download->error, 0, false, (Slice){0});
     loop_timer_free(download->retry);
@@ -198,8 +207,8 @@ static void piece_read(LoopTask *task)
 static void run(void *argument) /* worker thread */
 {
     Download *download = (Download *)argument;
-    if (!download->file)
-        download->code = open_file(download, &download->error);
+    download->code = download->file ? check_again(download, &download->error)
+                                    : open_file(download, &download->error);
     if (download->code == OK)
         download->code = read_piece(download, &download->error);
     download->task.run = piece_read;

@@ -84,6 +84,15 @@ Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotR
     return OK;
 }
 
+Code session_check(ApiContext *context, const Session *session, Arena *arena, Error *e)
+{
+    User user;
+    TokenClaims claims = {.user_id = session->user_id,
+                          .role = session->role,
+                          .credentials_at_us = session->credentials_at_us};
+    return session_user_of_claims(context, &claims, HOT_BLOCKING, arena, &user, e);
+}
+
 static Code verify(ApiContext *context, Slice token, HotRead mode, Arena *arena, CachedToken *out,
                    Error *e)
 {

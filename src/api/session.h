@@ -24,6 +24,10 @@ CHECKED Code session_of_token(ApiContext *context, Slice token, HotRead mode, Ar
  * E_INVALID_CREDENTIALS. */
 CHECKED Code session_user_of_claims(ApiContext *context, const TokenClaims *claims, HotRead mode,
                                     Arena *arena, User *out, Error *e);
+
+/* E_INVALID_CREDENTIALS once the session's user was dropped, or has another role or password than
+ * when its token was verified. Worker thread. */
+CHECKED Code session_check(ApiContext *context, const Session *session, Arena *arena, Error *e);
 /* The token of an Authorization header, borrowed from the request. E_MISSING_AUTHORIZATION without
  * one, E_INVALID_CREDENTIALS for another scheme. */
 CHECKED Code session_bearer(const HttpRequest *request, Slice *out_token, Error *e);

@@ -81,6 +81,22 @@ Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *are
     return catalog_get_user(view_snapshot(view), mode, user_id, arena, out, e);
 }
 
+Code exec__check_user(Executor *executor, Slice user_id, Role role, Arena *arena, Error *e)
+{
+    User user = {0};
+    Error lookup = {0};
+    Code code = exec__find_user(executor, HOT_BLOCKING, user_id, arena, &user, &lookup);
+    if (code == E_NOT_FOUND) /* of a program that embeds the database */
+        return OK;
+    if (code != OK) {
+        *e = lookup;
+        return code;
+    }
+    if (user.deleted_at_us || (user.registered && user.role < role))
+        return fail(e, E_PERMISSION_DENIED, "the user was dropped, or has a lower role by now");
+    return OK;
+}
+
 /* ---- numbers for user ids ---- */
 
 static Code edit_resolve(const UserEdit *edit, User *user, bool *out_changed, Error *e)

@@ -197,3 +197,5 @@ CHECKED Code exec__run_account(Run *run, Error *e);
 /* A user record, deleted ones too; E_NOT_FOUND without text. */
 CHECKED Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *arena,
                              User *out, Error *e);
+/* E_PERMISSION_DENIED when the user was dropped, or has a lower role by now. May read the disk. */
+CHECKED Code exec__check_user(Executor *executor, Slice user_id, Role role, Arena *arena, Error *e);

@@ -494,8 +494,21 @@ static Code run_statement(Run *run, Error *e)
     return unsupported(run, e);
 }
 
+/* A request may run for long: who was dropped meanwhile, or has a lower role, reads no more. */
+static Code check_users(Run *run, Error *e)
+{
+    const Session *caller = &run->request->session;
+    if (run->index == 0) /* looked at just now */
+        return OK;
+    TRY(exec__check_user(run->executor, caller->user_id, caller->role, run->arena, e));
+    if (!run->is_impersonated)
+        return OK;
+    return exec__check_user(run->executor, run->session.user_id, ROLE_USER, run->arena, e);
+}
+
 static Code run_one(Run *run, Error *e)
 {
+    TRY(check_users(run, e));
     if (run->is_impersonated && run->session.user == 0) {
         User user = {0};
         TRY(exec_resolve_user(run->executor, run->session.user_id, run->arena, &user, e));

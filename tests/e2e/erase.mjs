@@ -3,7 +3,9 @@
 // What a person who was promised to be erased relies on: nothing of theirs is in any file of the data folder, nobody takes their
 // place, nothing brings them back, and nobody else loses anything.
 
+import crypto from 'node:crypto';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { login, loginRoot, newUser, post } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
@@ -87,6 +89,76 @@ test('an erased user: no file holds a text of theirs, the token, the subscriptio
   await server.start();
   equal((await (await login(server, 'other', 'pw-of-user-123')).rows('SELECT id FROM app.t ORDER BY id')).length, 3, 'rows of the other after a restart');
   equal(holding(server.dir, CANARY), [], 'files that hold it after a restart');
+  await server.stop();
+});
+
+/** Begins a download that reads nothing yet; `rest()` reads on: {bytes, length, isWhole}. */
+function begin(server, target, headers) {
+  return new Promise((resolve, reject) => {
+    http.get({ host: '127.0.0.1', port: server.port, path: target, headers, agent: false }, (response) => {
+      let bytes = 0;
+      response.pause();
+      const over = new Promise((ended) => {
+        response.on('data', (chunk) => { bytes += chunk.length; });
+        response.once('close', () => ended({ bytes, length: Number(response.headers['content-length']), isWhole: response.complete }));
+        response.on('error', () => {});
+      });
+      response.pause();
+      resolve({ status: response.statusCode, rest: () => (response.resume(), over) });
+    }).once('error', reject);
+  });
+}
+
+// A client that reads slowly would be sent what is hidden, and what is erased, for as long as it likes.
+test('a download that has begun is cut when its user is dropped, and when the administrator who fetches it is', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await root.run('CREATE NAMESPACE app');
+  await root.run('CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)');
+  const eve = await newUser(root, 'eve');
+  const boss = await newUser(root, 'boss', 'dba');
+  for (let id = 0; id < 40; id++) { // more than the buffers of a connection hold
+    await eve.run(`INSERT INTO app.t VALUES (${id}, '${crypto.randomBytes(750000).toString('base64')}')`);
+  }
+  const job = await ended(root, ofMessage((await eve.run('EXPORT USER DATA')).message));
+  const target = `/v1/exports/eve/${job.job_id}`;
+  const whole = await (await begin(server, target, eve.bearer)).rest();
+  check(whole.isWhole && whole.bytes === whole.length, `read to its end: ${JSON.stringify(whole)}`);
+  const byBoss = await begin(server, target, boss.bearer);
+  const mine = await begin(server, target, eve.bearer);
+  await root.run('DROP USER boss');
+  const cut = await byBoss.rest();
+  check(!cut.isWhole && cut.bytes < cut.length, `of an administrator who is gone: ${JSON.stringify(cut)}`);
+  await root.run('DROP USER eve');
+  const gone = await mine.rest();
+  check(!gone.isWhole && gone.bytes < gone.length, `of a user who is gone: ${JSON.stringify(gone)}`);
+  await server.stop();
+});
+
+// The rights of a request are those of its beginning; its statements may take longer than its user is there.
+test('a request goes no further once its user is dropped or has a lower role', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await root.run('CREATE NAMESPACE app');
+  await root.run('CREATE USER TABLE app.t (id BIGINT PRIMARY KEY, v TEXT)');
+  const boss = await newUser(root, 'boss', 'dba');
+  const eve = await newUser(root, 'eve');
+  for (const client of [boss, eve]) await client.run(`INSERT INTO app.t VALUES (1, '${CANARY}')`);
+  for (const [first, next] of [
+    ['DROP USER eve', "EXECUTE AS USER 'eve' (SELECT * FROM app.t)"], ['ALTER USER boss SET ROLE user', 'SELECT * FROM system.users'],
+    ['ALTER USER boss SET ROLE dba', 'SELECT 1']]) {
+    const client = next === 'SELECT 1' ? root : boss;
+    const answer = await client.raw(`${first}; ${next}`);
+    if (client === root) equal(answer.status, 200, answer.text);
+    else {
+      matches(answer.json.error?.message ?? answer.text, /^Statement 2 failed: .*the user was dropped, or has a lower role by now/, next);
+      check(!answer.text.includes(CANARY) && !answer.text.includes('root'), answer.text);
+    }
+  }
+  const again = await login(server, 'boss', 'pw-of-dba-123');
+  const answer = await again.raw('DROP USER boss; SELECT * FROM app.t');
+  equal([answer.status, answer.json.error?.code], [403, 'PERMISSION_DENIED'], answer.text);
+  check(!answer.text.includes(CANARY), answer.text);
   await server.stop();
 });
 
