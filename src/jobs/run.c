@@ -60,25 +60,14 @@ void jobs__progress(Jobs *jobs, const Job *job, const char *format, ...)
 
 /* ---- one partition ---- */
 
-static Code trim_table(Database *db, Table *table, Partition partition, uint64_t *out_rows,
-                       Error *e)
-{
-    (void)out_rows;
-    return flush_trim(db, table, partition, e);
-}
-
-typedef Code PartitionWork(Database *db, Table *table, Partition partition, uint64_t *out_rows,
-                           Error *e);
-
-static Code with_current_table(Jobs *jobs, PartitionWork *work, Partition partition,
-                               uint64_t *out_rows, Error *e)
+static Code flush_current(Jobs *jobs, Partition partition, uint64_t *out_rows, Error *e)
 {
     for (int tries = 1;; tries++) {
         CLEANUP(table_unref_ptr)
         Table *table = catalog_find_table_by_id(database_catalog(jobs->db), partition.table_id);
         if (!table)
             return fail(e, E_CANCELLED, "the table was dropped");
-        Code code = work(jobs->db, table, partition, out_rows, e);
+        Code code = flush_partition(jobs->db, table, partition, out_rows, e);
         if (code != E_CONFLICT || table_is_current(table) || tries == JOBS_ALTER_TRIES_MAX)
             return code;
     }
@@ -86,9 +75,12 @@ static Code with_current_table(Jobs *jobs, PartitionWork *work, Partition partit
 
 Code jobs__trim(Jobs *jobs, Partition partition, Error *e)
 {
-    TRY(with_current_table(jobs, trim_table, partition, NULL, e));
-    jobs__note_deleted(jobs);
-    return OK;
+    Code code = E_CONFLICT;
+    for (int tries = 0; tries < JOBS_ALTER_TRIES_MAX && code == E_CONFLICT; tries++)
+        code = flush_trim(jobs->db, partition, e);
+    if (code == OK)
+        jobs__note_deleted(jobs);
+    return code;
 }
 
 /* A job waits for whoever works on the partition; what is due by itself comes back later. */
@@ -98,7 +90,7 @@ Code jobs__flush(Jobs *jobs, const Job *job, Partition partition, uint64_t *out_
         if (jobs__is_killed(jobs, job))
             return fail(e, E_CANCELLED, "the job was cancelled");
         uint64_t rows = 0;
-        Code code = with_current_table(jobs, flush_partition, partition, &rows, e);
+        Code code = flush_current(jobs, partition, &rows, e);
         if (code == OK && rows > 0)
             jobs__note_compactable(jobs, partition);
         if (code == OK)

@@ -136,9 +136,18 @@ static bool change_is_guarded(const IntentPart *part, const RowChange *change)
     return part->table->kind != TABLE_STREAM || change->kind != CHANGE_INSERT;
 }
 
+static bool has_valid_definition(Committer *c, const Intent *intent, const IntentPart *part)
+{
+    if (table_is_current(part->table) || !intent->is_trim)
+        return table_is_current(part->table);
+    CLEANUP(table_unref_ptr)
+    Table *table = catalog_find_table_by_id(database_catalog(c->db), part->table->id);
+    return table && (table->kind != TABLE_STREAM || intent->expired_seq <= table__ttl_floor(table));
+}
+
 static Code admit_part(Committer *c, const Intent *intent, const IntentPart *part)
 {
-    if (!table_is_current(part->table))
+    if (!has_valid_definition(c, intent, part))
         return E_CONFLICT;
     if (standings_is_dropped(c->standings, part->partition.user))
         return E_PERMISSION_DENIED;

@@ -43,8 +43,9 @@ CHECKED Code flush_outlook_at(ReadView *view, const Table *table, Partition part
 CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows,
                              Error *e);
 /* Raises feed low to the start of the window (for a STREAM also drops what has expired) and removes
- * what lies below it. */
-CHECKED Code flush_trim(Database *db, Table *table, Partition partition, Error *e);
+ * what lies below it. E_BUSY, E_CANCELLED as above; E_CONFLICT when the TTL was made longer or the
+ * table was dropped meanwhile. */
+CHECKED Code flush_trim(Database *db, Partition partition, Error *e);
 /* Where the segments of a partition lie, relative to the storage folder. */
 CHECKED Code flush_folder(Database *db, const Table *table, Partition partition, Arena *arena,
                           Slice *out_folder, Error *e);

@@ -95,6 +95,10 @@ struct Intent {
     FlushRange *flush;         /* NULL unless this is the commit of a flush */
     struct DueSettle *settles; /* looks of the due index that are over (due.h), in the arena */
     size_t settle_count;
+    /* A trim holds by whatever definition its table has by then, so that no ALTER keeps it from
+     * being committed; unless (a STREAM) not all below that seq has expired by it. */
+    bool is_trim;
+    uint64_t expired_seq;
     CatalogChange *catalog_change; /* owned; NULL for none */
     IntentDone *done;
     void *context;

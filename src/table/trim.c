@@ -14,6 +14,9 @@
  * I3. Nothing in history died at or below the stored feed low: the next trim starts there.
  * I4. Feed low passes every change that has left the window, also where nothing goes: else the
  *     partition is looked at for ever.
+ * I5. Each commit is planned by the definition of its moment, and holds by any that comes before it
+ *     does: an ALTER in between is as if it had come right after. Only what expired by the old
+ *     definition of a STREAM and lives by the new one may not go.
  */
 #include "os/clock.h"
 #include "table/table_int.h"
@@ -210,6 +213,7 @@ static Code expire_range(Trim *trim, HotFamily family, uint64_t end_seq, Error *
 static Code plan_stream(Trim *trim, Error *e)
 {
     uint64_t floor = table__ttl_floor(trim->table);
+    trim->intent->expired_seq = floor; /* I5 */
     TRY(expire_range(trim, HOT_ROWS, floor, e));
     return expire_range(trim, HOT_HISTORY, floor, e);
 }
@@ -248,26 +252,31 @@ static Code commit_trim(Trim *trim, Error *e)
     return OK;
 }
 
-static Code trim_once(Database *db, Table *table, Partition partition, bool *out_more, Error *e)
+static Code trim_once(Database *db, Partition partition, bool *out_more, Error *e)
 {
+    CLEANUP(table_unref_ptr)
+    Table *table = catalog_find_table_by_id(database_catalog(db), partition.table_id);
+    if (!table)
+        return fail(e, E_CANCELLED, "the table was dropped");
     CLEANUP(view_close_ptr) ReadView *view = NULL;
     TRY(view_open(db, HOT_PASSING, &view, e));
     Trim trim = {.db = db, .view = view, .table = table, .partition = partition};
     TRY(view__stored_partition(view, partition, &trim.state, e));
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(view_seq(view));
     (void)intent_part(intent, table, partition);
+    intent->is_trim = true; /* I5 */
     trim.intent = intent;
     TRY(table->kind == TABLE_STREAM ? plan_stream(&trim, e) : plan_table(&trim, e));
     *out_more = trim.is_cut;
     return commit_trim(&trim, e);
 }
 
-Code flush_trim(Database *db, Table *table, Partition partition, Error *e)
+Code flush_trim(Database *db, Partition partition, Error *e)
 {
     Code code = OK;
     TRY(claims_take(database__claims(db), partition, 0, e));
     for (bool more = true; more && code == OK;)
-        code = trim_once(db, table, partition, &more, e);
+        code = trim_once(db, partition, &more, e);
     claims_release(database__claims(db), partition);
     return code;
 }

@@ -649,7 +649,7 @@ static Code run_events(Database *db, const char *disk, Arena *arena, Error *e)
         if (i % 10 == 9)
             TRY(hot_flush(database_hot(db), e));
     }
-    TRY(flush_trim(db, table, (Partition){table->id, alice.id}, e));
+    TRY(flush_trim(db, (Partition){table->id, alice.id}, e));
     return hot_flush(database_hot(db), e);
 }
 

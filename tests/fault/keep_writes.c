@@ -162,7 +162,7 @@ static Code run_flush(Database *db, const char *disk, Arena *arena, Error *e)
         uint64_t rows;
         TRY(app_partition(db, users[i], arena, &table, &partition, e));
         TRY(flush_partition(db, table, partition, &rows, e));
-        TRY(flush_trim(db, table, partition, e));
+        TRY(flush_trim(db, partition, e));
     }
     return hot_flush(database_hot(db), e);
 }

@@ -65,7 +65,7 @@ void stage_trim(Stage *stage, Table *table, uint64_t user)
     Error error;
     Code code;
     do
-        code = flush_trim(stage->db, table, (Partition){table->id, user}, &error);
+        code = flush_trim(stage->db, (Partition){table->id, user}, &error);
     while (code == E_BUSY);
     if (code != OK)
         test_failed(__FILE__, __LINE__, "trim: %s", error.text);

@@ -245,7 +245,7 @@ static void do_trim(Run *run)
     Error error = {0};
     model__begin();
     journal->trims++;
-    Code code = flush_trim(run->f.db, run->f.table, run->partitions[entry->user], &error);
+    Code code = flush_trim(run->f.db, run->partitions[entry->user], &error);
     if (code == OK)
         answer_job(run, entry, is_due);
     else

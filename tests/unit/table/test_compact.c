@@ -222,7 +222,7 @@ TEST("an erased row whose text is still in a file, a bound or a manifest after t
     fixture_put(&f, 3, "c");
     CHECK_INT(fixture_compact(&f, COMPACT_DUE), 0); /* inside the window deaths are gathered */
     reopen_without_window(&f);
-    CHECK_OK(flush_trim(f.db, f.table, f.partition, e));
+    CHECK_OK(flush_trim(f.db, f.partition, e));
     CHECK_INT(fixture_compact(&f, COMPACT_DUE), 1);
     unlink_obsolete(&f);
     CHECK(!is_on_disk(&f, "canary-4711", arena));

@@ -293,7 +293,7 @@ TEST("a folder that two servers use at once")
 
 static void trim_and_check(Fixture *f, Arena *arena)
 {
-    CHECK_OK(flush_trim(f->db, f->table, f->partition, e));
+    CHECK_OK(flush_trim(f->db, f->partition, e));
     CHECK_TEXT(fixture_rows(f, arena), "1=old 3=old 2=new ");
 }
 

@@ -8,16 +8,34 @@
 
 static int64_t now_us;
 
-static int64_t test_clock(void)
+static int64_t test_monotonic(void)
 {
     return now_us;
 }
 
-static void begin(Fixture *f)
+/* What happens when this thread next asks what time it is. */
+static _Thread_local void (*meanwhile)(Fixture *f);
+static _Thread_local Fixture *meanwhile_to;
+
+static int64_t test_clock(void)
+{
+    void (*happens)(Fixture * f) = meanwhile;
+    meanwhile = NULL;
+    if (happens)
+        happens(meanwhile_to);
+    return now_us;
+}
+
+static void begin_kind(Fixture *f, TableKind kind)
 {
     now_us = INT64_C(1800000000) * 1000000; /* 2027: seqs follow this clock */
-    clock_replace(test_clock, test_clock);
-    fixture_open_window(f, test_folder(), TABLE_USER, 3600);
+    clock_replace(test_clock, test_monotonic);
+    fixture_open_window(f, test_folder(), kind, 3600);
+}
+
+static void begin(Fixture *f)
+{
+    begin_kind(f, TABLE_USER);
 }
 
 static void end(Fixture *f)
@@ -49,7 +67,7 @@ static size_t count_keys(Fixture *f, HotFamily family)
 
 static void trim(Fixture *f)
 {
-    CHECK_OK(flush_trim(f->db, f->table, f->partition, e));
+    CHECK_OK(flush_trim(f->db, f->partition, e));
 }
 
 static Code open_feed(Fixture *f, uint64_t after_seq)
@@ -186,5 +204,102 @@ TEST("the window of a table that the server's default decides instead")
     trim(&f);
     CHECK_INT(count_keys(&f, HOT_HISTORY), 0);
     CHECK_INT(open_feed(&f, cursor), E_CURSOR_TOO_OLD);
+    end(&f);
+}
+
+static void alter_window(Fixture *f)
+{
+    set_window(f, 3600, f->table->feed_window_bytes + 1024 * 1024);
+}
+
+TEST("a trim that never ends well while somebody alters the table all the time")
+{
+    Fixture f;
+    begin(&f);
+    for (int i = 0; i < 3; i++)
+        fixture_put(&f, 1, "v");
+    pass(3601);
+    meanwhile = alter_window;
+    meanwhile_to = &f;
+    trim(&f);
+    CHECK(!meanwhile);
+    CHECK_INT(count_keys(&f, HOT_HISTORY), 0);
+    end(&f);
+}
+
+static void alter_ttl(Fixture *f, uint32_t ttl_s, int64_t expired_before_us)
+{
+    CatalogChange *change = NULL;
+    Table definition = *f->table;
+    Schema schema = *f->table->schema;
+    schema.version++;
+    definition.schema = &schema;
+    definition.ttl_s = ttl_s;
+    definition.expired_before_us = expired_before_us;
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(f->db));
+    CHECK_OK(catalog_plan_alter_table(database_catalog(f->db), f->table, &definition, false,
+                                      &change, e));
+    intent_set_catalog_change(intent, change);
+    CHECK_OK(database_commit(f->db, intent, e));
+    table_unref(f->table);
+    f->table = catalog_find_table(database_catalog(f->db), SLICE("app"), SLICE("t"));
+}
+
+/* The TTL is made longer, and time passes until the rows would have expired by the old one. */
+static void lengthen(Fixture *f)
+{
+    uint32_t ttl_s = f->table->ttl_s;
+    alter_ttl(f, 10 * ttl_s, now_us - (int64_t)ttl_s * 1000000);
+    pass(ttl_s + 1);
+}
+
+static void shorten(Fixture *f)
+{
+    alter_ttl(f, f->table->ttl_s / 2, f->table->expired_before_us);
+}
+
+TEST("events go that a TTL made longer keeps, when the trim had begun before; or a shorter one "
+     "keeps "
+     "what is over")
+{
+    Fixture f;
+    begin_kind(&f, TABLE_STREAM);
+    for (int i = 1; i <= 3; i++)
+        fixture_put(&f, i, "v");
+    meanwhile = lengthen;
+    meanwhile_to = &f;
+    CHECK_CODE(flush_trim(f.db, f.partition, e), E_CONFLICT);
+    CHECK_INT(count_keys(&f, HOT_ROWS), 3);
+    trim(&f);
+    CHECK_INT(count_keys(&f, HOT_ROWS), 3);
+    pass(10 * f.table->ttl_s);
+    meanwhile = shorten;
+    trim(&f);
+    CHECK_INT(count_keys(&f, HOT_ROWS), 0);
+    end(&f);
+}
+
+static void drop_table(Fixture *f)
+{
+    CatalogChange *change = NULL;
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(f->db));
+    CHECK_OK(catalog_plan_drop_table(database_catalog(f->db), f->table, &change, e));
+    intent_set_catalog_change(intent, change);
+    CHECK_OK(database_commit(f->db, intent, e));
+}
+
+TEST("a trim that ends after the DROP of its table leaves the state of a partition that is no more")
+{
+    Fixture f;
+    begin(&f);
+    for (int i = 0; i < 3; i++)
+        fixture_put(&f, 1, "v");
+    pass(3601);
+    meanwhile = drop_table;
+    meanwhile_to = &f;
+    CHECK_CODE(flush_trim(f.db, f.partition, e), E_CONFLICT);
+    CHECK_CODE(flush_trim(f.db, f.partition, e), E_CANCELLED);
+    CHECK_OK(flush_purge_dropped(f.db, NULL, e));
+    fixture_check_sound(&f);
     end(&f);
 }

@@ -124,7 +124,7 @@ TEST("a sound folder passes after the feed window was trimmed")
     fixture_delete(&f, 2);
     fixture_flush(&f);
     fixture_put(&f, 3, "y");
-    CHECK_OK(flush_trim(f.db, f.table, f.partition, e));
+    CHECK_OK(flush_trim(f.db, f.partition, e));
     fixture_check_sound(&f);
     fixture_put(&f, 3, "z");
     fixture_delete(&f, 1);
@@ -168,7 +168,7 @@ TEST("a partition in which time makes no more work is missed in the due index")
     CHECK_OK(due_set_policy(f.db, f.table->id, 77, e));
     Outlook outlook = {.change_seq = 1};
     while (outlook.change_seq || outlook.has_stale_copies) { /* until the millisecond is over */
-        CHECK_OK(flush_trim(f.db, f.table, f.partition, e));
+        CHECK_OK(flush_trim(f.db, f.partition, e));
         CHECK_OK(flush_outlook(f.db, f.table, f.partition, &outlook, e));
     }
     forget_due(&f);
@@ -265,7 +265,7 @@ TEST("a row is read out of a segment whose bytes are not those that were written
         fixture_put(&f, i, "x");
     fixture_flush(&f);
     fixture_put(&f, 11, "hot");
-    CHECK_OK(flush_trim(f.db, f.table, f.partition, e)); /* no hot copies */
+    CHECK_OK(flush_trim(f.db, f.partition, e)); /* no hot copies */
     Version version = {0};
     Buffer key = {0};
     Value value = {.type = TYPE_BIGINT, .integer = 3};
