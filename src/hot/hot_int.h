@@ -36,6 +36,7 @@ struct HotStore {
     rocksdb_writeoptions_t *unsynced;
     rocksdb_column_family_handle_t *families[HOT_FAMILY_COUNT];
     int64_t keep_deleted_us;
+    uint64_t merge_bytes_per_s; /* 0 = no limit */
     Mutex switching;          /* held while RocksDB may switch a memtable (switch.c) */
     _Atomic(Error *) failure; /* of the first such call that failed since opening, or NULL; owned */
 
@@ -88,6 +89,8 @@ char *hot__touch(HotStore *store, HotFamily family, Slice key);
 /* tame.cc: RocksDB neither repairs itself after a failed write nor keeps a log of events, and knows
  * which logs it has synced. */
 struct HotTamer *hot__tame(rocksdb_options_t *options);
+/* What flushes and merges of a store with a limit may write from now on; 0 = all there is. */
+void hot__limit_merges(rocksdb_options_t *options, uint64_t bytes_per_s);
 /* While held, no compaction begins. */
 void hot__hold_compactions(struct HotTamer *tamer, bool is_held);
 /* Writes a memtable to a file and waits for it; NULL, or why not, for hot__fail. */

@@ -178,6 +178,7 @@ Code hot__open_db(HotStore *store, bool read_only, Error *e)
 {
     Error ignored; /* what RocksDB says of it */
     HotCuts cuts = {0};
+    hot__limit_merges(store->options, 0);
     TRY(hot__check_logs(store->folder, &cuts, e)); /* I2 */
     if (read_only)
         return open_instance(store, true, e);
@@ -194,6 +195,7 @@ Code hot__open_db(HotStore *store, bool read_only, Error *e)
         hot__close_db(store);
         return code;
     }
+    hot__limit_merges(store->options, store->merge_bytes_per_s);
     hot__switch_forget(store);
     add_cuts(store, &cuts);
     return OK;
@@ -223,6 +225,7 @@ void hot__close_db(HotStore *store)
         return;
     for (int i = 0; i < HOT_FAMILY_COUNT; i++)
         rocksdb_column_family_handle_destroy(store->families[i]);
+    hot__limit_merges(store->options, 0);
     rocksdb_cancel_all_background_work(store->db, 1);
     rocksdb_close(store->db);
     store->db = NULL;
@@ -236,6 +239,7 @@ Code hot_open(const char *folder, const HotOptions *options, HotStore **out, Err
     mutex_init(&store->switching);
     cond_init(&store->changed);
     store->options = store_options_new(options, &store->tamer);
+    store->merge_bytes_per_s = options->merge_bytes_per_s;
     store->keep_deleted_us = (int64_t)options->keep_deleted_s * 1000000;
     store->cache = rocksdb_cache_create_lru(options->block_cache_bytes);
     for (int i = 0; i < HOT_FAMILY_COUNT; i++)

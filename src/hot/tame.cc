@@ -17,10 +17,13 @@
  *    (manifest.c, I2).
  * 5. The C API does not tell that a compaction which somebody asked for has failed: the bytes would
  *    be taken for gone. Nor can it stop one, which a server that is to stop would wait for.
- * 6. Before a flush it waits for as long as writes might have to, holding what switch.c must have.
+ * 6. The C API cannot change a limit of bytes a second, which is not to hold up an opening: it
+ *    writes what the log held. Nor a close, which waits for what is under way.
+ * 7. Before a flush it waits for as long as writes might have to, holding what switch.c must have.
  */
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 
@@ -31,6 +34,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
+#include <rocksdb/rate_limiter.h>
 
 /* hot_int.h is C: what is here of it */
 struct CSlice {
@@ -46,6 +50,7 @@ struct HotMerge {
 extern "C" {
 void hot__switched(void);
 HotTamer *hot__tame(rocksdb_options_t *options);
+void hot__limit_merges(rocksdb_options_t *options, uint64_t bytes_per_s);
 void hot__hold_compactions(HotTamer *tamer, bool is_held);
 char *hot__flush_family(rocksdb_t *db, rocksdb_column_family_handle_t *family);
 HotMerge *hot__merge_join(HotTamer *tamer);
@@ -147,6 +152,13 @@ extern "C" HotTamer *hot__tame(rocksdb_options_t *options)
     real->info_log = std::make_shared<NoLog>();
     real->track_and_verify_wals_in_manifest = true;
     return tamer.get();
+}
+
+extern "C" void hot__limit_merges(rocksdb_options_t *options, uint64_t bytes_per_s)
+{
+    auto &limiter = reinterpret_cast<rocksdb::Options *>(options)->rate_limiter;
+    if (limiter)
+        limiter->SetBytesPerSecond(bytes_per_s ? static_cast<int64_t>(bytes_per_s) : INT64_MAX);
 }
 
 extern "C" void hot__hold_compactions(HotTamer *tamer, bool is_held)

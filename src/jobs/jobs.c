@@ -150,6 +150,7 @@ static Code start_lanes(Jobs *jobs, Error *e)
         [LANE_CLEANUP] = "jobs-cleanup",
     };
     Code code = thread_start("jobs-tell", THREAD_JOBS, jobs__run_teller, jobs, &jobs->teller, e);
+    throttle_restore(database_throttle(jobs->db)); /* other jobs may have run on it, and stopped */
     hot_allow_merges(database_hot(jobs->db), true);
     for (int i = 0; i < LANE_COUNT && code == OK; i++) {
         LaneThread *lane = &jobs->lanes[i];

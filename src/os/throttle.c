@@ -52,6 +52,8 @@ int64_t throttle_reserve(Throttle *throttle, uint64_t bytes, int64_t now_us)
     if (!throttle || throttle->bytes_per_s == 0)
         return 0;
     MUTEX_SCOPE(&throttle->lock);
+    if (throttle->is_lifted)
+        return 0;
     if (throttle->free_at_us < now_us - BURST_US)
         throttle->free_at_us = now_us - BURST_US;
     int64_t wait_us = throttle->free_at_us - now_us;
@@ -98,4 +100,12 @@ void throttle_lift(Throttle *throttle)
     MUTEX_SCOPE(&throttle->lock);
     throttle->is_lifted = true;
     cond_broadcast(&throttle->lifted);
+}
+
+void throttle_restore(Throttle *throttle)
+{
+    MUTEX_SCOPE(&throttle->lock);
+    if (throttle->is_lifted)
+        throttle->free_at_us = 0;
+    throttle->is_lifted = false;
 }

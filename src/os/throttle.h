@@ -19,6 +19,8 @@ bool throttle_take(Throttle *throttle, uint64_t bytes, bool (*is_stopped)(void *
                    void *context);
 /* From now on nobody waits: the server stops, and what is begun shall end. Any thread. */
 void throttle_lift(Throttle *throttle);
+/* The limit holds again; what was taken meanwhile does not count. */
+void throttle_restore(Throttle *throttle);
 /* The same without sleeping: how long to wait, from now_us on, before that many bytes. For
  * throttle_take and tests. */
 int64_t throttle_reserve(Throttle *throttle, uint64_t bytes, int64_t now_us);

@@ -23,7 +23,7 @@
 #include "server/version.h"
 #include "server/views.h"
 
-enum { LOOPS_MAX = 64, SETUP_TOKEN_BYTES = 16 };
+enum { LOOPS_MAX = 64, SETUP_TOKEN_BYTES = 16, MERGE_BYTES_PER_S_MIN = 1024 * 1024 };
 
 struct Server {
     const Config *config;
@@ -43,6 +43,13 @@ struct Server {
     _Atomic size_t undrained;
 };
 
+/* Less would hold up statements, which wait when the hot tier cannot flush. */
+static uint64_t merge_bytes_per_s(const Config *c)
+{
+    uint64_t limit = (uint64_t)c->storage_background_bytes_per_second;
+    return limit && limit < MERGE_BYTES_PER_S_MIN ? MERGE_BYTES_PER_S_MIN : limit;
+}
+
 static Code open_database(Server *server, Error *e)
 {
     const Config *c = server->config;
@@ -51,7 +58,7 @@ static Code open_database(Server *server, Error *e)
         .hot = {.block_cache_bytes = (size_t)c->storage_rocksdb_block_cache_size,
                 .write_buffer_bytes = (size_t)c->storage_rocksdb_write_buffer_size,
                 .background_jobs = (int)c->storage_rocksdb_max_background_jobs,
-                .merge_bytes_per_s = (uint64_t)c->storage_background_bytes_per_second},
+                .merge_bytes_per_s = merge_bytes_per_s(c)},
         .node = (uint32_t)c->cluster_node_id,
         .feed_window_s = (uint32_t)c->retention_feed_window_seconds,
         .feed_window_bytes = (uint64_t)c->retention_feed_window_bytes,

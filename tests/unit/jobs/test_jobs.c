@@ -13,6 +13,7 @@
 #include "jobs/jobs.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/throttle.h"
 #include "table/table_int.h"
 
 enum { WAIT_MS = 20 * 1000 };
@@ -624,4 +625,26 @@ TEST("dropped users are erased one after the other, KILL JOB of one of them stop
     start(&s, folder);
     wait_for_cleanups(&s, JOB_COMPLETED, USERS, ids, arena);
     stop(&s);
+}
+
+TEST("jobs that are started again on an open database know no limit of background bytes")
+{
+    enum { RATE = 1000 * 1000 };
+    Database *db;
+    Jobs *first, *second;
+    JobsOptions jobs = {.flush_rows_default = 1000, .check_interval_s = 3600};
+    DatabaseOptions options = database_inspect_options(test_folder());
+    options.inspect = false;
+    options.background_bytes_per_s = RATE;
+    CHECK_OK(database_open(&options, &db, e));
+    CHECK_OK(jobs_start(db, &jobs, &first, e));
+    jobs_stop(first);
+    CHECK_OK(jobs_start(db, &jobs, &second, e));
+    int64_t now_us = clock_monotonic_us();
+    (void)throttle_reserve(database_throttle(db), UINT64_C(3600) * RATE, now_us);
+    CHECK(throttle_reserve(database_throttle(db), 1, now_us) > 0);
+    jobs_stop(second);
+    database_close(db);
+    jobs_free(first);
+    jobs_free(second);
 }

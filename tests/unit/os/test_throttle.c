@@ -75,3 +75,21 @@ TEST("a stop that waits for hours until a flush may go on")
     thread_join(thread);
     throttle_free(throttle);
 }
+
+TEST(
+    "a limit that is off for good once a server has stopped, or that counts what was taken without "
+    "it")
+{
+    Throttle *throttle = throttle_new(1000 * 1000);
+    int64_t now_us = 100 * second_us;
+    CHECK_INT(throttle_reserve(throttle, 3600 * 1000, now_us), 0);
+    throttle_lift(throttle);
+    CHECK_INT(throttle_reserve(throttle, 3600 * 1000, now_us), 0);
+    throttle_restore(throttle);
+    CHECK_INT(throttle_reserve(throttle, 1000 * 1000, now_us), 0);
+    int64_t wait_us = throttle_reserve(throttle, 1, now_us);
+    CHECK(wait_us > 0 && wait_us <= second_us);
+    throttle_restore(throttle); /* nothing is forgotten where it held */
+    CHECK(throttle_reserve(throttle, 1, now_us) >= wait_us);
+    throttle_free(throttle);
+}
