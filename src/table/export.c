@@ -11,7 +11,7 @@
  *   4. the archive renamed to <name>.zip, the folder renamed to <name>, folder above them synced
  *
  * I1. A folder without ".part" is whole, and so is the archive beside it. An archive without its
- *     folder is what a crash left.
+ *     folder is what a crash left. Hence a folder that goes is renamed before its first file goes.
  * I2. Only rows of the partition (table, user) are read, from nowhere else.
  */
 #include "table/export.h"
@@ -362,6 +362,22 @@ static void try_remove(const char *path)
         return;
 }
 
+static Code remove_export(const char *whole, const char *part, Error *e)
+{
+    TRY(file_rename(whole, part, e)); /* I1 */
+    return file_remove_tree(part, DEPTH_MAX, e);
+}
+
+/* Also when only the last sync failed. One that cannot be removed is left whole. */
+static void undo_export(const Export *x, const char *whole, const char *zip)
+{
+    Error ignored;
+    if (file_exists(whole) && remove_export(whole, x->part, &ignored) != OK)
+        return;
+    try_remove(zip);
+    try_remove(x->part);
+}
+
 /* All of it under temporary names, then under their own. */
 static Code write_export(Export *x, const char *whole, Error *e)
 {
@@ -380,9 +396,8 @@ static Code write_export(Export *x, const char *whole, Error *e)
         code = file_rename(x->part, whole, e); /* I1 */
     if (code == OK)
         return OK;
-    const char *const left[] = {zip_part, zip, x->part, whole};
-    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
-        try_remove(left[i]);
+    try_remove(zip_part);
+    undo_export(x, whole, zip);
     return code;
 }
 
@@ -472,6 +487,13 @@ static Code is_too_old(const char *path, int64_t before_us, bool *out, Error *e)
     return OK;
 }
 
+static Code remove_entry(Arena *arena, const char *path, const FileEntry *entry, Error *e)
+{
+    if (entry->is_folder && !ends_with(entry->name, PART))
+        return remove_export(path, arena_printf(arena, "%s" PART, path), e);
+    return file_remove_tree(path, DEPTH_MAX, e);
+}
+
 static Code remove_of_user(Removal *removal, const char *folder, Error *e)
 {
     FileEntry *entries;
@@ -486,7 +508,7 @@ static Code remove_of_user(Removal *removal, const char *folder, Error *e)
             TRY(is_too_old(path, removal->before_us, &goes, e));
         if (!goes)
             continue;
-        TRY(file_remove_tree(path, DEPTH_MAX, e));
+        TRY(remove_entry(removal->arena, path, &entries[i], e));
         removal->removed++;
     }
     return file_remove_empty_folder(folder, e);

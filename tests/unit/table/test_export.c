@@ -214,6 +214,28 @@ TEST("an export goes before its time, or stays after it; a link in the folder le
     arena_free(arena);
 }
 
+TEST("an export whose removal stops half-way counts as whole")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    ExportReport report;
+    Error error;
+    uint32_t removed = 0;
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fixture_put(&f, 1, "x");
+    CHECK_OK(database_export_user(f.db, f.partition.user, "UE-1", (BackupStop){0}, &report, e));
+    CHECK_OK(find(&f, "alice", "UE-1", arena, e));
+    const char *export = arena_printf(arena, "%s/exports/alice/UE-1", folder);
+    CHECK_OK(file_make_folders(arena_printf(arena, "%s/1/2/3/4/5/6", export), 0700, e));
+    int64_t later_us = clock_wall_us() + 3600 * (int64_t)1000000;
+    CHECK(export_expire(f.db, later_us, &removed, &error) != OK); /* too deep to be removed */
+    CHECK(!file_exists(export));
+    CHECK_CODE(find(&f, "alice", "UE-1", arena, e), E_NOT_FOUND);
+    fixture_close(&f);
+    arena_free(arena);
+}
+
 static bool always(void *context)
 {
     (void)context;
