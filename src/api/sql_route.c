@@ -7,7 +7,7 @@
  *                                 └──move──> worker: exec_run ──posted──────────────────> answer
  *
  * I1. A SqlCall is touched by one thread at a time: the loop until it hands over, then the worker
- *     or committer until it posts back.
+ *     or committer until it posts back; but for has_left, which the loop sets at any time.
  * I2. The HTTP request is answered exactly once, on its loop.
  * I3. No body is read before the signature of its token was found good.
  */
@@ -34,6 +34,7 @@ typedef struct SqlCall {
     Slice token; /* borrowed from the request, which lives until it is answered */
     bool has_session;
     ExecRequest exec;
+    atomic_bool has_left; /* the client, before the answer */
     ResultJson json;
     ResultSink sink;
     ExecPending *pending;
@@ -229,6 +230,13 @@ static void run(SqlCall *call)
     }
 }
 
+/* The answer still follows, and is written nowhere. */
+static void on_gone(void *argument)
+{
+    SqlCall *call = (SqlCall *)argument;
+    exec_leave(call->api->context->executor, &call->has_left);
+}
+
 void sql_route(ApiLoop *api, HttpRequest *request)
 {
     SqlCall *call = x_new(SqlCall);
@@ -237,6 +245,8 @@ void sql_route(ApiLoop *api, HttpRequest *request)
     call->arena = arena_new();
     call->started_us = clock_monotonic_us();
     call->exec.timeout_ms = api->context->settings.statement_timeout_ms;
+    call->exec.has_left = &call->has_left;
+    http_request_on_gone(request, on_gone, call);
     result_json_init(&call->json, call->arena);
     call->sink = result_json_sink(&call->json);
     Code code = session_bearer(request, &call->token, &call->error);

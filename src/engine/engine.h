@@ -18,8 +18,8 @@
  * where <handle> is engine_query_handle() and <ref> is what engine_query_add_source() returned.
  *
  * Threads: all functions may be called by any thread that may block (workers, jobs), never by a
- * loop. One EngineQuery and its result belong to one thread at a time; engine_query_cancel alone
- * may be called by another. Callbacks of a source run on the caller's thread and on threads of
+ * loop, engine_pool_look excepted. One EngineQuery and its result belong to one thread at a time.
+ * Callbacks of a source run on the caller's thread and on threads of
  * DuckDB: `open`, `next` and `close` of one scan never at once, those about dead rows by several
  * at once.
  */
@@ -27,6 +27,8 @@
 
 #include "base/buffer.h"
 #include "data/schema.h"
+
+#include <stdatomic.h>
 
 typedef struct EnginePool EnginePool;
 typedef struct EngineQuery EngineQuery;
@@ -48,6 +50,8 @@ void engine_pool_free(EnginePool *pool);
 /* Before the server stops: what runs fails with E_CANCELLED, what comes later
  * with E_SHUTTING_DOWN. Any thread. */
 void engine_pool_stop(EnginePool *pool);
+/* What some query watches was set. Any thread, loops too. */
+void engine_pool_look(EnginePool *pool);
 /* Closes the instances that have run nothing for so long, which gives their memory back (some ten
  * MB each). */
 void engine_pool_trim(EnginePool *pool, uint32_t idle_s);
@@ -82,7 +86,7 @@ typedef struct EngineSource {
     void (*found_dead)(void *context, uint64_t seq, uint64_t row);
 } EngineSource;
 
-/* The context of one statement: its sources and parameters under a handle that no other statement
+/* The context of one statement: its sources under a handle that no other statement
  * of the pool has had. */
 EngineQuery *engine_query_new(EnginePool *pool);
 void engine_query_free(EngineQuery *query); /* after its result; accepts NULL */
@@ -91,10 +95,9 @@ uint64_t engine_query_handle(const EngineQuery *query);
 /* Copies the struct, not what it points to. At most ENGINE_SOURCES_MAX, else E_TOO_LARGE. */
 CHECKED Code engine_query_add_source(EngineQuery *query, const EngineSource *source,
                                      uint32_t *out_ref, Error *e);
-/* Values for $1 … $count; borrowed until engine_run has returned. */
-void engine_query_set_parameters(EngineQuery *query, const Value *values, uint32_t count);
-/* Makes the running or next engine_run and engine_result_next fail with E_CANCELLED. Any thread. */
-void engine_query_cancel(EngineQuery *query);
+/* While it is true, engine_run and engine_result_next fail with E_CANCELLED, also those that run if
+ * whoever sets it calls engine_pool_look then. Borrowed until the query is freed; NULL for none. */
+void engine_query_watch(EngineQuery *query, const atomic_bool *is_cancelled);
 
 typedef struct EngineLimits { /* 0 = none */
     uint32_t wait_ms;         /* for a free instance, then E_BUSY; 0 does not wait */

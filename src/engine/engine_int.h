@@ -51,10 +51,9 @@ struct EngineQuery {
     uint64_t handle;
     EngineSource *sources;
     uint32_t source_count;
-    const Value *parameters;
-    uint32_t parameter_count;
-    int64_t deadline_us; /* guarded by pool->lock; 0 = none */
-    atomic_bool is_cancelled;
+    int64_t deadline_us;        /* guarded by pool->lock; 0 = none */
+    atomic_bool is_cancelled;   /* the pool stops … */
+    const atomic_bool *watched; /* … or this says so; may be NULL */
     atomic_bool is_expired;
     /* Bumped when a thread takes or leaves a scan. DuckDB moves scans between its threads; this
      * orders what they did before what the next one, or the caller after the end, does, without
@@ -76,7 +75,9 @@ CHECKED Code engine__open(Instance *instance, Error *e);
 void engine__close(Instance *instance);
 CHECKED Code engine__prepare_folders(EnginePool *pool, const EngineConfig *config, Error *e);
 
-/* query.c: NULL when there is none; it lives as long as its statement, whose work is asking. */
+/* query.c */
+bool engine__is_cancelled(const EngineQuery *query);
+/* NULL when there is none; it lives as long as its statement, whose work is asking. */
 EngineQuery *engine__find_query(EnginePool *pool, uint64_t handle);
 const EngineSource *engine__find_source(EnginePool *pool, uint64_t handle, uint64_t ref,
                                         EngineQuery **out_query);
@@ -112,11 +113,8 @@ typedef struct ColumnReader {
 duckdb_type engine__duckdb_type(Type type);
 void engine__writer_start(ColumnWriter *writer, duckdb_vector vector);
 void engine__write_value(ColumnWriter *writer, idx_t row, const Value *value);
-void engine__write_null(ColumnWriter *writer, idx_t row);
 /* False for a type that has to be cast to text first. */
 bool engine__reader_knows(duckdb_type kind);
 void engine__reader_init(ColumnReader *reader, duckdb_logical_type type);
 void engine__reader_start(ColumnReader *reader, duckdb_vector vector);
 CHECKED Code engine__read_value(const ColumnReader *reader, idx_t row, Value *out, Error *e);
-CHECKED Code engine__bind_value(duckdb_prepared_statement statement, idx_t index,
-                                const Value *value, Error *e);

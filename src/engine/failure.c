@@ -118,7 +118,7 @@ static Code damaged_file(const char *text, Error *e)
 
 static Code stopped(EngineQuery *query, Error *e)
 {
-    if (atomic_load(&query->is_cancelled))
+    if (engine__is_cancelled(query))
         return fail(e, E_CANCELLED, "the statement was cancelled");
     return fail(e, E_TIMEOUT, "the statement ran longer than its limit and was stopped");
 }
@@ -150,7 +150,7 @@ Code engine__failure(Instance *instance, EngineQuery *query, const char *text, E
     mutex_lock(&query->lock);
     Error kept = query->error;
     mutex_unlock(&query->lock);
-    bool is_stopped = atomic_load(&query->is_cancelled) || atomic_load(&query->is_expired);
+    bool is_stopped = engine__is_cancelled(query) || atomic_load(&query->is_expired);
     if (kept.code != OK) /* I4 */
         return fail(e, kept.code, "%s", kept.text);
     if (is_stopped)

@@ -153,7 +153,7 @@ static Code fill_chunk(HotScan *scan, idx_t room, idx_t *out_count, Error *e)
 {
     idx_t count = 0;
     while (count < room) {
-        if (atomic_load_explicit(&scan->query->is_cancelled, memory_order_relaxed) ||
+        if (engine__is_cancelled(scan->query) ||
             atomic_load_explicit(&scan->query->is_expired, memory_order_relaxed))
             return fail(e, E_CANCELLED, "the statement was stopped");
         EngineRow row = {0};

@@ -28,7 +28,7 @@ static int64_t interrupt_due(EnginePool *pool, int64_t now)
         if (query->deadline_us && query->deadline_us <= now)
             atomic_store(&query->is_expired, true);
         int64_t at = query->deadline_us;
-        if (atomic_load(&query->is_expired) || atomic_load(&query->is_cancelled)) {
+        if (atomic_load(&query->is_expired) || engine__is_cancelled(query)) {
             duckdb_interrupt(pool->instances[i].connection);
             at = now + REPEAT_MS * US_PER_MS;
         }
@@ -77,7 +77,7 @@ static Code take_free(EnginePool *pool, EngineQuery *query, uint32_t wait_ms, In
     for (;;) {
         if (pool->is_refusing)
             return fail(e, E_SHUTTING_DOWN, "the server is stopping");
-        if (atomic_load(&query->is_cancelled))
+        if (engine__is_cancelled(query))
             return fail(e, E_CANCELLED, "the statement was cancelled");
         *out = find_free(pool);
         if (*out)
@@ -207,6 +207,14 @@ void engine_pool_stop(EnginePool *pool)
     pool->is_refusing = true;
     for (EngineQuery *query = pool->queries; query; query = query->next)
         atomic_store(&query->is_cancelled, true);
+    cond_broadcast(&pool->watched);
+    cond_broadcast(&pool->freed);
+    mutex_unlock(&pool->lock);
+}
+
+void engine_pool_look(EnginePool *pool)
+{
+    mutex_lock(&pool->lock);
     cond_broadcast(&pool->watched);
     cond_broadcast(&pool->freed);
     mutex_unlock(&pool->lock);

@@ -69,19 +69,16 @@ Code engine_query_add_source(EngineQuery *query, const EngineSource *source, uin
     return OK;
 }
 
-void engine_query_set_parameters(EngineQuery *query, const Value *values, uint32_t count)
+void engine_query_watch(EngineQuery *query, const atomic_bool *is_cancelled)
 {
-    query->parameters = values;
-    query->parameter_count = count;
+    query->watched = is_cancelled;
 }
 
-void engine_query_cancel(EngineQuery *query)
+bool engine__is_cancelled(const EngineQuery *query)
 {
-    atomic_store(&query->is_cancelled, true); /* sequential: rare, and read before each wait */
-    mutex_lock(&query->pool->lock);
-    cond_broadcast(&query->pool->watched);
-    cond_broadcast(&query->pool->freed);
-    mutex_unlock(&query->pool->lock);
+    /* Relaxed: it hands nothing over, and the pool's lock orders it before each wait. */
+    return atomic_load_explicit(&query->is_cancelled, memory_order_relaxed) ||
+           (query->watched && atomic_load_explicit(query->watched, memory_order_relaxed));
 }
 
 EngineQuery *engine__find_query(EnginePool *pool, uint64_t handle)

@@ -134,17 +134,6 @@ static void add_result_names(duckdb_result *result, Buffer *out)
     }
 }
 
-static Code bind_parameters(EngineResult *result, Error *e)
-{
-    const EngineQuery *query = result->query;
-    if (duckdb_nparams(result->statement) != query->parameter_count)
-        return fail(e, E_INVALID_PARAMETER, "the statement has %u parameters, %u were given",
-                    (unsigned)duckdb_nparams(result->statement), query->parameter_count);
-    for (uint32_t i = 0; i < query->parameter_count; i++)
-        TRY(engine__bind_value(result->statement, i + 1, &query->parameters[i], e));
-    return OK;
-}
-
 static Code execute(EngineResult *result, Error *e)
 {
     duckdb_pending_result pending = NULL;
@@ -193,7 +182,6 @@ static Code start(EngineResult *result, Slice sql, Error *e)
         add_statement_names(result->statement, &names);
         TRY(prepare(result, buffer_slice(&with_casts), e));
     }
-    TRY(bind_parameters(result, e));
     TRY(execute(result, e));
     if (names.size == 0)
         add_result_names(&result->result, &names);
@@ -223,7 +211,9 @@ static Code fetch_chunk(EngineResult *result, Error *e)
     result->at = result->chunk_rows = 0;
     if (result->is_drained)
         return OK;
-    result->chunk = duckdb_fetch_chunk(result->result);
+    EngineQuery *query = result->query;
+    bool is_stopped = engine__is_cancelled(query); /* no interrupt comes between two steps */
+    result->chunk = is_stopped ? NULL : duckdb_fetch_chunk(result->result);
     if (result->chunk) {
         result->chunk_rows = duckdb_data_chunk_get_size(result->chunk);
         for (uint32_t i = 0; i < result->column_count; i++)
@@ -234,8 +224,7 @@ static Code fetch_chunk(EngineResult *result, Error *e)
     /* The end, or an error. A stopped statement can look like an ended one: never take it for that.
      * */
     const char *text = duckdb_result_error(&result->result);
-    EngineQuery *query = result->query;
-    if ((text && *text) || atomic_load(&query->is_cancelled) || atomic_load(&query->is_expired))
+    if ((text && *text) || engine__is_cancelled(query) || atomic_load(&query->is_expired))
         return engine__failure(result->instance, query, text, e);
     result->is_drained = true;
     return OK;

@@ -73,7 +73,7 @@ void engine__writer_start(ColumnWriter *writer, duckdb_vector vector)
     writer->validity = NULL;
 }
 
-void engine__write_null(ColumnWriter *writer, idx_t row)
+static void write_null(ColumnWriter *writer, idx_t row)
 {
     if (!writer->validity) {
         duckdb_vector_ensure_validity_writable(writer->vector);
@@ -85,7 +85,7 @@ void engine__write_null(ColumnWriter *writer, idx_t row)
 void engine__write_value(ColumnWriter *writer, idx_t row, const Value *value)
 {
     if (value->is_null) {
-        engine__write_null(writer, row);
+        write_null(writer, row);
         return;
     }
     must(value->type == writer->type);
@@ -312,52 +312,4 @@ Code engine__read_value(const ColumnReader *reader, idx_t row, Value *out, Error
         return OK;
     }
     }
-}
-
-/* ---- Parameters ---- */
-
-static duckdb_state bind_one(duckdb_prepared_statement s, idx_t i, const Value *v)
-{
-    if (v->is_null)
-        return duckdb_bind_null(s, i);
-    const char *bytes = v->bytes.data ? v->bytes.data : "";
-    switch (v->type) {
-    case TYPE_BOOLEAN:
-        return duckdb_bind_boolean(s, i, v->boolean);
-    case TYPE_SMALLINT:
-        return duckdb_bind_int16(s, i, (int16_t)v->integer);
-    case TYPE_INT:
-        return duckdb_bind_int32(s, i, (int32_t)v->integer);
-    case TYPE_BIGINT:
-        return duckdb_bind_int64(s, i, v->integer);
-    case TYPE_FLOAT:
-        return duckdb_bind_float(s, i, (float)v->real);
-    case TYPE_DOUBLE:
-        return duckdb_bind_double(s, i, v->real);
-    case TYPE_TIMESTAMP:
-        return duckdb_bind_timestamp(s, i, (duckdb_timestamp){v->integer});
-    case TYPE_TEXT:
-    case TYPE_JSON:
-        return duckdb_bind_varchar_length(s, i, bytes, v->bytes.size);
-    case TYPE_BYTES:
-        return duckdb_bind_blob(s, i, bytes, v->bytes.size);
-    case TYPE_UUID: {
-        duckdb_value value = duckdb_create_uuid(
-            (duckdb_uhugeint){.lower = load_u64_big(v->uuid + 8), .upper = load_u64_big(v->uuid)});
-        duckdb_state state = duckdb_bind_value(s, i, value);
-        duckdb_destroy_value(&value);
-        return state;
-    }
-    case TYPE_NULL:
-        break;
-    }
-    return DuckDBError;
-}
-
-Code engine__bind_value(duckdb_prepared_statement statement, idx_t index, const Value *value,
-                        Error *e)
-{
-    if (bind_one(statement, index, value) != DuckDBSuccess)
-        return fail(e, E_INVALID_PARAMETER, "parameter $%u cannot be bound", (unsigned)index);
-    return OK;
 }

@@ -597,6 +597,7 @@ Code exec__select_duck(Run *run, ReadView *view, const Select *select, const Row
     Duck duck = {.run = run, .view = view, .select = select};
     mutex_init_ranked(&duck.lock, LOCK_STATEMENT);
     duck.query = engine_query_new(database_engine(run->executor->db));
+    engine_query_watch(duck.query, exec__has_left(run));
     Code code = run_duck(&duck, output, out_rows, e);
     engine_query_free(duck.query);
     for (DuckTable *table = duck.tables; table; table = table->next) {

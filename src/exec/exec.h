@@ -9,6 +9,8 @@
 #include "jobs/jobs.h"
 #include "table/view.h"
 
+#include <stdatomic.h>
+
 /* Who runs the statement. The partition of USER and STREAM tables is `user` and nothing else. */
 typedef struct Session {
     uint64_t user; /* numeric id */
@@ -45,6 +47,9 @@ typedef struct ExecRequest {
     const Value *params; /* $1 is params[0]; types as sent: BOOLEAN, BIGINT, DOUBLE, TEXT or NULL */
     size_t param_count;
     uint32_t timeout_ms;
+    /* Nobody waits for the answer any more (exec_leave): a SELECT ends with E_CANCELLED, and so its
+     * request. What writes is finished. NULL: nobody leaves. */
+    const atomic_bool *has_left;
 } ExecRequest;
 
 typedef struct ExecutorOptions {
@@ -63,6 +68,8 @@ CHECKED Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *optio
  * thread; accepts NULL. */
 void executor_stop(Executor *executor);
 void executor_free(Executor *executor); /* accepts NULL */
+/* Sets the has_left of a request that may run. Any thread, loops too. */
+void exec_leave(Executor *executor, atomic_bool *has_left);
 Jobs *executor_jobs(Executor *executor);
 
 /* Runs the whole request on this thread, which must be a worker. The failing statement is named in

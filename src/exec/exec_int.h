@@ -82,7 +82,7 @@ typedef struct Run {
 Partition exec__partition(const Session *session, const Table *table);
 /* Says whose turn it takes, and by whose right: that of the request, also for another user. */
 void exec__own_intent(const Run *run, Intent *intent);
-/* E_TIMEOUT once the deadline has passed. */
+/* E_TIMEOUT once the deadline has passed; E_CANCELLED when nobody waits, E_SHUTTING_DOWN. */
 CHECKED Code exec__check_time(const Run *run, Error *e);
 /* A reference to a table of the catalog. E_TABLE_NOT_FOUND; E_INVALID_OPERATION for system.x. */
 CHECKED Code exec__find_table(const Run *run, const TableName *name, Table **out, Error *e);
@@ -98,8 +98,7 @@ Value exec__copy_value(const Value *value, Arena *arena);
 void exec__end_message(const Run *run, size_t row_count, const char *message);
 /* Plans one change of the catalog at a view; leaves *out NULL when there is nothing to do. */
 typedef Code PlanChange(void *context, ReadView *view, CatalogChange **out, Error *e);
-/* Plans, commits and waits; plans again after a conflict. `run`: whose statement it is, NULL for
- * the server itself. Workers only. */
+/* Plans, commits, waits; again after a conflict. run: NULL for the server itself. Workers only. */
 CHECKED Code exec__change(Executor *executor, const Run *run, PlanChange *plan, void *context,
                           Error *e);
 /* A fresh id for DEFAULT SNOWFLAKE_ID() and its like; context is the Database. */

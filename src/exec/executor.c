@@ -6,6 +6,7 @@
  */
 #include "exec/dead_rows.h"
 #include "exec/open.h"
+#include "exec/select.h"
 #include "exec/transaction.h"
 #include "exec/views.h"
 
@@ -32,6 +33,12 @@ Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Exec
     exec__add_builtin_views(executor);
     *out = executor;
     return OK;
+}
+
+void exec_leave(Executor *executor, atomic_bool *has_left)
+{
+    atomic_store_explicit(has_left, true, memory_order_relaxed); /* it hands nothing over */
+    engine_pool_look(database_engine(executor->db));
 }
 
 void executor_free(Executor *executor)
@@ -79,10 +86,18 @@ Partition exec__partition(const Session *session, const Table *table)
     return (Partition){table->id, session->user};
 }
 
+const atomic_bool *exec__has_left(const Run *run)
+{
+    return run->statement->kind == STATEMENT_SELECT ? run->request->has_left : NULL;
+}
+
 Code exec__check_time(const Run *run, Error *e)
 {
     if (atomic_load_explicit(&run->executor->is_stopping, memory_order_relaxed))
         return fail(e, E_SHUTTING_DOWN, "the server is stopping");
+    const atomic_bool *has_left = exec__has_left(run);
+    if (has_left && atomic_load_explicit(has_left, memory_order_relaxed))
+        return fail(e, E_CANCELLED, "nobody waits for its answer any more");
     if (run->deadline_us == 0 || clock_monotonic_us() < run->deadline_us)
         return OK;
     return fail(e, E_TIMEOUT, "exceeded %gs", run->request->timeout_ms / 1000.0);

@@ -24,6 +24,8 @@ CHECKED Code exec__select_native(Run *run, ReadView *view, const Select *select,
                                  Error *e);
 CHECKED Code exec__select_duck(Run *run, ReadView *view, const Select *select,
                                const RowOutput *output, size_t *out_rows, Error *e);
+/* ExecRequest.has_left of a SELECT; NULL for what is finished although nobody waits for it. */
+const atomic_bool *exec__has_left(const Run *run);
 /* The order of a single-table SELECT without ORDER BY: the key's column when it is in the output,
  * else BOUND_SEQ; BOUND_NOT_A_COLUMN when the SELECT has an order of its own or none makes
  * sense. */

@@ -573,6 +573,7 @@ Code exec__top_step(TopScan *top, uint64_t limit, const Value *worst, Error *e)
     must(step.count > 0); /* exec__top_is_done has said that something is left */
     uint64_t rows = 0;
     step.query = engine_query_new(database_engine(top->run->executor->db));
+    engine_query_watch(step.query, exec__has_left(top->run));
     Code code = run_step(&step, limit, &rows, e);
     engine_query_free(step.query);
     TRY(code);

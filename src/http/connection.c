@@ -270,6 +270,8 @@ static bool release(HttpConnection *c)
     return true;
 }
 
+#define CONTINUE SLICE("HTTP/1.1 100 Continue\r\n\r\n")
+
 static void send_continue(HttpConnection *c)
 {
     HttpExchange *x = c->reading;
@@ -277,7 +279,7 @@ static void send_continue(HttpConnection *c)
         return;
     x->expects_continue = false;
     if (x->body.size == 0) /* a client that has begun to send does not wait */
-        stream_write(c->stream, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+        stream_write(c->stream, CONTINUE);
 }
 
 static void set_wait(HttpConnection *c)
@@ -485,9 +487,21 @@ static void check_progress(HttpConnection *c, uint64_t now_ms)
     }
 }
 
+/* A client that has closed looks like one that only sends no more, until something is written: it
+ * resets the connection at that, and the write after it fails. Clients read over a 100 before their
+ * answer, also when they have not asked for it (RFC 9110, 15.2); those of HTTP/1.0 do not. */
+static void ask_whether_gone(HttpConnection *c)
+{
+    const HttpExchange *x = c->first;
+    bool is_waiting = x && x->is_dispatched && x->gone && !x->is_streaming && !x->is_http_10;
+    if (c->has_ended && !c->is_closing && is_waiting && stream_queued_bytes(c->stream) == 0)
+        stream_write(c->stream, CONTINUE);
+}
+
 void http__sweep_connection(HttpConnection *c, uint64_t now_ms)
 {
     check_progress(c, now_ms);
+    ask_whether_gone(c);
     if (c->is_closing || leave_stream(c) || c->wait == WAIT_NONE || now_ms < c->deadline_ms)
         return;
     if (c->wait == WAIT_IDLE || (c->wait == WAIT_HEAD && c->head.size == 0)) {

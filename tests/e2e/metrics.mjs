@@ -3,6 +3,7 @@
 // What a monitoring system relies on: /metrics is well-formed, its figures are true, they tell of every part of the server, and they
 // name nobody.
 
+import net from 'node:net';
 import { loginRoot, newUser, request } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
@@ -142,7 +143,8 @@ test('metrics are for this machine and for administrators, also just after a sta
   await server.stop();
 });
 
-test('every worker is busy: metrics answer nevertheless and say so, and SIGTERM ends what runs when its time is over', async () => {
+/** A server with one worker, and a statement that has it for as long as somebody waits for the answer. */
+async function busyServer() {
   const server = await startServer({ settings: `[performance]
 worker_max_blocking_threads = 1
 [execution]
@@ -154,13 +156,33 @@ timeout = 1
   await root.run('CREATE NAMESPACE busy');
   await root.run('CREATE SHARED TABLE busy.t (id BIGINT PRIMARY KEY)');
   await root.run(`INSERT INTO busy.t VALUES ${Array.from({ length: 5000 }, (_, i) => `(${i})`).join(',')}`);
-  const endless = 'SELECT sum(a.id * b.id + c.id * d.id) AS n FROM busy.t a, busy.t b, busy.t c, busy.t d';
+  return { server, root, endless: 'SELECT sum(a.id * b.id + c.id * d.id) AS n FROM busy.t a, busy.t b, busy.t c, busy.t d' };
+}
+
+test('every worker is busy: metrics answer nevertheless and say so, and SIGTERM ends what runs when its time is over', async () => {
+  const { server, root, endless } = await busyServer();
   const statements = [1, 2].map(() => root.raw(endless).catch((error) => error));
   while ((await scrape(server)).values.kalamdb_worker_queue_depth < 1); // one runs, the other waits behind it
   equal((await server.stop()).code, 0, 'the end');
   for (const answer of await Promise.all(statements)) {
     check(answer instanceof Error || answer.status === 503, `a statement that was cut: ${answer.status} ${answer.text}`);
   }
+});
+
+test('a client that leaves a SELECT has its worker until the statement timeout', async () => {
+  const { server, root, endless } = await busyServer();
+  const body = JSON.stringify({ sql: endless });
+  for (const leave of ['destroy', 'resetAndDestroy']) {
+    const sockets = [1, 2].map(() => net.connect(server.port, '127.0.0.1'));
+    for (const socket of sockets) {
+      socket.write('POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n' +
+        `Authorization: ${root.bearer.authorization}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    }
+    while ((await scrape(server)).values.kalamdb_worker_queue_depth < 1); // one runs, the other waits behind it
+    for (const socket of sockets) socket[leave]();
+    equal(await root.rows('SELECT count(*) AS n FROM busy.t a JOIN busy.t b ON a.id = b.id'), [{ n: '5000' }], `after ${leave}`);
+  }
+  await server.stop();
 });
 
 run('metrics', { independent: true });

@@ -133,8 +133,9 @@ TEST("more threads than instances each get their own rows and nobody waits for e
 }
 
 typedef struct Canceller {
-    EngineQuery *query;
+    EnginePool *pool;
     Rows *rows;
+    atomic_bool is_cancelled;
 } Canceller;
 
 static void cancel_once_scanning(void *argument)
@@ -142,7 +143,8 @@ static void cancel_once_scanning(void *argument)
     Canceller *canceller = argument;
     while (atomic_load(&canceller->rows->opened) == 0)
         ;
-    engine_query_cancel(canceller->query);
+    atomic_store(&canceller->is_cancelled, true);
+    engine_pool_look(canceller->pool);
 }
 
 TEST("a statement without a timeout is cancelled by another thread while it runs")
@@ -160,7 +162,8 @@ TEST("a statement without a timeout is cancelled by another thread while it runs
     CHECK_OK(engine_query_add_source(query, &source, &ref, e));
     buffer_printf(&sql, "SELECT sum(id) FROM hot(%llu,0)",
                   (unsigned long long)engine_query_handle(query));
-    Canceller canceller = {query, &rows};
+    Canceller canceller = {pool, &rows, false};
+    engine_query_watch(query, &canceller.is_cancelled);
     Thread *thread = NULL;
     CHECK_OK(thread_start("cancel", THREAD_ANY, cancel_once_scanning, &canceller, &thread, e));
     Error error = {0};

@@ -58,6 +58,8 @@ static Code on_row(void *context, const Value *values, Error *e)
     Answer *answer = context;
     (void)e;
     answer->rows++;
+    if (answer->leaves_at_row)
+        exec_leave(answer->w->executor, &answer->has_left);
     if (values[0].is_null) {
         answer->last = -1;
         return OK;
@@ -94,8 +96,10 @@ Code world_run_as(World *w, int user, Role role, const char *sql, Answer *answer
 {
     Arena *arena = arena_new();
     ResultSink sink = world_sink(answer);
-    ExecRequest request = {
-        .session = world_session(w, user, role), .sql = slice_of_text(sql), .timeout_ms = 30000};
+    ExecRequest request = {.session = world_session(w, user, role),
+                           .sql = slice_of_text(sql),
+                           .timeout_ms = 30000,
+                           .has_left = &answer->has_left};
     answer->w = w;
     Code code = exec_run(w->executor, &request, arena, &sink, e);
     arena_free(arena);

@@ -32,6 +32,8 @@ typedef struct Answer {
     World *w;
     const char *meanwhile; /* another request, run when the statement `at` begins; then NULL */
     size_t at;
+    atomic_bool has_left; /* nobody waits for it … */
+    bool leaves_at_row;   /* … from its first row on */
 } Answer;
 
 ResultSink world_sink(Answer *answer);

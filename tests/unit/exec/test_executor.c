@@ -524,6 +524,68 @@ TEST("a statement of DuckDB that a stopping server waits for until its statement
     world_close(&w);
 }
 
+static Code ask_and_leave(World *w, const char *sql, bool at_once)
+{
+    Answer answer = {.has_left = at_once, .leaves_at_row = !at_once};
+    Error error = {0};
+    return world_try(w, sql, &answer, &error);
+}
+
+TEST("a SELECT runs on although nobody waits for it, or a write is lost because nobody does")
+{
+    World w = world_open();
+    make_table(&w);
+    fill_with(&w, 5000);
+    for (int at_once = 0; at_once < 2; at_once++) {
+        CHECK_CODE(
+            ask_and_leave(&w, "SELECT id FROM t WHERE n < id AND id < 8 ORDER BY _seq", at_once),
+            E_CANCELLED);
+        CHECK_CODE(ask_and_leave(&w, "SELECT name FROM system.namespaces; SELECT 1", at_once),
+                   E_CANCELLED);
+        CHECK_CODE(ask_and_leave(&w, "SELECT a.id FROM t a, t b LIMIT 1; SELECT 1", at_once),
+                   E_CANCELLED);
+    }
+    CHECK_CODE(ask_and_leave(&w, "SELECT 1; UPDATE t SET n = 7 WHERE n = 0", true), E_CANCELLED);
+    CHECK_INT(world_number(&w, "SELECT count(*) FROM t WHERE n = 7"), 0);
+    CHECK_CODE(ask_and_leave(&w, "INSERT INTO t SELECT id + 10000, 8, s FROM t", true), OK);
+    CHECK_CODE(ask_and_leave(&w, "UPDATE t SET n = 8 WHERE n = 0", true), OK);
+    CHECK_INT(world_number(&w, "SELECT count(*) FROM t WHERE n = 8"), 10000);
+    CHECK_CODE(ask_and_leave(&w, "BEGIN; UPDATE t SET n = 9 WHERE n = 8; SELECT 1; COMMIT", true),
+               E_CANCELLED);
+    CHECK_INT(world_number(&w, "SELECT count(*) FROM t WHERE n = 9"), 0);
+    world_close(&w);
+}
+
+static void leave_later(void *context)
+{
+    Answer *answer = context;
+    /* Once that many runs are through, the other statement has long begun. */
+    for (int i = 0; i < 20; i++) {
+        Answer other = {0};
+        Error error = {0};
+        (void)world_try(answer->w, "SELECT count(*) FROM t a, t b WHERE a.id = b.id", &other,
+                        &error);
+    }
+    exec_leave(answer->w->executor, &answer->has_left);
+}
+
+TEST("a client that leaves has a worker and DuckDB until its statement's timeout")
+{
+    World w = world_open();
+    Answer answer = {.w = &w};
+    Error error = {0};
+    Thread *thread = NULL;
+    make_table(&w);
+    fill_with(&w, 5000);
+    CHECK_OK(thread_start("leave", THREAD_WORKER, leave_later, &answer, &thread, e));
+    CHECK_CODE(world_try(&w, "SELECT sum(a.id * b.id + c.id * d.id) FROM t a, t b, t c, t d",
+                         &answer, &error),
+               E_CANCELLED);
+    CHECK_INT(answer.ends, 0);
+    thread_join(thread);
+    world_close(&w);
+}
+
 typedef struct SpaceWatch {
     Database *db;
     size_t tables; /* of the namespace, when it was last looked at */

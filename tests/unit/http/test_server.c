@@ -23,6 +23,8 @@ typedef struct Site {
     WsConnection *sockets[SOCKETS];
     int socket_count;
     bool is_drained;
+    HttpRequest *kept;
+    int gone[2]; /* a pipe that gets a byte when the client of `kept` has left */
 } Site;
 
 static void on_message(void *context, WsConnection *socket, WsOpcode opcode, Slice payload)
@@ -71,6 +73,13 @@ static void answer_later(Site *site, HttpRequest *request)
         pthread_detach(thread);
 }
 
+static void on_gone(void *context)
+{
+    Site *site = (Site *)context;
+    must(write(site->gone[1], "g", 1) == 1); /* not a CHECK: the loop's thread */
+    http_respond(site->kept, 200, NULL, 0, SLICE("nobody reads this"));
+}
+
 static void on_request(void *context, HttpRequest *request)
 {
     Site *site = (Site *)context;
@@ -80,6 +89,9 @@ static void on_request(void *context, HttpRequest *request)
             site->sockets[site->socket_count++] = socket;
     } else if (slice_equal(request->path, SLICE("/later"))) {
         answer_later(site, request);
+    } else if (slice_equal(request->path, SLICE("/kept"))) {
+        site->kept = request;
+        http_request_on_gone(request, on_gone, site);
     } else if (slice_equal(request->path, SLICE("/big"))) {
         Buffer body = {0};
         memset(buffer_reserve(&body, 4 << 20), 'x', 4 << 20);
@@ -280,6 +292,35 @@ TEST("a frame shared by many sockets reaches each once, and a server that goes c
     loop_thread_join(site.loop);
     site.server = NULL;
     stop(&site);
+}
+
+static void answer_kept(void *context)
+{
+    http_respond(((Site *)context)->kept, 200, NULL, 0, SLICE("made"));
+}
+
+TEST("nobody is told that a client has closed, or one that only sends no more loses its answer")
+{
+    Site site;
+    char byte = 0;
+    CLEANUP(buffer_done) Buffer got = {0};
+    start(&site, NULL);
+    CHECK_INT(pipe(site.gone), 0);
+    int fd = dial(&site);
+    send_text(fd, SLICE("POST /kept HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
+    close(fd);
+    CHECK_INT(read(site.gone[0], &byte, 1), 1); /* else for ever */
+    fd = dial(&site);
+    send_text(fd, SLICE("POST /kept HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
+    CHECK_INT(shutdown(fd, SHUT_WR), 0);
+    receive(fd, "\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n", &got); /* asked twice */
+    loop_post(site.loop, answer_kept, &site);
+    receive(fd, NULL, &got);
+    CHECK(has(&got, "\r\n\r\nmade"));
+    close(fd);
+    stop(&site);
+    close(site.gone[0]);
+    close(site.gone[1]);
 }
 
 static void close_first(void *context)
