@@ -37,7 +37,7 @@ struct HotStore {
     rocksdb_column_family_handle_t *families[HOT_FAMILY_COUNT];
     int64_t keep_deleted_us;
     uint64_t merge_bytes_per_s; /* 0 = no limit */
-    Mutex switching;          /* held while RocksDB may switch a memtable (switch.c) */
+    Mutex switching;            /* held while RocksDB may switch a memtable (switch.c) */
     _Atomic(Error *) failure; /* of the first such call that failed since opening, or NULL; owned */
 
     Mutex lock;

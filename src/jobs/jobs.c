@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "data/json.h"
+#include "jobs/cleanup.h"
 #include "jobs/dirt.h"
 #include "jobs/jobs_int.h"
 #include "jobs/rest.h"

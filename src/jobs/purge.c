@@ -8,7 +8,7 @@
  */
 #include <stdio.h>
 
-#include "jobs/jobs_int.h"
+#include "jobs/cleanup.h"
 #include "jobs/rest.h"
 #include "os/clock.h"
 

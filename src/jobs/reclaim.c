@@ -4,7 +4,7 @@
  * (hot/reclaim.c); here is who asks it. The lane that erases users rewrites the same files, so the
  * two never do it at once.
  */
-#include "jobs/jobs_int.h"
+#include "jobs/cleanup.h"
 #include "jobs/rest.h"
 #include "os/clock.h"
 

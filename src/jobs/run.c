@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "jobs/cleanup.h"
 #include "jobs/keep.h"
 #include "jobs/rest.h"
 #include "os/clock.h"
