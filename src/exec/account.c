@@ -76,9 +76,10 @@ static Code run_edit(UserEdit *edit, Error *e)
 Code exec__find_user(Executor *executor, HotRead mode, Slice user_id, Arena *arena, User *out,
                      Error *e)
 {
-    CLEANUP(view_close_ptr) ReadView *view = NULL;
-    TRY(view_open(executor->db, mode, &view, e));
-    return catalog_get_user(view_snapshot(view), mode, user_id, arena, out, e);
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(executor->db)); /* nothing but the user */
+    Code code = catalog_get_user(snapshot, mode, user_id, arena, out, e);
+    hot_snapshot_free(snapshot);
+    return code;
 }
 
 Code exec__check_user(Executor *executor, Slice user_id, Role role, Arena *arena, Error *e)

@@ -2,8 +2,7 @@
  *
  * The loop's way: one statement that needs nothing but memory runs at once, a write waits for its
  * commit without holding a thread. Everything else moves to a worker, which starts it anew: reads
- * are only from the block cache, at most EXEC_CACHED_ROWS_MAX rows, and nothing has happened when
- * it moves.
+ * are only from memory, at most EXEC_CACHED_ROWS_MAX rows, and nothing has happened when it moves.
  */
 #include "exec/exec_int.h"
 

@@ -4,8 +4,8 @@
  * nothing of tables, rows or seqs; the key layout is table/'s (docs/formats/keys.md).
  *
  * Threads: a HotStore and its snapshots may be used from any thread, a batch or an iterator by one
- * at a time. On a loop thread read with HOT_CACHED_ONLY: what would need the disk gives
- * E_WOULD_BLOCK.
+ * at a time, and a snapshot by one at a time with HOT_CACHED_ONLY. On a loop thread read so: what
+ * is neither in the store's memory nor, for a few blocks, in the kernel's gives E_WOULD_BLOCK.
  */
 #pragma once
 

@@ -54,6 +54,7 @@ struct HotSnapshot {
     Code refusal; /* OK, or what each read through it answers; there is no snapshot then */
     const rocksdb_snapshot_t *snapshot;
     rocksdb_readoptions_t *read[HOT_READ_COUNT];
+    atomic_int blocks_left; /* that HOT_CACHED_ONLY may still read out of files (page_cache.cc) */
 };
 
 /* Takes RocksDB's malloc'ed error text (must not be NULL), frees it and fails with the code it
@@ -123,9 +124,18 @@ void hot__count_gaps(rocksdb_options_t *options);
  * passes the cache counts, too; point reads do not. */
 int64_t hot__gaps(void);
 
-/* read.c: why a snapshot refuses; walk.c asks, too. */
-enum { HOT_BLOCK_CACHE_TIER = 1 }; /* rocksdb::ReadTier */
-CHECKED Code hot__refuse(Code refusal, Error *e);
+/* page_cache.cc */
+void hot__read_page_cache(rocksdb_options_t *options); /* after hot__tell_late */
+/* From the first to the second call this thread's reads of files fail where they would wait for the
+ * disk, and when they were so many; the second one tells how many are left. */
+void hot__wait_for_none(int blocks);
+int hot__wait_again(void);
+
+/* read.c, for walk.c, too. */
+CHECKED Code hot__refuse(Code refusal, Error *e); /* why a snapshot refuses */
+/* Each call of RocksDB that reads stands between the two. */
+void hot__read_begin(HotSnapshot *snapshot, HotRead mode);
+void hot__read_end(HotSnapshot *snapshot, HotRead mode);
 
 /* late.cc: that a table of a merge could not be written is told when it is opened. */
 void hot__tell_late(rocksdb_options_t *options);

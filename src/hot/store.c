@@ -42,7 +42,7 @@ Code hot__fail(Error *e, char *error_text, const char *doing)
         {"No space left", E_DISK_FULL},
         {"Corruption", E_CORRUPT},
         {"compaction paused", E_CANCELLED},
-        {"Result incomplete", E_WOULD_BLOCK},
+        {"not in memory", E_WOULD_BLOCK}, /* page_cache.cc */
         {"lock hold by", E_LOCKED},
         {"While lock file", E_LOCKED},
         {"IO error", E_IO},
@@ -129,6 +129,7 @@ static rocksdb_options_t *store_options_new(const HotOptions *options, struct Ho
     *out_tamer = hot__tame(o);                                /* I4 */
     hot__tell_late(o);
     hot__guard_logs(o);
+    hot__read_page_cache(o);
     hot__count_gaps(o);
     rocksdb_options_set_db_write_buffer_size(o, options->write_buffer_bytes);
     rocksdb_options_set_max_background_jobs(o, options->background_jobs);

@@ -38,8 +38,6 @@ static rocksdb_iterator_t *open_walk(HotIterator *it, bool is_plain,
     rocksdb_readoptions_set_iterate_lower_bound(o, it->bounds, it->lower_size);
     rocksdb_readoptions_set_iterate_upper_bound(o, it->bounds + it->lower_size, it->upper_size);
     rocksdb_readoptions_set_ignore_range_deletions(o, is_plain);
-    if (it->mode == HOT_CACHED_ONLY)
-        rocksdb_readoptions_set_read_tier(o, HOT_BLOCK_CACHE_TIER);
     if (it->mode == HOT_PASSING)
         rocksdb_readoptions_set_fill_cache(o, 0);
     *out_options = o;
@@ -62,11 +60,13 @@ HotIterator *hot_iterator_open(HotSnapshot *snapshot, HotRead mode, HotFamily fa
     memcpy(it->bounds + from.size, to.data, to.size);
     it->descending = descending;
     int64_t gaps = hot__gaps();
+    hot__read_begin(snapshot, mode);
     it->iterator = open_walk(it, false, &it->options);
     if (mode == HOT_PASSING)
         it->plain = open_walk(it, true, &it->plain_options);
     else
         it->has_missed = hot__gaps() > gaps;
+    hot__read_end(snapshot, mode);
     return it;
 }
 
@@ -160,6 +160,7 @@ static bool catch_up(HotIterator *it)
 static void step(HotIterator *it)
 {
     int64_t gaps = hot__gaps();
+    hot__read_begin(it->snapshot, it->mode);
     bool is_first = !it->positioned;
     it->positioned = true;
     if (is_first)
@@ -171,6 +172,7 @@ static void step(HotIterator *it)
         position(it, it->plain);
     if (it->plain ? !catch_up(it) : hot__gaps() > gaps)
         it->has_missed = true;
+    hot__read_end(it->snapshot, it->mode);
 }
 
 bool hot_next(HotIterator *it)
