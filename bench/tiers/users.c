@@ -10,6 +10,17 @@
  *
  * Rows of any user have the same texts, by their place, so that a load of a hundred million spends
  * its time in the server; ids differ.
+ *
+ * Rows by key are read in several ways, each in turns with the one user:
+ *   any row        one of all that a user has, in whichever tier it lies: the line above says how
+ *                  much of each side is in segments, where a row takes milliseconds
+ *   written last   the rows that each side wrote last, equally many: hot, in memory
+ *   newest         those of each of the many, hot, beside as many hot rows of one user in a table
+ *                  that is never flushed: both larger than the block cache when users are many, so
+ *                  that both come out of files
+ *   of the one     the same beside the newest rows of the one user: very many rows beside a few
+ *                  that are always in memory. What this is slower by than the line before is the
+ *                  block cache, not the users.
  */
 #include "beside.h"
 
@@ -22,9 +33,13 @@ enum {
     SLICE_PAIRS = 6, /* at the start, and as many at the end */
     SLICE_ROWS_MAX = 250 * 1000,
     NEWEST_ROWS = 500, /* of each user, surely hot */
+    LAST_ROWS = 4000,  /* written last by a side, surely hot */
+    READS_AT_ONCE = 200,
     SINGLES = 2000,
     SINGLES_AT_ONCE = 50,
 };
+
+#define HOT_POLICY "FLUSH_POLICY = 'interval:86399'" /* for longer than any run */
 
 typedef struct Layout { /* `rows` of each of `users`, in statements of `at_once` rows */
     const char *table, *prefix;
@@ -167,8 +182,9 @@ static void measure_slice(Users *u, Side *side, uint64_t count)
     side->processor += process_seconds(u->b->server) - used;
 }
 
-/* Slices that alternate, because the disk's mood changes. */
-static void load_pairs(Users *u, Side *one, Side *many, uint64_t count, const char *name)
+/* Slices that alternate, because the disk's mood changes. Between them comes the hot side's share
+ * (it may be NULL), so that its rows are about as old. */
+static void load_pairs(Users *u, Side *one, Side *many, Side *hot, uint64_t count, const char *name)
 {
     one->rows = one->seconds = one->processor = 0;
     many->rows = many->seconds = many->processor = 0;
@@ -176,6 +192,8 @@ static void load_pairs(Users *u, Side *one, Side *many, uint64_t count, const ch
         uint64_t statements = count * (i + 1) / SLICE_PAIRS - count * i / SLICE_PAIRS;
         measure_slice(u, one, statements);
         measure_slice(u, many, statements);
+        if (hot)
+            send_slice(u, hot, statements_of(&hot->layout) * (i + 1) / SLICE_PAIRS - hot->sent);
     }
     double rate = many->rows / many->seconds, one_rate = one->rows / one->seconds;
     double used = many->processor / many->rows, one_used = one->processor / one->rows;
@@ -202,14 +220,14 @@ static void load_between(Users *u, Side *many, uint64_t count)
          tiers_seconds_since(started));
 }
 
-static void load_both(Users *u, Side *one, Side *many)
+static void load_all(Users *u, Side *one, Side *many, Side *hot)
 {
     uint64_t pairs = statements_of(&one->layout), all = statements_of(&many->layout);
     uint64_t first = pairs / 2, last = pairs - first;
-    load_pairs(u, one, many, first, "  at the start");
+    load_pairs(u, one, many, NULL, first, "  at the start");
     if (all > pairs)
         load_between(u, many, all - pairs);
-    load_pairs(u, one, many, last, "  at the end");
+    load_pairs(u, one, many, hot, last, "  at the end");
 }
 
 /* ---- single rows ---- */
@@ -268,36 +286,116 @@ static void users_read(Users *u, const Layout *l, uint64_t user, uint64_t n, Sta
     wire_take(w, bytes);
 }
 
-/* Rows [from, to) of any user. */
-static void read_some(Users *u, const Layout *l, uint64_t from, uint64_t to, Stats *stats)
+/* What is read of a side: the rows of each user from one on, or only what was written last. */
+typedef struct Sample {
+    const Layout *layout;
+    uint64_t from, rows; /* of each user */
+    uint64_t last;       /* not 0: so many of the rows written last, and nothing else */
+} Sample;
+
+static Sample sample_newest(const Side *side)
 {
-    for (uint64_t i = 0; i < POINTS; i++) {
-        uint64_t user = chat_mix(i) % l->users, n = chat_mix(i + POINTS) % (to - from);
-        users_read(u, l, user, from + n, stats);
+    const Layout *l = &side->layout;
+    uint64_t rows = NEWEST_ROWS < l->rows ? NEWEST_ROWS : l->rows;
+    return (Sample){l, l->rows - rows, rows, 0};
+}
+
+static Sample sample_last(const Side *side)
+{
+    const Layout *l = &side->layout;
+    uint64_t rows = l->users * l->rows;
+    return (Sample){l, 0, 0, rows < LAST_ROWS ? rows : LAST_ROWS};
+}
+
+static uint64_t sample_size(const Sample *s)
+{
+    return s->last ? s->last : s->rows * s->layout->users;
+}
+
+/* Row i of the sample. Statements of the load went round the users. */
+static void read_one(Users *u, const Sample *s, uint64_t i, Stats *stats)
+{
+    const Layout *l = s->layout;
+    if (!s->last) {
+        users_read(u, l, i % l->users, s->from + i / l->users, stats);
+        return;
     }
+    uint64_t statement = statements_of(l) - 1 - i / l->at_once;
+    users_read(u, l, statement % l->users, statement / l->users * l->at_once + i % l->at_once,
+               stats);
 }
 
-typedef struct Span { /* of the rows of each user, of the oldest on; or so many newest */
-    uint64_t part, newest;
-} Span;
-
-static void read_span(Users *u, const Layout *l, Span span, Stats *stats)
+/* Its processor time in seconds. */
+static double read_some(Users *u, const Sample *s, uint64_t first, Stats *stats)
 {
-    uint64_t newest = span.newest < l->rows ? span.newest : l->rows;
-    read_some(u, l, newest ? l->rows - newest : 0, newest ? l->rows : l->rows / span.part, stats);
-}
-
-static void compare_reads(Users *u, const Side *one, const Side *many, const char *name, Span span)
-{
-    Stats one_points = {0}, many_points = {0};
     double used = process_seconds(u->b->server);
-    read_span(u, &one->layout, span, &one_points);
-    double one_used = process_seconds(u->b->server) - used;
-    read_span(u, &many->layout, span, &many_points);
-    used = process_seconds(u->b->server) - used - one_used;
+    for (uint64_t i = first; i < first + READS_AT_ONCE; i++)
+        read_one(u, s, chat_mix(i) % sample_size(s), stats);
+    return process_seconds(u->b->server) - used;
+}
+
+static void compare_reads(Users *u, Sample many, Sample one, const char *name)
+{
+    char label[100];
+    Stats many_points = {0}, one_points = {0};
+    double many_used = 0, one_used = 0;
+    for (uint64_t i = 0; i < POINTS; i += READS_AT_ONCE) {
+        one_used += read_some(u, &one, i, &one_points);
+        many_used += read_some(u, &many, i, &many_points);
+    }
     compare_sides(name, &many_points, &one_points);
-    line("", "processor %.3f ms, %.3f   %.2f x", used * 1e3 / POINTS, one_used * 1e3 / POINTS,
-         used / one_used);
+    snprintf(label, sizeof label, "    of %llu rows, one user %llu",
+             (unsigned long long)sample_size(&many), (unsigned long long)sample_size(&one));
+    line(label, "processor %.3f ms, %.3f   %.2f x", many_used * 1e3 / POINTS,
+         one_used * 1e3 / POINTS, many_used / one_used);
+}
+
+/* Field `index` of the first row of an answer without texts that hold commas. */
+static double users_field(const Wire *w, int index)
+{
+    const char *at = strstr(w->in, "\"rows\":[[");
+    for (int i = 0; at && i < index; i++)
+        at = strchr(at + 1, ',');
+    if (!at)
+        die("no field %d: %s", index, w->in);
+    return strtod(at + strspn(at, ",\""), NULL);
+}
+
+/* The part of all rows that lies in segments; the newest of those are hot still. */
+static double cold_share(Users *u, const Side *side)
+{
+    enum { ALL_ROWS = 3, HOT_ROWS = 8, COLD_ROWS = 9 };
+    Wire *w = &u->writers[0];
+    char body[200];
+    snprintf(body, sizeof body, "{\"sql\":\"SHOW STATS FOR TABLE chat.%s\"}", side->layout.table);
+    wire_post(w, u->b->token, body);
+    size_t bytes = wire_await(w);
+    double all = users_field(w, ALL_ROWS), cold = users_field(w, COLD_ROWS);
+    if (all != cold + users_field(w, HOT_ROWS))
+        die("rows of chat.%s do not add up: %s", side->layout.table, w->in);
+    wire_take(w, bytes);
+    return cold / all;
+}
+
+static void read_any(Users *u, const Side *one, const Side *many, const char *name)
+{
+    line("  of all rows in segments", "%.0f %%, of one user's %.0f %%", cold_share(u, many) * 100,
+         cold_share(u, one) * 100);
+    compare_reads(u, (Sample){&many->layout, 0, many->layout.rows, 0},
+                  (Sample){&one->layout, 0, one->layout.rows, 0}, name);
+}
+
+/* `hot` NULL: nothing is flushed, so that any row is a hot one. */
+static void read_all(Users *u, const Side *one, const Side *many, const Side *hot)
+{
+    read_any(u, one, many, "  any row by key");
+    compare_reads(u, sample_last(many), sample_last(one), "  rows written last, by key");
+    if (!hot)
+        return;
+    compare_reads(u, sample_newest(many), (Sample){&hot->layout, 0, hot->layout.rows, 0},
+                  "  newest rows by key, as many of the one user");
+    compare_reads(u, sample_newest(many), sample_newest(one),
+                  "  newest rows by key, of each user and of the one");
 }
 
 /* ---- a layout ---- */
@@ -342,34 +440,45 @@ static void flush_both(Bench *b, const Side *one, const Side *many)
     compare("  INSERT beside the flush", &beside, &quiet);
 }
 
-static void measure_layout(Users *u, Layout layout, const char *policy)
+/* The one user's table with as many rows as the many have together, at most `rows_max`. */
+static Side side_of_one(const Layout *many, const char *table, uint64_t rows_max)
 {
-    Side one = {.layout = layout}, many = {.layout = layout};
-    uint64_t single_rows = tiers_size("TIERS_SINGLE_ROWS", 5 * 1000 * 1000);
-    char one_table[64], many_table[64];
-    snprintf(one_table, sizeof one_table, "%s_one", layout.table);
-    snprintf(many_table, sizeof many_table, "%s_many", layout.table);
-    one.layout.table = one_table;
-    many.layout.table = many_table;
+    Side one = {.layout = *many};
+    one.layout.table = table;
     one.layout.prefix = "single";
     one.layout.users = 1;
-    one.layout.rows = layout.users * layout.rows;
-    if (one.layout.rows > single_rows)
-        one.layout.rows = single_rows / layout.at_once * layout.at_once;
-    make_layout_table(u->b, one_table, policy);
-    make_layout_table(u->b, many_table, policy);
+    one.layout.rows = many->users * many->rows;
+    if (one.layout.rows > rows_max)
+        one.layout.rows = rows_max / many->at_once * many->at_once;
+    return one;
+}
+
+/* Policy NULL: nothing is ever flushed, but by the statement. */
+static void measure_layout(Users *u, Layout layout, const char *policy)
+{
+    uint64_t single_rows = tiers_size("TIERS_SINGLE_ROWS", 5 * 1000 * 1000);
+    char one_table[64], many_table[64], hot_table[64];
+    snprintf(one_table, sizeof one_table, "%s_one", layout.table);
+    snprintf(many_table, sizeof many_table, "%s_many", layout.table);
+    snprintf(hot_table, sizeof hot_table, "%s_hot", layout.table);
+    Side many = {.layout = layout}, one = side_of_one(&layout, one_table, single_rows);
+    Side hot = side_of_one(&layout, hot_table, layout.users * NEWEST_ROWS);
+    many.layout.table = many_table;
+    make_layout_table(u->b, one_table, policy ? policy : HOT_POLICY);
+    make_layout_table(u->b, many_table, policy ? policy : HOT_POLICY);
+    if (policy)
+        make_layout_table(u->b, hot_table, HOT_POLICY);
     line("users x rows", "%llu x %llu, one user of %llu", (unsigned long long)layout.users,
          (unsigned long long)layout.rows, (unsigned long long)one.layout.rows);
-    load_both(u, &one, &many);
+    load_all(u, &one, &many, policy ? &hot : NULL);
     measure_singles(u, &one, &many);
-    compare_reads(u, &one, &many, "  newest rows by key", (Span){.newest = NEWEST_ROWS});
-    compare_reads(u, &one, &many, "  oldest half of the rows by key", (Span){.part = 2});
+    read_all(u, &one, &many, policy ? &hot : NULL);
     print_sizes(u->b);
     if (layout.users > FLUSHED_USERS)
         return;
     flush_both(u->b, &one, &many);
     tiers_await_quiet(u->b);
-    compare_reads(u, &one, &many, "  rows by key after it", (Span){.part = 1});
+    read_any(u, &one, &many, "  any row by key, after the flush");
     print_sizes(u->b);
 }
 
@@ -382,8 +491,7 @@ void tiers_users(Bench *b)
     users_open(u, b);
     make_users(u, "single", 1);
     make_users(u, "u", users > large ? users : large);
-    measure_layout(u, (Layout){"small", "u", users, SMALL_ROWS, SMALL_ROWS},
-                   "FLUSH_POLICY = 'rows:999999'");
+    measure_layout(u, (Layout){"small", "u", users, SMALL_ROWS, SMALL_ROWS}, NULL);
     measure_layout(u, (Layout){"large", "u", large, LARGE_ROWS, USERS_AT_ONCE},
                    "FLUSH_POLICY = 'rows:9000', FEED_WINDOW_BYTES = 2000000");
     users_close(u);
