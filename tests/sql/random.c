@@ -9,7 +9,7 @@
  * the first rows in some order or for sums: what is skipped by bounds, and dead rows that are known
  * by their place.
  *
- * At last random_tiers.c.
+ * At last random_tiers.c and random_writes.c.
  *
  * The seed is printed with a failure; KALAM_TEST_SEED replays it.
  */
@@ -666,6 +666,7 @@ void run_random(World *world, int queries, int *io_passed, int *io_failed)
     }
     failed += run_large(world, queries / 4);
     failed += run_tiers(world, queries / 2);
+    failed += run_writes(world, queries / 2);
     if (failed)
         fprintf(stderr, "FAILED random: replay with KALAM_TEST_SEED=%" PRIu64 "\n", seed);
     *(failed ? io_failed : io_passed) += 1;

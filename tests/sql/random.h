@@ -25,3 +25,5 @@ bool agree_in(World *world, const Buffer *query, const Way *ways, int count, int
 
 /* random_tiers.c: how many have failed. */
 int run_tiers(World *world, int queries);
+/* random_writes.c: the same. */
+int run_writes(World *world, int requests);
