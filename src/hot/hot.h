@@ -72,6 +72,10 @@ bool hot_take_cut(HotStore *store, HotCut *out);
 /* Since hot_open. */
 void hot_count_cuts(HotStore *store, uint64_t *out_cuts, uint64_t *out_bytes);
 
+/* Notes how long the log is: a store whose log is gone, shorter or damaged within that length does
+ * not open again (E_CORRUPT). After a synced write, when no other follows before hot_close. */
+CHECKED Code hot_note_stop(HotStore *store, Error *e);
+
 /* A consistent view of all families. */
 HotSnapshot *hot_snapshot_new(HotStore *store);
 void hot_snapshot_free(HotSnapshot *snapshot); /* accepts NULL */

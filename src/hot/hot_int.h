@@ -143,7 +143,13 @@ void hot__tell_late(rocksdb_options_t *options);
 /* reclaim.c: counts some garbage in every family. */
 void hot__assume_garbage(HotStore *store);
 
+/* log_end.c: the log with the highest number, which may be empty; 0 without one. */
+CHECKED Code hot__find_log(const char *folder, uint64_t *out_number, uint64_t *out_bytes, Error *e);
+
 /* manifest.c */
+/* The newest log as it was noted, and how much of it is synced; 0 when nothing was noted. */
+CHECKED Code hot__noted_log(const char *folder, uint64_t *out_number, uint64_t *out_bytes,
+                            Error *e);
 /* Notes what the MANIFEST of a store that was just opened holds. No compaction may have begun. */
 CHECKED Code hot__note_manifest(const char *folder, Error *e);
 /* Cuts the torn last record of the MANIFEST of a store that is not open. Fails when that is not

@@ -18,6 +18,13 @@
  *
  * I4. No log has a whole record, or part of one, behind something that is none.
  *
+ * Of what the newest log holds nothing else would tell. So the file `synced` names it, once the
+ * store is open, and after a clean stop with its size (manifest.c):
+ *
+ * I5. That log, or a later one, is there: a log that is replaced goes only after the next one is in
+ *     the folder for good. What it held at a clean stop it holds still, whole: all of that was
+ *     synced.
+ *
  * What that proves and what not: docs/decisions/0017-log-end.md. The log is made of the same blocks
  * and fragments as the MANIFEST (manifest.c).
  */
@@ -59,6 +66,23 @@ static Code newest_log(const char *folder, Arena *arena, const char **out, Error
     return OK;
 }
 
+Code hot__find_log(const char *folder, uint64_t *out_number, uint64_t *out_bytes, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    FileEntry *files;
+    size_t count = 0;
+    *out_number = *out_bytes = 0;
+    TRY(file_list(folder, HOT_FILES_MAX, arena, &files, &count, e));
+    for (size_t i = 0; i < count; i++) {
+        if (!files[i].is_folder && log_number(files[i].name) > *out_number)
+            *out_number = log_number(files[i].name);
+    }
+    if (*out_number == 0)
+        return OK;
+    return file_size(arena_printf(arena, "%s/%06llu.log", folder, (unsigned long long)*out_number),
+                     out_bytes, e);
+}
+
 Code hot__mend_log(const char *folder, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -85,7 +109,8 @@ void hot__add_cut(HotCuts *cuts, const char *path, size_t offset, size_t size)
         cuts->cuts[cuts->count++] = cut;
 }
 
-static Code check_log(const char *path, HotCuts *cuts, Error *e)
+/* `kept`: so many bytes of it are known to be whole. */
+static Code check_log(const char *path, uint64_t kept, HotCuts *cuts, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     uint64_t size = 0;
@@ -95,7 +120,7 @@ static Code check_log(const char *path, HotCuts *cuts, Error *e)
     if (size > HOT_LOG_BYTES_MAX) /* far more than options allow: left to RocksDB */
         return OK;
     TRY(file_read(path, HOT_LOG_BYTES_MAX, arena, &bytes, e));
-    if (!hot__manifest_end(bytes, &end))
+    if (!hot__manifest_end(bytes, &end) || end < kept) /* I5 */
         return fail(e, E_CORRUPT, "%s is damaged before its end", path);
     if (end < bytes.size)
         hot__add_cut(cuts, path, end, bytes.size);
@@ -107,12 +132,20 @@ Code hot__check_logs(const char *folder, HotCuts *cuts, Error *e)
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     FileEntry *files;
     size_t count = 0;
+    uint64_t noted = 0, kept = 0, newest = 0, bytes;
     if (!file_exists(folder))
         return OK;
+    TRY(hot__noted_log(folder, &noted, &kept, e));
+    TRY(hot__find_log(folder, &newest, &bytes, e));
+    if (newest < noted) /* I5 */
+        return fail(e, E_CORRUPT, "%s/%06llu.log, the newest log, is missing", folder,
+                    (unsigned long long)noted);
     TRY(file_list(folder, HOT_FILES_MAX, arena, &files, &count, e));
     for (size_t i = 0; i < count; i++) {
-        if (!files[i].is_folder && log_number(files[i].name))
-            TRY(check_log(arena_printf(arena, "%s/%s", folder, files[i].name), cuts, e));
+        uint64_t number = files[i].is_folder ? 0 : log_number(files[i].name);
+        const char *path = arena_printf(arena, "%s/%s", folder, files[i].name);
+        if (number)
+            TRY(check_log(path, number == noted ? kept : 0, cuts, e));
     }
     return OK;
 }

@@ -18,6 +18,8 @@
  *     should the record have been synced after all, and a file have been removed because of it, the
  *     store does not open.
  *
+ * The file `synced` also names the newest log (log_end.c).
+ *
  * The MANIFEST is written in blocks of 32 KiB, as a log of records, which are cut into fragments
  * where a block ends:
  *
@@ -102,6 +104,28 @@ static Code current_name(const char *folder, Arena *arena, Slice *out, Error *e)
     return OK;
 }
 
+/* "<number of a log> <bytes of it that are synced> <CRC-32C of the words before>": a note that went
+ * bad itself must not keep the store from opening. */
+static const char *log_line(Arena *arena, uint64_t number, uint64_t bytes)
+{
+    const char *words =
+        arena_printf(arena, "%llu %llu", (unsigned long long)number, (unsigned long long)bytes);
+    return arena_printf(arena, "%s %08x\n", words, crc32c(0, slice_of_text(words)));
+}
+
+/* "<name of the MANIFEST> <bytes>", and the line of the newest log. */
+static Code write_note(const char *folder, Slice manifest, uint64_t bytes, bool is_log_synced,
+                       Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    uint64_t log, log_bytes;
+    TRY(hot__find_log(folder, &log, &log_bytes, e));
+    const char *line = log_line(arena, log, is_log_synced ? log_bytes : 0);
+    const char *text =
+        arena_printf(arena, "%.*s %llu\n%s", SLICE_ARGS(manifest), (unsigned long long)bytes, line);
+    return file_write(arena_printf(arena, "%s/" SYNCED_NAME, folder), slice_of_text(text), 0600, e);
+}
+
 Code hot__note_manifest(const char *folder, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
@@ -109,9 +133,7 @@ Code hot__note_manifest(const char *folder, Error *e)
     uint64_t size = 0;
     TRY(current_name(folder, arena, &name, e));
     TRY(file_size(arena_printf(arena, "%s/%.*s", folder, SLICE_ARGS(name)), &size, e));
-    const char *text =
-        arena_printf(arena, "%.*s %llu\n", SLICE_ARGS(name), (unsigned long long)size);
-    return file_write(arena_printf(arena, "%s/" SYNCED_NAME, folder), slice_of_text(text), 0600, e);
+    return write_note(folder, name, size, false, e);
 }
 
 /* How much of the MANIFEST of that name was there when it was made. */
@@ -124,6 +146,37 @@ static Code synced_bytes(const char *folder, Slice name, Arena *arena, uint64_t 
         text.data[name.size] != ' ')
         return fail(e, E_CORRUPT, "nothing was added to %.*s", SLICE_ARGS(name)); /* I2 */
     *out = strtoull(text.data + name.size + 1, NULL, 10); /* file_read ends it with a zero */
+    return OK;
+}
+
+Code hot_note_stop(HotStore *store, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Slice name;
+    uint64_t bytes = 0;
+    TRY(current_name(store->folder, arena, &name, e));
+    TRY(synced_bytes(store->folder, name, arena, &bytes, e));
+    return write_note(store->folder, name, bytes, true, e);
+}
+
+Code hot__noted_log(const char *folder, uint64_t *out_number, uint64_t *out_bytes, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Slice text;
+    char *end = NULL;
+    *out_number = *out_bytes = 0;
+    const char *path = arena_printf(arena, "%s/" SYNCED_NAME, folder);
+    if (!file_exists(path))
+        return OK;
+    TRY(file_read(path, NAME_FILE_BYTES_MAX, arena, &text, e)); /* ends with a zero */
+    const char *line = memchr(text.data, '\n', text.size);
+    if (!line)
+        return OK;
+    uint64_t number = strtoull(line + 1, &end, 10), bytes = strtoull(end, NULL, 10);
+    if (strcmp(line + 1, log_line(arena, number, bytes)) != 0)
+        return OK;
+    *out_number = number;
+    *out_bytes = bytes;
     return OK;
 }
 

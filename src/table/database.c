@@ -475,9 +475,11 @@ static void mark_clean(Database *db)
     put_u64(db, batch, SYSTEM_KEY_CEILING,
             atomic_load(&db->generator.last)); /* nothing above was given out */
     Error ignored;
-    if (hot_write(db->hot, batch, true, &ignored) != OK)
-        database__set_read_only(
-            db, true); /* the next start treats the stop as unclean, which is safe */
+    Code code = hot_write(db->hot, batch, true, &ignored);
+    if (code == OK)
+        (void)!hot_note_stop(db->hot, &ignored); /* without it the next start misses less */
+    else /* the next start treats the stop as unclean, which is safe */
+        database__set_read_only(db, true);
     hot_batch_free(batch);
 }
 

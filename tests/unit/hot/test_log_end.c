@@ -128,6 +128,103 @@ TEST("commits lost in silence because the log is cut at damage that records foll
     CHECK_SLICE(end, bytes);
 }
 
+TEST("all commits of the log are gone in silence because somebody has removed its file")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char folder[300], path[700];
+    HotStore *store = NULL;
+    Slice bytes = make_store(folder, path, arena);
+    CHECK_OK(file_remove(path, e));
+    CHECK_CODE(open_store(folder, &store, e), E_CORRUPT);
+    CHECK_OK(file_write(path, bytes, 0600, e));
+    CHECK_OK(open_store(folder, &store, e));
+    CHECK_INT(count_keys(store), KEYS);
+    hot_close(store);
+}
+
+/* Stopped as a server is: whatever the log holds is synced, and that is known. */
+static void stop_cleanly(const char *folder)
+{
+    HotStore *store = NULL;
+    HotBatch *batch = hot_batch_new();
+    CHECK_OK(open_store(folder, &store, e));
+    hot_batch_put(batch, store, HOT_SYSTEM, SLICE("k"), SLICE("a value of some length"));
+    CHECK_OK(hot_write(store, batch, true, e));
+    CHECK_OK(hot_note_stop(store, e));
+    hot_batch_free(batch);
+    hot_close(store);
+}
+
+/* The newest log of a store. */
+static Slice read_log(const char *folder, char path[700], Arena *arena)
+{
+    uint64_t number = 0, size = 0;
+    Slice bytes = {0};
+    CHECK_OK(hot__find_log(folder, &number, &size, e));
+    snprintf(path, 700, "%s/%06llu.log", folder, (unsigned long long)number);
+    CHECK_OK(file_read(path, 1 << 20, arena, &bytes, e));
+    CHECK_INT(bytes.size, size);
+    return bytes;
+}
+
+TEST("commits lost in silence because a log was cut or went bad at its end after a clean stop")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char folder[300], path[700];
+    HotStore *store = NULL;
+    (void)make_store(folder, path, arena);
+    stop_cleanly(folder);
+    Slice bytes = read_log(folder, path, arena);
+    const size_t left[] = {0, 1, bytes.size / 2, bytes.size - 1};
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        CHECK_OK(file_write(path, slice_of(bytes.data, left[i]), 0600, e));
+        CHECK_CODE(open_store(folder, &store, e), E_CORRUPT);
+    }
+    Slice bad = arena_copy(arena, bytes);
+    ((char *)bad.data)[bad.size - 5] ^= 1;
+    CHECK_OK(file_write(path, bad, 0600, e));
+    CHECK_CODE(open_store(folder, &store, e), E_CORRUPT);
+    CHECK_OK(file_write(path, bytes, 0600, e));
+    CHECK_OK(open_store(folder, &store, e));
+    CHECK_INT(count_keys(store), KEYS + 1);
+    hot_close(store);
+}
+
+TEST("a server that does not start after kill -9 since the log is not what it was at the stop "
+     "before")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char folder[300], path[700];
+    HotStore *store = NULL;
+    (void)make_store(folder, path, arena);
+    stop_cleanly(folder);
+    CHECK_OK(open_store(folder, &store, e)); /* what the log held goes to tables */
+    hot_close(store);                        /* without a note */
+    Slice bytes = read_log(folder, path, arena);
+    CHECK_OK(file_write(path, slice_of(bytes.data, 0), 0600, e));
+    CHECK_OK(open_store(folder, &store, e));
+    CHECK_INT(count_keys(store), KEYS + 1);
+    hot_close(store);
+}
+
+TEST("a server that does not start because what was noted of its log went bad, and not the log")
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    char folder[300], path[700];
+    HotStore *store = NULL;
+    Slice note;
+    (void)make_store(folder, path, arena);
+    stop_cleanly(folder);
+    snprintf(path, sizeof path, "%s/synced", folder);
+    CHECK_OK(file_read(path, 1000, arena, &note, e));
+    char *digit = (char *)memchr(note.data, '\n', note.size) + 1;
+    *digit = '9'; /* 9…: such a log there was never */
+    CHECK_OK(file_write(path, note, 0600, e));
+    CHECK_OK(open_store(folder, &store, e));
+    CHECK_INT(count_keys(store), KEYS + 1);
+    hot_close(store);
+}
+
 /* The log after that one, as a memtable that was full leaves it. */
 static void write_next_log(const char *path, Slice bytes)
 {
