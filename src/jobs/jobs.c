@@ -349,13 +349,14 @@ static Code add_job(Jobs *jobs, const Order *order, Job **out, Job **out_forgott
     return OK;
 }
 
-/* The record of a new job is written, or could not be. */
-static void settle_job(Jobs *jobs, Job *job, bool is_written)
+/* The record of a new job is written, or could not be (`why`). */
+static void settle_job(Jobs *jobs, Job *job, const Error *why)
 {
     mutex_lock(&jobs->lock);
     bool was_killed = job->status != JOB_QUEUED;
-    if (!is_written && !was_killed) {
+    if (why && !was_killed) {
         job->status = JOB_FAILED;
+        job->message = x_text(slice_of_text(why->text));
         job->finished_at_us = clock_wall_us();
         jobs->ended_counts[job->type][JOB_FAILED]++;
         jobs->queued_count--;
@@ -396,8 +397,11 @@ static Code queue_order(Jobs *jobs, const Order *order, bool *out_existed,
     delete_records(forgotten, intent);
     TRY(code);
     intent->durable = true;
-    code = database_commit(jobs->db, intent, e);
-    settle_job(jobs, job, code == OK);
+    Error why = {0};
+    code = database_commit(jobs->db, intent, &why);
+    settle_job(jobs, job, code == OK ? NULL : &why);
+    if (code != OK && e)
+        *e = why;
     *out_existed = false;
     return code;
 }

@@ -126,6 +126,10 @@ for (const [what, errno, code] of [
     equal(refused.code, code, 'the next');
     equal((await o.root.error('CREATE NAMESPACE refused')).code, code, 'a definition');
     equal((await request(o.server, 'GET', '/health')).status, 503, 'health');
+    equal((await o.root.error("BACKUP DATABASE bad TO 'refused'")).code, code, 'a job');
+    const [job] = await o.root.rows("SELECT status, message FROM system.jobs WHERE job_type = 'backup'");
+    equal(job.status, 'failed', 'the job');
+    matches(job.message, /writes are refused/, 'why it failed');
     const newcomer = await login(o.server, 'ute', 'pw-of-user-123');
     equal((await newcomer.rows('SELECT id FROM bad.t')).length, 10, 'who logs in now reads too');
     equal((await post(o.server, '/v1/api/auth/login', { user: 'ute', password: 'wrong-one-1' })).status, 401, 'a wrong password');
