@@ -487,6 +487,8 @@ static void check_progress(HttpConnection *c, uint64_t now_ms)
     }
 }
 
+enum { ASKED_MAX = 4 }; /* some clients take no more than five interim answers */
+
 /* A client that has closed looks like one that only sends no more, until something is written: it
  * resets the connection at that, and the write after it fails. Clients read over a 100 before their
  * answer, also when they have not asked for it (RFC 9110, 15.2); those of HTTP/1.0 do not. */
@@ -494,8 +496,12 @@ static void ask_whether_gone(HttpConnection *c)
 {
     const HttpExchange *x = c->first;
     bool is_waiting = x && x->is_dispatched && x->gone && !x->is_streaming && !x->is_http_10;
-    if (c->has_ended && !c->is_closing && is_waiting && stream_queued_bytes(c->stream) == 0)
+    if (!c->has_ended || c->is_closing || !is_waiting || c->asked == ASKED_MAX)
+        return;
+    if (stream_queued_bytes(c->stream) == 0) {
+        c->asked++;
         stream_write(c->stream, CONTINUE);
+    }
 }
 
 void http__sweep_connection(HttpConnection *c, uint64_t now_ms)

@@ -98,7 +98,7 @@ bool http_percent_decode(Slice text, bool plus_is_space, Buffer *out);
 /* The value of one cookie; false when absent. */
 bool http_cookie(const HttpRequest *request, const char *name, Slice *out_value);
 /* Called once if the client leaves before the answer, so that work can be cancelled. One that
- * closed its side is asked with a "100 Continue" a few times a second whether it still reads. */
+ * closed its side is asked with "100 Continue", four times at most, whether it still reads. */
 void http_request_on_gone(HttpRequest *request, void (*gone)(void *argument), void *argument);
 
 /* -- answering; the request is gone when these return ------------------------------------------ */

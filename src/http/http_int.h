@@ -108,6 +108,7 @@ typedef struct HttpConnection {
     bool is_busy;         /* http__run is on the stack */
     bool is_input_closed; /* nothing more is parsed: an error or the last request */
     bool has_ended;       /* the peer sends no more */
+    uint8_t asked;        /* how often since, whether it still reads */
     bool is_closing;
     bool is_let_in; /* on_disconnect is due */
     bool had_request;

@@ -299,6 +299,16 @@ static void answer_kept(void *context)
     http_respond(((Site *)context)->kept, 200, NULL, 0, SLICE("made"));
 }
 
+#define ASKED "HTTP/1.1 100 Continue\r\n\r\n"
+
+static int dial_half_closed(Site *site)
+{
+    int fd = dial(site);
+    send_text(fd, SLICE("POST /kept HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
+    CHECK_INT(shutdown(fd, SHUT_WR), 0);
+    return fd;
+}
+
 TEST("nobody is told that a client has closed, or one that only sends no more loses its answer")
 {
     Site site;
@@ -310,14 +320,38 @@ TEST("nobody is told that a client has closed, or one that only sends no more lo
     send_text(fd, SLICE("POST /kept HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
     close(fd);
     CHECK_INT(read(site.gone[0], &byte, 1), 1); /* else for ever */
-    fd = dial(&site);
-    send_text(fd, SLICE("POST /kept HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
-    CHECK_INT(shutdown(fd, SHUT_WR), 0);
-    receive(fd, "\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n", &got); /* asked twice */
+    fd = dial_half_closed(&site);
+    receive(fd, ASKED ASKED, &got);
     loop_post(site.loop, answer_kept, &site);
     receive(fd, NULL, &got);
     CHECK(has(&got, "\r\n\r\nmade"));
     close(fd);
+    stop(&site);
+    close(site.gone[0]);
+    close(site.gone[1]);
+}
+
+TEST("a client that only sends no more is asked for ever, and gives up at the fifth interim answer")
+{
+    Site site;
+    CLEANUP(buffer_done) Buffer first = {0};
+    CLEANUP(buffer_done) Buffer second = {0};
+    start(&site, NULL);
+    CHECK_INT(pipe(site.gone), 0);
+    int patient = dial_half_closed(&site);
+    receive(patient, ASKED ASKED ASKED ASKED, &first);
+    HttpRequest *kept = site.kept;
+    int later = dial_half_closed(&site);
+    receive(later, ASKED ASKED, &second); /* two sweeps more */
+    loop_post(site.loop, answer_kept, &site);
+    receive(later, NULL, &second);
+    site.kept = kept;
+    loop_post(site.loop, answer_kept, &site);
+    receive(patient, NULL, &first);
+    CHECK(!has(&first, ASKED ASKED ASKED ASKED ASKED));
+    CHECK(has(&first, "\r\n\r\nmade"));
+    close(patient);
+    close(later);
     stop(&site);
     close(site.gone[0]);
     close(site.gone[1]);
