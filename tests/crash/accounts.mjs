@@ -15,7 +15,7 @@ const TABLES = ['crash.items', 'crash.brief'];
 const STREAM = 'crash.events';
 const ROWS = 4; // of a guest in each table; one of them is deleted
 const LOOKED_AT = 6; // the newest, after each crash
-const ERASE_LIMIT_MS = 30000;
+const ERASE_LIMIT_MS = Number(process.env.CRASH_ERASE_LIMIT_S ?? 30) * 1000;
 
 /** What may be so after a crash; the first is what was acknowledged last. */
 const AFTER = { there: ['there'], gone: ['gone'], leaving: ['there', 'gone'], returning: ['gone', 'there'] };

@@ -89,7 +89,7 @@ export async function subscriber(server, follower, random, stop) {
       await follower.join(server, { batch_size: 1 + random.below(200) });
     } catch (error) {
       // The server's end is one reason for this; any other is a fault.
-      await Promise.race([server.exited, pause(1000)]);
+      await Promise.race([server.exited, pause(10000)]);
       if (!server.ended) follower.violate(`resume failed: ${error.message}`);
       return;
     }

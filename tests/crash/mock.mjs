@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { serveLive } from './mock_live.mjs';
+import { writeParquet } from './mock_parquet.mjs';
 
 const BUG = process.env.MOCK_BUG || '';
 if (process.argv.includes('--verify')) process.exit(BUG === 'verify' ? 1 : 0);
@@ -25,6 +26,9 @@ let lastSeq = 0n;
 let identity = 0;
 let commits = 0;
 let requests = 0;
+let recovered = 0;
+let exported = 0;
+let keptEnd = null; // where the log must end again, after a call that the disk refused
 let delayed = null; // the second half of a transaction, for a bug
 
 function partition(name) {
@@ -58,17 +62,40 @@ function apply(record) {
   return changes;
 }
 
-/** Nothing of the user stays, in memory or in the file. */
-function erase(user) {
-  for (const name of partitions.keys()) if (name.endsWith(`|${user}`)) partitions.delete(name);
-  const isOther = (line) => line && !line.includes(`|${user}"`);
+/** Nothing of those who are dropped stays, in memory or in the file. What the disk refuses is done with the next, or at a start. */
+function erase() {
+  if (!isErasing || dropped.size === 0 || BUG === 'unerased') return;
+  const users = [...dropped];
+  for (const name of partitions.keys()) if (users.some((user) => name.endsWith(`|${user}`))) partitions.delete(name);
+  try {
+    heal();
+    const lines = fs.readFileSync(logFile, 'utf8').split('\n');
+    rewrite(lines.filter((line) => line && !users.some((user) => line.includes(`|${user}"`))));
+  } catch (error) {
+    if (!isOfDisk(error)) throw error;
+  }
+  if (BUG === 'unerased-folder') fs.mkdirSync(path.join(dir, 'storage/user', users.at(-1)), { recursive: true });
+}
+
+/** Another log takes the place of the old one. */
+function rewrite(lines) {
   const fresh = `${logFile}.new`;
-  fs.writeFileSync(fresh, fs.readFileSync(logFile, 'utf8').split('\n').filter(isOther).map((line) => `${line}\n`).join(''));
-  fs.closeSync(log);
-  log = fs.openSync(fresh, 'a');
-  fs.fsyncSync(log);
+  fs.writeFileSync(fresh, lines.map((line) => `${line}\n`).join(''));
+  const next = fs.openSync(fresh, 'a');
+  fs.fsyncSync(next);
   fs.renameSync(fresh, logFile);
-  fs.fsyncSync(fs.openSync(dir, 'r'));
+  if (log !== null) fs.closeSync(log);
+  log = next;
+  syncFolder();
+}
+
+function syncFolder() {
+  const folder = fs.openSync(dir, 'r');
+  try {
+    fs.fsyncSync(folder);
+  } finally {
+    fs.closeSync(folder);
+  }
 }
 
 function alter({ alter: name, change }) {
@@ -96,9 +123,20 @@ function recover() {
     !(BUG === 'alter-lost' && /"alter"/.test(line) && i > lines.length - 60) &&
     !(BUG === 'half-after' && /"isSecond":true/.test(line));
   lines = lines.filter(isKept);
-  for (const line of lines) apply(JSON.parse(line));
-  fs.truncateSync(logFile, 0);
-  fs.writeFileSync(logFile, lines.map((line) => `${line}\n`).join(''));
+  rewrite(lines.filter((line) => {
+    const record = JSON.parse(line);
+    const isKnown = !isForgotten(record);
+    if (isKnown) apply(record);
+    return isKnown;
+  }));
+}
+
+/** Single changes that a start forgets, for bugs. */
+function isForgotten({ changes }) {
+  if (changes?.length !== 1 || ++recovered % 3) return false;
+  const [[name, key, row]] = changes;
+  const isThere = partition(name).rows.has(key);
+  return isThere && BUG === (row ? 'old-update' : 'undelete');
 }
 
 function isWhole(line) {
@@ -109,10 +147,10 @@ function isWhole(line) {
   }
 }
 
+let log = null;
 if (fs.existsSync(logFile)) recover();
-let log = fs.openSync(logFile, 'a');
-fs.fsyncSync(log);
-fs.fsyncSync(fs.openSync(dir, 'r'));
+else rewrite([]);
+erase();
 lastSeq = (lastSeq > clockSeq() ? lastSeq : clockSeq()) + 1000n;
 const startSeq = lastSeq; // cursors of loose tables before it are too old
 
@@ -125,9 +163,40 @@ function nextSeq() {
   return String(lastSeq);
 }
 
+function isOfDisk(error) {
+  return error.code === 'EIO' || error.code === 'ENOSPC';
+}
+
+/** What was refused is not there. */
+function heal() {
+  if (keptEnd === null) return;
+  if (BUG === 'stuck') throw Object.assign(new Error('as before'), { code: 'EIO' });
+  fs.ftruncateSync(log, keptEnd);
+  keptEnd = null;
+}
+
+/** Takes back what was refused in part. Who cannot tell does not say that nothing was done. */
+function refuse(error) {
+  try {
+    heal();
+  } catch {
+    error.isUnknown = true;
+  }
+  throw error;
+}
+
+/** Appends a record, or throws. */
 function store(record, isLoose) {
-  fs.writeSync(log, `${JSON.stringify(record, plain)}\n`);
-  if (BUG !== 'nosync' && !isLoose) fs.fsyncSync(log);
+  heal();
+  keptEnd = fs.fstatSync(log).size;
+  try {
+    for (let rest = Buffer.from(`${JSON.stringify(record, plain)}\n`); rest.length;) rest = rest.subarray(fs.writeSync(log, rest));
+    if (BUG !== 'nosync' && !isLoose) fs.fsyncSync(log);
+  } catch (error) {
+    if (BUG !== 'deaf') refuse(error);
+    heal();
+  }
+  keptEnd = null;
 }
 
 /** changes: [partition, key, row or null]; one commit. */
@@ -158,29 +227,52 @@ function write(changes, isSecond) {
   live.publish(apply(record), commits);
 }
 
-/** Backups of vault.t and what is made of them: a record, empty for a job that fails; undefined for other statements. Exports are
- * refused: the checker's rule for them is tested by itself. */
+/** Rows that were deleted, of a partition. */
+function deletedOf({ rows, feed }) {
+  return feed.filter(({ key, row, old }) => !row && old && !rows.has(key)).map(({ old }) => old);
+}
+
+/** Backups of vault.t and what is made of them: a record, empty for a job that fails; undefined for other statements. */
 function keep(sql) {
   const [, verb, name] = /^(BACKUP|RESTORE) .*'(\w+)'$/.exec(sql) ?? [];
-  if (/^EXPORT/.test(sql)) throw Object.assign(new Error('busy'), { status: 503 });
-  if (/^DROP NAMESPACE/.test(sql)) return { drop: BUG === 'drop-half' ? ['copy.t'] : ['copy.t', 'copy.more'] };
+  if (/^DROP NAMESPACE copy/.test(sql)) return { drop: BUG === 'drop-half' ? ['copy.t'] : ['copy.t', 'copy.more'] };
   if (verb === 'BACKUP') {
     const parts = [...partitions.values()].filter((p) => p.name.startsWith('vault.t|'));
-    return { backup: name, rows: parts.flatMap((p) => [...p.rows].map(([key, row]) => [p.name.split('|')[1], key, row, String(row.seq)])) };
+    const rowsOf = (p) => [...p.rows.values(), ...(BUG === 'restore-deleted' ? deletedOf(p) : [])];
+    return { backup: name, rows: parts.flatMap((p) => rowsOf(p).map((row) => [p.name.split('|')[1], row.id, row, String(row.seq)])) };
   }
   if (!verb) return undefined;
-  if (!backups.has(name)) return {};
+  if (!backups.has(name) || BUG === 'backup-broken') return {};
   const rows = backups.get(name).slice(BUG === 'restore-half' ? 1 : 0);
   const owner = (user) => (BUG === 'restore-mixed' ? 'Ann' : user);
   return { create: ['copy.t', 'copy.more'], table: { kind: 'USER', isLoose: false, ttlMs: null },
-    changes: rows.map(([user, key, row, seq]) => [`copy.t|${owner(user)}`, key, row, seq]) };
+    changes: rows.map(([user, key, row, seq]) => [`copy.t|${owner(user)}`, key, row, BUG === 'restore-reseq' ? nextSeq() : seq]) };
+}
+
+/** Writes a file for each table in which the user has rows. Returns the name of the job. */
+function exportRows(user) {
+  const job = `E-${Date.now()}-${++exported}`;
+  const home = path.join(dir, 'exports', user, job);
+  fs.mkdirSync(home, { recursive: true });
+  for (const p of [...partitions.values()].filter(({ name }) => name.endsWith(`|${user}`))) {
+    const table = p.name.split('|')[0];
+    const rows = [...p.rows.values()].slice(BUG === 'export-short' ? 1 : 0);
+    if (BUG === 'export-deleted') rows.push(...deletedOf(p));
+    if (BUG === 'export-other') rows.push(...[...partitions.values()].filter(({ name }) => name.startsWith(`${table}|`))
+      .flatMap((other) => [...other.rows.values()]).slice(0, 1));
+    if (rows.length) writeParquet(path.join(home, `${table}.parquet`), rows);
+  }
+  return job;
 }
 
 const answer = (count, word) => ({ row_count: count, message: `${word} ${count} row(s)` });
 
 /** A statement that defines something; undefined if it does not. */
-function define(sql, table) {
-  if (/^(CREATE (NAMESPACE|USER ')|STORAGE)/.test(sql)) return answer(0, 'Done');
+function define(sql, table, user) {
+  if (/^DROP NAMESPACE probe/.test(sql)) store({}, false);
+  if (/^EXPORT/.test(sql)) return { row_count: 0, message: `Job ID: ${exportRows(user)}` };
+  if (/^STORAGE COMPACT/.test(sql) && BUG === 'undelete-compact') undelete(sql);
+  if (/^(DROP NAMESPACE probe|CREATE (NAMESPACE|USER ')|STORAGE)/.test(sql)) return answer(0, 'Done');
   const created = /^CREATE (USER|SHARED|STREAM) TABLE/.exec(sql);
   const [, verb, name] = /^(ALTER|DROP) USER '(\w+)'/.exec(sql) ?? [];
   let record = keep(sql);
@@ -191,7 +283,6 @@ function define(sql, table) {
   }
   if (verb) {
     record = verb === 'DROP' ? { dropUser: name } : { restoreUser: name };
-    if (verb === 'DROP' && isErasing && BUG !== 'unerased') erase(name);
     if (verb === 'ALTER' && BUG === 'restore-short') live.publish(apply({ changes: [[`crash.brief|${name}`, 1, null, nextSeq()]] }), commits);
   } else if (created) {
     const ttl = /TTL_SECONDS = (\d+)/.exec(sql)?.[1];
@@ -208,23 +299,35 @@ function define(sql, table) {
   if (!record) return undefined;
   store(record, false);
   apply(record);
+  if (record.dropUser) erase();
   if (record.alter && BUG !== 'silent-alter') live.altered(table, record.change.kind);
   return answer(0, 'Defined');
+}
+
+/** A compaction lets some rows come back that were deleted. */
+function undelete(sql) {
+  const [, name = 'crash.'] = /TABLE (\S+)/.exec(sql) ?? [];
+  const changes = [...partitions.values()].filter((p) => p.name.startsWith(name))
+    .flatMap((p) => deletedOf(p).slice(-3).map((row) => [p.name, row.id, row, String(row.seq)]));
+  store({ changes }, false);
+  apply({ changes });
 }
 
 /** Runs a statement against the rows and what the transaction has staged: Map of partition to Map of key to row. */
 function run(sql, user, staged) {
   if (/job_id =/.test(sql)) return { schema: [{ name: 'status' }, { name: 'message' }], rows: [[/J-0/.test(sql) ? 'failed' : 'completed', '']], row_count: 1 };
   const name = /(?:FROM|INTO|UPDATE|TABLE(?: IF EXISTS)?|NAMESPACE) ([\w.']+)/.exec(sql)?.[1];
-  const defined = define(sql, name);
+  const defined = define(sql, name, user);
   if (defined) return defined;
   const table = tables.get(name);
   if (!table) throw new Error(`Table not found: ${name}`);
   const place = table.kind === 'SHARED' ? `${name}|` : `${name}|${user}`;
   if (!staged.has(place)) staged.set(place, new Map());
   const mine = staged.get(place);
-  const expired = clockSeq() - (BigInt(table.ttlMs ?? 0) << 22n);
-  const rows = new Map([...partition(place).rows, ...mine]);
+  const expired = clockSeq() - (BigInt(table.ttlMs ?? 0) << (BUG === 'expires-early' ? 20n : 22n));
+  const isCount = /^SELECT COUNT/.test(sql);
+  const rows = new Map([...partition(place).rows, ...(isCount && BUG === 'blind' ? [] : mine)]);
+  if ((isCount && BUG === 'leak-count') || (/ WHERE id = /.test(sql) && BUG === 'leak-key')) addOthers(rows, name);
   for (const [key, row] of rows) {
     if (row === null || (table.ttlMs && row.seq < expired && BUG !== 'expired')) rows.delete(key);
   }
@@ -246,6 +349,14 @@ function run(sql, user, staged) {
   return answer(changed, 'Updated');
 }
 
+/** Rows of other users, where there is none with the key. */
+function addOthers(rows, table) {
+  for (const p of partitions.values()) {
+    if (!p.name.startsWith(`${table}|`)) continue;
+    for (const [key, row] of p.rows) if (!rows.has(key)) rows.set(key, row);
+  }
+}
+
 /** Without the seq of the version before. */
 function plain(key, value) {
   return key === 'seq' ? undefined : value;
@@ -262,7 +373,7 @@ function insert(sql, table, rows, mine) {
   const column = extra && columnOf(table, extra);
   let count = 0;
   for (const [, key, n, body, value] of sql.matchAll(/\((\d+), (\d+), '([^']*)'(?:, (\d+))?\)/g)) {
-    if (rows.has(Number(key))) throw new Error('Already exists');
+    if (rows.has(Number(key)) && BUG !== 'duplicate') throw new Error('Already exists');
     mine.set(Number(key), { id: Number(key), n: Number(n), body, x: column ? { [column.identity]: Number(value) } : {} });
     count++;
   }
@@ -331,15 +442,18 @@ const server = http.createServer((request, response) => {
     if (request.url === '/v1/api/auth/login' && dropped.has(body.user)) return reply(401, {});
     if (request.url === '/v1/api/auth/login') return reply(200, { access_token: body.user });
     const user = request.headers.authorization.slice(7);
-    if (dropped.has(user)) return reply(401, { status: 'error', results: [], took: 0, error: { code: 'UNAUTHORIZED', message: 'gone' } });
+    if (dropped.has(user) && BUG !== 'old-token') return reply(401, { status: 'error', results: [], took: 0, error: { code: 'UNAUTHORIZED', message: 'gone' } });
     try {
       return reply(200, { status: 'success', results: runAll(body.sql, user), took: 0 });
     } catch (error) {
-      return reply(error.status ?? 400, { status: 'error', results: [], took: 0, error: { code: 'SQL_EXECUTION_ERROR', message: error.message } });
+      const refusal = isOfDisk(error) ? [507, 'DISK_FULL'] : [400, 'SQL_EXECUTION_ERROR'];
+      const [status, code] = error.isUnknown ? [500, 'OUTCOME_UNKNOWN'] : refusal;
+      return reply(status, { status: 'error', results: [], took: 0, error: { code, message: error.message } });
     }
   });
 });
 
-const live = serveLive(server, { BUG, tables, partition, startSeq, lastSeq: () => lastSeq });
+const live = serveLive(server, { BUG, tables, partition, startSeq, partitions, lastSeq: () => lastSeq });
 process.on('SIGTERM', () => process.exit(0));
+server.keepAliveTimeout = 0; // a slow client finds its connection open
 server.listen(Number(process.env.KALAMDB_SERVER_PORT), '127.0.0.1');

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 const require = createRequire(new URL('../e2e/package.json', import.meta.url));
 const { WebSocketServer } = require('ws');
 
-export function serveLive(server, { BUG, tables, partition, startSeq, lastSeq }) {
+export function serveLive(server, { BUG, tables, partition, partitions, startSeq, lastSeq }) {
   const subscriptions = new Set();
 
   const namesOf = (table) => ['id', 'n', 'body', ...table.columns.map((column) => column.name), '_seq', '_deleted'];
@@ -19,9 +19,11 @@ export function serveLive(server, { BUG, tables, partition, startSeq, lastSeq })
   });
 
   function publish(changes, commits) {
-    changes.forEach((change, i) => {
+    const isTurned = BUG === 'disorder' && commits % 10 === 0;
+    (isTurned ? [...changes].reverse() : changes).forEach((change, i) => {
       for (const subscription of [...subscriptions]) {
-        if (subscription.place !== change.partition && BUG !== 'leak') continue;
+        const isLeak = BUG === 'leak' || (BUG === 'leak-delete' && !change.row && change.partition.startsWith(`${subscription.table}|`));
+        if (subscription.place !== change.partition && !isLeak) continue;
         if (BUG === 'gap' && commits % 15 === 0) continue;
         if (BUG === 'half-live' && i > 0 && commits % 10 === 0) continue;
         subscription.change(change);
@@ -77,7 +79,7 @@ export function serveLive(server, { BUG, tables, partition, startSeq, lastSeq })
     }
 
     page(rows, number, hasMore) {
-      const last = hasMore ? rows[rows.length - 1].seq : lastSeq();
+      const last = hasMore && BUG !== 'cursor-ahead' ? rows[rows.length - 1].seq : lastSeq();
       this.send({ type: 'initial_data_batch', rows: rows.map((row) => this.show(row)),
         batch_control: { batch_num: number, has_more: hasMore, status: hasMore ? 'loading' : 'ready', last_seq_id: String(last) } });
     }
@@ -100,14 +102,21 @@ export function serveLive(server, { BUG, tables, partition, startSeq, lastSeq })
       this.sendFirst(p, from);
     }
 
+    /** A row of the table that another user has, newer than `from`. */
+    ofAnother(from) {
+      const others = [...partitions.values()].filter(({ name }) => name !== this.place && name.startsWith(`${this.table}|`));
+      return others.flatMap(({ rows }) => [...rows.values()]).filter((row) => row.seq > from).slice(0, 1).map((row) => ({ seq: row.seq, row }));
+    }
+
     /** Pages and the deletes of a resume, in one order. */
     sendFirst(p, from) {
       const { ttlMs } = tables.get(this.table);
       const due = BigInt(Date.now() - Date.UTC(2024, 0, 1) - (ttlMs ?? 0)) << 22n;
       const items = [...p.rows.values()]
-        .filter((row) => row.seq > from && this.matches(row) && (!ttlMs || row.seq >= due || BUG === 'expired-live'))
+        .filter((row) => (row.seq > from || (BUG === 'resume-again' && row.seq === from)) && this.matches(row) && (!ttlMs || row.seq >= due || BUG === 'expired-live'))
         .map((row) => ({ seq: row.seq, row }));
       if (BUG === 'resume-short' && from) items.splice(0, 1);
+      if (BUG === 'leak-page') items.push(...this.ofAnother(from));
       if (from && BUG !== 'resume-deletes') {
         const isThere = new Map();
         for (const { seq, key, row, old } of p.feed) {

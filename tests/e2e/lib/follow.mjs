@@ -3,7 +3,7 @@
 // A client that keeps a copy of a query's rows by subscription alone, over any number of
 // connections, and checks the promise of the feed while it does: every change after the cursor,
 // exactly once, in order. What breaks it is collected in `violations`:
-//   - a first-rows page out of seq order, or with a row at or below the cursor resumed from;
+//   - a first-rows page out of seq order, or with a row at or below the cursor resumed from, or that of a page before it;
 //   - a live change whose seq does not rise, an insert of a known row, a change of an unknown one;
 //   - after a resume, pages and deletes that are not in one seq order, or a row of a page deleted again.
 // Every prefix of what was sent is safe to resume from (docs/decisions/0005), so the cursor is always the
@@ -76,6 +76,7 @@ export class Follower {
     const control = message.batch_control;
     this.seen = maxSeq(this.seen, control.last_seq_id);
     this.cursor = this.seen;
+    this.loadedLast = BigInt(maxSeq(this.loadedLast, control.last_seq_id) ?? 0); // a cursor: what follows is newer
     if (!control.has_more) {
       this.caughtUpTo = BigInt(this.seen ?? 0);
       this.ready();
