@@ -258,7 +258,7 @@ function exportRows(user) {
     const table = p.name.split('|')[0];
     const rows = [...p.rows.values()].slice(BUG === 'export-short' ? 1 : 0);
     if (BUG === 'export-deleted') rows.push(...deletedOf(p));
-    if (BUG === 'export-other') rows.push(...[...partitions.values()].filter(({ name }) => name.startsWith(`${table}|`))
+    if (BUG === 'export-other') rows.push(...[...partitions.values()].filter((other) => other !== p && other.name.startsWith(`${table}|`))
       .flatMap((other) => [...other.rows.values()]).slice(0, 1));
     if (rows.length) writeParquet(path.join(home, `${table}.parquet`), rows);
   }
