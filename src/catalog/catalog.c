@@ -91,7 +91,7 @@ Code catalog_read_tables(HotSnapshot *snapshot, Slice namespace_name, Arena *are
     while (hot_next(it)) {
         Table t;
         TRY(catalog__decode_table(hot_key(it), hot_value(it), arena, &t, e));
-        if (slice_equal_ignoring_case(t.namespace_name, namespace_name))
+        if (!namespace_name.size || slice_equal_ignoring_case(t.namespace_name, namespace_name))
             buffer_add(&found, &t, sizeof t);
     }
     TRY(hot_iterator_end(it, e));

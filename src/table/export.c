@@ -13,6 +13,7 @@
  * I1. A folder without ".part" is whole, and so is the archive beside it. An archive without its
  *     folder is what a crash left. Hence a folder that goes is renamed before its first file goes.
  * I2. Only rows of the partition (table, user) are read, from nowhere else.
+ * I3. Tables and their definitions are those of the view, as its rows are.
  */
 #include "table/export.h"
 
@@ -57,7 +58,7 @@ typedef struct Export {
 /* The rows of one table. */
 typedef struct Rows {
     Export *x;
-    Table *table;
+    const Table *table;
     Partition partition;
     ColdScan *cold; /* NULL once its rows have passed, or without segments */
     HotIterator *dead;
@@ -247,7 +248,7 @@ static Code file_name(Export *x, const Table *table, const char **out, Error *e)
     return OK;
 }
 
-static Code export_table(Export *x, Table *table, Error *e)
+static Code export_table(Export *x, const Table *table, Error *e)
 {
     const char *file;
     SegmentEntry *entry = NULL;
@@ -279,17 +280,14 @@ static Code export_table(Export *x, Table *table, Error *e)
 
 static Code export_tables(Export *x, Error *e)
 {
-    Table **tables;
+    Table *tables;
     size_t count;
-    Code code = OK;
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
-    catalog_list_tables(database_catalog(x->db), arena, &tables, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (code == OK && tables[i]->kind != TABLE_SHARED)
-            code = export_table(x, tables[i], e);
-        table_unref(tables[i]);
-    }
-    return code;
+    TRY(catalog_read_tables(view_snapshot(x->view), (Slice){0}, x->arena, &tables, &count,
+                            e)); /* I3 */
+    for (size_t i = 0; i < count; i++)
+        if (tables[i].kind != TABLE_SHARED)
+            TRY(export_table(x, &tables[i], e));
+    return OK;
 }
 
 /* {"user_id": …, "commit": …, "<list>": […]} */

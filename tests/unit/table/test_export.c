@@ -100,7 +100,11 @@ TEST("DuckDB does not read an export of several tables by one glob, or reads oth
     const char *folder = test_folder();
     fixture_open(&f, folder, TABLE_USER);
     Column columns[] = {
-        {.name = SLICE("id"), .type = TYPE_TEXT, .field_id = 1, .primary_key = true},
+        {.name = SLICE("id"),
+         .type = TYPE_TEXT,
+         .field_id = 1,
+         .not_null = true,
+         .primary_key = true},
         {.name = SLICE("more"), .type = TYPE_DOUBLE, .field_id = 2},
     };
     Schema schema = {
@@ -149,6 +153,70 @@ TEST("DuckDB does not read an export of several tables by one glob, or reads oth
     CHECK_INT(ask(arena_printf(arena, "SELECT count(*) FROM '%s/exports/alice/UE-1/app.t.parquet'",
                                folder)),
               9);
+    fixture_close(&f);
+    arena_free(arena);
+}
+
+/* As a commit does, but memory only: what a view that was opened before does not know of. */
+static void apply(Fixture *f, CatalogChange *change)
+{
+    catalog_change_apply(database_catalog(f->db), change);
+    catalog_change_free(change);
+}
+
+TEST("a table that is dropped or made while an export opens its view is missing, or too many")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    ExportReport report;
+    CatalogChange *change;
+    Slice json;
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fixture_put(&f, 1, "x");
+    fixture_flush(&f);
+    fixture_put(&f, 2, "x");
+    Table later = *f.table;
+    later.name = SLICE("later");
+    CHECK_OK(catalog_plan_create_table(database_catalog(f.db), &later, &change, e));
+    apply(&f, change);
+    CHECK_OK(catalog_plan_drop_table(database_catalog(f.db), f.table, &change, e));
+    apply(&f, change);
+    CHECK_OK(database_export_user(f.db, f.partition.user, "UE-1", (BackupStop){0}, &report, e));
+    CHECK_INT(report.rows, 2);
+    const char *path = arena_printf(arena, "%s/exports/alice/UE-1/schema.json", folder);
+    CHECK_OK(file_read(path, 1 << 20, arena, &json, e));
+    CHECK(strstr(arena_text(arena, json), "\"table\":\"t\""));
+    CHECK(!strstr(arena_text(arena, json), "\"table\":\"later\""));
+    fixture_close(&f);
+    arena_free(arena);
+}
+
+TEST("a column that is renamed while an export opens its view has its new name")
+{
+    Fixture f;
+    Arena *arena = arena_new();
+    ExportReport report;
+    CatalogChange *change;
+    Slice json;
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fixture_put(&f, 1, "x");
+    fixture_flush(&f);
+    Table next = *f.table;
+    Column columns[] = {f.table->schema->columns[0], f.table->schema->columns[1]};
+    Schema schema = *f.table->schema;
+    schema.version++;
+    schema.columns = columns;
+    columns[1].name = SLICE("renamed");
+    next.schema = &schema;
+    CHECK_OK(catalog_plan_alter_table(database_catalog(f.db), f.table, &next, false, &change, e));
+    apply(&f, change);
+    CHECK_OK(database_export_user(f.db, f.partition.user, "UE-1", (BackupStop){0}, &report, e));
+    CHECK_INT(report.rows, 1);
+    const char *path = arena_printf(arena, "%s/exports/alice/UE-1/schema.json", folder);
+    CHECK_OK(file_read(path, 1 << 20, arena, &json, e));
+    CHECK(strstr(arena_text(arena, json), "\"name\":\"v\""));
     fixture_close(&f);
     arena_free(arena);
 }
