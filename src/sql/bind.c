@@ -264,22 +264,19 @@ static Code bind_like(Binder *b, const Expr *expr, BoundExpr **out)
     return sql__finish(b, expr, n, out);
 }
 
-/* The operand of CASE x WHEN a WHEN b and its alternatives, made comparable; it is evaluated
- * once. */
+/* The operand of CASE x WHEN a WHEN b and its alternatives, made comparable one by one; it is
+ * evaluated once. */
 static Code bind_operand(Binder *b, const Expr *expr, BoundExpr *n)
 {
-    uint32_t count = expr->item_count / 2 + 1;
-    BoundExpr **values = arena_new_array(b->arena, BoundExpr *, count);
-    const Expr **at = arena_new_array(b->arena, const Expr *, count);
-    Type ignored;
-    for (uint32_t i = 0; i < count; i++) {
-        at[i] = i ? expr->items[2 * (i - 1)] : expr->left;
-        TRY(sql__bind(b, at[i], &values[i]));
+    BoundExpr **operand = &n->args[0];
+    TRY(sql__bind(b, expr->left, operand));
+    for (uint32_t i = 0; i < expr->item_count; i += 2) {
+        TRY(sql__bind(b, expr->items[i], &n->args[i + 1]));
+        TRY(sql__unify(b, expr->left, operand, expr->items[i], &n->args[i + 1]));
     }
-    TRY(sql__common_type(b, at, values, count, &ignored));
-    n->args[0] = values[0];
-    for (uint32_t i = 1; i < count; i++)
-        n->args[2 * i - 1] = values[i];
+    if (sql__is_constant(*operand)) /* it may have taken the type of a later alternative */
+        for (uint32_t i = 0; i < expr->item_count; i += 2)
+            TRY(sql__unify(b, expr->left, operand, expr->items[i], &n->args[i + 1]));
     return OK;
 }
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Expressions for DuckDB, in parentheses throughout, so that DuckDB's precedence is never asked.
- * What can
- * mean something else there than in eval.c is written so that it does not:
+ * What can mean something else there than in eval.c is written so that it does not:
  *   x / y, x // y, x % y   a zero on the right becomes NULL (DuckDB gives inf or nan for reals)
  *   5, 1.5                 BIGINT and DOUBLE (DuckDB: INTEGER, DECIMAL)
- * c = '5', c = $1        a constant takes the type of the column, cast by us (DuckDB casts the
- * column)
+ *   c = '5', c = $1        a constant takes the type of the column, cast by us (DuckDB casts c)
+ *   id > 2.0               a whole number (DuckDB rounds the column to a DOUBLE)
  *   a || 1                 the number is cast to text here
  *   CAST(5 AS TIMESTAMP)   microseconds
  */
+#include <math.h>
+
 #include "sql/print_int.h"
 
 /* ---- constants and their types ---- */
@@ -95,11 +96,35 @@ static bool adapts(const Value *value, Type other)
            (type_is_number(value->type) && (other == TYPE_TIMESTAMP || type_is_text(other)));
 }
 
+/* What a fraction is among integers. */
+typedef enum Fraction { FRACTION_STAYS, FRACTION_UP, FRACTION_DOWN, FRACTION_NO_MATCH } Fraction;
+
+/* A DOUBLE beside a BIGINT. Those that no BIGINT reaches are all alike: one past the end. */
+static void print_real(Printer *p, double real, Fraction fraction)
+{
+    double whole = fraction == FRACTION_UP ? ceil(real) : floor(real);
+    if (whole != real && fraction == FRACTION_STAYS) {
+        Value value = value_double(real);
+        sql_print_value(p->out, &value);
+    } else if (isnan(real) || whole >= 0x1p63 || (whole != real && fraction == FRACTION_NO_MATCH)) {
+        buffer_add_text(p->out, "9223372036854775808::HUGEINT");
+    } else if (whole < -0x1p63) {
+        buffer_add_text(p->out, "(-9223372036854775809)::HUGEINT");
+    } else {
+        Value value = value_integer(TYPE_BIGINT, (int64_t)whole);
+        sql_print_value(p->out, &value);
+    }
+}
+
 /* An operand beside something of type `other`. */
-static Code print_operand(Printer *p, const Expr *expr, Type other)
+static Code print_rounded(Printer *p, const Expr *expr, Type other, Fraction fraction)
 {
     const Value *value;
     TRY(constant_value(p, expr, &value));
+    if (value && !value->is_null && value->type == TYPE_DOUBLE && type_is_integer(other)) {
+        print_real(p, value->real, fraction);
+        return OK;
+    }
     if (!value || !adapts(value, other))
         return sql__print_expr(p, expr);
     Value cast;
@@ -113,6 +138,11 @@ static Code print_operand(Printer *p, const Expr *expr, Type other)
     }
     sql_print_value(p->out, &cast);
     return OK;
+}
+
+static Code print_operand(Printer *p, const Expr *expr, Type other)
+{
+    return print_rounded(p, expr, other, FRACTION_STAYS);
 }
 
 static Code print_bare(Printer *p, const char *text)
@@ -291,9 +321,9 @@ static Code print_between(Printer *p, const Expr *expr)
     buffer_add_char(p->out, '(');
     TRY(print_operand(p, expr->left, first_type(p, bounds, 2)));
     buffer_add_text(p->out, expr->negated ? " NOT BETWEEN " : " BETWEEN ");
-    TRY(print_operand(p, expr->right, type));
+    TRY(print_rounded(p, expr->right, type, FRACTION_UP)); /* one DOUBLE makes all three that */
     buffer_add_text(p->out, " AND ");
-    TRY(print_operand(p, expr->third, type));
+    TRY(print_rounded(p, expr->third, type, FRACTION_DOWN));
     return print_bare(p, ")");
 }
 
@@ -307,7 +337,7 @@ static Code print_in(Printer *p, const Expr *expr)
     for (uint32_t i = 0; i < expr->item_count; i++) {
         if (i)
             buffer_add_text(p->out, ", ");
-        TRY(print_operand(p, expr->items[i], type));
+        TRY(print_rounded(p, expr->items[i], type, FRACTION_NO_MATCH)); /* as for BETWEEN */
     }
     return print_bare(p, "))");
 }

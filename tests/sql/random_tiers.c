@@ -67,7 +67,7 @@ static void add_integer(Buffer *out, Type type)
         {"-32768", "32767", "0", "-1", "32766", "-32767"},
         {"-2147483648", "2147483647", "0", "-1", "2147483646", "65536"},
         {"-9223372036854775808", "9223372036854775807", "0", "-1", "9007199254740993",
-         "4294967296"},
+         "9007199254740992"},
     };
     int row = type == TYPE_SMALLINT ? 0 : type == TYPE_INT ? 1 : 2;
     if (pick(25) == 0)
@@ -306,6 +306,17 @@ static void create(World *world)
 
 /* ---- queries ---- */
 
+/* Beside integers also DOUBLEs next to which, or beyond which, those of a BIGINT are. */
+static void add_operand(Buffer *out, Type column, Type type)
+{
+    static const char *const reals[] = {"9007199254740992.0", "9007199254740994.0", "-1e300",
+                                        "9223372036854775808.0", "4294967296.5"};
+    if (type_is_integer(column) && pick(12) == 0)
+        buffer_add_text(out, reals[pick(5)]);
+    else
+        add_literal(out, type);
+}
+
 static void add_condition(Buffer *out)
 {
     static const char *const operators[] = {"=", "<>", "<", "<=", ">", ">="};
@@ -319,21 +330,21 @@ static void add_condition(Buffer *out)
         break;
     case 1:
         buffer_printf(out, "%s %sBETWEEN ", column->name, pick(4) ? "" : "NOT ");
-        add_literal(out, type);
+        add_operand(out, column->type, type);
         buffer_add_text(out, " AND ");
-        add_literal(out, type);
+        add_operand(out, column->type, type);
         break;
     case 2:
         buffer_printf(out, "%s %sIN (", column->name, pick(4) ? "" : "NOT ");
         for (uint32_t i = pick(4); i > 0; i--) {
-            add_literal(out, type);
+            add_operand(out, column->type, type);
             buffer_add_text(out, ", ");
         }
         add_value(out, type);
         buffer_add_char(out, ')');
         break;
     case 3:
-        add_literal(out, type);
+        add_operand(out, column->type, type);
         buffer_printf(out, " %s %s", operators[pick(6)], column->name);
         break;
     case 4:
@@ -344,7 +355,7 @@ static void add_condition(Buffer *out)
         break;
     default:
         buffer_printf(out, "%s %s ", column->name, operators[pick(6)]);
-        add_literal(out, type);
+        add_operand(out, column->type, type);
     }
 }
 
