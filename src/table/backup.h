@@ -24,8 +24,7 @@ typedef struct BackupStop {
 } BackupStop;
 
 /* Where a backup may be written: an absolute path without "..", "." or NUL, outside the data
- * folder, /etc, /root and /var/log, also when links are followed. E_INVALID_INPUT says which rule
- * it breaks. */
+ * folder, also when links are followed. E_INVALID_INPUT says which rule it breaks. */
 CHECKED Code backup_check_path(Database *db, Slice path, Error *e);
 /* Copies the database as of one commit, while it is used, into a folder that is made, or is empty;
  * then checks the copy. Blocks for as long as that takes; on a thread that holds no view. After a

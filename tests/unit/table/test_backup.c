@@ -142,9 +142,7 @@ TEST("a backup lands where it must not")
     Fixture f;
     Places p = places_new();
     fixture_open(&f, p.data, TABLE_USER);
-    static const char *const refused[] = {"",        "relative", "../up",   "/tmp/../etc/x",
-                                          "/etc/x",  "/etc",     "/root/b", "/var/log/b",
-                                          "/tmp//x", "/"};
+    static const char *const refused[] = {"", "relative", "../up", "/tmp/../etc/x", "/tmp//x", "/"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         CHECK_CODE(backup_check_path(f.db, slice_of_text(refused[i]), e), E_INVALID_INPUT);
     CHECK_CODE(backup_check_path(f.db, slice_of("/tmp/a\0b", 8), e), E_INVALID_INPUT);
@@ -154,6 +152,8 @@ TEST("a backup lands where it must not")
         E_INVALID_INPUT);
     CHECK_CODE(backup_check_path(f.db, slice_of_text(test_folder()), e), E_INVALID_INPUT);
     CHECK_OK(backup_check_path(f.db, slice_of_text(p.backup), e));
+    CHECK_OK(
+        backup_check_path(f.db, SLICE("/root/kalamdb/backups/b"), e)); /* of who runs as root */
     CHECK_OK(backup_check_path(f.db, slice_of_text(arena_printf(p.arena, "%s-2", p.data)), e));
     fixture_close(&f);
     arena_free(p.arena);
