@@ -118,14 +118,15 @@ unsigned char *data__put_payload(unsigned char *at, const Value *value)
     case TYPE_TIMESTAMP:
         return put_varint(at, zigzag(value->integer));
     case TYPE_FLOAT: {
-        float real = (float)value->real;
+        float real = (float)value->real + 0.0F; /* -0.0 becomes 0.0 */
         uint32_t bits;
         memcpy(&bits, &real, sizeof bits);
         return put_big_endian(at, bits, 4);
     }
     case TYPE_DOUBLE: {
+        double real = value->real + 0.0;
         uint64_t bits;
-        memcpy(&bits, &value->real, sizeof bits);
+        memcpy(&bits, &real, sizeof bits);
         return put_big_endian(at, bits, 8);
     }
     case TYPE_TEXT:

@@ -90,12 +90,7 @@ bool value_identical(const Value *a, const Value *b)
 {
     if (a->type != b->type || a->is_null != b->is_null)
         return false;
-    if (a->is_null)
-        return true;
-    if (a->type == TYPE_FLOAT || a->type == TYPE_DOUBLE) /* 0.0 becoming -0.0 is a change */
-        return memcmp(&a->real, &b->real, sizeof a->real) == 0 ||
-               (isnan(a->real) && isnan(b->real));
-    return value_compare(a, b) == 0;
+    return a->is_null || value_compare(a, b) == 0;
 }
 
 /* DuckDB's form of a BLOB, which value_cast reads back: printable ASCII stands for itself. */

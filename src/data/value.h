@@ -48,7 +48,7 @@ static inline Value value_double(double d)
 int value_compare(const Value *a, const Value *b);
 /* False when value_compare has no meaning for the two types. */
 bool value_comparable(Type a, Type b);
-/* Same type, same nullness and same content: what "unchanged" means for UPDATE. */
+/* Same type, nullness and content (-0.0 is 0.0): what "unchanged" means for UPDATE. */
 bool value_identical(const Value *a, const Value *b);
 
 /* Converts to a column's type as INSERT, UPDATE and CAST do (rules and messages: docs/sql.md). Text

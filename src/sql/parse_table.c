@@ -59,6 +59,8 @@ static Code literal_default(Parser *p, const Expr *expr, ColumnDefinition *colum
         arena_printf(p->arena, "the default of column '%.*s'", SLICE_ARGS(column->name));
     if (value_cast(value, column->type, what, p->arena, &column->default_value, p->e) != OK)
         return sql__place(p->text, expr->offset, p->e);
+    if (column->type == TYPE_FLOAT || column->type == TYPE_DOUBLE)
+        column->default_value.real += 0.0; /* -0.0 becomes 0.0, as it will be read back */
     return OK;
 }
 
