@@ -5,7 +5,7 @@
  * come from.
  *
  * User text never reaches DuckDB: callers print SQL from their own bound trees, with
- * engine_add_name and engine_add_literal for all that is data. In that SQL a table is
+ * engine_add_name and engine_add_text for all that is data. In that SQL a table is
  *
  *     hot(<handle>, <ref>)          the rows of source <ref>, columns of its schema, then `_seq`
  *                                   BIGINT and `_deleted` BOOLEAN
@@ -145,10 +145,9 @@ typedef struct EngineWriteOptions {
 CHECKED Code engine_write_parquet(EnginePool *pool, const EngineSource *rows, const char *path,
                                   const EngineWriteOptions *options, uint64_t *out_rows, Error *e);
 
-/* Printing SQL: `"a""b"`, and a literal that reads back as the same value and type. */
+/* Printing SQL: `"a""b"`. */
 void engine_add_name(Buffer *out, Slice name);
 void engine_add_text(Buffer *out, Slice text); /* a quoted VARCHAR literal; zero bytes are kept */
-void engine_add_literal(Buffer *out, const Value *value);
 /* DuckDB's name of the type that hot() declares for a column; JSON is VARCHAR there, so that both
  * engines compare it as text. */
 const char *engine_type_name(Type type);

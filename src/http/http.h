@@ -81,7 +81,7 @@ void http_server_drain(HttpServer *server, void (*done)(void *context), void *co
 /* Cuts all connections, WebSockets too (their on_close is called). Not from within a
  * callback of its own. Accepts NULL. */
 void http_server_free(HttpServer *server);
-/* Connections open now, WebSockets included. */
+/* Connections open now, WebSockets included: what http_server_drain waits for, and tests ask. */
 size_t http_server_connections(const HttpServer *server);
 /* Serves a stream that came from elsewhere than a listener of this server. Takes it. */
 void http_server_serve(HttpServer *server, Stream *stream, const Peer *peer);

@@ -331,13 +331,6 @@ size_t ws_frame_head(WsOpcode opcode, size_t payload_bytes, char out_head[10])
     return 2 + bytes;
 }
 
-void ws_frame_encode(WsOpcode opcode, Slice payload, Buffer *out)
-{
-    char head[10];
-    buffer_add(out, head, ws_frame_head(opcode, payload.size, head));
-    buffer_add_slice(out, payload);
-}
-
 SharedBuffer *ws_frame_shared(WsOpcode opcode, Slice payload)
 {
     char head[10];
@@ -349,10 +342,17 @@ SharedBuffer *ws_frame_shared(WsOpcode opcode, Slice payload)
     return frame;
 }
 
+static void add_close(Slice payload, Buffer *out)
+{
+    char head[10];
+    buffer_add(out, head, ws_frame_head(WS_CLOSE, payload.size, head));
+    buffer_add_slice(out, payload);
+}
+
 void ws_frame_close(int code, Slice reason, Buffer *out)
 {
     if (!ws_code_is_valid(code)) {
-        ws_frame_encode(WS_CLOSE, (Slice){0}, out);
+        add_close((Slice){0}, out);
         return;
     }
     char payload[WS_CONTROL_BYTES_MAX] = {(char)(code >> 8), (char)code};
@@ -363,5 +363,5 @@ void ws_frame_close(int code, Slice reason, Buffer *out)
         size = 0;
     if (size)
         memcpy(payload + 2, reason.data, size);
-    ws_frame_encode(WS_CLOSE, slice_of(payload, size + 2), out);
+    add_close(slice_of(payload, size + 2), out);
 }

@@ -73,9 +73,7 @@ WsEvent ws_framer_next(WsFramer *framer, Slice *input);
 
 /* -- sending ---------------------------------------------------------------------------------- */
 
-/* Appends a whole, final, unmasked frame. */
-void ws_frame_encode(WsOpcode opcode, Slice payload, Buffer *out);
-/* The header alone, for payloads that stand elsewhere; at most 10 bytes, returns how many. */
+/* The header of a whole, final, unmasked frame; at most 10 bytes, returns how many. */
 size_t ws_frame_head(WsOpcode opcode, size_t payload_bytes, char out_head[10]);
 /* One frame for many connections; returns a new shared buffer with one reference. */
 SharedBuffer *ws_frame_shared(WsOpcode opcode, Slice payload);

@@ -35,7 +35,7 @@ void log_set_descriptor(int descriptor)
     atomic_store_explicit(&descriptor_now, descriptor, memory_order_relaxed);
 }
 
-bool log_enabled(LogLevel level)
+static bool is_written(LogLevel level)
 {
     return (int)level <= atomic_load_explicit(&level_now, memory_order_relaxed);
 }
@@ -144,7 +144,7 @@ static void add_plain(Buffer *line, LogLevel level, const char *message, const L
 
 void log_write(LogLevel level, const char *message, const LogField *fields)
 {
-    if (!log_enabled(level))
+    if (!is_written(level))
         return;
     int descriptor = atomic_load_explicit(&descriptor_now, memory_order_relaxed);
     int format = atomic_load_explicit(&format_now, memory_order_relaxed);

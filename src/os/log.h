@@ -50,7 +50,5 @@ void log_write(LogLevel level, const char *message, const LogField *fields);
 void log_set(LogLevel level, LogFormat format);
 /* Where lines go; before that: standard error. The descriptor stays the caller's. */
 void log_set_descriptor(int descriptor);
-/* True when lines of that level are written, for callers to whom the fields are costly. */
-bool log_enabled(LogLevel level);
 /* "error", "warn", "info", "debug", and "trace" as debug; false for any other word. */
 bool log_level_of(Slice word, LogLevel *out_level);

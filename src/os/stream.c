@@ -36,7 +36,7 @@ SharedBuffer *shared_buffer_copy(Slice bytes)
     return buffer;
 }
 
-SharedBuffer *shared_buffer_ref(SharedBuffer *buffer)
+static SharedBuffer *shared_buffer_ref(SharedBuffer *buffer)
 {
     atomic_fetch_add_explicit(&buffer->references, 1, memory_order_relaxed);
     return buffer;

@@ -25,8 +25,7 @@ typedef struct SharedBuffer {
 /* One reference, the caller's; the bytes are not set. */
 SharedBuffer *shared_buffer_new(size_t size);
 SharedBuffer *shared_buffer_copy(Slice bytes);
-SharedBuffer *shared_buffer_ref(SharedBuffer *buffer); /* any thread */
-void shared_buffer_unref(SharedBuffer *buffer);        /* any thread; accepts NULL */
+void shared_buffer_unref(SharedBuffer *buffer); /* any thread; accepts NULL */
 static inline Slice shared_buffer_slice(const SharedBuffer *buffer)
 {
     return (Slice){buffer->data, buffer->size};

@@ -97,26 +97,12 @@ typedef struct Task {
     void *argument;
 } Task;
 
-/* A bounded queue for any number of pushers and takers, first in first out. */
-typedef struct WorkQueue WorkQueue;
-
-WorkQueue *work_queue_new(size_t tasks_max);
-/* Tasks left in it are dropped unrun: close it and take them first. Accepts NULL. */
-void work_queue_free(WorkQueue *queue);
-/* False when full or closed: the task stays the caller's, who answers E_BUSY. Never blocks. */
-bool work_queue_push(WorkQueue *queue, Task task);
-/* Waits for a task; false when the queue is closed and empty. */
-bool work_queue_take(WorkQueue *queue, Task *out_task);
-/* Refuses further pushes and wakes the takers, who still get what is in it. */
-void work_queue_close(WorkQueue *queue);
-size_t work_queue_count(WorkQueue *queue);
-
-/* Threads that take tasks from one queue and run them. */
+/* Threads that take tasks from one bounded queue, first in first out, and run them. */
 typedef struct Workers Workers;
 
 CHECKED Code workers_start(const char *name, ThreadKind kind, int threads, size_t tasks_max,
                            Workers **out_workers, Error *e);
-/* As work_queue_push. */
+/* False when full or finished: the task stays the caller's, who answers E_BUSY. Never blocks. */
 bool workers_push(Workers *workers, Task task);
 /* Tasks that wait. */
 size_t workers_waiting(Workers *workers);

@@ -11,7 +11,7 @@
 #include "base/arena.h"
 #include "os/thread.h"
 
-struct WorkQueue {
+typedef struct WorkQueue {
     Mutex lock;
     Cond filled;
     size_t tasks_max;
@@ -19,9 +19,9 @@ struct WorkQueue {
     size_t count;
     bool closed;
     Task tasks[];
-};
+} WorkQueue;
 
-WorkQueue *work_queue_new(size_t tasks_max)
+static WorkQueue *queue_new(size_t tasks_max)
 {
     must(tasks_max > 0);
     WorkQueue *queue = x_new_bytes(sizeof *queue + tasks_max * sizeof(Task));
@@ -31,16 +31,14 @@ WorkQueue *work_queue_new(size_t tasks_max)
     return queue;
 }
 
-void work_queue_free(WorkQueue *queue)
+static void queue_free(WorkQueue *queue)
 {
-    if (!queue)
-        return;
     cond_done(&queue->filled);
     mutex_done(&queue->lock);
     free(queue);
 }
 
-bool work_queue_push(WorkQueue *queue, Task task)
+static bool queue_push(WorkQueue *queue, Task task)
 {
     MUTEX_SCOPE(&queue->lock);
     must(queue->count <= queue->tasks_max); /* I1 */
@@ -51,7 +49,8 @@ bool work_queue_push(WorkQueue *queue, Task task)
     return true;
 }
 
-bool work_queue_take(WorkQueue *queue, Task *out_task)
+/* Waits for a task; false when the queue is closed and empty. */
+static bool queue_take(WorkQueue *queue, Task *out_task)
 {
     MUTEX_SCOPE(&queue->lock);
     while (queue->count == 0 && !queue->closed)
@@ -64,14 +63,15 @@ bool work_queue_take(WorkQueue *queue, Task *out_task)
     return true;
 }
 
-void work_queue_close(WorkQueue *queue)
+/* Refuses further pushes and wakes the takers, who still get what is in it. */
+static void queue_close(WorkQueue *queue)
 {
     MUTEX_SCOPE(&queue->lock);
     queue->closed = true;
     cond_broadcast(&queue->filled);
 }
 
-size_t work_queue_count(WorkQueue *queue)
+static size_t queue_count(WorkQueue *queue)
 {
     MUTEX_SCOPE(&queue->lock);
     return queue->count;
@@ -87,7 +87,7 @@ static void worker_main(void *argument)
 {
     Workers *workers = argument;
     Task task;
-    while (work_queue_take(workers->queue, &task))
+    while (queue_take(workers->queue, &task))
         task.run(task.argument);
 }
 
@@ -96,7 +96,7 @@ Code workers_start(const char *name, ThreadKind kind, int threads, size_t tasks_
 {
     must(threads > 0);
     Workers *workers = x_new_bytes(sizeof *workers + (size_t)threads * sizeof(Thread *));
-    workers->queue = work_queue_new(tasks_max);
+    workers->queue = queue_new(tasks_max);
     for (int i = 0; i < threads; i++) {
         char numbered[32];
         snprintf(numbered, sizeof numbered, "%s-%d", name, i);
@@ -113,19 +113,19 @@ Code workers_start(const char *name, ThreadKind kind, int threads, size_t tasks_
 
 bool workers_push(Workers *workers, Task task)
 {
-    return work_queue_push(workers->queue, task);
+    return queue_push(workers->queue, task);
 }
 
 size_t workers_waiting(Workers *workers)
 {
-    return work_queue_count(workers->queue);
+    return queue_count(workers->queue);
 }
 
 void workers_finish(Workers *workers)
 {
     if (!workers)
         return;
-    work_queue_close(workers->queue);
+    queue_close(workers->queue);
     while (workers->started > 0)
         thread_join(workers->threads[--workers->started]);
 }
@@ -135,6 +135,6 @@ void workers_stop(Workers *workers)
     if (!workers)
         return;
     workers_finish(workers);
-    work_queue_free(workers->queue);
+    queue_free(workers->queue);
     free(workers);
 }

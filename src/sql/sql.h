@@ -34,7 +34,7 @@ CHECKED Code sql_parse_piece(const SqlPiece *piece, Arena *arena, Statement **ou
  * with the piece's text) to the request's. Once per error; errors without a place stay as they
  * are. */
 void sql_place_in_request(const SqlPiece *piece, Error *e);
-/* Parses one expression and nothing after it. */
+/* Parses one expression and nothing after it: for tests of expressions, without a statement. */
 CHECKED Code sql_parse_expr(Slice text, Arena *arena, Expr **out, Error *e);
 
 /* Line and column, from 1, of a byte offset. */

@@ -48,5 +48,6 @@ typedef struct DumpOrder {
     uint64_t records, seq, partitions;
     bool has_partition;
 } DumpOrder;
-/* Takes one framed record off the bytes: *out_used = 0 when they are too few. E_CORRUPT. */
+/* Takes one framed record off the bytes: *out_used = 0 when they are too few. E_CORRUPT. What
+ * dump_reader_next does without the file, for fuzz_dump. */
 CHECKED Code dump_take(Slice bytes, DumpOrder *order, DumpRecord *out, size_t *out_used, Error *e);

@@ -46,9 +46,6 @@ CHECKED Code flush_partition(Database *db, Table *table, Partition partition, ui
  * what lies below it. E_BUSY, E_CANCELLED as above; E_CONFLICT when the TTL was made longer or the
  * table was dropped meanwhile. */
 CHECKED Code flush_trim(Database *db, Partition partition, Error *e);
-/* Where the segments of a partition lie, relative to the storage folder. */
-CHECKED Code flush_folder(Database *db, const Table *table, Partition partition, Arena *arena,
-                          Slice *out_folder, Error *e);
 /* Who asks whether a job shall stop; is_stopped may be NULL. */
 typedef struct JobStop {
     bool (*is_stopped)(void *context);

@@ -38,15 +38,6 @@ Code table__folder(Database *db, HotSnapshot *snapshot, const Table *table, Part
     return OK;
 }
 
-Code flush_folder(Database *db, const Table *table, Partition partition, Arena *arena,
-                  Slice *out_folder, Error *e)
-{
-    HotSnapshot *snapshot = hot_snapshot_new(database_hot(db));
-    Code code = table__folder(db, snapshot, table, partition, arena, out_folder, e);
-    hot_snapshot_free(snapshot);
-    return code;
-}
-
 Code table__add_newest_part(Database *db, Intent *intent, const Table *table, Partition partition,
                             Error *e)
 {

@@ -107,7 +107,7 @@ void intent_add_raw(Intent *intent, RawKind kind, HotFamily family, Slice key, S
     intent->bytes += key.size + value.size;
 }
 
-void intent_add_guard(Intent *intent, uint64_t guard)
+static void add_guard(Intent *intent, uint64_t guard)
 {
     intent->guards = (uint64_t *)grow(intent->arena, intent->guards, intent->guard_count,
                                       &intent->guard_capacity, sizeof(uint64_t));
@@ -131,5 +131,5 @@ void intent_set_catalog_change(Intent *intent, CatalogChange *change)
     must(!intent->catalog_change);
     intent->catalog_change = change;
     intent->durable = true;
-    intent_add_guard(intent, catalog_change_guard(change));
+    add_guard(intent, catalog_change_guard(change));
 }

@@ -118,8 +118,6 @@ IntentPart *intent_part(Intent *intent, Table *table, Partition partition);
 CHECKED Code intent_add(Intent *intent, IntentPart *part, const RowChange *change, Error *e);
 /* Adds a write beside the rows; key and value are copied. */
 void intent_add_raw(Intent *intent, RawKind kind, HotFamily family, Slice key, Slice value);
-/* Adds a conflict key: E_CONFLICT when an intent with the same one was committed after R. */
-void intent_add_guard(Intent *intent, uint64_t guard);
 /* Adds what was read of a partition: takes a reference to the table, copies the seqs. */
 void intent_add_reads(Intent *intent, const ReadSet *reads);
 /* Takes the change; adds its guard. Once per intent. */

@@ -2,20 +2,17 @@
  *
  * Printing names and values: what is data must never become SQL.
  */
-#include <math.h>
-#include <stdlib.h>
-
 #include "rows.h"
 #include "test.h"
 
-/* Runs SELECT <literal> and checks that the same value of the same type comes back. */
-static void check_round_trip(EnginePool *pool, const Value *value)
+/* Runs SELECT <literal> and checks that the same text comes back. */
+static void check_round_trip(EnginePool *pool, Slice text)
 {
     CLEANUP(buffer_done) Buffer sql = {0};
     CLEANUP(engine_query_free_ptr) EngineQuery *query = engine_query_new(pool);
     CLEANUP(engine_result_free_ptr) EngineResult *result = NULL;
     buffer_add_text(&sql, "SELECT ");
-    engine_add_literal(&sql, value);
+    engine_add_text(&sql, text);
     EngineLimits limits = {0};
     CHECK_OK(engine_run(query, buffer_slice(&sql), &limits, &result, e));
     CHECK_INT(engine_result_column_count(result), 1);
@@ -23,53 +20,8 @@ static void check_round_trip(EnginePool *pool, const Value *value)
     bool end = true;
     CHECK_OK(engine_result_next(result, &row, &end, e));
     CHECK(!end);
-    Value got = row[0];
-    if (value->type == TYPE_JSON && got.type == TYPE_TEXT)
-        got.type = TYPE_JSON;
-    bool both_nan = value->type == TYPE_DOUBLE && isnan(value->real) && isnan(got.real);
-    if (!both_nan && !value_identical(&got, value))
-        test_failed(__FILE__, __LINE__, "%.*s came back as another value",
-                    SLICE_ARGS(buffer_slice(&sql)));
-}
-
-TEST("literals of every type read back as the same value and type")
-{
-    Value values[] = {
-        value_boolean(true),
-        value_boolean(false),
-        value_integer(TYPE_SMALLINT, INT16_MIN),
-        value_integer(TYPE_INT, INT32_MIN),
-        value_integer(TYPE_BIGINT, INT64_MIN),
-        value_integer(TYPE_BIGINT, INT64_MAX),
-        value_double(0.1),
-        value_double(-0.0),
-        value_double(5e-324),
-        value_double(1.7976931348623157e308),
-        value_double(INFINITY),
-        value_double(-INFINITY),
-        value_double(NAN),
-        {.type = TYPE_FLOAT, .real = (double)1.1f},
-        value_text(SLICE("")),
-        value_text(SLICE("it's '' \\ \" ; -- $1 ? \n {x} \xF0\x9F\x98\x80")),
-        value_text(SLICE("\0start, mid\0dle, end\0")),
-        value_integer(TYPE_TIMESTAMP, 0),
-        value_integer(TYPE_TIMESTAMP, -1),
-        value_integer(TYPE_TIMESTAMP, 1795233600123456),
-        value_integer(TYPE_TIMESTAMP, -62135596800000000),
-        {.type = TYPE_JSON, .bytes = SLICE("{\"a\": \"it's\"}")},
-        {.type = TYPE_BYTES, .bytes = SLICE("")},
-        {.type = TYPE_BYTES, .bytes = SLICE("\0\xFF\\x41'")},
-        {.type = TYPE_UUID, .uuid = {0xFF, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0x80}},
-        {.type = TYPE_UUID},
-        value_null(TYPE_BIGINT),
-        value_null(TYPE_TEXT),
-        value_null(TYPE_UUID),
-        value_null(TYPE_BYTES),
-    };
-    EnginePool *pool = rows_pool(1);
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        check_round_trip(pool, &values[i]);
-    engine_pool_free(pool);
+    CHECK_INT(row[0].type, TYPE_TEXT);
+    CHECK_SLICE(row[0].bytes, text);
 }
 
 TEST("random texts of quotes, zero bytes and backslashes stay texts")
@@ -81,9 +33,10 @@ TEST("random texts of quotes, zero bytes and backslashes stay texts")
         size_t size = test_random() % sizeof text;
         for (size_t j = 0; j < size; j++)
             text[j] = letters[test_random() % 9];
-        Value value = value_text(slice_of(text, size));
-        check_round_trip(pool, &value);
+        check_round_trip(pool, slice_of(text, size));
     }
+    check_round_trip(pool, SLICE("it's '' \\ \" ; -- $1 ? \n {x} \xF0\x9F\x98\x80"));
+    check_round_trip(pool, SLICE("\0start, mid\0dle, end\0"));
     engine_pool_free(pool);
 }
 

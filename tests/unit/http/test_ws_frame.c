@@ -306,9 +306,6 @@ TEST("an idle framer holds memory of its last message")
 TEST("frames we send are whole, unmasked, and close reasons are not cut inside a character")
 {
     CLEANUP(buffer_done) Buffer out = {0};
-    ws_frame_encode(WS_TEXT, SLICE("hi"), &out);
-    CHECK_SLICE(buffer_slice(&out), SLICE("\x81\x02hi"));
-    buffer_clear(&out);
     ws_frame_close(1006, SLICE("never sent"), &out);
     CHECK_SLICE(buffer_slice(&out), slice_of("\x88\x00", 2));
     buffer_clear(&out);

@@ -96,7 +96,10 @@ TEST("level words are those of the settings")
     CHECK(log_level_of(SLICE("WARN"), &level) && level == LOG_LEVEL_WARN);
     CHECK(log_level_of(SLICE("trace"), &level) && level == LOG_LEVEL_DEBUG);
     CHECK(!log_level_of(SLICE("loud"), &level));
-    log_set(LOG_LEVEL_WARN, LOG_FORMAT_AUTO);
-    CHECK(log_enabled(LOG_LEVEL_ERROR) && !log_enabled(LOG_LEVEL_INFO));
-    log_set(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
+}
+
+TEST("a line below the level is written")
+{
+    CHECK_INT(lines_of(say_long, LOG_LEVEL_WARN, LOG_FORMAT_JSON).size, 0);
+    CHECK(lines_of(say_error, LOG_LEVEL_WARN, LOG_FORMAT_JSON).size > 0);
 }

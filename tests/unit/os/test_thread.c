@@ -38,26 +38,6 @@ TEST("a thread runs with its kind and can be joined")
     CHECK_INT(thread_kind(), THREAD_ANY);
 }
 
-TEST("a full or closed queue refuses, a closed one still gives what it holds, in order")
-{
-    int items[3];
-    WorkQueue *queue = work_queue_new(2);
-    CHECK(work_queue_push(queue, (Task){count_run, &items[0]}));
-    CHECK(work_queue_push(queue, (Task){count_run, &items[1]}));
-    CHECK(!work_queue_push(queue, (Task){count_run, &items[2]}));
-    CHECK_INT(work_queue_count(queue), 2);
-    Task task;
-    CHECK(work_queue_take(queue, &task));
-    CHECK(task.argument == &items[0]);
-    CHECK(work_queue_push(queue, (Task){count_run, &items[2]}));
-    work_queue_close(queue);
-    CHECK(!work_queue_push(queue, (Task){count_run, &items[0]}));
-    CHECK(work_queue_take(queue, &task) && task.argument == &items[1]);
-    CHECK(work_queue_take(queue, &task) && task.argument == &items[2]);
-    CHECK(!work_queue_take(queue, &task));
-    work_queue_free(queue);
-}
-
 enum { PUSHERS = 3, TASKS_EACH = 2000 };
 
 static void push_many(void *argument)
@@ -127,6 +107,64 @@ TEST("a waiter is woken, and a deadline that has passed is reported")
     thread_join(thread);
     cond_done(&gate.opened);
     mutex_done(&gate.lock);
+}
+
+enum { QUEUED = 2 };
+typedef struct Order {
+    Gate begun, end;
+    int items[QUEUED], count;
+} Order;
+typedef struct Numbered {
+    Order *order;
+    int number;
+} Numbered;
+
+static void wait_gate(Gate *gate)
+{
+    MUTEX_SCOPE(&gate->lock);
+    while (!gate->open)
+        cond_wait(&gate->opened, &gate->lock);
+}
+
+static void hold_worker(void *argument)
+{
+    Order *order = argument;
+    open_gate(&order->begun);
+    wait_gate(&order->end);
+}
+
+static void note_number(void *argument)
+{
+    Numbered *n = argument;
+    n->order->items[n->order->count++] = n->number;
+}
+
+TEST("a full queue takes more, or gives what it holds in another order")
+{
+    Order order = {0};
+    Gate *gates[] = {&order.begun, &order.end};
+    for (int i = 0; i < 2; i++) {
+        mutex_init(&gates[i]->lock);
+        cond_init(&gates[i]->opened);
+    }
+    Workers *workers;
+    CHECK_OK(workers_start("worker", THREAD_WORKER, 1, QUEUED, &workers, e));
+    CHECK(workers_push(workers, (Task){hold_worker, &order}));
+    wait_gate(&order.begun);
+    Numbered tasks[] = {{&order, 1}, {&order, 2}};
+    for (int i = 0; i < QUEUED; i++)
+        CHECK(workers_push(workers, (Task){note_number, &tasks[i]}));
+    CHECK(!workers_push(workers, (Task){count_run, NULL}));
+    CHECK_INT(workers_waiting(workers), QUEUED);
+    open_gate(&order.end);
+    workers_stop(workers);
+    CHECK_INT(order.count, QUEUED);
+    CHECK_INT(order.items[0], 1);
+    CHECK_INT(order.items[1], 2);
+    for (int i = 0; i < 2; i++) {
+        cond_done(&gates[i]->opened);
+        mutex_done(&gates[i]->lock);
+    }
 }
 
 /* What a child that runs `body` says on stderr before it aborts; "" when it ends well. */

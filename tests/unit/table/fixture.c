@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 
+#include "table/table_int.h"
+
 #include <stdio.h>
 
 #include "../test.h"
@@ -253,4 +255,13 @@ void fixture_check_sound(Fixture *f)
     VerifyOptions options = {.read_segments = true, .on_problem = print_problem};
     CHECK_OK(database_verify(f->db, &options, &report, e));
     CHECK_INT(report.problems, 0);
+}
+
+Slice fixture_folder(Fixture *f, Partition partition, Arena *arena)
+{
+    Slice folder = {0};
+    HotSnapshot *snapshot = hot_snapshot_new(database_hot(f->db));
+    CHECK_OK(table__folder(f->db, snapshot, f->table, partition, arena, &folder, e));
+    hot_snapshot_free(snapshot);
+    return folder;
 }

@@ -38,6 +38,8 @@ const char *fixture_rows_at(Fixture *f, uint64_t at_seq, size_t limit, bool desc
 const char *fixture_feed(Fixture *f, uint64_t after_seq, Arena *arena);
 /* Flushes the partition up to its newest commit. */
 void fixture_flush(Fixture *f);
+/* Where the segments of a partition lie, relative to the storage folder. */
+Slice fixture_folder(Fixture *f, Partition partition, Arena *arena);
 /* Compacts the partition until nothing is left to do; returns the number of steps. */
 int fixture_compact(Fixture *f, CompactMode mode);
 /* The check of the data folder, segments read, must find nothing. */

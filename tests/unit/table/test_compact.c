@@ -29,8 +29,7 @@ static size_t segments(Fixture *f, Arena *arena, SegmentEntry **out)
 
 static const char *folder_of(Fixture *f, Arena *arena)
 {
-    Slice folder;
-    CHECK_OK(flush_folder(f->db, f->table, f->partition, arena, &folder, e));
+    Slice folder = fixture_folder(f, f->partition, arena);
     return arena_printf(arena, "%s/%.*s", database_storage_folder(f->db), SLICE_ARGS(folder));
 }
 

@@ -323,7 +323,7 @@ TEST("a stopped export, or one of a damaged segment, leaves something behind")
                                     (BackupStop){always, NULL, NULL}, &report, e),
                E_CANCELLED);
     fixture_flush(&f);
-    CHECK_OK(flush_folder(f.db, f.table, f.partition, arena, &folder, e));
+    folder = fixture_folder(&f, f.partition, arena);
     CHECK_OK(file_remove(
         arena_printf(arena, "%s/storage/%.*s/batch-0.parquet", data, SLICE_ARGS(folder)), e));
     CHECK_CODE(database_export_user(f.db, f.partition.user, "UE-4", (BackupStop){0}, &report, e),
