@@ -28,7 +28,6 @@ typedef enum HotRead {
     HOT_BLOCKING,
     HOT_CACHED_ONLY,
     HOT_PASSING, /* as HOT_BLOCKING; walks leave nothing in the block cache */
-    HOT_READ_COUNT
 } HotRead;
 
 typedef struct HotOptions {

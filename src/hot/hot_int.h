@@ -53,7 +53,7 @@ struct HotSnapshot {
     HotStore *store;
     Code refusal; /* OK, or what each read through it answers; there is no snapshot then */
     const rocksdb_snapshot_t *snapshot;
-    rocksdb_readoptions_t *read[HOT_READ_COUNT];
+    rocksdb_readoptions_t *read; /* of point reads */
     atomic_int blocks_left; /* that HOT_CACHED_ONLY may still read out of files (page_cache.cc) */
 };
 

@@ -18,10 +18,8 @@ HotSnapshot *hot_snapshot_new(HotStore *store)
     if (snapshot->refusal != OK)
         return snapshot;
     snapshot->snapshot = rocksdb_create_snapshot(store->db);
-    for (int i = 0; i < HOT_READ_COUNT; i++) {
-        snapshot->read[i] = rocksdb_readoptions_create();
-        rocksdb_readoptions_set_snapshot(snapshot->read[i], snapshot->snapshot);
-    }
+    snapshot->read = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(snapshot->read, snapshot->snapshot);
     atomic_init(&snapshot->blocks_left, FILE_BLOCKS_MAX);
     return snapshot;
 }
@@ -31,8 +29,7 @@ void hot_snapshot_free(HotSnapshot *snapshot)
     if (!snapshot)
         return;
     if (snapshot->refusal == OK) {
-        for (int i = 0; i < HOT_READ_COUNT; i++)
-            rocksdb_readoptions_destroy(snapshot->read[i]);
+        rocksdb_readoptions_destroy(snapshot->read);
         rocksdb_release_snapshot(snapshot->store->db, snapshot->snapshot);
         hot__leave(snapshot->store);
     }
@@ -66,7 +63,7 @@ Code hot_get(HotSnapshot *snapshot, HotRead mode, HotFamily family, Slice key, A
         return hot__refuse(snapshot->refusal, e);
     hot__read_begin(snapshot, mode);
     rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned_cf(
-        store->db, snapshot->read[mode], store->families[family], key.data, key.size, &error_text);
+        store->db, snapshot->read, store->families[family], key.data, key.size, &error_text);
     hot__read_end(snapshot, mode);
     if (error_text)
         return hot__fail(e, error_text, "read from the hot store");

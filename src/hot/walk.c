@@ -131,8 +131,8 @@ static bool is_deleted(HotIterator *it, Slice key)
 {
     HotStore *store = it->snapshot->store;
     rocksdb_pinnableslice_t *value =
-        rocksdb_get_pinned_cf(store->db, it->snapshot->read[it->mode], store->families[it->family],
-                              key.data, key.size, &it->error_text);
+        rocksdb_get_pinned_cf(store->db, it->snapshot->read, store->families[it->family], key.data,
+                              key.size, &it->error_text);
     if (value)
         rocksdb_pinnableslice_destroy(value);
     return !value && !it->error_text;

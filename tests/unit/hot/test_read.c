@@ -55,8 +55,7 @@ static void check_get(HotSnapshot *snapshot, HotFamily family, int round)
         CHECK_INT(code, E_WOULD_BLOCK);
 }
 
-TEST("a read that may not wait, after a start, of a file that is not open: RocksDB answers OK and "
-     "an empty value")
+TEST("a read that may not wait, after a start, finds an empty value, or none, where there is one")
 {
     const char *folder = test_folder();
     for (int round = 0; round < ROUNDS; round++)
