@@ -107,8 +107,8 @@ bool catalog_has_namespace(Catalog *catalog, Slice name);
  * releases. */
 void catalog_list_namespaces(Catalog *catalog, Arena *arena, Namespace **out, size_t *out_count);
 void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *out_count);
-/* The tables of one namespace, or all for an empty name, as they are in the snapshot, by number; all
- * of it lives in the arena. */
+/* The tables of one namespace, or of all for an empty name, as they are in the snapshot, by number;
+ * all of it lives in the arena. */
 CHECKED Code catalog_read_tables(HotSnapshot *snapshot, Slice namespace_name, Arena *arena,
                                  Table **out, size_t *out_count, Error *e);
 /* The definitions that ALTER TABLE replaced, the oldest first, at most PAST_DEFINITIONS_MAX; none

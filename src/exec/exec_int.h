@@ -125,8 +125,7 @@ CHECKED Code exec__check_rights(const Session *session, const Statement *stateme
 bool exec__may_impersonate(Role role, Role target, bool is_self);
 typedef enum Access { ACCESS_READ, ACCESS_WRITE } Access;
 bool exec__may_access(Role role, TableKind kind, AccessLevel level, Access access);
-/* As the two above, of its own for the test of the matrix. */
-bool exec__may_create_table(Role role, TableKind kind);
+bool exec__may_create_table(Role role, TableKind kind); /* of its own for the test of the matrix */
 /* Whether the role may learn from an answer what the rows of all partitions are like. */
 bool exec__may_learn_of_rows(Role role, TableKind kind);
 bool exec__may_alter_table(Role role, TableKind kind, AccessLevel level);

@@ -88,40 +88,43 @@ class Table final : public FSRandomAccessFile
     }
 
   private:
-    IOStatus read(uint64_t offset, size_t bytes, Slice *out, char *scratch) const
-    {
-        size_t have = 0;
-        while (have < bytes) {
-            ssize_t n =
-                pread(file_, scratch + have, bytes - have, static_cast<off_t>(offset + have));
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n < 0)
-                return IOStatus::IOError("read " + name_, std::generic_category().message(errno));
-            if (n == 0)
-                break; /* the end: whoever asked sees that it is short */
-            have += static_cast<size_t>(n);
-        }
-        *out = Slice(scratch, have);
-        return IOStatus::OK();
-    }
-    /* Less than was asked for: the rest is not in memory, for no block reaches past the end. */
-    IOStatus copy(uint64_t offset, size_t bytes, Slice *out, char *scratch) const
-    {
-        struct iovec into = {scratch, bytes};
-        if (blocks_left > 0) {
-            blocks_left--;
-            ssize_t n = preadv2(file_, &into, 1, static_cast<off_t>(offset), RWF_NOWAIT);
-            *out = Slice(scratch, n > 0 ? static_cast<size_t>(n) : 0);
-            if (n >= 0 && static_cast<size_t>(n) == bytes)
-                return IOStatus::OK();
-        }
-        return IOStatus::Busy("the block is not in memory"); /* I3 */
-    }
+    IOStatus read(uint64_t offset, size_t bytes, Slice *out, char *scratch) const;
+    IOStatus copy(uint64_t offset, size_t bytes, Slice *out, char *scratch) const;
 
     const int file_;
     const std::string name_;
 };
+
+IOStatus Table::read(uint64_t offset, size_t bytes, Slice *out, char *scratch) const
+{
+    size_t have = 0;
+    while (have < bytes) {
+        ssize_t n = pread(file_, scratch + have, bytes - have, static_cast<off_t>(offset + have));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return IOStatus::IOError("read " + name_, std::generic_category().message(errno));
+        if (n == 0)
+            break; /* the end: whoever asked sees that it is short */
+        have += static_cast<size_t>(n);
+    }
+    *out = Slice(scratch, have);
+    return IOStatus::OK();
+}
+
+/* Less than was asked for: the rest is not in memory, for no block reaches past the end. */
+IOStatus Table::copy(uint64_t offset, size_t bytes, Slice *out, char *scratch) const
+{
+    struct iovec into = {scratch, bytes};
+    if (blocks_left > 0) {
+        blocks_left--;
+        ssize_t n = preadv2(file_, &into, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+        *out = Slice(scratch, n > 0 ? static_cast<size_t>(n) : 0);
+        if (n >= 0 && static_cast<size_t>(n) == bytes)
+            return IOStatus::OK();
+    }
+    return IOStatus::Busy("the block is not in memory"); /* I3 */
+}
 
 class TableFileSystem final : public rocksdb::FileSystemWrapper
 {

@@ -122,8 +122,8 @@ bool live_client_set_user(LiveClient *client, const LiveUser *user, const LiveFe
 void live_client_free(LiveClient *client);
 /* The queue is short again: what waited for it goes on. */
 void live_client_drained(LiveClient *client);
-/* LIVE_CONNECTION_ID_BYTES hex digits, as system.live shows them, which tests know them by; lives as long
- * as the client. */
+/* LIVE_CONNECTION_ID_BYTES hex digits, as system.live shows them; lives as long as the client. For
+ * tests, which know their connections there by it. */
 const char *live_client_connection_id(const LiveClient *client);
 /* Any frame came from the client: what last_ping_at shows. */
 void live_client_touched(LiveClient *client);
