@@ -183,10 +183,9 @@ static Code admit(Committer *c, const Intent *intent)
         return E_PERMISSION_DENIED;
     if (has_stale_rows(c, intent))
         return E_CONFLICT;
-    for (size_t i = 0; i < intent->guard_count; i++) {
-        if (conflicts_hit(c->conflicts, intent->guards[i], intent->read_seq))
-            return E_CONFLICT;
-    }
+    const CatalogChange *change = intent->catalog_change;
+    if (change && conflicts_hit(c->conflicts, catalog_change_guard(change), intent->read_seq))
+        return E_CONFLICT;
     for (size_t i = 0; i < intent->read_count; i++) {
         if (!table_is_current(intent->reads[i].table))
             return E_CONFLICT;
@@ -351,13 +350,13 @@ static void append(Committer *c, Intent *intent)
     }
     for (size_t i = 0; i < intent->settle_count; i++)
         due__settle(c->due, &due, &intent->settles[i], intent->read_seq);
-    if (intent->catalog_change) {
-        catalog_change_write(intent->catalog_change, c->hot, c->batch);
-        put_drops(c, intent->catalog_change);
+    const CatalogChange *change = intent->catalog_change;
+    if (change) {
+        static const Partition nowhere = {0, 0};
+        catalog_change_write(change, c->hot, c->batch);
+        put_drops(c, change);
+        conflicts_note(c->conflicts, catalog_change_guard(change), intent->commit_seq, nowhere, 0);
     }
-    static const Partition nowhere = {0, 0};
-    for (size_t i = 0; i < intent->guard_count; i++)
-        conflicts_note(c->conflicts, intent->guards[i], intent->commit_seq, nowhere, 0);
 }
 
 static void put_system_u64(Committer *c, Slice key, uint64_t v)

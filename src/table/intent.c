@@ -107,13 +107,6 @@ void intent_add_raw(Intent *intent, RawKind kind, HotFamily family, Slice key, S
     intent->bytes += key.size + value.size;
 }
 
-static void add_guard(Intent *intent, uint64_t guard)
-{
-    intent->guards = (uint64_t *)grow(intent->arena, intent->guards, intent->guard_count,
-                                      &intent->guard_capacity, sizeof(uint64_t));
-    intent->guards[intent->guard_count++] = guard;
-}
-
 void intent_add_reads(Intent *intent, const ReadSet *reads)
 {
     intent->reads = (ReadSet *)grow(intent->arena, intent->reads, intent->read_count,
@@ -131,5 +124,4 @@ void intent_set_catalog_change(Intent *intent, CatalogChange *change)
     must(!intent->catalog_change);
     intent->catalog_change = change;
     intent->durable = true;
-    add_guard(intent, catalog_change_guard(change));
 }

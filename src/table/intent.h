@@ -86,8 +86,6 @@ struct Intent {
     size_t part_count, part_capacity;
     size_t row_count, bytes; /* for the caps of a commit */
     bool durable;            /* acknowledge only after a sync */
-    uint64_t *guards;        /* conflict keys beside those of the rows */
-    size_t guard_count, guard_capacity;
     ReadSet *reads;
     size_t read_count, read_capacity;
     RawWrite *raw;
@@ -120,5 +118,5 @@ CHECKED Code intent_add(Intent *intent, IntentPart *part, const RowChange *chang
 void intent_add_raw(Intent *intent, RawKind kind, HotFamily family, Slice key, Slice value);
 /* Adds what was read of a partition: takes a reference to the table, copies the seqs. */
 void intent_add_reads(Intent *intent, const ReadSet *reads);
-/* Takes the change; adds its guard. Once per intent. */
+/* Takes the change, whose guard is a conflict key beside those of the rows. Once per intent. */
 void intent_set_catalog_change(Intent *intent, CatalogChange *change);
