@@ -3,6 +3,7 @@
  * The limit of bytes a second for flushes and merges: at so low a one a megabyte takes a quarter of
  * an hour.
  */
+#include <sched.h>
 #include <stdio.h>
 
 #include "../test.h"
@@ -42,8 +43,10 @@ TEST("a start that is held up for minutes by the limit of background bytes, or a
     hot_close(store);
     store = open_store(folder, 1); /* it writes what the log holds */
     CHECK(hot_property(store, "rocksdb.live-sst-files-size") > 0);
-    for (int i = 0; i < VALUES_MAX && !hot_property(store, "rocksdb.num-running-flushes"); i++)
+    for (int i = 0; i < VALUES_MAX && !hot_property(store, "rocksdb.num-immutable-mem-table"); i++)
         put(store, i);
-    CHECK(hot_property(store, "rocksdb.num-running-flushes") > 0);
-    hot_close(store); /* a flush is under way */
+    CHECK(hot_property(store, "rocksdb.num-immutable-mem-table") > 0);
+    while (!hot_property(store, "rocksdb.num-running-flushes"))
+        sched_yield(); /* one more memtable that is full, and a write waits for the flush */
+    hot_close(store);  /* a flush is under way */
 }

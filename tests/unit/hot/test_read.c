@@ -4,6 +4,8 @@
  */
 #include "page_cache.h"
 
+#include <stdio.h>
+
 #include "hot/hot.h"
 
 enum { ROUNDS = 4, KEY_BYTES = 16 };
@@ -55,7 +57,8 @@ static void check_get(HotSnapshot *snapshot, HotFamily family, int round)
         CHECK_INT(code, E_WOULD_BLOCK);
 }
 
-TEST("a read that may not wait, after a start, finds an empty value, or none, where there is one")
+TEST("a read that may not wait, after a start, of a file that is not open: RocksDB answers OK and "
+     "an empty value")
 {
     const char *folder = test_folder();
     for (int round = 0; round < ROUNDS; round++)
@@ -126,8 +129,7 @@ static HotStore *open_large(const char *folder)
 TEST("a key that is known to be free and cannot be seen so from memory, since the filter of its "
      "large file is more than the block cache takes in one piece: each INSERT has it from the file")
 {
-    const char *folder = test_folder();
-    HotStore *store = open_large(folder);
+    HotStore *store = open_large(test_folder());
     HotSnapshot *snapshot = hot_snapshot_new(store);
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     for (int i = 0; i < MANY; i += MANY / 7) {
@@ -135,10 +137,11 @@ TEST("a key that is known to be free and cannot be seen so from memory, since th
         Slice value, absent = slice_of(key, (size_t)snprintf(key, KEY_BYTES, "key %d ", i));
         CHECK_INT(hot_get(snapshot, HOT_BLOCKING, HOT_HEADS, absent, arena, &value, NULL),
                   E_NOT_FOUND);
-        drop_page_cache(folder);
+        kernel_memory(KERNEL_HAS_NONE);
         CHECK_INT(hot_get(snapshot, HOT_CACHED_ONLY, HOT_HEADS, absent, arena, &value, NULL),
                   E_NOT_FOUND);
     }
+    kernel_memory(KERNEL_AS_IT_IS);
     hot_snapshot_free(snapshot);
     hot_close(store);
 }
@@ -160,8 +163,7 @@ TEST("a flush or a trim that pushes out of the block cache what statements find 
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     char key[KEY_BYTES];
     Slice value;
-    const char *folder = test_folder();
-    HotStore *store = open_store(folder);
+    HotStore *store = open_store(test_folder());
     HotBatch *batch = hot_batch_new();
     for (int i = 0; i < FEW; i++)
         hot_batch_put(batch, store, HOT_ROWS, key_of(i, key), SLICE("value"));
@@ -170,12 +172,13 @@ TEST("a flush or a trim that pushes out of the block cache what statements find 
     CHECK_OK(hot_flush(store, e));
     HotSnapshot *snapshot = hot_snapshot_new(store);
     CHECK_INT(count_walked(snapshot, HOT_PASSING), FEW);
-    drop_page_cache(folder);
+    kernel_memory(KERNEL_HAS_NONE);
     CHECK_INT(hot_get(snapshot, HOT_CACHED_ONLY, HOT_ROWS, key_of(1, key), arena, &value, NULL),
               E_WOULD_BLOCK);
     CHECK_INT(count_walked(snapshot, HOT_BLOCKING), FEW);
     CHECK_OK(hot_get(snapshot, HOT_CACHED_ONLY, HOT_ROWS, key_of(1, key), arena, &value, e));
     CHECK_SLICE(value, SLICE("value"));
+    kernel_memory(KERNEL_AS_IT_IS);
     hot_snapshot_free(snapshot);
     hot_close(store);
 }
