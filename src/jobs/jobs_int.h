@@ -66,7 +66,8 @@ typedef struct LaneThread {
     struct Jobs *jobs;
     Lane lane;
     Thread *thread;
-    bool has_news; /* since the thread last slept; guarded by Jobs.lock */
+    bool has_news;          /* since the thread last slept; guarded by Jobs.lock */
+    int64_t awake_since_us; /* monotonic; the thread's own */
 } LaneThread;
 
 /* A job that runs, for functions that ask whether it shall stop. */
@@ -76,10 +77,10 @@ typedef struct JobRun {
 } JobRun;
 bool jobs__is_stopped(void *run); /* of a JobRun */
 
-/* Runs work(context, i) for each i < count, several at once on threads of their own; returns when
- * all have. */
+/* Runs work(context, i) for each i < count, several at once on threads of their own, fewer beside
+ * statements that write; returns when all have. LANE_UPKEEP. */
 typedef void JobsWork(void *context, size_t index);
-void jobs__each(size_t count, JobsWork *work, void *context);
+void jobs__each(Jobs *jobs, size_t count, JobsWork *work, void *context);
 
 typedef struct Dirt Dirt; /* dirt.h */
 typedef struct DirtList {
@@ -136,6 +137,9 @@ struct Jobs {
     int64_t due_from_us, due_until_us; /* wall clock: where the due index has entries still; and
                                         * when it was read last */
     int64_t due_whole_at_us;           /* monotonic: when it is read from its start again */
+    /* of its team, under that one's lock */
+    uint64_t rows_seen;    /* written since the start */
+    int64_t written_at_us; /* monotonic: when these were last seen to be more */
     /* of LANE_COMPACT */
     Obsolete *obsolete;
     /* of LANE_CLEANUP */

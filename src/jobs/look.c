@@ -151,7 +151,7 @@ static bool handle_all_dirt(Jobs *jobs)
     for (size_t looked = 0; count > 0 && looked < LOOKS_MAX && !is_stopping(jobs);
          looked += count) {
         count = jobs__take_dirt(jobs, batch.dirt, JOBS_BATCH_MAX);
-        jobs__each(count, handle_one, &batch);
+        jobs__each(jobs, count, handle_one, &batch);
     }
     return count == 0 || is_stopping(jobs);
 }
@@ -343,7 +343,7 @@ static Code look_at_some(Jobs *jobs, size_t *out_count, int64_t *out_next_us, Er
     batch.settles = arena_new_array(arena, DueSettle, count + 1);
     batch.is_looked = arena_new_array(arena, bool, count + 1);
     memset(batch.is_looked, 0, count + 1);
-    jobs__each(count, look_at_one, &batch);
+    jobs__each(jobs, count, look_at_one, &batch);
     DueSettle *settles = arena_new_array(arena, DueSettle, count + 1);
     size_t looked = *out_count = collect(&batch, count, settles);
     if (looked)

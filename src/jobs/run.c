@@ -147,7 +147,7 @@ static void flush_one(void *context, size_t index)
 
 static Code flush_batch(FlushRun *run, Error *e)
 {
-    jobs__each(run->count, flush_one, run);
+    jobs__each(run->jobs, run->count, flush_one, run);
     run->count = 0;
     if (run->code != OK)
         *e = run->error;
@@ -455,16 +455,20 @@ static void sleep_lane(LaneThread *lane, int64_t wait_us)
     int64_t now_us = clock_monotonic_us();
     int64_t until_us = now_us + (wait_us < SLEEP_MAX_US ? wait_us : SLEEP_MAX_US);
     MUTEX_SCOPE(&jobs->lock);
+    bool sleeps = !jobs->stopping && !lane->has_news;
     while (!jobs->stopping && !lane->has_news &&
            cond_wait_until(&jobs->wake, &jobs->lock, until_us))
         ;
     lane->has_news = false;
+    if (sleeps)
+        lane->awake_since_us = clock_monotonic_us();
 }
 
 void jobs__run_lane(void *lane_thread)
 {
     LaneThread *lane = (LaneThread *)lane_thread;
     Jobs *jobs = lane->jobs;
+    lane->awake_since_us = clock_monotonic_us();
     begin(jobs, lane->lane);
     while (!jobs__is_killed(jobs, NULL)) {
         for (Job *job; !jobs__is_killed(jobs, NULL) && (job = take_job(jobs, lane->lane));)
