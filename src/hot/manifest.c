@@ -168,7 +168,10 @@ Code hot__noted_log(const char *folder, uint64_t *out_number, uint64_t *out_byte
     const char *path = arena_printf(arena, "%s/" SYNCED_NAME, folder);
     if (!file_exists(path))
         return OK;
-    TRY(file_read(path, NAME_FILE_BYTES_MAX, arena, &text, e)); /* ends with a zero */
+    Code code = file_read(path, NAME_FILE_BYTES_MAX, arena, &text, e); /* ends with a zero */
+    if (code == E_TOO_LARGE)                                           /* it went bad itself */
+        return OK;
+    TRY(code);
     const char *line = memchr(text.data, '\n', text.size);
     if (!line)
         return OK;

@@ -219,10 +219,14 @@ TEST("a server that does not start because what was noted of its log went bad, a
     CHECK_OK(file_read(path, 1000, arena, &note, e));
     char *digit = (char *)memchr(note.data, '\n', note.size) + 1;
     *digit = '9'; /* 9…: such a log there was never */
-    CHECK_OK(file_write(path, note, 0600, e));
-    CHECK_OK(open_store(folder, &store, e));
-    CHECK_INT(count_keys(store), KEYS + 1);
-    hot_close(store);
+    char longer[1000] = {0};
+    const Slice bad[] = {note, slice_of(longer, 0), slice_of(longer, sizeof longer)};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_OK(file_write(path, bad[i], 0600, e));
+        CHECK_OK(open_store(folder, &store, e));
+        CHECK_INT(count_keys(store), KEYS + 1);
+        hot_close(store);
+    }
 }
 
 /* The log after that one, as a memtable that was full leaves it. */
