@@ -556,28 +556,34 @@ TEST("a SELECT runs on although nobody waits for it, or a write is lost because 
     world_close(&w);
 }
 
+typedef struct Leaver {
+    World *w;
+    Answer *answer; /* of the statement of another thread, which fills it meanwhile */
+} Leaver;
+
 static void leave_later(void *context)
 {
-    Answer *answer = context;
+    Leaver *leaver = context;
     /* Once that many runs are through, the other statement has long begun. */
     for (int i = 0; i < 20; i++) {
         Answer other = {0};
         Error error = {0};
-        (void)world_try(answer->w, "SELECT count(*) FROM t a, t b WHERE a.id = b.id", &other,
+        (void)world_try(leaver->w, "SELECT count(*) FROM t a, t b WHERE a.id = b.id", &other,
                         &error);
     }
-    exec_leave(answer->w->executor, &answer->has_left);
+    exec_leave(leaver->w->executor, &leaver->answer->has_left);
 }
 
 TEST("a client that leaves has a worker and DuckDB until its statement's timeout")
 {
     World w = world_open();
-    Answer answer = {.w = &w};
+    Answer answer = {0};
+    Leaver leaver = {.w = &w, .answer = &answer};
     Error error = {0};
     Thread *thread = NULL;
     make_table(&w);
     fill_with(&w, 5000);
-    CHECK_OK(thread_start("leave", THREAD_WORKER, leave_later, &answer, &thread, e));
+    CHECK_OK(thread_start("leave", THREAD_WORKER, leave_later, &leaver, &thread, e));
     CHECK_CODE(world_try(&w, "SELECT sum(a.id * b.id + c.id * d.id) FROM t a, t b, t c, t d",
                          &answer, &error),
                E_CANCELLED);
