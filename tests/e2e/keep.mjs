@@ -377,10 +377,10 @@ test('EXPORT USER DATA: a folder with the live rows of both tiers, of the user w
   const folder = path.join(server.dir, 'exports', 'root', job.id);
   equal(fs.readdirSync(folder).sort(), ['keep.other.parquet', 'keep.t.parquet', 'manifest.json', 'schema.json'], 'files');
   const manifest = JSON.parse(fs.readFileSync(path.join(folder, 'manifest.json'), 'utf8'));
-  equal(manifest.files.map((file) => [file.file, file.rows]), [['keep.other.parquet', 50], ['keep.t.parquet', 100]], 'rows');
+  equal(manifest.files.map((file) => [file.file, file.rows]), [['keep.t.parquet', 100], ['keep.other.parquet', 50]], 'rows');
   for (const file of manifest.files) equal(fs.statSync(path.join(folder, file.file)).size, file.bytes, `size of ${file.file}`);
   const schema = JSON.parse(fs.readFileSync(path.join(folder, 'schema.json'), 'utf8'));
-  equal(schema.tables.map((table) => `${table.namespace}.${table.table}`), ['keep.other', 'keep.t'], 'tables');
+  equal(schema.tables.map((table) => `${table.namespace}.${table.table}`), ['keep.t', 'keep.other'], 'tables');
   const shown = await root.rows('SHOW EXPORT');
   equal(shown.map((row) => [row.job_id, row.status]), [[job.id, 'completed']], 'SHOW EXPORT');
   matches((await root.run('EXPORT USER DATA')).message, new RegExp(job.id), 'a second one that day is the first');
