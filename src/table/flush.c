@@ -306,15 +306,15 @@ static Code run_flush(Flush *flush, uint64_t *out_rows, Error *e)
     flush->flush_seq = view_seq(view);
     TRY(table__folder(flush->db, view_snapshot(view), flush->table, flush->partition, flush->arena,
                       &flush->folder, e));
-    Code code = write_segment(flush, view, e);
-    if (code == E_INVALID_OPERATION) { /* no live row */
+    uint64_t pending = 0;
+    TRY(first_pending(view, flush->table, flush->partition, &pending, e));
+    if (pending == 0) { /* not even a folder: its user may have been erased */
         *out_rows = 0;
         return OK;
     }
-    if (code != OK)
-        return code;
+    TRY(write_segment(flush, view, e));
     view_close_ptr(&view);
-    code = commit_flush(flush, e);
+    Code code = commit_flush(flush, e);
     if (code != OK && code != E_OUTCOME_UNKNOWN) { /* I1 */
         Error ignored;
         if (cold_segment_remove(database_storage_folder(flush->db), flush->folder,

@@ -169,6 +169,28 @@ TEST("who finds a folder that another thread makes goes on only when its name is
     CHECK_INT(atomic_load(&found_early), 0);
 }
 
+static int put_before_removal(const char *operation, const char *path)
+{
+    char late[600];
+    if (strcmp(operation, "rmdir") != 0)
+        return 0;
+    snprintf(late, sizeof late, "%s/late", path);
+    FILE *file = fopen(late, "w");
+    CHECK(file != NULL);
+    fclose(file);
+    return 0;
+}
+
+TEST("a tree counts as removed although something was put there meanwhile")
+{
+    CHECK_OK(file_make_folders(in_folder("tree"), 0755, e));
+    file_set_fault(put_before_removal);
+    CHECK_CODE(file_remove_tree(in_folder("tree"), 3, e), E_IO);
+    file_set_fault(NULL);
+    CHECK_OK(file_remove_tree(in_folder("tree"), 3, e));
+    CHECK(!file_exists(in_folder("tree")));
+}
+
 TEST("a listing is sorted, tells folders from files and is bounded")
 {
     CHECK_OK(file_write(in_folder("b"), SLICE(""), 0644, e));

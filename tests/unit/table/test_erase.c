@@ -10,6 +10,7 @@
 #include "fixture.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/file_piece.h"
 #include "table/erase.h"
 #include "table/export.h"
 #include "table/table_int.h"
@@ -281,6 +282,26 @@ TEST("a dropped table is forgotten while a file of it cannot be read or unlinked
     CHECK_OK(flush_purge_dropped(f.db, NULL, e));
     CHECK(!is_dropped_table_listed(&f));
     CHECK(!file_exists(file));
+    fixture_close(&f);
+}
+
+TEST("a flush that was due before an erasure leaves the folder of a user who is gone")
+{
+    Fixture f;
+    EraseReport report;
+    FileLook look;
+    uint64_t rows = 1;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    fixture_open(&f, folder, TABLE_USER);
+    fill(&f);
+    set_deleted(&f, "alice", clock_wall_us());
+    CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
+    CHECK_OK(flush_partition(f.db, f.table, f.partition, &rows, e));
+    CHECK_INT(rows, 0);
+    CHECK_OK(
+        file_look(arena_printf(arena, "%s/user/alice", database_storage_folder(f.db)), &look, e));
+    CHECK(look.kind == FILE_NOTHING);
     fixture_close(&f);
 }
 
