@@ -118,7 +118,8 @@ static int compare(const void *a, const void *b, void *context)
 
 uint32_t live__ordered_take(OrderedRows *ordered, const LiveQuery *query, Buffer *out)
 {
-    qsort_r(ordered->rows, ordered->count, sizeof *ordered->rows, compare, (void *)query);
+    if (ordered->count) /* without rows there is no array, which qsort_r must have */
+        qsort_r(ordered->rows, ordered->count, sizeof *ordered->rows, compare, (void *)query);
     for (size_t i = 0; i < ordered->count; i++) {
         if (i)
             buffer_add_char(out, ',');
