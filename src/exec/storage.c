@@ -33,15 +33,33 @@ static Code request(Run *run, Work work, Table *table, Request *out, char out_id
     return OK;
 }
 
-/* Waits for a job until `deadline_us`; E_EXECUTION when it failed. */
-static Code wait_for(Run *run, const char *id, int64_t deadline_us, Error *e)
+/* Work that was begun on a table. */
+typedef struct Begun {
+    char id[JOB_ID_BYTES];
+    uint32_t table_id;
+} Begun;
+
+static bool is_dropped(const Run *run, uint32_t table_id)
 {
+    CLEANUP(table_unref_ptr)
+    Table *table = catalog_find_table_by_id(database_catalog(run->executor->db), table_id);
+    return !table;
+}
+
+/* Waits for a job until `deadline_us`. When it failed: its code where the client may try again,
+ * else E_EXECUTION. A table that was dropped meanwhile needs nothing any more. */
+static Code wait_for(Run *run, const Begun *begun, int64_t deadline_us, Error *e)
+{
+    const char *id = begun->id;
     int64_t left_us = deadline_us - clock_monotonic_us();
     JobInfo info = {0};
     TRY(jobs_wait(run->executor->jobs, id, left_us > 0 ? (uint32_t)(left_us / 1000) : 0, run->arena,
                   &info, e));
     if (info.status == JOB_FAILED)
-        return fail(e, E_EXECUTION, "Job %s failed: %.*s", id, SLICE_ARGS(info.message));
+        return fail(e, code_info(info.code)->can_retry ? info.code : E_EXECUTION,
+                    "Job %s failed: %.*s", id, SLICE_ARGS(info.message));
+    if (info.status == JOB_CANCELLED && !is_dropped(run, begun->table_id))
+        return fail(e, E_CANCELLED, "Job %s was cancelled", id);
     return OK;
 }
 
@@ -58,10 +76,10 @@ static Code one_table(Run *run, Work work, Error *e)
         return fail(e, E_INVALID_OPERATION, "%s TABLE is not supported for STREAM tables",
                     statement_words[work]);
     Request outcome = STARTED;
-    char id[JOB_ID_BYTES] = "";
-    TRY(request(run, work, table, &outcome, id, e));
+    Begun begun = {.table_id = table->id};
+    TRY(request(run, work, table, &outcome, begun.id, e));
     if (outcome == STARTED)
-        TRY(wait_for(run, id, deadline_of(run), e));
+        TRY(wait_for(run, &begun, deadline_of(run), e));
     const char *noun = nouns[work];
     const char *place = arena_printf(run->arena, "'%.*s.%.*s'", SLICE_ARGS(table->namespace_name),
                                      SLICE_ARGS(table->name));
@@ -69,7 +87,7 @@ static Code one_table(Run *run, Work work, Error *e)
     switch (outcome) {
     case STARTED:
         message = arena_printf(run->arena, "Storage %s started for table %s. Job ID: %s", noun,
-                               place, id);
+                               place, begun.id);
         break;
     case NOTHING_TO_DO:
         message = arena_printf(run->arena, "Storage %s skipped: %s for table %s", noun,
@@ -91,7 +109,7 @@ typedef struct AllTables {
     Run *run;
     Work work;
     Slice namespace_name;
-    char (*ids)[JOB_ID_BYTES]; /* of the jobs that were started */
+    Begun *begun;
     size_t count;
 } AllTables;
 
@@ -101,7 +119,9 @@ static Code request_one(AllTables *all, Table *table, Error *e)
         !slice_equal_ignoring_case(table->namespace_name, all->namespace_name))
         return OK;
     Request outcome = STARTED;
-    TRY(request(all->run, all->work, table, &outcome, all->ids[all->count], e));
+    Begun *begun = &all->begun[all->count];
+    begun->table_id = table->id;
+    TRY(request(all->run, all->work, table, &outcome, begun->id, e));
     all->count += outcome == STARTED;
     return OK;
 }
@@ -112,7 +132,7 @@ static Code request_all(AllTables *all, Error *e)
     size_t count = 0;
     Arena *arena = all->run->arena;
     catalog_list_tables(database_catalog(all->run->executor->db), arena, &tables, &count);
-    all->ids = arena_alloc(arena, (count + 1) * sizeof *all->ids);
+    all->begun = arena_new_array(arena, Begun, count + 1);
     Code code = OK;
     for (size_t i = 0; i < count; i++) {
         if (code == OK)
@@ -136,7 +156,7 @@ static void end_all(const AllTables *all)
     buffer_printf(&text, "Storage %s started for %zu table(s) in namespace '%.*s'. Job IDs: [",
                   noun, all->count, SLICE_ARGS(all->namespace_name));
     for (size_t i = 0; i < all->count; i++)
-        buffer_printf(&text, "%s%s", i ? ", " : "", all->ids[i]);
+        buffer_printf(&text, "%s%s", i ? ", " : "", all->begun[i].id);
     buffer_add_char(&text, ']');
     exec__end_message(run, 0, arena_text(run->arena, buffer_slice(&text)));
 }
@@ -155,7 +175,7 @@ static Code all_tables(Run *run, Work work, Error *e)
     TRY(request_all(&all, e));
     int64_t deadline_us = deadline_of(run);
     for (size_t i = 0; i < all.count; i++)
-        TRY(wait_for(run, all.ids[i], deadline_us, e));
+        TRY(wait_for(run, &all.begun[i], deadline_us, e));
     end_all(&all);
     return OK;
 }

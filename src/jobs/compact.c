@@ -20,8 +20,7 @@ enum {
     ROUND_ROWS = 500 * 1000,
     ROUND_PARTITIONS = 1000,
     FILES_RETRY_US = 1000 * 1000,
-    BUSY_WAIT_MS = 200,
-    BUSY_RETRY_US = 1000 * 1000,
+    CLAIMED_RETRY_US = 1000 * 1000,
 };
 
 typedef struct CompactRun {
@@ -53,9 +52,14 @@ static Code compact_once(CompactRun *run, Partition partition, bool *out_done, E
 {
     CompactOptions options = {run->mode, run->until_seq, jobs__is_stopped, &run->run};
     CompactResult result = {0};
-    if (jobs__is_stopped(&run->run))
-        return fail(e, E_CANCELLED, "the job was cancelled");
-    TRY(step(run, partition, &options, &result, e));
+    Code code = E_BUSY;
+    for (int tries = 0; code != OK;) {
+        if (jobs__is_stopped(&run->run))
+            return fail(e, E_CANCELLED, "the job was cancelled");
+        code = step(run, partition, &options, &result, e);
+        if (code != OK && !jobs__may_try_again(&run->run, partition, &tries, e))
+            return code;
+    }
     run->segments += result.segments;
     run->rows_read += result.rows_read;
     run->rows_dropped += result.rows_read - result.rows_kept;
@@ -69,11 +73,7 @@ static Code compact_all(void *context, Partition partition, Error *e)
 {
     CompactRun *run = (CompactRun *)context;
     for (bool done = false; !done;) {
-        Code code = compact_once(run, partition, &done, e);
-        if (code == E_BUSY)
-            flush_wait(run->run.jobs->db, partition, BUSY_WAIT_MS);
-        else if (code != OK)
-            return code;
+        TRY(compact_once(run, partition, &done, e));
         jobs__progress(run->run.jobs, run->run.job, "Rewrote %" PRIu64 " segment(s) so far",
                        run->segments);
     }
@@ -162,7 +162,7 @@ static bool take_noted(Jobs *jobs, Partition *out)
 static const char compaction_failed[] = "a compaction failed";
 static const char removal_failed[] = "replaced segment files were not removed";
 
-typedef enum Turn { TURN_DONE, TURN_MORE, TURN_BUSY } Turn;
+typedef enum Turn { TURN_DONE, TURN_MORE, TURN_CLAIMED } Turn;
 
 /* Compacts one partition until it has nothing left or the round is full. */
 static Turn compact_partition(Jobs *jobs, Partition partition, uint64_t *io_rows)
@@ -184,10 +184,10 @@ static Turn compact_partition(Jobs *jobs, Partition partition, uint64_t *io_rows
                   LOG_INT("rows", run.rows_read), LOG_INT("dropped", run.rows_dropped));
     if (code == OK)
         jobs__went_well(jobs, compaction_failed, partition);
-    else if (code != E_CANCELLED && code != E_BUSY)
+    else if (code != E_CANCELLED && code != E_CLAIMED)
         jobs__warn(jobs, compaction_failed, partition, &error);
-    if (code == E_BUSY || (code != OK && database_is_read_only(jobs->db)))
-        return TURN_BUSY;
+    if (code == E_CLAIMED || (code != OK && database_is_read_only(jobs->db)))
+        return TURN_CLAIMED;
     return code == OK && !done ? TURN_MORE : TURN_DONE;
 }
 
@@ -216,8 +216,8 @@ int64_t jobs__compact_due(Jobs *jobs)
         left = put_back(jobs, noted, turn != TURN_DONE);
     }
     bool files_wait = remove_obsolete(jobs);
-    if (turn == TURN_BUSY)
-        return BUSY_RETRY_US;
+    if (turn == TURN_CLAIMED)
+        return CLAIMED_RETRY_US;
     if (left)
         return 0;
     return files_wait ? FILES_RETRY_US : INT64_MAX;

@@ -356,6 +356,7 @@ static void settle_job(Jobs *jobs, Job *job, const Error *why)
     bool was_killed = job->status != JOB_QUEUED;
     if (why && !was_killed) {
         job->status = JOB_FAILED;
+        job->code = why->code;
         job->message = x_text(slice_of_text(why->text));
         job->finished_at_us = clock_wall_us();
         jobs->ended_counts[job->type][JOB_FAILED]++;
@@ -541,6 +542,7 @@ static void describe(const Job *job, Arena *arena, JobInfo *out)
         .status = job->status,
         .parameters = arena_copy(arena, slice_of_text(job->parameters)),
         .message = arena_copy(arena, slice_of_text(job->message ? job->message : "")),
+        .code = job->code,
         .created_at_us = job->created_at_us,
         .started_at_us = job->started_at_us,
         .finished_at_us = job->finished_at_us,
@@ -586,6 +588,7 @@ Code jobs_kill(Jobs *jobs, Slice id, Error *e)
     bool may_merge = job && status == JOB_RUNNING && job->type == JOB_USER_CLEANUP;
     if (job && status <= JOB_RUNNING)
         job->kill = true;
+    cond_broadcast(&jobs->wake); /* it may pause before another try */
     if (was_queued) {
         job->status = JOB_CANCELLED;
         job->finished_at_us = clock_wall_us();

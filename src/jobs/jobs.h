@@ -27,8 +27,9 @@ typedef struct JobInfo {
     char id[JOB_ID_BYTES];
     const char *type; /* "flush", "compact", "backup" … (record.c has them all): static text */
     JobStatus status;
-    Slice parameters;                                     /* JSON text */
-    Slice message;                                        /* for a person; why it failed */
+    Slice parameters; /* JSON text */
+    Slice message;    /* for a person; why it failed */
+    Code code;        /* the same for a program; OK also where that is not known after a restart */
     int64_t created_at_us, started_at_us, finished_at_us; /* 0 = not yet */
 } JobInfo;
 

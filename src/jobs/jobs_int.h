@@ -45,6 +45,7 @@ typedef struct Job {
     char *space;    /* namespace of a backup or restore, owned */
     uint64_t user;  /* of an export or a user cleanup */
     char *message;  /* owned, may be NULL */
+    Code code;      /* why it failed */
     bool kill;      /* asked to stop */
     unsigned saves; /* of its record, under way: meanwhile it is neither taken nor forgotten */
     int64_t created_at_us, started_at_us, finished_at_us;
@@ -175,7 +176,7 @@ int64_t jobs__compact_due(Jobs *jobs);
 /* True when the server stops, or the job (may be NULL) was killed. */
 bool jobs__is_killed(Jobs *jobs, const Job *job);
 /* Flush and trim by the table's definition of this moment: an ALTER in between makes another try of
- * it. E_BUSY. */
+ * it. E_CLAIMED for what is due by itself; E_BUSY when that lasted. */
 CHECKED Code jobs__flush(Jobs *jobs, const Job *job, Partition partition, uint64_t *out_rows,
                          Error *e);
 CHECKED Code jobs__trim(Jobs *jobs, Partition partition, Error *e);

@@ -16,7 +16,7 @@
 
 enum {
     LOOKS_MAX = 4096, /* before queued jobs get their turn */
-    BUSY_RETRY_S = 1,
+    CLAIMED_RETRY_S = 1,
     PIECE_S_MAX = 3600,
     WINDOW_PARTS = 8, /* a feed window is trimmed in pieces of that */
     PIECE_PARTS = 64, /* planned looks of so long come together */
@@ -125,10 +125,10 @@ static void handle_dirt(Jobs *jobs, const Dirt *dirt)
         jobs__went_well(jobs, flush_failed, dirt->partition);
         return;
     }
-    int64_t wait_s = code == E_BUSY ? BUSY_RETRY_S : (int64_t)jobs->options.check_interval_s;
+    int64_t wait_s = code == E_CLAIMED ? CLAIMED_RETRY_S : (int64_t)jobs->options.check_interval_s;
     left.not_before_us = clock_wall_us() + wait_s * second_us;
     jobs__return_dirt(jobs, table, &left);
-    if (code != E_BUSY && code != E_CANCELLED)
+    if (code != E_CLAIMED && code != E_CANCELLED)
         jobs__warn(jobs, flush_failed, dirt->partition, &error);
 }
 
@@ -182,7 +182,7 @@ static int64_t plan_next(const Jobs *jobs, const Table *table, const Outlook *ou
         if (due_us > now_us || table->flush_interval_s)
             next_us = earlier(next_us, due_us);
     }
-    return next_us && next_us <= now_us ? now_us + BUSY_RETRY_S * second_us : next_us;
+    return next_us && next_us <= now_us ? now_us + CLAIMED_RETRY_S * second_us : next_us;
 }
 
 static Code flush_if_over(Jobs *jobs, const Table *table, Partition partition, Outlook *io_outlook,
@@ -259,9 +259,9 @@ static void look(Jobs *jobs, const DueEntry *entry, DueSettle *out)
         jobs__went_well(jobs, upkeep_failed, entry->partition);
         return;
     }
-    int64_t wait_s = code == E_BUSY ? BUSY_RETRY_S : (int64_t)jobs->options.check_interval_s;
+    int64_t wait_s = code == E_CLAIMED ? CLAIMED_RETRY_S : (int64_t)jobs->options.check_interval_s;
     out->next_us = clock_wall_us() + wait_s * second_us;
-    if (code != E_BUSY && code != E_CANCELLED && code != E_CONFLICT)
+    if (code != E_CLAIMED && code != E_CANCELLED && code != E_CONFLICT)
         jobs__warn(jobs, upkeep_failed, entry->partition, &error);
 }
 

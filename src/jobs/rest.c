@@ -10,9 +10,14 @@
 #include <stdlib.h>
 
 #include "jobs/rest.h"
+#include "os/clock.h"
 #include "os/log.h"
 
-enum { TOLD_MAX = 1000 }; /* further causes are not told: there is enough to read */
+enum {
+    TOLD_MAX = 1000, /* further causes are not told: there is enough to read */
+    CLAIM_WAIT_MS = 200,
+    BUSY_PAUSE_MS = 20,
+};
 
 struct Told {
     Told *next;
@@ -104,4 +109,28 @@ void jobs__went_well(Jobs *jobs, const char *what, Partition where)
         free(told);
         jobs->told_count--;
     }
+}
+
+static void pause_for(const JobRun *run, int64_t pause_us)
+{
+    Jobs *jobs = run->jobs;
+    int64_t until_us = clock_monotonic_us() + pause_us;
+    MUTEX_SCOPE(&jobs->lock);
+    while (!jobs->stopping && !(run->job && run->job->kill) &&
+           cond_wait_until(&jobs->wake, &jobs->lock, until_us))
+        ;
+}
+
+bool jobs__may_try_again(const JobRun *run, Partition partition, int *io_tries, Error *e)
+{
+    if (e->code == E_CLAIMED && run->job) {
+        flush_wait(run->jobs->db, partition, CLAIM_WAIT_MS);
+        return true;
+    }
+    if (e->code != E_BUSY)
+        return false;
+    if (++*io_tries == JOBS_BUSY_TRIES_MAX)
+        return wrap(e, "given up after %d tries", *io_tries) == OK; /* it is not */
+    pause_for(run, (int64_t)BUSY_PAUSE_MS * 1000 << *io_tries);
+    return true;
 }

@@ -17,7 +17,7 @@
 #include "os/clock.h"
 #include "os/log.h"
 
-enum { BUSY_WAIT_MS = 200, ENGINE_IDLE_S = 60 };
+enum { ENGINE_IDLE_S = 60 };
 #define SLEEP_MAX_US (INT64_C(24) * 3600 * 1000000)
 
 static const Lane lane_of[JOB_TYPE_COUNT] = {
@@ -74,20 +74,32 @@ static Code flush_current(Jobs *jobs, Partition partition, uint64_t *out_rows, E
     }
 }
 
-Code jobs__trim(Jobs *jobs, Partition partition, Error *e)
+static Code trim_current(Jobs *jobs, Partition partition, Error *e)
 {
     Code code = E_CONFLICT;
     for (int tries = 0; tries < JOBS_ALTER_TRIES_MAX && code == E_CONFLICT; tries++)
         code = flush_trim(jobs->db, partition, e);
-    if (code == OK)
-        jobs__note_deleted(jobs);
     return code;
 }
 
-/* A job waits for whoever works on the partition; what is due by itself comes back later. */
+Code jobs__trim(Jobs *jobs, Partition partition, Error *e)
+{
+    JobRun run = {jobs, NULL};
+    for (int tries = 0;;) {
+        if (jobs__is_killed(jobs, NULL))
+            return fail(e, E_CANCELLED, "the server is stopping");
+        Code code = trim_current(jobs, partition, e);
+        if (code == OK)
+            jobs__note_deleted(jobs);
+        if (code == OK || !jobs__may_try_again(&run, partition, &tries, e))
+            return code;
+    }
+}
+
 Code jobs__flush(Jobs *jobs, const Job *job, Partition partition, uint64_t *out_rows, Error *e)
 {
-    for (;;) {
+    JobRun run = {jobs, job};
+    for (int tries = 0;;) {
         if (jobs__is_killed(jobs, job))
             return fail(e, E_CANCELLED, "the job was cancelled");
         uint64_t rows = 0;
@@ -96,9 +108,8 @@ Code jobs__flush(Jobs *jobs, const Job *job, Partition partition, uint64_t *out_
             jobs__note_compactable(jobs, partition);
         if (code == OK)
             *out_rows = rows;
-        if (code != E_BUSY || !job)
+        if (code == OK || !jobs__may_try_again(&run, partition, &tries, e))
             return code;
-        flush_wait(jobs->db, partition, BUSY_WAIT_MS);
     }
 }
 
@@ -272,10 +283,11 @@ size_t jobs__take_alike(Jobs *jobs, JobType type, Job **out, size_t limit)
     return count;
 }
 
-static void end_job(Jobs *jobs, Job *job, JobStatus status, const char *message)
+static void end_job(Jobs *jobs, Job *job, JobStatus status, Code code, const char *message)
 {
     mutex_lock(&jobs->lock);
     job->status = status;
+    job->code = code;
     job->finished_at_us = clock_wall_us();
     jobs->ended_counts[job->type][status]++;
     free(job->message);
@@ -296,14 +308,14 @@ static bool was_asked_to_stop(Jobs *jobs, const Job *job)
 void jobs__finish(Jobs *jobs, Job *job, Code code, const char *message, const Error *error)
 {
     if (code == OK) {
-        end_job(jobs, job, JOB_COMPLETED, message);
+        end_job(jobs, job, JOB_COMPLETED, OK, message);
         return;
     }
     if (code == E_CANCELLED && !was_asked_to_stop(jobs, job) && jobs__is_killed(jobs, NULL))
         return; /* the server stops: the record still says queued, so the next start runs it */
     log_event(LOG_LEVEL_WARN, "a job did not complete", LOG_TEXT("job", job->id),
               LOG_TEXT("type", jobs__type_name(job->type)), LOG_ERROR(error));
-    end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, error->text);
+    end_job(jobs, job, code == E_CANCELLED ? JOB_CANCELLED : JOB_FAILED, code, error->text);
 }
 
 static void run_job(Jobs *jobs, Job *job)

@@ -53,7 +53,7 @@ Code claims_take(Claims *claims, Partition partition, uint32_t wait_ms, Error *e
     MUTEX_SCOPE(&claims->lock);
     while (is_taken(claims, partition)) {
         if (wait_ms == 0 || !cond_wait_until(&claims->released, &claims->lock, deadline_us))
-            return fail(e, E_BUSY, "another job works on the partition");
+            return fail(e, E_CLAIMED, "another job works on the partition");
     }
     claims->taken[claims->count++] = partition;
     return OK;

@@ -30,8 +30,8 @@ typedef struct CompactResult {
 /* Does the next piece of work of a partition, one commit, and rewrites manifest.json. Call it
  * again until out->segments is 0. Files it replaced stay on the obsolete list. E_CANCELLED when
  * stopped or the table was dropped meanwhile, E_CONFLICT when it began with an old definition,
- * E_CORRUPT when a segment is damaged, E_BUSY when somebody else works on the partition; then
- * nothing has changed. */
+ * E_CORRUPT when a segment is damaged, E_CLAIMED and E_BUSY as in flush.h; then nothing has
+ * changed. */
 CHECKED Code compact_step(Database *db, Table *table, Partition partition,
                           const CompactOptions *options, CompactResult *out, Error *e);
 /* True when compact_step would do something as COMPACT_DUE. */

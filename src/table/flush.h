@@ -3,8 +3,8 @@
  * Moving rows from the hot to the cold tier, and giving back what the feed window no longer needs.
  *
  * For threads of jobs/. Each commits through the committer; before that commit nothing has
- * happened, after it everything. E_BUSY when somebody else works on the partition: flush_wait, then
- * again.
+ * happened, after it everything. E_CLAIMED when somebody else works on the partition: flush_wait,
+ * then again. E_BUSY when something else is short, as threads or places in the committer's queue.
  */
 #pragma once
 
@@ -37,14 +37,14 @@ CHECKED Code flush_outlook(Database *db, const Table *table, Partition partition
 CHECKED Code flush_outlook_at(ReadView *view, const Table *table, Partition partition, Outlook *out,
                               Error *e);
 /* Writes one segment of everything live from the flush mark to the newest commit, and commits it;
- * rewrites manifest.json. *out_rows = 0: nothing to do. E_BUSY when somebody else works on the
- * partition, E_CONFLICT when it began with an old definition, E_CANCELLED when the table was
- * dropped meanwhile. */
+ * rewrites manifest.json. *out_rows = 0: nothing to do. E_CLAIMED, E_BUSY as above,
+ * E_CONFLICT when it began with an old definition, E_CANCELLED when the table was dropped
+ * meanwhile. */
 CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows,
                              Error *e);
 /* Raises feed low to the start of the window (for a STREAM also drops what has expired) and removes
- * what lies below it. E_BUSY, E_CANCELLED as above; E_CONFLICT when the TTL was made longer or the
- * table was dropped meanwhile. */
+ * what lies below it. E_CLAIMED, E_BUSY, E_CANCELLED as above; E_CONFLICT when the TTL was made
+ * longer or the table was dropped meanwhile. */
 CHECKED Code flush_trim(Database *db, Partition partition, Error *e);
 /* Who asks whether a job shall stop; is_stopped may be NULL. */
 typedef struct JobStop {

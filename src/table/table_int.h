@@ -123,7 +123,7 @@ CHECKED Code reopen__end(Database *db, GroupFate fate, KnownSeqs *io_known, Erro
 typedef struct Claims Claims;
 Claims *claims_new(void);
 void claims_free(Claims *claims); /* accepts NULL; none may be taken */
-/* E_BUSY when somebody has the partition for longer than that. */
+/* E_CLAIMED when somebody has the partition for longer than that. */
 CHECKED Code claims_take(Claims *claims, Partition partition, uint32_t wait_ms, Error *e);
 void claims_release(Claims *claims, Partition partition);
 Claims *database__claims(Database *db);

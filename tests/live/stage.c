@@ -66,7 +66,7 @@ void stage_trim(Stage *stage, Table *table, uint64_t user)
     Code code;
     do
         code = flush_trim(stage->db, (Partition){table->id, user}, &error);
-    while (code == E_BUSY);
+    while (code == E_CLAIMED);
     if (code != OK)
         test_failed(__FILE__, __LINE__, "trim: %s", error.text);
 }
