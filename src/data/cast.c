@@ -23,6 +23,7 @@ typedef struct Cast {
     const Value *from;
     Type to;
     const char *what;
+    bool rounds_text;
     Arena *arena;
     Error *e;
 } Cast;
@@ -52,6 +53,7 @@ static const char *expected(Type type)
     case TYPE_SMALLINT:
     case TYPE_INT:
     case TYPE_BIGINT:
+        return "expected a whole number";
     case TYPE_FLOAT:
     case TYPE_DOUBLE:
         return "expected a number";
@@ -101,7 +103,7 @@ static Slice trimmed(Slice s)
 /* ---- Numbers in text ------------------------------------------------------------------------- */
 
 typedef struct Number {
-    bool negative, has_exponent;
+    bool negative, has_fraction, has_exponent;
     Slice whole, fraction; /* digits only; one of them may be empty */
 } Number;
 
@@ -130,6 +132,7 @@ static bool split_number(Slice s, Number *out)
     n.whole = take_digits(&s);
     if (s.size && s.data[0] == '.') {
         s = slice_of(s.data + 1, s.size - 1);
+        n.has_fraction = true; /* also as "2." */
         n.fraction = take_digits(&s);
     }
     if (n.whole.size + n.fraction.size == 0)
@@ -202,6 +205,8 @@ static Code integer_of_text(const Cast *c, int64_t *out)
     Slice text = trimmed(c->from->bytes);
     Number n;
     if (text.size > NUMBER_BYTES_MAX || !split_number(text, &n))
+        return malformed(c);
+    if (!c->rounds_text && (n.has_fraction || n.has_exponent))
         return malformed(c);
     if (!n.has_exponent)
         return integer_of_number(&n, out) ? OK : out_of_range(c);
@@ -425,39 +430,51 @@ static Code to_json(const Cast *c, Value *out)
     return OK;
 }
 
-Code value_cast(const Value *from, Type to, const char *what, Arena *arena, Value *out, Error *e)
+static Code cast(const Cast *c, Value *out)
 {
-    if (from->is_null) {
-        *out = value_null(to);
+    if (c->from->is_null) {
+        *out = value_null(c->to);
         return OK;
     }
-    if (from->type == to) {
-        *out = *from;
+    if (c->from->type == c->to) {
+        *out = *c->from;
         return OK;
     }
-    Cast c = {from, to, what ? what : "CAST", arena, e};
-    switch (to) {
+    switch (c->to) {
     case TYPE_BOOLEAN:
-        return to_boolean(&c, out);
+        return to_boolean(c, out);
     case TYPE_SMALLINT:
     case TYPE_INT:
     case TYPE_BIGINT:
-        return to_integer(&c, out);
+        return to_integer(c, out);
     case TYPE_FLOAT:
     case TYPE_DOUBLE:
-        return to_real(&c, out);
+        return to_real(c, out);
     case TYPE_TEXT:
-        return to_text(&c, out);
+        return to_text(c, out);
     case TYPE_TIMESTAMP:
-        return to_timestamp(&c, out);
+        return to_timestamp(c, out);
     case TYPE_JSON:
-        return to_json(&c, out);
+        return to_json(c, out);
     case TYPE_BYTES:
-        return to_bytes(&c, out);
+        return to_bytes(c, out);
     case TYPE_UUID:
-        return to_uuid(&c, out);
+        return to_uuid(c, out);
     case TYPE_NULL:
         break;
     }
-    return impossible(&c);
+    return impossible(c);
+}
+
+Code value_cast(const Value *from, Type to, const char *what, Arena *arena, Value *out, Error *e)
+{
+    Cast c = {from, to, what ? what : "CAST", false, arena, e};
+    return cast(&c, out);
+}
+
+Code value_cast_explicitly(const Value *from, Type to, const char *what, Arena *arena, Value *out,
+                           Error *e)
+{
+    Cast c = {from, to, what ? what : "CAST", true, arena, e};
+    return cast(&c, out);
 }

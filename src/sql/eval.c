@@ -207,7 +207,8 @@ static Code eval_cast(const Eval *v, const BoundExpr *n, Value *out)
 {
     Value a;
     TRY(eval(v, n->args[0], &a));
-    Code code = value_cast(&a, n->type, n->what, v->arena, out, v->e);
+    Code code = n->is_assignment ? value_cast(&a, n->type, n->what, v->arena, out, v->e)
+                                 : value_cast_explicitly(&a, n->type, n->what, v->arena, out, v->e);
     if (code != E_CONSTRAINT || n->is_assignment)
         return code;
     if (v->e)
