@@ -122,8 +122,11 @@ Code cold_manifest_write(const char *storage_root, Slice folder, const ManifestI
 {
     CLEANUP(buffer_done) Buffer text = {0}, path = {0};
     TRY(cold__path(storage_root, folder, (Slice){0}, &path, e));
-    TRY(file_make_folders(path.data, 0755, e));
+    if (count == 0 && !file_exists(path.data)) /* nothing to tell: its user may have been erased */
+        return OK;
+    if (count)
+        TRY(file_make_folders(path.data, 0700, e));
     TRY(cold__path(storage_root, folder, SLICE("manifest.json"), &path, e));
     TRY(cold_manifest_print(info, entries, count, &text, e));
-    return file_write(path.data, buffer_slice(&text), 0644, e);
+    return file_write(path.data, buffer_slice(&text), 0600, e);
 }

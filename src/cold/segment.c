@@ -131,7 +131,7 @@ static Code write_segment(const SegmentWrite *write, Pass *pass, Arena *arena,
     TRY(cold__path(write->storage_root, relative, (Slice){0}, &folder, e));
     TRY(cold__path(write->storage_root, relative, buffer_slice(&name), &final, e));
     buffer_printf(&temporary, "%s.tmp%c", final.data, 0);
-    TRY(file_make_folders(folder.data, 0755, e));
+    TRY(file_make_folders(folder.data, 0700, e));
     if (file_exists(final.data))
         return fail(e, E_ALREADY_EXISTS, "%s exists: its number was used before", final.data);
     uint32_t crc = 0;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/log.h"
@@ -118,6 +119,7 @@ static int serve(const char *file)
 
 int main(int argc, char **argv)
 {
+    umask(0077); /* what the stores write, and a backup on another disk, is nobody else's to read */
     if (argc == 3 && strcmp(argv[1], "--verify") == 0)
         return offline_verify(argv[2]);
     if (argc == 4 && strcmp(argv[1], "--restore") == 0)

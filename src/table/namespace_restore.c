@@ -526,7 +526,11 @@ static void undo(Restore *r)
 static Code write_manifest(void *context, Partition partition, Error *e)
 {
     Restore *r = (Restore *)context;
-    return table__write_manifest(r->db, r->table, partition, e);
+    r->partition = partition;
+    TRY(claim(r, e)); /* an erasure of its user comes before, or removes what is written */
+    Code code = table__write_manifest(r->db, r->table, partition, e);
+    release(r);
+    return code;
 }
 
 /* manifest.json is for people: that it cannot be written undoes nothing. */

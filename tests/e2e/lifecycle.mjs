@@ -163,6 +163,27 @@ test('the JWT secret of a first start is kept, readable by its owner only', asyn
   await server.stop();
 });
 
+test('no file or folder of the data is open to other users of the machine', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await root.run('CREATE NAMESPACE m; CREATE USER TABLE m.t (id INT PRIMARY KEY); INSERT INTO m.t VALUES (1)');
+  await root.run('STORAGE FLUSH TABLE m.t');
+  const open = [];
+  let segments = 0;
+  const look = (dir) => fs.readdirSync(dir, { withFileTypes: true }).forEach((entry) => {
+    const full = path.join(dir, entry.name);
+    segments += entry.name.endsWith('.parquet');
+    if (fs.statSync(full).mode & 0o077) open.push(full);
+    if (entry.isDirectory()) look(full);
+  });
+  for (const entry of fs.readdirSync(server.dir, { withFileTypes: true })) {
+    if (entry.isDirectory()) look(path.join(server.dir, entry.name));
+  }
+  equal(segments, 1, 'segments');
+  equal(open, [], 'open to others');
+  await server.stop();
+});
+
 test('a second server on the same folder refuses with a sentence; the first goes on', async () => {
   const first = await startServer();
   const { output } = await refused({ dir: first.dir });

@@ -4,6 +4,8 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "os/file.h"
 #include "rows.h"
@@ -84,6 +86,12 @@ TEST("a manifest has the fields of the original, in its order and pretty-printed
     Slice text;
     CHECK_OK(file_read(path, 100000, arena, &text, e));
     CHECK_TEXT(text.data, want);
+    struct stat file;
+    CHECK(stat(path, &file) == 0);
+    CHECK_INT(file.st_mode & 0777, 0600);
+    *strrchr(path, '/') = 0;
+    CHECK(stat(path, &file) == 0);
+    CHECK_INT(file.st_mode & 0777, 0700);
 }
 
 TEST("the manifest of a shared table without segments is complete too")

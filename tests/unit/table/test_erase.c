@@ -13,6 +13,7 @@
 #include "os/file_piece.h"
 #include "table/erase.h"
 #include "table/export.h"
+#include "table/manifest.h"
 #include "table/table_int.h"
 #include "table/verify.h"
 
@@ -299,6 +300,24 @@ TEST("a flush that was due before an erasure leaves the folder of a user who is 
     CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
     CHECK_OK(flush_partition(f.db, f.table, f.partition, &rows, e));
     CHECK_INT(rows, 0);
+    CHECK_OK(
+        file_look(arena_printf(arena, "%s/user/alice", database_storage_folder(f.db)), &look, e));
+    CHECK(look.kind == FILE_NOTHING);
+    fixture_close(&f);
+}
+
+TEST("a manifest.json that is written after an erasure makes the folder of a user who is gone")
+{
+    Fixture f;
+    EraseReport report;
+    FileLook look;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fill(&f);
+    fixture_flush(&f);
+    set_deleted(&f, "alice", clock_wall_us());
+    CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
+    CHECK_OK(table__write_manifest(f.db, f.table, f.partition, e)); /* as the end of a restore */
     CHECK_OK(
         file_look(arena_printf(arena, "%s/user/alice", database_storage_folder(f.db)), &look, e));
     CHECK(look.kind == FILE_NOTHING);
