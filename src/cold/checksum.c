@@ -90,12 +90,14 @@ Code cold_segment_verify(const char *storage_root, Slice folder, const SegmentEn
     return OK;
 }
 
-/* Changes when the file is replaced, written or cut; never 0. */
-static uint64_t stamp_of(const struct stat *st)
+uint64_t cold__stamp(const char *path)
 {
-    uint64_t stamp = (uint64_t)st->st_ino * 0x9E3779B97F4A7C15u;
-    stamp ^= (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
-    stamp = stamp * 0x9E3779B97F4A7C15u + (uint64_t)st->st_size;
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return 0;
+    uint64_t stamp = (uint64_t)st.st_ino * 0x9E3779B97F4A7C15u;
+    stamp ^= (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+    stamp = stamp * 0x9E3779B97F4A7C15u + (uint64_t)st.st_size;
     return stamp ? stamp : 1;
 }
 
@@ -103,15 +105,14 @@ Code cold_segment_trust(const char *storage_root, Slice folder, const SegmentEnt
                         uint64_t *io_stamp, Error *e)
 {
     CLEANUP(buffer_done) Buffer path = {0};
-    struct stat st;
     TRY(segment_path(storage_root, folder, entry->batch, &path, e));
-    bool is_there = stat(path.data, &st) == 0;
-    if (is_there && stamp_of(&st) == *io_stamp)
+    uint64_t stamp = cold__stamp(path.data); /* of before, so that what changes meanwhile shows */
+    if (stamp && stamp == *io_stamp)
         return OK;
     Error error = {0};
     Code code = cold_segment_verify(storage_root, folder, entry, &error);
-    if (code == OK && is_there)
-        *io_stamp = stamp_of(&st);
+    if (code == OK && stamp)
+        *io_stamp = stamp;
     if (code == OK)
         return OK;
     /* Who asked is a user: the name, not where it lies. */

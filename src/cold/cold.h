@@ -50,7 +50,8 @@ typedef struct SegmentEntry {
     uint64_t size_bytes;
     int64_t created_at_ms;
     uint32_t schema_version;
-    uint32_t crc; /* CRC-32C of the whole file */
+    uint32_t crc;   /* CRC-32C of the whole file */
+    uint64_t stamp; /* of the file whose bytes had the CRC, from cold_segment_write; not stored */
     uint32_t stats_count;
     SegmentStats *stats;
 } SegmentEntry;

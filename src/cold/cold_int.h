@@ -23,6 +23,9 @@ void cold__stats_add(StatsBuilder *stats, const Value *value);
 /* Copies texts into the arena. */
 SegmentStats cold__stats_finish(const StatsBuilder *stats, Arena *arena);
 
+/* checksum.c: changes when the file is replaced, written or cut; 0 when there is none. */
+uint64_t cold__stamp(const char *path);
+
 /* folder.c: <root>/<folder>/<name>, zero-terminated; E_TOO_LARGE above COLD_PATH_BYTES_MAX. */
 CHECKED Code cold__path(const char *storage_root, Slice folder, Slice name, Buffer *out, Error *e);
 

@@ -66,8 +66,8 @@ static Code narrow_file(Narrow *narrow, uint32_t index, Error *e)
 Code cold__narrow(EnginePool *pool, SegmentList *io_list, ColdRange *io_range, Error *e)
 {
     Narrow narrow = {.pool = pool, .list = io_list, .range = io_range};
-    narrow.limits =
-        (EngineLimits){.wait_ms = io_range->wait_ms, .timeout_ms = io_range->timeout_ms};
+    narrow.limits = (EngineLimits){
+        .wait_ms = io_range->wait_ms, .timeout_ms = io_range->timeout_ms, .is_small = true};
     uint32_t files = 0, count = io_list->count;
     while (files < count && narrow.rows < io_range->limit) {
         uint32_t index = io_range->descending ? count - 1 - files : files;

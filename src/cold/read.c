@@ -193,7 +193,8 @@ Code cold_read_rows(EnginePool *pool, const SegmentList *list, const Schema *sch
     CLEANUP(buffer_done) Buffer sql = {0};
     cold__add_select(&sql, list, schema);
     add_seq_condition(&sql, seqs, seq_count);
-    EngineLimits limits = {.wait_ms = ROWS_WAIT_MS, .timeout_ms = ROWS_TIMEOUT_MS};
+    EngineLimits limits = {
+        .wait_ms = ROWS_WAIT_MS, .timeout_ms = ROWS_TIMEOUT_MS, .is_small = true};
     RowList rows = {0};
     TRY(run(pool, buffer_slice(&sql), &limits, schema, arena, &rows, e));
     *out_rows = rows.rows;

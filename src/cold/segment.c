@@ -112,13 +112,19 @@ static SegmentEntry *make_entry(const SegmentWrite *write, const Pass *pass, Are
     return entry;
 }
 
+typedef struct FileFigures { /* of the synced file */
+    uint32_t crc;
+    uint64_t bytes, stamp;
+} FileFigures;
+
 /* Steps 1 to 3 with both paths known. */
 static Code write_file(const SegmentWrite *write, const char *temporary, const char *final,
-                       Pass *pass, uint32_t *out_crc, uint64_t *out_bytes, Error *e)
+                       Pass *pass, FileFigures *out, Error *e)
 {
     TRY(write_rows(write, pass, temporary, e));
     TRY(file_sync(temporary, e));
-    TRY(cold_file_checksum(temporary, out_crc, out_bytes, e));
+    out->stamp = cold__stamp(temporary); /* a rename leaves it as it is */
+    TRY(cold_file_checksum(temporary, &out->crc, &out->bytes, e));
     return file_rename(temporary, final, e);
 }
 
@@ -134,17 +140,17 @@ static Code write_segment(const SegmentWrite *write, Pass *pass, Arena *arena,
     TRY(file_make_folders(folder.data, 0700, e));
     if (file_exists(final.data))
         return fail(e, E_ALREADY_EXISTS, "%s exists: its number was used before", final.data);
-    uint32_t crc = 0;
-    uint64_t bytes = 0;
-    Code code = write_file(write, temporary.data, final.data, pass, &crc, &bytes, e);
+    FileFigures figures = {0};
+    Code code = write_file(write, temporary.data, final.data, pass, &figures, e);
     if (code != OK) {
         Error ignored = {0}; /* what cannot be removed is swept at the next start */
         (void)!file_remove(temporary.data, &ignored);
         return code;
     }
     *out_entry = make_entry(write, pass, arena);
-    (*out_entry)->crc = crc;
-    (*out_entry)->size_bytes = bytes;
+    (*out_entry)->crc = figures.crc;
+    (*out_entry)->size_bytes = figures.bytes;
+    (*out_entry)->stamp = figures.stamp;
     return OK;
 }
 

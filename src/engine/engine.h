@@ -104,6 +104,9 @@ typedef struct EngineLimits { /* 0 = none */
     uint32_t timeout_ms;      /* from the start of engine_run to the end of the result: E_TIMEOUT */
     uint64_t rows_max;        /* of the result, then E_TOO_LARGE */
     uint64_t bytes_max;       /* of texts and values of the result, then E_TOO_LARGE */
+    /* A few rows, all of whose types are ours: DuckDB keeps them whole instead of streaming them,
+     * and plans the statement once instead of twice. */
+    bool is_small;
 } EngineLimits;
 
 typedef struct EngineColumn {

@@ -8,6 +8,8 @@
  *     set while external access is still on, and the temporary folder joins the list by itself, the
  *     working directory's `.tmp` if none were set);
  *   - no extension is loaded or fetched by itself;
+ *   - no bytes of files are kept by their paths: those of erased users would stay in memory, and
+ *     the kernel's page cache serves as well;
  *   - the configuration is locked, so that no statement can undo any of this.
  */
 #include <dirent.h>
@@ -50,6 +52,7 @@ static void print_settings(const Instance *instance, Buffer *out)
                          "SET autoload_known_extensions=false;"
                          "SET allow_community_extensions=false;"
                          "SET late_materialization_max_rows=1000;"
+                         "SET enable_external_file_cache=false;"
                          "SET preserve_insertion_order=true;"
                          "SET enable_progress_bar=false;"
                          "SET TimeZone='UTC';"

@@ -174,6 +174,28 @@ static Code init_columns(EngineResult *result, Buffer *names, Error *e)
     return OK;
 }
 
+/* A prepared statement over files is bound and planned once more when it runs, with the footers of
+ * its files: too much for one that wants a single row. */
+static Code execute_small(EngineResult *result, Slice sql, Error *e)
+{
+    char *text = x_text(sql);
+    duckdb_state state = duckdb_query(result->instance->connection, text, &result->result);
+    free(text);
+    result->has_result = true;
+    if (state != DuckDBSuccess)
+        return engine__failure(result->instance, result->query,
+                               duckdb_result_error(&result->result), e);
+    return OK;
+}
+
+static Code start_small(EngineResult *result, Slice sql, Error *e)
+{
+    CLEANUP(buffer_done) Buffer names = {0};
+    TRY(execute_small(result, sql, e));
+    add_result_names(&result->result, &names);
+    return init_columns(result, &names, e);
+}
+
 static Code start(EngineResult *result, Slice sql, Error *e)
 {
     CLEANUP(buffer_done) Buffer with_casts = {0}, names = {0};
@@ -198,7 +220,7 @@ Code engine_run(EngineQuery *query, Slice sql, const EngineLimits *limits,
     result->limits = *limits;
     TRY(engine__acquire(query->pool, query, limits->wait_ms, limits->timeout_ms, &result->instance,
                         e));
-    TRY(start(result, sql, e));
+    TRY(limits->is_small ? start_small(result, sql, e) : start(result, sql, e));
     *out_result = TAKE(result);
     return OK;
 }

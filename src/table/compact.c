@@ -445,6 +445,8 @@ static Code commit(Compaction *c, Error *e)
             return code; /* the sweep of the next start removes it */
     }
     TRY(code);
+    if (c->entry)
+        trust__written(database__trust(c->db), c->partition, c->entry);
     return more ? delete_more_dead(c, seq, e) : OK;
 }
 

@@ -323,6 +323,7 @@ static Code run_flush(Flush *flush, uint64_t *out_rows, Error *e)
     }
     if (code != OK)
         return code;
+    trust__written(database__trust(flush->db), flush->partition, flush->entry);
     *out_rows = flush->entry->row_count;
     return table__write_manifest(flush->db, flush->table, flush->partition, e); /* 4 */
 }

@@ -144,11 +144,12 @@ typedef struct DueWrite {
 void due__note(DueNotes *notes, const DueWrite *to, const IntentPart *part, uint64_t commit_seq);
 void due__settle(DueNotes *notes, const DueWrite *to, const DueSettle *settle, uint64_t read_seq);
 
-/* ---- trust.c: which segment files were found good ---- */
+/* ---- trust.c: which segment files were found good, or were written by this process ---- */
 typedef struct Trust Trust;
 Trust *trust_new(void);
 void trust_free(Trust *trust); /* accepts NULL */
 Trust *database__trust(Database *db);
+void trust__written(Trust *trust, Partition partition, const struct SegmentEntry *entry);
 /* ---- view.c, folder.c ---- */
 Database *view__database(const ReadView *view);
 /* The state as it is stored: view_partition raises feed low to the floors of the server. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Parquet pages carry no checksum: a wrong byte in one could become a wrong answer. So a segment is
- * compared with the checksum of its entry before a statement reads it for the first time, and again
- * whenever the file looks changed.
+ * compared with the checksum of its entry before a statement reads it for the first time after a
+ * start, and again whenever the file looks changed. One that this process wrote was read back for
+ * that checksum.
  *
  * The memory of good files is a cache: bounded, and forgotten whole when it is full.
  */
@@ -77,6 +78,14 @@ static void put(Trust *trust, const TrustKey *key, uint64_t stamp)
         trust->stamps = map_new();
     }
     free(map_put(trust->stamps, slice_of(key->bytes, TRUST_KEY_BYTES), value));
+}
+
+/* What cold_segment_write made and a commit names. */
+void trust__written(Trust *trust, Partition partition, const SegmentEntry *entry)
+{
+    TrustKey key = key_of(partition, entry);
+    if (entry->stamp)
+        put(trust, &key, entry->stamp);
 }
 
 Code view_check_segments(ReadView *view, const Table *table, Partition partition,

@@ -151,6 +151,35 @@ TEST("a statement over its time is stopped, and the instance goes on")
     engine_pool_free(pool);
 }
 
+TEST("a small result says another thing than a streamed one, or its statement cannot be stopped")
+{
+    EnginePool *pool = rows_pool(1);
+    EngineLimits small = {.is_small = true}, rows_max = {.is_small = true, .rows_max = 2};
+    EngineLimits timeout = {.is_small = true, .timeout_ms = 50};
+    CLEANUP(engine_query_free_ptr) EngineQuery *query = engine_query_new(pool);
+    EngineResult *result = NULL;
+    const Value *row = NULL;
+    bool end = false;
+    CHECK_OK(engine_run(query, SLICE("SELECT 7::BIGINT AS a, 'x' AS b"), &small, &result, e));
+    CHECK_INT(engine_result_column_count(result), 2);
+    CHECK_SLICE(engine_result_columns(result)[1].name, SLICE("b"));
+    CHECK_OK(engine_result_next(result, &row, &end, e));
+    CHECK_INT(row[0].integer, 7);
+    CHECK_SLICE(row[1].bytes, SLICE("x"));
+    CHECK_OK(engine_result_next(result, &row, &end, e));
+    CHECK(end);
+    engine_result_free(result);
+    CHECK_CODE(drain_new(pool, "SELECT x FROM range(3) t(x)", &rows_max, e), E_TOO_LARGE);
+    CHECK_CODE(drain_new(pool, "SELECT DATE '2026-11-21'", &small, e), E_UNSUPPORTED);
+    CHECK_CODE(drain_new(pool, "SELECT 'a'::INTEGER", &small, e), E_EXECUTION);
+    CHECK_CODE(
+        drain_new(pool, "SELECT count(*) FROM range(10000000) a, range(10000000) b", &timeout, e),
+        E_TIMEOUT);
+    check(pool, "SELECT 1 + 1", "2");
+    engine_query_free_ptr(&query);
+    engine_pool_free(pool);
+}
+
 TEST("the timeout covers fetching and sources that never end")
 {
     EnginePool *pool = rows_pool(1);

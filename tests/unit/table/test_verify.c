@@ -3,8 +3,11 @@
  * The check of a data folder: sound ones pass at every stage of life, and each kind of damage is
  * named.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "../test.h"
 #include "cold/cold.h"
@@ -289,6 +292,74 @@ TEST("a row is read out of a segment whose bytes are not those that were written
     buffer_done(&key);
     fixture_close(&f);
     arena_free(arena);
+}
+
+static Code read_cold(Fixture *f, int64_t id, Arena *arena, Error *error)
+{
+    Version version = {0};
+    CLEANUP(buffer_done) Buffer key = {0};
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    Value value = {.type = TYPE_BIGINT, .integer = id};
+    CHECK_OK(key_encode(&value, &key, e));
+    CHECK_OK(view_open(f->db, HOT_BLOCKING, &view, e));
+    CHECK_OK(view_find(view, f->table, f->partition, buffer_slice(&key), arena, &version, e));
+    CHECK(!version.has_row);
+    return view_load_cold(view, f->table, f->partition, arena, &version, error);
+}
+
+/* Another first byte, which nothing but the checksum looks at. */
+static void change_in_place(const char *path, bool keeps_time)
+{
+    struct stat st;
+    CHECK_INT(stat(path, &st), 0);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    char byte = 0;
+    CHECK_INT(pread(file, &byte, 1, 0), 1);
+    byte ^= 1;
+    CHECK_INT(pwrite(file, &byte, 1, 0), 1);
+    struct timespec later = {st.st_mtim.tv_sec + 1, 0};
+    CHECK_INT(futimens(file, (struct timespec[2]){st.st_atim, keeps_time ? st.st_mtim : later}), 0);
+    close(file);
+}
+
+static void check_trust(bool compacts)
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = test_folder();
+    fixture_open_window(&f, folder, TABLE_USER, 0);
+    for (int i = 1; i <= 4; i++) {
+        fixture_put(&f, i, "x");
+        fixture_flush(&f);
+    }
+    if (compacts)
+        fixture_compact(&f, COMPACT_ALL);
+    fixture_put(&f, 11, "hot");
+    CHECK_OK(flush_trim(f.db, f.partition, e)); /* no hot copies */
+    const char *path =
+        arena_printf(arena, "%s/storage/%.*s/batch-%d.parquet", folder,
+                     SLICE_ARGS(fixture_folder(&f, f.partition, arena)), compacts ? 4 : 0);
+    change_in_place(path, true);
+    CHECK_OK(read_cold(&f, 1, arena, e)); /* what changed is not asked for again … */
+    fixture_close(&f);
+    fixture_open_window(&f, folder, TABLE_USER, 0);
+    CHECK_CODE(read_cold(&f, 1, arena, e), E_SEGMENT_DAMAGED); /* … before the next start */
+    change_in_place(path, true);
+    CHECK_OK(read_cold(&f, 1, arena, e));
+    change_in_place(path, false);
+    CHECK_CODE(read_cold(&f, 1, arena, e), E_SEGMENT_DAMAGED);
+    fixture_close(&f);
+}
+
+TEST("a flushed segment that is read whole before its first row though this process wrote it, or "
+     "that is trusted when it was written to, or by another process")
+{
+    check_trust(false);
+}
+
+TEST("the same of a segment that a compaction made")
+{
+    check_trust(true);
 }
 
 TEST("segments that overlap or reach above the flush mark, records of no table, a damaged catalog "
