@@ -83,8 +83,8 @@ static inline void insert_beside(Inserter *in, Beside *beside, const char *text,
 
 static inline void compare(const char *name, Stats *stats, Stats *quiet)
 {
-    line(name, "p50 %.3f  p99 %.3f  max %.1f ms of %zu   p99 %.2f x quiet",
+    line(name, "p50 %.3f  p99 %.3f  p99.9 %.3f  max %.1f ms of %zu   p99 %.2f x quiet",
          stats_percentile_ms(stats, 50), stats_percentile_ms(stats, 99),
-         stats_percentile_ms(stats, 100), stats->count,
+         stats_percentile_ms(stats, 99.9), stats_percentile_ms(stats, 100), stats->count,
          stats_percentile_ms(stats, 99) / stats_percentile_ms(quiet, 99));
 }

@@ -35,13 +35,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(Bench *b);
-    } parts[] = {{"scan", tiers_scan},
-                 {"point", tiers_point},
-                 {"size", tiers_space},
-                 {"flush", tiers_flush},
-                 {"mix", tiers_mix},
-                 {"users", tiers_users},
-                 {"partitions", tiers_partitions},
+    } parts[] = {{"scan", tiers_scan},    {"point", tiers_point},
+                 {"size", tiers_space},   {"flush", tiers_flush},
+                 {"ten", tiers_ten},      {"mix", tiers_mix},
+                 {"users", tiers_users},  {"partitions", tiers_partitions},
                  {"expire", tiers_expire}};
     enum { PARTS = sizeof parts / sizeof parts[0] };
     for (size_t i = 0; argc == 1 && i < PARTS; i++)

@@ -35,6 +35,7 @@ void tiers_scan(Bench *b);
 void tiers_point(Bench *b);
 void tiers_space(Bench *b);
 void tiers_flush(Bench *b);
+void tiers_ten(Bench *b);
 void tiers_mix(Bench *b);
 void tiers_users(Bench *b);
 void tiers_partitions(Bench *b);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Parts flush and mix: writers beside something large.
+ * Parts flush, ten and mix: writers beside something large.
  */
 #include "beside.h"
+
+enum { TEN = 10 }; /* partitions of part ten */
 
 void tiers_flush(Bench *b)
 {
@@ -35,6 +37,46 @@ void tiers_flush(Bench *b)
     compare("INSERT, quiet", &quiet, &quiet);
     compare("INSERT beside flush", &flush, &quiet);
     compare("INSERT beside compaction", &compact, &quiet);
+}
+
+/* Fills each of the partitions; then a row at a time into a table of another user, before, while
+ * all of them are flushed, and after. */
+static void ten_round(Inserter *in, uint64_t first, Beside *flusher, Stats *quiet, Stats *beside)
+{
+    Bench *b = in->b;
+    uint64_t quiet_ms = (uint64_t)(b->seconds * 1000 / 4);
+    for (uint64_t p = 0; p < TEN; p++) {
+        char user[32];
+        snprintf(user, sizeof user, "ten%llu", (unsigned long long)p);
+        tiers_load(b, "ten", user, first + p * SEGMENT_ROWS, SEGMENT_ROWS);
+    }
+    tiers_finish(b);
+    tiers_await_quiet(b);
+    in->w = wire_open(b->port); /* here, since one that says nothing is closed after a while */
+    insert_for(in, quiet_ms, quiet);
+    insert_beside(in, flusher, "STORAGE FLUSH TABLE chat.ten", beside);
+    insert_for(in, quiet_ms, quiet);
+    wire_close(&in->w);
+}
+
+/* A p99 wants some thousands of INSERTs, and a flush is over after a few hundred of them or a few
+ * thousand: so many rounds as it takes. */
+void tiers_ten(Bench *b)
+{
+    enum { TIMED_MIN = 3000, ROUNDS_MIN = 2, ROUNDS_MAX = 20 };
+    Stats quiet = {0}, beside = {0};
+    Beside flusher = {.b = b};
+    uint64_t rounds = 0, least = tiers_size("TIERS_ROUNDS", ROUNDS_MIN);
+    tiers_make_table(b, "ten");
+    tiers_make_table(b, "other");
+    Inserter in = {.b = b, .table = "other", .next = 1u << 30};
+    while (rounds < least || (beside.count < TIMED_MIN && rounds < ROUNDS_MAX))
+        ten_round(&in, rounds++ * TEN * SEGMENT_ROWS, &flusher, &quiet, &beside);
+    line("flush of 10 partitions of 100,000 rows", "%.0f rows/s beside inserts, %llu rounds",
+         (double)TEN * SEGMENT_ROWS * 1e3 / stats_percentile_ms(&flusher.times, 50),
+         (unsigned long long)rounds);
+    compare("  INSERT, quiet", &quiet, &quiet);
+    compare("  INSERT beside it", &beside, &quiet);
 }
 
 void tiers_mix(Bench *b)

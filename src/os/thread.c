@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -20,7 +21,8 @@
 enum {
     NAME_BYTES = 16,
     STACK_BYTES = 8 * 1024 * 1024,
-    JOBS_NICENESS = 10, /* flush and compaction give way to statements */
+    JOBS_NICENESS = 10,                /* flush and compaction give way to statements */
+    JOBS_SLICE_NS = 100 * 1000 * 1000, /* the longest there is */
 };
 
 struct Thread {
@@ -38,13 +40,36 @@ ThreadKind thread_kind(void)
     return this_kind;
 }
 
+/* As sched_setattr(2) takes it. Not all versions of glibc know it. */
+typedef struct Attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t slice_ns, deadline_ns, period_ns;
+} Attributes;
+
+/* Niceness counts only among the threads of a session or cgroup; between those of it and others, say
+ * the kernel's own that end the sync of a log, the length of the slice does: who asked for a long
+ * one is interrupted at once for who wakes with a shorter one, else at the next tick. Linux older
+ * than 6.12 ignores the slice; what is refused is done without. */
+static void give_way(void)
+{
+    Attributes attributes = {.size = sizeof attributes,
+                             .policy = SCHED_OTHER,
+                             .nice = JOBS_NICENESS,
+                             .slice_ns = JOBS_SLICE_NS};
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), JOBS_NICENESS); /* on Linux the thread's own */
+    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 static void *thread_main(void *argument)
 {
     Thread *thread = argument;
     this_kind = thread->kind;
     pthread_setname_np(pthread_self(), thread->name);
-    if (thread->kind == THREAD_JOBS) /* on Linux the niceness is the thread's own */
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), JOBS_NICENESS);
+    if (thread->kind == THREAD_JOBS)
+        give_way();
     thread->run(thread->argument);
     return NULL;
 }

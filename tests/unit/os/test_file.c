@@ -83,6 +83,31 @@ TEST("a write syncs the file and then the folder, or a power cut would lose it")
     CHECK_INT(sync_count, 2);
 }
 
+TEST("a piece that the disk refuses fails the sync, for the kernel tells of it only once; where "
+     "files have no pieces they are synced whole")
+{
+    const char *path = in_folder("pieces");
+    const struct {
+        int number;
+        Code want;
+        int syncs;
+    } cases[] = {{0, OK, 1}, {EIO, E_IO, 0}, {ENOSPC, E_DISK_FULL, 0}, {ENOSYS, OK, 1}};
+    CHECK_OK(file_write(path, SLICE("rows"), 0644, e));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Error error = {0};
+        fault_operation = cases[i].number ? "sync_file_range" : NULL;
+        fault_after = 0;
+        fault_errno = cases[i].number;
+        sync_count = 0;
+        file_set_fault(fault);
+        Code code = file_sync(path, &error);
+        file_set_fault(NULL);
+        CHECK_INT(code, cases[i].want);
+        CHECK_INT(sync_count, cases[i].syncs);
+    }
+    fault_operation = NULL;
+}
+
 TEST("a file above the limit is refused, at the limit it is read")
 {
     const char *path = in_folder("a");

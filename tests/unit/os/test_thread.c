@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,38 @@ TEST("a thread runs with its kind and can be joined")
 }
 
 enum { PUSHERS = 3, TASKS_EACH = 2000 };
+
+typedef struct Weight { /* as the scheduler has it */
+    int nice;
+    uint64_t slice_ns; /* 0: a kernel that does not say */
+} Weight;
+
+static void weigh(void *argument)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t slice_ns, deadline_ns, period_ns;
+    } attributes = {0};
+    (void)syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0);
+    *(Weight *)argument = (Weight){getpriority(PRIO_PROCESS, (id_t)gettid()), attributes.slice_ns};
+}
+
+TEST("threads of jobs weigh little and are interrupted at once, no others: the sync of a log would "
+     "wait for a flush")
+{
+    Weight plain = {0}, jobs = {0};
+    Thread *thread;
+    CHECK_OK(thread_start("plain", THREAD_COMMITTER, weigh, &plain, &thread, e));
+    thread_join(thread);
+    CHECK_OK(thread_start("jobs", THREAD_JOBS, weigh, &jobs, &thread, e));
+    thread_join(thread);
+    CHECK(jobs.nice >= 10);
+    CHECK(plain.nice < jobs.nice || plain.nice >= 10); /* the test itself may be nice */
+    CHECK(plain.slice_ns == 0 || jobs.slice_ns > plain.slice_ns);
+}
 
 static void push_many(void *argument)
 {
