@@ -51,11 +51,12 @@ bool value_comparable(Type a, Type b);
 /* Same type, nullness and content (-0.0 is 0.0): what "unchanged" means for UPDATE. */
 bool value_identical(const Value *a, const Value *b);
 
-/* Converts to a column's type as INSERT, UPDATE and comparisons do (rules and messages: docs/sql.md).
+/* Converts to a column's type as INSERT, UPDATE and comparisons do (rules, messages: docs/sql.md).
  * Text converts to every type, numbers to numbers when in range (DOUBLE to integer rounds half to
  * even as DuckDB does), anything to TEXT. A NULL converts to a NULL of the type. `what` names the
  * target for the message, as "column 'id'". New memory comes from the arena. E_CONSTRAINT when out
- * of range or malformed: text is no integer unless it is whole digits ('1.5' and '1e3' are none). */
+ * of range or malformed: text is no integer unless it is whole digits, which '1.5' and '1e3' are
+ * not. */
 CHECKED Code value_cast(const Value *from, Type to, const char *what, Arena *arena, Value *out,
                         Error *e);
 /* The same for CAST(x AS type): such text is rounded, half away from zero, as DuckDB does. */
