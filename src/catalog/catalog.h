@@ -53,6 +53,9 @@ typedef struct Table {
     uint64_t feed_window_bytes;
     /* STREAM only: what was written before had expired when the TTL was made longer; 0 = nothing */
     int64_t expired_before_us;
+    /* SHARED only: when more roles came to read the table; nobody is shown what it was before, for
+     * it held what they were not to see. 0 = its levels never did that */
+    int64_t opened_at_us;
     int64_t created_at_us, updated_at_us;
     const Schema *schema;
 } Table;

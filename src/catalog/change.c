@@ -521,8 +521,13 @@ int64_t catalog_change_not_before_us(const CatalogChange *change)
 {
     int64_t latest_us = 0;
     for (const CatalogChange *c = change; c; c = c->next) {
-        if (c->type == CREATE_TABLE && c->created->table.created_at_us > latest_us)
-            latest_us = c->created->table.created_at_us;
+        bool is_new = c->type == CREATE_TABLE;
+        if (!is_new && c->type != ALTER_TABLE)
+            continue;
+        const Table *table = &c->created->table;
+        int64_t since_us = is_new ? table->created_at_us : table->opened_at_us;
+        if (since_us > latest_us)
+            latest_us = since_us;
     }
     return latest_us;
 }

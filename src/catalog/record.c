@@ -231,8 +231,9 @@ void catalog__encode_table(Slice key, const Table *table, Buffer *out)
     CLEANUP(buffer_done) Buffer schema = {0};
     schema_encode(table->schema, &schema);
     buffer_add_sized(out, buffer_slice(&schema));
-    if (table->expired_before_us)
-        buffer_add_u64(out, (uint64_t)table->expired_before_us);
+    int64_t since_us = table->kind == TABLE_SHARED ? table->opened_at_us : table->expired_before_us;
+    if (since_us)
+        buffer_add_u64(out, (uint64_t)since_us);
     seal(key, start, out);
 }
 
@@ -247,7 +248,8 @@ static bool take_table_fields(Cursor *c, Arena *arena, Table *t, Slice *out_sche
         !take_time(c, &t->created_at_us) || !take_time(c, &t->updated_at_us) ||
         !cursor_sized(c, out_schema))
         return false;
-    if (cursor_left(c) > 0 && (!take_time(c, &t->expired_before_us) || cursor_left(c) > 0))
+    int64_t *since_us = kind == TABLE_SHARED ? &t->opened_at_us : &t->expired_before_us;
+    if (cursor_left(c) > 0 && (!take_time(c, since_us) || cursor_left(c) > 0))
         return false;
     t->kind = (TableKind)kind;
     t->access = (AccessLevel)access;

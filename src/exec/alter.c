@@ -11,6 +11,8 @@
  *     (catalog_plan_alter_table, needs_quiet).
  * I3. What rows from before ADD COLUMN read is fixed by it (Column.fill); a later SET DEFAULT is
  *     for new rows only.
+ * I4. The changes of a SHARED table from before more roles came to read it lie below opened_at_us,
+ *     those after it above: the committer refuses this one too when rows were committed since.
  */
 #include "exec/exec_int.h"
 
@@ -30,6 +32,7 @@ typedef struct Alteration {
     Schema schema;
     int32_t index; /* of the column that changes, -1 for none */
     bool changed;
+    bool opens;            /* I4: more roles will read the table */
     bool must_be_empty;    /* I2: there may be no live row at all … */
     bool must_be_non_null; /* … or none with NULL in the column */
     uint64_t checked_seq;  /* rows of checked_version up to here are known to be fine */
@@ -236,6 +239,14 @@ static void set_ttl(Table *table, uint32_t ttl_s)
     table->ttl_s = ttl_s;
 }
 
+static bool reads_more(AccessLevel now, AccessLevel before)
+{
+    for (Role role = ROLE_USER; role <= ROLE_SYSTEM; role++)
+        if (access_level_allows(now, role, false) && !access_level_allows(before, role, false))
+            return true;
+    return false;
+}
+
 static Code set_options(Alteration *a, Error *e)
 {
     const TableOptions *options = &a->alter->options;
@@ -244,6 +255,7 @@ static Code set_options(Alteration *a, Error *e)
         if (table->kind != TABLE_SHARED)
             return fail(e, E_INVALID_OPERATION, "ACCESS LEVEL can only be set on SHARED tables");
         table->access = exec__access_level(options->access);
+        a->opens = reads_more(table->access, a->table->access);
     }
     if (options->has_flush_policy) {
         if (table->kind == TABLE_STREAM)
@@ -310,7 +322,7 @@ static Code start(Alteration *a, Error *e)
     for (uint32_t i = 0; i < a->schema.column_count; i++)
         a->schema.columns[i] = a->table->schema->columns[i];
     a->index = -1;
-    a->changed = a->must_be_empty = a->must_be_non_null = false;
+    a->changed = a->opens = a->must_be_empty = a->must_be_non_null = false;
     return OK;
 }
 
@@ -358,8 +370,10 @@ static Code plan_alter(void *context, ReadView *view, CatalogChange **out, Error
     a->schema.version++;
     a->definition.schema = &a->schema;
     a->definition.updated_at_us = a->run->eval.now_us;
+    if (a->opens)
+        a->definition.opened_at_us = exec__next_moment_us(view, a->run->eval.now_us);
     return catalog_plan_alter_table(database_catalog(a->run->executor->db), a->table,
-                                    &a->definition, needs_rows, out, e);
+                                    &a->definition, needs_rows || a->opens, out, e);
 }
 
 /* ---- the answer ---- */

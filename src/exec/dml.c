@@ -503,6 +503,7 @@ static Code resolve_at(Dml *dml, Resolved *out, Error *e)
                     SLICE_ARGS(namespace_name), SLICE_ARGS(name->name));
     TRY(exec__find_table(run, name, &dml->table, e));
     TRY(exec__check_access(run, dml->table, ACCESS_WRITE, e));
+    TRY(exec__check_open(run, dml->view, dml->table, e));
     dml->partition = exec__partition(&run->session, dml->table);
     dml->intent = intent_new(view_seq(dml->view));
     exec__own_intent(run, dml->intent);

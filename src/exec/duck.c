@@ -284,6 +284,7 @@ static Code find_table(void *context, const TableName *name, PrintTable *out, Er
     } else {
         TRY(exec__find_table(run, name, &table->table, e));
         TRY(exec__check_access(run, table->table, ACCESS_READ, e));
+        TRY(exec__check_open(run, table->duck->view, table->table, e));
         table->partition = exec__partition(&run->session, table->table);
         table->schema = table->table->schema;
     }

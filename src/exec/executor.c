@@ -322,6 +322,26 @@ static bool may_be_wrapped(StatementKind kind)
            kind == STATEMENT_DELETE;
 }
 
+/* Whether the caller may be the target, as that is stored now. Who is not stored is a user. */
+static Code find_target(const Run *run, Slice target, User *out, bool *out_found, Error *e)
+{
+    const Session *caller = &run->request->session;
+    Error not_found = {0};
+    *out = (User){.role = ROLE_USER};
+    Code code = exec__find_user(run->executor, run->mode, target, run->arena, out, &not_found);
+    if (code != OK && code != E_NOT_FOUND) {
+        *e = not_found;
+        return code;
+    }
+    if (!exec__may_impersonate(caller->role, out->role, slice_equal(target, caller->user_id)))
+        return fail(e, E_PERMISSION_DENIED, "Role '%s' is not allowed to EXECUTE AS USER '%.*s'",
+                    role_name(caller->role), SLICE_ARGS(target));
+    if (out->deleted_at_us)
+        return fail(e, E_NOT_FOUND, "User '%.*s' not found", SLICE_ARGS(target));
+    *out_found = code == OK;
+    return OK;
+}
+
 /* Makes `run` the run of the inner statement, as the target with the role of a user. */
 static Code impersonate(Run *run, Error *e)
 {
@@ -331,22 +351,12 @@ static Code impersonate(Run *run, Error *e)
         return fail(e, E_INVALID_INPUT,
                     "EXECUTE AS USER can wrap SELECT, INSERT, UPDATE and DELETE, not %s",
                     sql_statement_name(inner->kind));
-    User user = {.role = ROLE_USER}; /* ids nobody has used yet are those of regular users */
-    Error not_found = {0};
-    Code code = exec__find_user(run->executor, run->mode, target, run->arena, &user, &not_found);
-    if (code != OK && code != E_NOT_FOUND) {
-        *e = not_found;
-        return code;
-    }
-    bool is_self = slice_equal(target, run->session.user_id);
-    if (!exec__may_impersonate(run->session.role, user.role, is_self))
-        return fail(e, E_PERMISSION_DENIED, "Role '%s' is not allowed to EXECUTE AS USER '%.*s'",
-                    role_name(run->session.role), SLICE_ARGS(target));
-    if (user.deleted_at_us)
-        return fail(e, E_NOT_FOUND, "User '%.*s' not found", SLICE_ARGS(target));
-    if (code == E_NOT_FOUND && run->mode == HOT_CACHED_ONLY)
+    User user;
+    bool is_known = false;
+    TRY(find_target(run, target, &user, &is_known, e));
+    if (!is_known && run->mode == HOT_CACHED_ONLY)
         return fail(e, E_WOULD_BLOCK, "the user id has no number yet");
-    run->session.user = code == OK ? user.id : 0; /* 0: gets its number when the statement runs */
+    run->session.user = is_known ? user.id : 0; /* 0: gets its number when the statement runs */
     run->session.user_id = target;
     run->session.role = ROLE_USER;
     run->is_impersonated = true;
@@ -518,7 +528,9 @@ static Code check_users(Run *run, Error *e)
     TRY(exec__check_user(run->executor, caller->user_id, caller->role, run->arena, e));
     if (!run->is_impersonated)
         return OK;
-    return exec__check_user(run->executor, run->session.user_id, ROLE_USER, run->arena, e);
+    User target; /* one with a higher role by now is out of reach */
+    bool is_known;
+    return find_target(run, run->session.user_id, &target, &is_known, e);
 }
 
 static Code run_one(Run *run, Error *e)

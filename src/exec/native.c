@@ -90,6 +90,7 @@ static Code find_source(Native *n, Error *e)
     } else {
         TRY(exec__find_table(n->run, &from->table, &n->table, e));
         TRY(exec__check_access(n->run, n->table, ACCESS_READ, e));
+        TRY(exec__check_open(n->run, n->view, n->table, e));
         n->partition = exec__partition(&n->run->session, n->table);
         n->schema = n->table->schema;
     }

@@ -45,15 +45,26 @@ static Code sink_row(void *context, const Value *values, Error *e)
     return out->run->sink->row(out->run->sink->context, values, e);
 }
 
-Code exec__run_select(Run *run, Error *e)
+static Code select_once(Run *run, size_t *out_rows, Error *e)
 {
     ReadView *view = NULL;
     TRY(exec__open_view(run, &view, e));
     SinkOutput sink = {.run = run};
     RowOutput output = {&sink, sink_begin, sink_columns, sink_row};
-    size_t rows = 0;
-    Code code = exec__select(run, view, run->statement->select, &output, &rows, e);
+    Code code = exec__select(run, view, run->statement->select, &output, out_rows, e);
     exec__close_view(run, view);
+    return code;
+}
+
+Code exec__run_select(Run *run, Error *e)
+{
+    size_t rows = 0;
+    Code code = E_CONFLICT; /* of exec__check_open, before the first row: a newer view has it */
+    for (int i = 0; i < EXEC_CONFLICT_TRIES_MAX && code == E_CONFLICT; i++) {
+        code = select_once(run, &rows, e);
+        if (run->transaction)
+            break;
+    }
     TRY(code);
     run->sink->end(run->sink->context, rows, NULL, run->session.user_id);
     return OK;

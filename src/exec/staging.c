@@ -150,6 +150,17 @@ Code exec__check_transactional(const Run *run, const Table *table, Error *e)
     return OK;
 }
 
+Code exec__check_open(const Run *run, const ReadView *view, const Table *table, Error *e)
+{
+    if (view_seq(view) >= table_open_since(table))
+        return OK;
+    if (run->mode == HOT_CACHED_ONLY)
+        return fail(e, E_WOULD_BLOCK, "the view is older than the table's access level");
+    return fail(e, E_CONFLICT, "table '%.*s.%.*s' was altered meanwhile; run the %s again",
+                SLICE_ARGS(table->namespace_name), SLICE_ARGS(table->name),
+                run->transaction ? "transaction" : "statement");
+}
+
 /* ---- reading ---- */
 
 Code exec__open_view(const Run *run, ReadView **out, Error *e)

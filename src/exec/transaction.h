@@ -49,6 +49,10 @@ void exec__note_read(const TableView *at, uint64_t seq);
 CHECKED Code exec__stage(const Run *run, const Intent *intent, Error *e);
 /* STREAM tables are refused, and those that changed since the transaction saw them. */
 CHECKED Code exec__check_transactional(const Run *run, const Table *table, Error *e);
+/* Rights are those of now, rows those of the view: a view from before more roles came to read the
+ * table shows what they were not to see. E_CONFLICT: read at a newer view; in a transaction there
+ * is none. */
+CHECKED Code exec__check_open(const Run *run, const ReadView *view, const Table *table, Error *e);
 /* Whether a statement of this kind may stand between BEGIN and COMMIT. */
 CHECKED Code exec__check_in_transaction(const Run *run, Error *e);
 /* BEGIN, COMMIT, ROLLBACK: sets run->transaction. */

@@ -340,7 +340,8 @@ Code live__query_check(const LiveQuery *query, Database *db, Error *e)
 
 uint64_t live__query_born(const LiveQuery *query)
 {
-    return seq_at(query->table->created_at_us);
+    uint64_t created = seq_at(query->table->created_at_us), open = table_open_since(query->table);
+    return created > open ? created : open;
 }
 
 Code live__query_matches(const LiveQuery *query, const Value *values, uint64_t seq, Arena *arena,

@@ -145,7 +145,7 @@ static Code open_sources(PastPage *page, Error *e)
     const PastRange *range = page->range;
     PartitionState state;
     TRY(view_partition(page->view, page->table, page->partition, &state, e));
-    if (range->at_seq < state.feed_low) /* I1 */
+    if (range->at_seq < state.feed_low || range->at_seq < table_open_since(page->table)) /* I1 */
         return fail(e, E_CURSOR_TOO_OLD,
                     "the snapshot is older than the feed window; subscribe again");
     uint64_t floor = table__ttl_floor(page->table);

@@ -93,6 +93,11 @@ Code view__stored_partition(ReadView *view, Partition partition, PartitionState 
     return table__decode_state(value, out, e);
 }
 
+uint64_t table_open_since(const Table *table)
+{
+    return table->opened_at_us ? seq_at(table->opened_at_us) : 0;
+}
+
 Code view_partition(ReadView *view, const Table *table, Partition partition, PartitionState *out,
                     Error *e)
 {

@@ -26,6 +26,9 @@ typedef struct PartitionState {
     uint64_t next_batch; /* number of the next segment file, never reused */
     uint64_t flushed_at_us;
 } PartitionState;
+/* The first seq at which the table is shown to all whom its access level allows: 0, or that of the
+ * commit which let more roles read it. No change, no past state and no view from before is. */
+uint64_t table_open_since(const Table *table);
 CHECKED Code view_partition(ReadView *view, const Table *table, Partition partition,
                             PartitionState *out, Error *e);
 

@@ -115,7 +115,7 @@ Code feed_open(ReadView *view, const Table *table, Partition partition, uint64_t
 {
     PartitionState state;
     TRY(view_partition(view, table, partition, &state, e));
-    if (after_seq < state.feed_low)
+    if (after_seq < max_seq(state.feed_low, table_open_since(table)))
         return fail(e, E_CURSOR_TOO_OLD,
                     "the cursor %llu lies before the feed window; subscribe again without it",
                     (unsigned long long)after_seq);

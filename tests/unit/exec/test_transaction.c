@@ -525,3 +525,45 @@ TEST("the sum of all accounts never changes while threads move money between two
               2 * ACCOUNTS);
     world_close(&w);
 }
+
+TEST("a snapshot from before a table was opened to more readers is shown to none of them")
+{
+    static const char *const reads[] = {"SELECT id FROM p", "SELECT id FROM p WHERE id = 9",
+                                        "SELECT max(id) FROM p",
+                                        "INSERT INTO t SELECT id, 0 FROM p"};
+    World w = open_world();
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        world_run(&w, "CREATE SHARED TABLE p (id BIGINT PRIMARY KEY); INSERT INTO p VALUES (9)");
+        char sql[128];
+        snprintf(sql, sizeof sql, "BEGIN; SELECT 1; %s; COMMIT", reads[i]);
+        Answer answer = {.w = &w,
+                         .meanwhile = "DELETE FROM p WHERE id = 9; INSERT INTO p VALUES (1); "
+                                      "ALTER TABLE p SET ACCESS LEVEL PUBLIC",
+                         .at = 2};
+        CHECK_CODE(world_run_as(&w, 1, ROLE_USER, sql, &answer, NULL), E_CONFLICT);
+        CHECK(!answer.meanwhile);
+        Answer now = {.w = &w};
+        CHECK_OK(world_run_as(&w, 1, ROLE_USER, "SELECT id FROM p", &now, e));
+        CHECK_INT(now.last, 1);
+        world_run(&w, "DROP TABLE p");
+    }
+    world_close(&w);
+}
+
+TEST("a target that got a higher role meanwhile is out of reach for the rest of the request")
+{
+    World w = open_world();
+    world_run(&w, "CREATE USER up WITH PASSWORD 'long-enough-1' ROLE user");
+    world_run(&w, "EXECUTE AS USER 'up' (INSERT INTO t VALUES (1, 1))");
+    static const char *const requests[] = {
+        "SELECT 1; EXECUTE AS USER 'up' (SELECT id FROM t)",
+        "BEGIN; EXECUTE AS USER 'up' (SELECT id FROM t); COMMIT",
+    };
+    for (size_t i = 0; i < 2; i++) {
+        world_run(&w, "ALTER USER up SET ROLE user");
+        Answer answer = {.w = &w, .meanwhile = "ALTER USER up SET ROLE dba", .at = 1};
+        CHECK_CODE(world_run_as(&w, 1, ROLE_SERVICE, requests[i], &answer, NULL),
+                   E_PERMISSION_DENIED);
+    }
+    world_close(&w);
+}
