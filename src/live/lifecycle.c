@@ -118,6 +118,13 @@ static Code tell_schema(const Subscription *s, uint32_t old_columns, Error *e)
     return OK;
 }
 
+/* A loop may meet several definitions at once, and the changes from between them later: the level
+ * is what it was and the table was opened since, so it was closed in between. */
+static bool was_closed(const Table *old, const Table *now)
+{
+    return now->access == old->access && table_open_since(now) != table_open_since(old);
+}
+
 Code live__follow(Subscription *s, Error *e)
 {
     must(!s->is_reading); /* I1 */
@@ -125,6 +132,10 @@ Code live__follow(Subscription *s, Error *e)
     const LiveQuery *old = s->query;
     uint32_t old_columns = old->column_count;
     TRY(find_successor(s, &channel, e));
+    if (was_closed(old->table, channel->query->table)) {
+        live__drop_unused(s->loop, channel);
+        return fail(e, E_PERMISSION_DENIED, "The table's access level was another meanwhile");
+    }
     bool is_news = old->is_star && channel->query->column_count != old_columns;
     if (is_news)
         end_old_rows(s);
