@@ -21,6 +21,7 @@ enum {
     ROUND_PARTITIONS = 1000,
     FILES_RETRY_US = 1000 * 1000,
     CLAIMED_RETRY_US = 1000 * 1000,
+    GIVE_WAY_US = 100 * 1000,
 };
 
 typedef struct CompactRun {
@@ -209,6 +210,8 @@ int64_t jobs__compact_due(Jobs *jobs)
     uint64_t rows = 0;
     size_t left = 0;
     Turn turn = TURN_DONE;
+    if (jobs__gives_way(jobs))
+        return GIVE_WAY_US;
     for (int i = 0; i < ROUND_PARTITIONS && turn == TURN_DONE && rows < ROUND_ROWS &&
                     !jobs__is_killed(jobs, NULL) && take_noted(jobs, &noted);
          i++) {

@@ -82,6 +82,9 @@ bool jobs__is_stopped(void *run); /* of a JobRun */
  * statements that write; returns when all have. LANE_UPKEEP. */
 typedef void JobsWork(void *context, size_t index);
 void jobs__each(Jobs *jobs, size_t count, JobsWork *work, void *context);
+/* Whether compaction by itself is to wait, since those have all processors that statements leave to
+ * jobs; not for ever. LANE_COMPACT. */
+bool jobs__gives_way(Jobs *jobs);
 
 typedef struct Dirt Dirt; /* dirt.h */
 typedef struct DirtList {
@@ -141,7 +144,10 @@ struct Jobs {
     /* of its team, under that one's lock */
     uint64_t rows_seen;    /* written since the start */
     int64_t written_at_us; /* monotonic: when these were last seen to be more */
+    /* its own, read by LANE_COMPACT; relaxed, it orders nothing */
+    _Atomic bool is_crowded;
     /* of LANE_COMPACT */
+    int64_t gives_way_since_us; /* monotonic; 0: it does not */
     Obsolete *obsolete;
     /* of LANE_CLEANUP */
     bool has_more_to_erase; /* dropped users that are due, beside those with jobs */

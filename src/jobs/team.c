@@ -8,7 +8,12 @@
  *     thread of low priority finish its slice, some milliseconds, before one that a statement waits
  *     for (docs/decisions/0026-team-beside-statements.md).
  * I2. The thread that asks works all the time: what is due is done however much is written.
+ * I3. Compaction by itself counts as one who works here, and is the first to wait: it begins
+ *     nothing while a team beside statements is complete without it. After half a minute it has a
+ *     round.
  */
+#include <stdatomic.h>
+
 #include "jobs/jobs_int.h"
 #include "os/clock.h"
 
@@ -61,6 +66,31 @@ static uint64_t rows_written(const Team *team)
     DatabaseStats stats;
     database_stats(team->jobs->db, &stats);
     return stats.rows;
+}
+
+/* I3. */
+static void tell_compaction(Team *team)
+{
+    uint64_t rows = rows_written(team);
+    MUTEX_SCOPE(&team->lock);
+    size_t wanted = width(team, rows), left = team->count - team->next;
+    bool is_crowded = wanted < JOBS_TEAM_MAX && left >= narrow_width();
+    atomic_store_explicit(&team->jobs->is_crowded, is_crowded, memory_order_relaxed);
+}
+
+bool jobs__gives_way(Jobs *jobs)
+{
+    if (!atomic_load_explicit(&jobs->is_crowded, memory_order_relaxed)) {
+        jobs->gives_way_since_us = 0;
+        return false;
+    }
+    int64_t now_us = clock_monotonic_us();
+    if (jobs->gives_way_since_us == 0)
+        jobs->gives_way_since_us = now_us;
+    if (now_us - jobs->gives_way_since_us < BACKLOG_US)
+        return true;
+    jobs->gives_way_since_us = now_us; /* one round, then it waits again */
+    return false;
 }
 
 static bool take(Team *team, size_t *out_index)
@@ -122,9 +152,10 @@ void jobs__each(Jobs *jobs, size_t count, JobsWork *work, void *context)
     for (size_t i = 0; i < JOBS_TEAM_MAX - 1; i++)
         team.helpers[i].number = i + 1;
     mutex_init(&team.lock);
-    for (size_t index; call_helpers(&team), take(&team, &index);)
+    for (size_t index; call_helpers(&team), tell_compaction(&team), take(&team, &index);)
         work(context, index);
     for (size_t i = 0; i < JOBS_TEAM_MAX - 1; i++)
         thread_join(team.helpers[i].thread);
+    atomic_store_explicit(&jobs->is_crowded, false, memory_order_relaxed);
     mutex_done(&team.lock);
 }

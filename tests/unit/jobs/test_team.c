@@ -7,6 +7,7 @@
 
 #include "../table/fixture.h"
 #include "../test.h"
+#include "jobs/dirt.h"
 #include "jobs/jobs_int.h"
 #include "os/clock.h"
 
@@ -138,5 +139,55 @@ TEST("helpers that left when statements came do not come back when these have go
     write_row(&s);
     jobs__each(&s.jobs, PIECES, work_until_calm, &s);
     CHECK_INT(s.most, JOBS_TEAM_MAX);
+    end(&s);
+}
+
+/* Half a minute goes by in the middle. */
+static void ask_beside(void *context, size_t index)
+{
+    Stage *s = (Stage *)context;
+    s->done[index] = jobs__gives_way(&s->jobs);
+    if (index == PIECES / 2)
+        now_us += 30 * (int64_t)SECOND_US - 1;
+    if (index == PIECES / 2 + 1)
+        now_us++;
+    write_row(s);
+}
+
+TEST("a compaction takes the processor that a flush leaves to statements, or waits for ever")
+{
+    Stage s;
+    cpu_set_t all, one;
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    begin(&s);
+    write_row(&s);
+    CHECK(!jobs__gives_way(&s.jobs));
+    s.jobs.lanes[LANE_UPKEEP].awake_since_us = now_us + PATIENCE_US;
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0); /* so that a team is one */
+    jobs__each(&s.jobs, PIECES, ask_beside, &s);
+    CHECK(sched_setaffinity(0, sizeof all, &all) == 0);
+    for (int i = 0; i < PIECES; i++)
+        CHECK_INT(s.done[i], i != PIECES / 2 + 2);
+    CHECK(!jobs__gives_way(&s.jobs)); /* the flush is over */
+    end(&s);
+}
+
+TEST("a compaction that is to wait begins nevertheless, or is forgotten")
+{
+    Stage s;
+    begin(&s);
+    mutex_init(&s.jobs.lock);
+    cond_init(&s.jobs.wake);
+    s.jobs.compactable = map_new();
+    jobs__note_compactable(&s.jobs, s.f.partition);
+    s.jobs.is_crowded = true;
+    int64_t wait_us = jobs__compact_due(&s.jobs);
+    CHECK(wait_us > 0 && wait_us <= SECOND_US);
+    CHECK_INT(map_count(s.jobs.compactable), 1);
+    jobs__free_dirt(s.jobs.compactable);
+    cond_done(&s.jobs.wake);
+    mutex_done(&s.jobs.lock);
     end(&s);
 }
