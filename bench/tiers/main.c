@@ -11,7 +11,8 @@
  *
  * Sizes come from the environment, so that a short run and the full one are the same program:
  * TIERS_SEGMENTS (10; of 100,000 rows), TIERS_USERS (2,000; of 20 rows), TIERS_LARGE (20; of
- * 100,000 rows), TIERS_SINGLE_ROWS (5,000,000), TIERS_PARTITIONS (20,000).
+ * 100,000 rows), TIERS_SINGLE_ROWS (5,000,000), TIERS_PARTITIONS (20,000), TIERS_ROUNDS (2, at
+ * least, of part ten).
  */
 #include "tiers.h"
 
