@@ -49,13 +49,10 @@ typedef struct Table {
     uint32_t flush_interval_s; /* 0 = the server's default */
     uint32_t ttl_s;            /* STREAM only */
     uint32_t feed_window_s;    /* how long changes are kept; 0 = the server's default */
-    /* how many bytes of changes a partition keeps; 0 = the server's default */
-    uint64_t feed_window_bytes;
+    uint64_t feed_window_bytes; /* how many of them a partition keeps; 0 = the server's default */
     /* STREAM only: what was written before had expired when the TTL was made longer; 0 = nothing */
     int64_t expired_before_us;
-    /* SHARED only: when more roles came to read the table; nobody is shown what it was before, for
-     * it held what they were not to see. 0 = its levels never did that */
-    int64_t opened_at_us;
+    int64_t opened_at_us; /* SHARED only: since when more roles read it, nothing older; 0 = never */
     int64_t created_at_us, updated_at_us;
     const Schema *schema;
 } Table;
@@ -154,7 +151,7 @@ const CatalogChange *catalog_change_next(const CatalogChange *change);
 Table *catalog_change_dropped_table(const CatalogChange *change);
 /* The id of the table of which no row may have been committed after the snapshot; 0 for none. */
 uint32_t catalog_change_quiet_table(const CatalogChange *change);
-/* When a table is to be created: its commit may have no earlier seq. 0 for other changes. */
+/* Of a table created or opened: its commit may have no earlier seq. 0 for other changes. */
 int64_t catalog_change_not_before_us(const CatalogChange *change);
 /* The user id whose record this change writes; empty for other changes. Borrowed. */
 Slice catalog_change_user(const CatalogChange *change);

@@ -371,7 +371,7 @@ static Code plan_alter(void *context, ReadView *view, CatalogChange **out, Error
     a->definition.schema = &a->schema;
     a->definition.updated_at_us = a->run->eval.now_us;
     if (a->opens)
-        a->definition.opened_at_us = exec__next_moment_us(view, a->run->eval.now_us);
+        a->definition.opened_at_us = view_next_moment_us(view, a->run->eval.now_us);
     return catalog_plan_alter_table(database_catalog(a->run->executor->db), a->table,
                                     &a->definition, needs_rows || a->opens, out, e);
 }

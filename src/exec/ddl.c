@@ -176,17 +176,11 @@ typedef struct Creation {
     Table definition;
 } Creation;
 
-int64_t exec__next_moment_us(const ReadView *view, int64_t now_us)
-{
-    int64_t last_us = seq_time_us(view_seq(view));
-    return ((now_us > last_us ? now_us : last_us) / 1000 + 1) * 1000;
-}
-
 static Code plan_create_table(void *context, ReadView *view, CatalogChange **out, Error *e)
 {
     Creation *creation = context;
     /* No cursor of a table that had this name before is as high. */
-    creation->definition.created_at_us = exec__next_moment_us(view, creation->run->eval.now_us);
+    creation->definition.created_at_us = view_next_moment_us(view, creation->run->eval.now_us);
     creation->definition.updated_at_us = creation->definition.created_at_us;
     return catalog_plan_create_table(database_catalog(creation->run->executor->db),
                                      &creation->definition, out, e);

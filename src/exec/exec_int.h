@@ -155,9 +155,7 @@ CHECKED Code exec__drop_namespace(Run *run, Error *e);
 CHECKED Code exec__create_table(Run *run, Error *e);
 CHECKED Code exec__drop_table(Run *run, Error *e);
 CHECKED Code exec__alter_table(Run *run, Error *e); /* alter.c */
-/* The next whole millisecond after all commits of the view: microseconds since 1970. */
-int64_t exec__next_moment_us(const ReadView *view, int64_t now_us);
-AccessLevel exec__access_level(SqlAccess access); /* PRIVATE when unset */
+AccessLevel exec__access_level(SqlAccess access);   /* PRIVATE when unset */
 
 /* A resolved INSERT, UPDATE or DELETE. */
 typedef struct Resolved {

@@ -93,6 +93,12 @@ Code view__stored_partition(ReadView *view, Partition partition, PartitionState 
     return table__decode_state(value, out, e);
 }
 
+int64_t view_next_moment_us(const ReadView *view, int64_t now_us)
+{
+    int64_t last_us = seq_time_us(view_seq(view));
+    return ((now_us > last_us ? now_us : last_us) / 1000 + 1) * 1000;
+}
+
 uint64_t table_open_since(const Table *table)
 {
     return table->opened_at_us ? seq_at(table->opened_at_us) : 0;

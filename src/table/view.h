@@ -26,6 +26,8 @@ typedef struct PartitionState {
     uint64_t next_batch; /* number of the next segment file, never reused */
     uint64_t flushed_at_us;
 } PartitionState;
+/* The next whole millisecond, as microseconds since 1970, after now and all commits of the view. */
+int64_t view_next_moment_us(const ReadView *view, int64_t now_us);
 /* The first seq at which the table is shown to all whom its access level allows: 0, or that of the
  * commit which let more roles read it. No change, no past state and no view from before is. */
 uint64_t table_open_since(const Table *table);
