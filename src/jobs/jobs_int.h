@@ -52,8 +52,7 @@ typedef struct Job {
 } Job;
 
 /* Jobs run on one thread for each lane, so that a backup holds up no flush. Jobs of one lane never
- * run at once; what jobs of several lanes do to one partition is kept apart by its claim
- * (table/claims.c). */
+ * run at once; several lanes are kept apart in a partition by its claim (table/claims.c). */
 typedef enum Lane {
     LANE_UPKEEP,  /* flush, trim, expiry */
     LANE_COMPACT, /* compaction, files that were replaced */
@@ -82,8 +81,7 @@ bool jobs__is_stopped(void *run); /* of a JobRun */
  * statements that write; returns when all have. LANE_UPKEEP. */
 typedef void JobsWork(void *context, size_t index);
 void jobs__each(Jobs *jobs, size_t count, JobsWork *work, void *context);
-/* Whether compaction by itself is to wait, since those have all processors that statements leave to
- * jobs; not for ever. LANE_COMPACT. */
+/* Whether compaction by itself is to wait for those, not for ever. LANE_COMPACT. */
 bool jobs__gives_way(Jobs *jobs);
 
 typedef struct Dirt Dirt; /* dirt.h */
@@ -142,10 +140,9 @@ struct Jobs {
                                         * when it was read last */
     int64_t due_whole_at_us;           /* monotonic: when it is read from its start again */
     /* of its team, under that one's lock */
-    uint64_t rows_seen;    /* written since the start */
-    int64_t written_at_us; /* monotonic: when these were last seen to be more */
-    /* its own, read by LANE_COMPACT; relaxed, it orders nothing */
-    _Atomic bool is_crowded;
+    uint64_t rows_seen;      /* written since the start */
+    int64_t written_at_us;   /* monotonic: when these were last seen to be more */
+    _Atomic bool is_crowded; /* read by LANE_COMPACT; relaxed, it orders nothing */
     /* of LANE_COMPACT */
     int64_t gives_way_since_us; /* monotonic; 0: it does not */
     Obsolete *obsolete;

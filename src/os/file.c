@@ -80,8 +80,8 @@ static Code sync_descriptor(int descriptor, const char *path, Error *e)
     return OK;
 }
 
-/* A sync of much at once keeps the disk busy for all of it, and the log's sync, for which statements
- * wait, stands behind. So the bytes go out a piece at a time before: the log's gets in between.
+/* A sync of much at once keeps the disk busy for all of it, and the sync of the log, for which
+ * statements wait, stands behind. So the bytes go out a piece at a time before: it gets in between.
  * What fails here is as final as a failed sync: the kernel tells of it once. */
 static Code sync_piece_by_piece(int descriptor, const char *path, Error *e)
 {

@@ -49,10 +49,10 @@ typedef struct Attributes {
     uint64_t slice_ns, deadline_ns, period_ns;
 } Attributes;
 
-/* Niceness counts only among the threads of a session or cgroup; between those of it and others, say
- * the kernel's own that end the sync of a log, the length of the slice does: who asked for a long
- * one is interrupted at once for who wakes with a shorter one, else at the next tick. Linux older
- * than 6.12 ignores the slice; what is refused is done without. */
+/* Niceness counts only among the threads of a session or cgroup; between those of it and others,
+ * say the kernel's own that end the sync of a log, the length of the slice does: who asked for a
+ * long one is interrupted at once for who wakes with a shorter one, else at the next tick. Linux
+ * older than 6.12 ignores the slice; what is refused is done without. */
 static void give_way(void)
 {
     Attributes attributes = {.size = sizeof attributes,
