@@ -163,7 +163,7 @@ static bool take_noted(Jobs *jobs, Partition *out)
 static const char compaction_failed[] = "a compaction failed";
 static const char removal_failed[] = "replaced segment files were not removed";
 
-typedef enum Turn { TURN_DONE, TURN_MORE, TURN_CLAIMED } Turn;
+typedef enum Turn { TURN_DONE, TURN_MORE, TURN_CLAIMED, TURN_BUSY } Turn;
 
 /* Compacts one partition until it has nothing left or the round is full. */
 static Turn compact_partition(Jobs *jobs, Partition partition, uint64_t *io_rows)
@@ -189,6 +189,8 @@ static Turn compact_partition(Jobs *jobs, Partition partition, uint64_t *io_rows
         jobs__warn(jobs, compaction_failed, partition, &error);
     if (code == E_CLAIMED || (code != OK && database_is_read_only(jobs->db)))
         return TURN_CLAIMED;
+    if (code == E_BUSY) /* nothing but this note says that it is due */
+        return TURN_BUSY;
     return code == OK && !done ? TURN_MORE : TURN_DONE;
 }
 
@@ -221,7 +223,9 @@ int64_t jobs__compact_due(Jobs *jobs)
     bool files_wait = remove_obsolete(jobs);
     if (turn == TURN_CLAIMED)
         return CLAIMED_RETRY_US;
-    if (left)
+    if (left && turn != TURN_BUSY)
         return 0;
-    return files_wait ? FILES_RETRY_US : INT64_MAX;
+    if (files_wait)
+        return FILES_RETRY_US;
+    return left ? (int64_t)jobs->options.check_interval_s * 1000 * 1000 : INT64_MAX;
 }

@@ -80,22 +80,26 @@ static Code sync_descriptor(int descriptor, const char *path, Error *e)
     return OK;
 }
 
-/* A sync of much at once keeps the disk busy for all of it, and the sync of the log, for which
- * statements wait, stands behind. So the bytes go out a piece at a time before: it gets in between.
- * What fails here is as final as a failed sync: the kernel tells of it once. */
+/* Of one that asks for nothing, so that it says only whether it may be asked. */
+static bool has_pieces(int descriptor, const char *path)
+{
+    return !file__fault("sync_file_range", path) && sync_file_range(descriptor, 0, 1, 0) == 0;
+}
+
+/* A sync of much at once keeps the disk busy for all of it, and the log's sync, for which statements
+ * wait, stands behind. So the bytes go out a piece at a time before: the log's gets in between.
+ * Whatever fails there is as final as a failed sync, for the kernel tells of it once, and with the
+ * disk's own number: EINVAL and EOPNOTSUPP may say that bytes are lost. */
 static Code sync_piece_by_piece(int descriptor, const char *path, Error *e)
 {
     enum { PIECE_BYTES = 1024 * 1024 };
     const unsigned how =
         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    off_t size = lseek(descriptor, 0, SEEK_END);
+    off_t size = has_pieces(descriptor, path) ? lseek(descriptor, 0, SEEK_END) : 0;
     for (off_t at = 0; at < size; at += PIECE_BYTES) {
-        if (!file__fault("sync_file_range", path) &&
-            sync_file_range(descriptor, at, PIECE_BYTES, how) == 0)
-            continue;
-        if (errno != ENOSYS && errno != EINVAL && errno != ESPIPE && errno != EOPNOTSUPP)
+        if (file__fault("sync_file_range", path) ||
+            sync_file_range(descriptor, at, PIECE_BYTES, how) != 0)
             return file__failed(e, "sync_file_range", path);
-        break; /* this file system or sandbox has no pieces */
     }
     return sync_descriptor(descriptor, path, e);
 }

@@ -8,6 +8,8 @@
 
 #include "../table/fixture.h"
 #include "../test.h"
+#include "cold/cold.h"
+#include "jobs/dirt.h"
 #include "jobs/rest.h"
 #include "os/file.h"
 #include "os/file_piece.h"
@@ -156,6 +158,62 @@ TEST("a compaction that writes its file over and over as long as the committer's
     }
     check_gives_up(begin_compaction, "1=v 2=v ");
     stop();
+}
+
+static size_t segment_count(void)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    SegmentEntry *entries;
+    size_t count;
+    CHECK_OK(view_open(s.f.db, HOT_BLOCKING, &view, e));
+    CHECK_OK(view_segments(view, s.f.partition, 0, UINT64_MAX, arena, &entries, &count, e));
+    return count;
+}
+
+/* What a lane would be, without its thread. */
+static void begin_alone(Jobs *jobs)
+{
+    fixture_open(&s.f, test_folder(), TABLE_USER);
+    *jobs = (Jobs){.db = s.f.db, .options.check_interval_s = 3600};
+    mutex_init(&jobs->lock);
+    cond_init(&jobs->wake);
+    jobs->compactable = map_new();
+    jobs->obsolete = obsolete_new(s.f.db);
+    files = 0;
+    is_held = may_go = is_full = false;
+    killed = NULL;
+}
+
+static void end_alone(Jobs *jobs)
+{
+    file_set_fault(NULL);
+    jobs__free_told(jobs->told);
+    jobs__free_dirt(jobs->compactable);
+    obsolete_free(jobs->obsolete);
+    cond_done(&jobs->wake);
+    mutex_done(&jobs->lock);
+    fixture_close(&s.f);
+}
+
+TEST("a compaction that was due by itself, was refused as often as it may be, and is forgotten")
+{
+    static Jobs jobs;
+    begin_alone(&jobs);
+    for (int i = 1; i <= 4; i++) {
+        fixture_put(&s.f, i, "v");
+        fixture_flush(&s.f);
+    }
+    file_set_fault(count_files);
+    jobs__note_compactable(&jobs, s.f.partition);
+    CHECK_INT(jobs__compact_due(&jobs), INT64_C(3600) * 1000 * 1000); /* not at once */
+    CHECK_INT(files, JOBS_BUSY_TRIES_MAX);
+    CHECK_INT(segment_count(), 4);
+    empty_queue();
+    (void)jobs__compact_due(&jobs);
+    CHECK_INT(segment_count(), 1);
+    CHECK_INT(map_count(jobs.compactable), 0);
+    end_alone(&jobs);
 }
 
 TEST("KILL JOB of a flush that is refused, which tries on to the end nevertheless")

@@ -83,20 +83,32 @@ TEST("a write syncs the file and then the folder, or a power cut would lose it")
     CHECK_INT(sync_count, 2);
 }
 
-TEST("a piece that the disk refuses fails the sync, for the kernel tells of it only once; where "
-     "files have no pieces they are synced whole")
+TEST("a piece that the disk refuses, with whatever number, fails the sync: the kernel tells of it "
+     "once; where files have no pieces they are synced whole")
 {
     const char *path = in_folder("pieces");
+    enum { NONE = -1, ASKS_FOR_PIECES, FIRST_PIECE, SECOND_PIECE, AFTER_ALL };
     const struct {
-        int number;
+        int which, number;
         Code want;
         int syncs;
-    } cases[] = {{0, OK, 1}, {EIO, E_IO, 0}, {ENOSPC, E_DISK_FULL, 0}, {ENOSYS, OK, 1}};
-    CHECK_OK(file_write(path, SLICE("rows"), 0644, e));
+    } cases[] = {
+        {NONE, 0, OK, 1},
+        {ASKS_FOR_PIECES, ENOSYS, OK, 1},
+        {ASKS_FOR_PIECES, EPERM, OK, 1},
+        {FIRST_PIECE, EIO, E_IO, 0},
+        {FIRST_PIECE, ENOSPC, E_DISK_FULL, 0},
+        {FIRST_PIECE, EINVAL, E_IO, 0},
+        {SECOND_PIECE, EOPNOTSUPP, E_IO, 0},
+        {SECOND_PIECE, ENOSYS, E_IO, 0},
+        {AFTER_ALL, EIO, OK, 1},
+    };
+    static char rows[1024 * 1024 + 1]; /* two pieces */
+    CHECK_OK(file_write(path, slice_of(rows, sizeof rows), 0644, e));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Error error = {0};
-        fault_operation = cases[i].number ? "sync_file_range" : NULL;
-        fault_after = 0;
+        fault_operation = cases[i].which == NONE ? NULL : "sync_file_range";
+        fault_after = cases[i].which;
         fault_errno = cases[i].number;
         sync_count = 0;
         file_set_fault(fault);
