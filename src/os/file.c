@@ -86,8 +86,8 @@ static bool has_pieces(int descriptor, const char *path)
     return !file__fault("sync_file_range", path) && sync_file_range(descriptor, 0, 1, 0) == 0;
 }
 
-/* A sync of much at once keeps the disk busy for all of it, and the log's sync, for which statements
- * wait, stands behind. So the bytes go out a piece at a time before: the log's gets in between.
+/* A sync of much at once keeps the disk busy for all of it, and the sync of the log, for which
+ * statements wait, stands behind. So the bytes go out a piece at a time before: it gets in between.
  * Whatever fails there is as final as a failed sync, for the kernel tells of it once, and with the
  * disk's own number: EINVAL and EOPNOTSUPP may say that bytes are lost. */
 static Code sync_piece_by_piece(int descriptor, const char *path, Error *e)
