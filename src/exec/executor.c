@@ -342,6 +342,15 @@ static Code find_target(const Run *run, Slice target, User *out, bool *out_found
     return OK;
 }
 
+Code exec__check_target(const Run *run, Error *e)
+{
+    User target;
+    bool is_known;
+    if (!run->is_impersonated)
+        return OK;
+    return find_target(run, run->session.user_id, &target, &is_known, e);
+}
+
 /* Makes `run` the run of the inner statement, as the target with the role of a user. */
 static Code impersonate(Run *run, Error *e)
 {
@@ -520,22 +529,17 @@ static Code run_statement(Run *run, Error *e)
 }
 
 /* A request may run for long: who was dropped meanwhile, or has a lower role, reads no more. */
-static Code check_users(Run *run, Error *e)
+static Code check_caller(Run *run, Error *e)
 {
     const Session *caller = &run->request->session;
     if (run->index == 0) /* looked at just now */
         return OK;
-    TRY(exec__check_user(run->executor, caller->user_id, caller->role, run->arena, e));
-    if (!run->is_impersonated)
-        return OK;
-    User target; /* one with a higher role by now is out of reach */
-    bool is_known;
-    return find_target(run, run->session.user_id, &target, &is_known, e);
+    return exec__check_user(run->executor, caller->user_id, caller->role, run->arena, e);
 }
 
 static Code run_one(Run *run, Error *e)
 {
-    TRY(check_users(run, e));
+    TRY(check_caller(run, e));
     if (run->is_impersonated && run->session.user == 0) {
         User user = {0};
         TRY(exec_resolve_user(run->executor, run->session.user_id, run->arena, &user, e));

@@ -165,10 +165,18 @@ Code exec__check_open(const Run *run, const ReadView *view, const Table *table, 
 
 Code exec__open_view(const Run *run, ReadView **out, Error *e)
 {
-    if (!run->transaction)
-        return view_open(run->executor->db, run->mode, out, e);
-    *out = run->transaction->view;
-    return OK;
+    if (run->transaction) {
+        *out = run->transaction->view;
+        return exec__check_target(run, e);
+    }
+    ReadView *view = NULL;
+    TRY(view_open(run->executor->db, run->mode, &view, e));
+    Code code = exec__check_target(run, e); /* not before: the view may show what came after it */
+    if (code == OK)
+        *out = view;
+    else
+        view_close(view);
+    return code;
 }
 
 void exec__close_view(const Run *run, ReadView *view)

@@ -20,7 +20,8 @@ typedef struct TableView {
     Partition partition;
 } TableView;
 
-/* The transaction's view, or a new one. Close it with exec__close_view. */
+/* The transaction's view, or a new one, of which the target of EXECUTE AS USER, as it is stored
+ * once the view is open, may be shown the rows. Close it with exec__close_view. */
 CHECKED Code exec__open_view(const Run *run, ReadView **out, Error *e);
 void exec__close_view(const Run *run, ReadView *view); /* accepts NULL */
 
@@ -53,6 +54,9 @@ CHECKED Code exec__check_transactional(const Run *run, const Table *table, Error
  * table shows what they were not to see. E_CONFLICT: read at a newer view; in a transaction there
  * is none. */
 CHECKED Code exec__check_open(const Run *run, const ReadView *view, const Table *table, Error *e);
+/* Whether the caller may be the target of EXECUTE AS USER, as that is stored now: what a view from
+ * before shows is of a time when it had no other role. executor.c */
+CHECKED Code exec__check_target(const Run *run, Error *e);
 /* Whether a statement of this kind may stand between BEGIN and COMMIT. */
 CHECKED Code exec__check_in_transaction(const Run *run, Error *e);
 /* BEGIN, COMMIT, ROLLBACK: sets run->transaction. */

@@ -550,7 +550,7 @@ TEST("a snapshot from before a table was opened to more readers is shown to none
     world_close(&w);
 }
 
-TEST("a target that got a higher role meanwhile is out of reach for the rest of the request")
+TEST("a target that got a higher role meanwhile is out of reach, of the first statement too")
 {
     World w = open_world();
     world_run(&w, "CREATE USER up WITH PASSWORD 'long-enough-1' ROLE user");
@@ -558,10 +558,13 @@ TEST("a target that got a higher role meanwhile is out of reach for the rest of 
     static const char *const requests[] = {
         "SELECT 1; EXECUTE AS USER 'up' (SELECT id FROM t)",
         "BEGIN; EXECUTE AS USER 'up' (SELECT id FROM t); COMMIT",
+        "EXECUTE AS USER 'up' (SELECT id FROM t)", /* checked before it begins, and again */
+        "EXECUTE AS USER 'up' (SELECT max(id) FROM t)",
+        "EXECUTE AS USER 'up' (UPDATE t SET n = 2 WHERE id = 1)",
     };
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         world_run(&w, "ALTER USER up SET ROLE user");
-        Answer answer = {.w = &w, .meanwhile = "ALTER USER up SET ROLE dba", .at = 1};
+        Answer answer = {.w = &w, .meanwhile = "ALTER USER up SET ROLE dba", .at = i < 2};
         CHECK_CODE(world_run_as(&w, 1, ROLE_SERVICE, requests[i], &answer, NULL),
                    E_PERMISSION_DENIED);
     }
