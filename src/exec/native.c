@@ -114,9 +114,11 @@ static Code bind_count(Native *n, const Expr *expr, const char *what, uint64_t *
     TRY(sql_eval(bound, NULL, &n->run->eval, n->run->arena, &value, e));
     if (value.is_null)
         return OK;
-    TRY(value_cast(&value, TYPE_BIGINT, what, n->run->arena, &number, e));
-    if (number.integer < 0)
-        return fail(e, E_INVALID_SQL, "%s must be a whole number of 0 or more", what);
+    if (value_cast(&value, TYPE_BIGINT, what, n->run->arena, &number, NULL) != OK ||
+        number.integer < 0)
+        return exec__place(n->run, expr->offset,
+                           fail(e, E_INVALID_SQL, "%s must be a whole number of 0 or more", what),
+                           e);
     *out = (uint64_t)number.integer;
     *out_has = true;
     return OK;

@@ -145,6 +145,45 @@ static Code print_operand(Printer *p, const Expr *expr, Type other)
     return print_rounded(p, expr, other, FRACTION_STAYS);
 }
 
+/* NULL for what is no constant. */
+static const Value *known_value(const Printer *p, const Expr *expr)
+{
+    if (expr->kind == EXPR_LITERAL)
+        return &expr->value;
+    bool is_given = expr->kind == EXPR_PARAMETER && expr->parameter <= p->request->parameter_count;
+    return is_given ? &p->request->parameters[expr->parameter - 1] : NULL;
+}
+
+static bool gives_way(const Value *value)
+{
+    return value && (value->is_null || value->type == TYPE_TEXT);
+}
+
+Type sql__print_common_type(Printer *p, const Expr *const *exprs, uint32_t count)
+{
+    Type common = TYPE_NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const Value *value = known_value(p, exprs[i]);
+        if (gives_way(value))
+            continue;
+        Type type = value ? value->type : sql__print_type(p, exprs[i]);
+        if (type == TYPE_NULL)
+            return TYPE_NULL;
+        if (common == TYPE_NULL)
+            common = type;
+        else if (type_is_number(common) && type_is_number(type))
+            common = sql__arithmetic_type(OP_ADD, common, type);
+    }
+    return common;
+}
+
+Code sql__print_choice(Printer *p, const Expr *expr, Type common)
+{
+    const Value *value = known_value(p, expr);
+    bool converts = gives_way(value) && !value->is_null;
+    return converts ? print_operand(p, expr, common) : sql__print_expr(p, expr);
+}
+
 static Code print_bare(Printer *p, const char *text)
 {
     buffer_add_text(p->out, text);
@@ -362,9 +401,21 @@ static Code print_like(Printer *p, const Expr *expr)
     return print_bare(p, ")");
 }
 
+static Type case_type(Printer *p, const Expr *expr)
+{
+    uint32_t count = 0;
+    const Expr **results = arena_new_array(p->arena, const Expr *, expr->item_count / 2 + 1);
+    for (uint32_t i = 1; i < expr->item_count; i += 2)
+        results[count++] = expr->items[i];
+    if (expr->right)
+        results[count++] = expr->right;
+    return sql__print_common_type(p, results, count);
+}
+
 static Code print_case(Printer *p, const Expr *expr)
 {
     Type operand = expr->left ? sql__print_type(p, expr->left) : TYPE_NULL;
+    Type result = case_type(p, expr);
     buffer_add_text(p->out, "(CASE");
     if (expr->left) {
         buffer_add_char(p->out, ' ');
@@ -374,11 +425,11 @@ static Code print_case(Printer *p, const Expr *expr)
         buffer_add_text(p->out, " WHEN ");
         TRY(print_operand(p, expr->items[i], operand));
         buffer_add_text(p->out, " THEN ");
-        TRY(sql__print_expr(p, expr->items[i + 1]));
+        TRY(sql__print_choice(p, expr->items[i + 1], result));
     }
     if (expr->right) {
         buffer_add_text(p->out, " ELSE ");
-        TRY(sql__print_expr(p, expr->right));
+        TRY(sql__print_choice(p, expr->right, result));
     }
     return print_bare(p, " END)");
 }

@@ -278,8 +278,21 @@ static bool wants_integer(const Allowed *f, uint32_t index)
     return false;
 }
 
+/* Those that give one of their arguments, or compare them with each other. */
+static bool is_choice(const Allowed *f)
+{
+    static const char *const names[] = {"coalesce", "ifnull", "nullif", "greatest", "least"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(f->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static Code print_arguments(Printer *p, const Expr *call, const Allowed *f)
 {
+    Type common =
+        is_choice(f) ? sql__print_common_type(p, (const Expr *const *)call->items, call->item_count)
+                     : TYPE_NULL;
     buffer_printf(p->out, "%s(", f->format);
     if (call->star)
         buffer_add_char(p->out, '*');
@@ -288,7 +301,7 @@ static Code print_arguments(Printer *p, const Expr *call, const Allowed *f)
     for (uint32_t i = 0; i < call->item_count; i++) {
         if (i)
             buffer_add_text(p->out, ", ");
-        TRY(sql__print_expr(p, call->items[i]));
+        TRY(sql__print_choice(p, call->items[i], common));
         if (wants_integer(f, i))
             buffer_add_text(p->out, "::INTEGER");
     }

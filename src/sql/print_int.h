@@ -71,6 +71,11 @@ CHECKED Code sql__print_top(Printer *p, const TableRef *ref, PrintTable *table);
 CHECKED Code sql__print_expr(Printer *p, const Expr *expr);
 /* The type when it is plain to see, else TYPE_NULL. */
 Type sql__print_type(Printer *p, const Expr *expr);
+/* Of values of which one is taken, as CASE and coalesce() do: the type that constant texts among
+ * them get, TYPE_NULL when it is not plain to see. */
+Type sql__print_common_type(Printer *p, const Expr *const *exprs, uint32_t count);
+/* One of them. */
+CHECKED Code sql__print_choice(Printer *p, const Expr *expr, Type common);
 CHECKED Code sql__print_order(Printer *p, const OrderItem *order, uint32_t count);
 /* A whole number that is known now: LIMIT, OFFSET. */
 CHECKED Code sql__print_count(Printer *p, const Expr *expr, const char *what, uint64_t *out);

@@ -570,3 +570,36 @@ TEST("a target that got a higher role meanwhile is out of reach, of the first st
     }
     world_close(&w);
 }
+
+TEST("a write finds by its condition what was there before the table was opened to the writer")
+{
+    static const char *const writes[] = {"DELETE FROM p WHERE id = 9",
+                                         "UPDATE p SET v = 1 WHERE v = 9"};
+    World w = open_world();
+    for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
+        world_run(&w, "CREATE SHARED TABLE p (id BIGINT PRIMARY KEY, v INT) "
+                      "WITH (ACCESS_LEVEL = 'DBA'); INSERT INTO p VALUES (9, 9)");
+        char sql[128];
+        snprintf(sql, sizeof sql, "BEGIN; SELECT 1; %s; ROLLBACK", writes[i]);
+        Answer answer = {.w = &w,
+                         .meanwhile = "DELETE FROM p WHERE id = 9; "
+                                      "ALTER TABLE p SET ACCESS LEVEL RESTRICTED",
+                         .at = 2};
+        CHECK_CODE(world_run_as(&w, 1, ROLE_SERVICE, sql, &answer, NULL), E_CONFLICT);
+        CHECK(!answer.meanwhile);
+        world_run(&w, "DROP TABLE p");
+    }
+    world_close(&w);
+}
+
+TEST("a target that nobody had used is made meanwhile with a role out of reach, and is reached")
+{
+    World w = open_world();
+    Answer answer = {
+        .w = &w, .meanwhile = "CREATE USER fresh WITH PASSWORD 'long-enough-1' ROLE dba", .at = 0};
+    CHECK_CODE(world_run_as(&w, 1, ROLE_SERVICE, "EXECUTE AS USER 'fresh' (SELECT id FROM t)",
+                            &answer, NULL),
+               E_PERMISSION_DENIED);
+    CHECK(!answer.meanwhile);
+    world_close(&w);
+}
