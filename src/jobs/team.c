@@ -68,7 +68,7 @@ static uint64_t rows_written(const Team *team)
     return stats.rows;
 }
 
-/* I3. */
+/* I3. Where nothing is left there is room, so that the last word of a team is that there is. */
 static void tell_compaction(Team *team)
 {
     uint64_t rows = rows_written(team);
@@ -156,6 +156,5 @@ void jobs__each(Jobs *jobs, size_t count, JobsWork *work, void *context)
         work(context, index);
     for (size_t i = 0; i < JOBS_TEAM_MAX - 1; i++)
         thread_join(team.helpers[i].thread);
-    atomic_store_explicit(&jobs->is_crowded, false, memory_order_relaxed);
     mutex_done(&team.lock);
 }

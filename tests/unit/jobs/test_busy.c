@@ -5,12 +5,14 @@
  */
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include "../table/fixture.h"
 #include "../test.h"
 #include "cold/cold.h"
 #include "jobs/dirt.h"
 #include "jobs/rest.h"
+#include "os/clock.h"
 #include "os/file.h"
 #include "os/file_piece.h"
 #include "os/thread.h"
@@ -234,6 +236,33 @@ TEST("KILL JOB of a flush that is refused, which tries on to the end nevertheles
     CHECK_INT(files, 1);
     may_go = true;
     stop();
+}
+
+/* What waits until some time by this clock waits an hour. */
+static int64_t fast_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec + 3600) * INT64_C(1000) * 1000;
+}
+
+TEST("a pause before another try that a job which is killed, or a server that stops, sits out")
+{
+    static Jobs jobs;
+    Job job = {.type = JOB_FLUSH, .kill = true};
+    Error busy = {0};
+    int tries = 0;
+    begin_alone(&jobs);
+    JobRun run = {&jobs, &job};
+    CHECK_CODE(fail(&busy, E_BUSY, "busy"), E_BUSY);
+    clock_replace(NULL, fast_clock);
+    CHECK(jobs__may_try_again(&run, s.f.partition, &tries, &busy));
+    job.kill = false;
+    jobs.stopping = true;
+    CHECK(jobs__may_try_again(&run, s.f.partition, &tries, &busy));
+    clock_replace(NULL, NULL);
+    CHECK_INT(tries, 2);
+    end_alone(&jobs);
 }
 
 TEST("a stopping server that waits until a flush is not refused any more")
