@@ -64,8 +64,7 @@ void table_unref_ptr(Table **table);
 bool table_is_current(const Table *table);
 
 /* A table that stands in no catalog and is always current: what describes rows that are made when
- * they are read. A copy, with a reference for the caller. `id` is one that the catalog never gives
- * out. */
+ * they are read. A copy, a reference for the caller. The catalog never gives out its `id`. */
 Table *catalog_table_of_view(const Table *definition, Slice namespace_name, uint32_t id);
 
 typedef struct Namespace {
@@ -149,6 +148,8 @@ void catalog_change_apply(Catalog *catalog, CatalogChange *change);
 const CatalogChange *catalog_change_next(const CatalogChange *change);
 /* The table this one drops (not one it replaces by a new definition), or NULL; borrowed. */
 Table *catalog_change_dropped_table(const CatalogChange *change);
+/* The definition that this one puts in place of another, or NULL; borrowed. */
+const Table *catalog_change_altered_table(const CatalogChange *change);
 /* The id of the table of which no row may have been committed after the snapshot; 0 for none. */
 uint32_t catalog_change_quiet_table(const CatalogChange *change);
 /* Of a table created or opened: its commit may have no earlier seq. 0 for other changes. */
@@ -192,8 +193,7 @@ CHECKED Code catalog_plan_reserve_tables(Catalog *catalog, uint32_t count, uint3
  * when the namespace has tables. */
 CHECKED Code catalog_plan_restore_namespace(Catalog *catalog, Slice name, const Table *definitions,
                                             size_t count, CatalogChange **out, Error *e);
-/* A definition as bytes without its id, and back; texts are copied to the arena. E_CORRUPT,
- * E_FORMAT_VERSION. */
+/* A definition without its id as bytes, and back (to the arena). E_CORRUPT, E_FORMAT_VERSION. */
 void catalog_encode_definition(const Table *table, Buffer *out);
 CHECKED Code catalog_decode_definition(Slice bytes, Arena *arena, Table *out, Error *e);
 /* Writes the whole record; a record with id 0 gets a new id, which *io_user receives. */

@@ -44,7 +44,7 @@ struct CatalogChange {
     const char *counter;               /* "table" or "user" when an id was given out, else NULL */
     FoldedName name;                   /* key of the map that changes */
     NamespaceObject *namespace_object; /* CREATE_NAMESPACE; owned until applied */
-    TableObject *created;              /* CREATE_TABLE, ALTER_TABLE; a reference until applied */
+    TableObject *created;              /* a reference; of CREATE_TABLE until applied */
     Table *dropped;                    /* DROP_TABLE; a reference */
     Table *altered;                    /* ALTER_TABLE: what `created` replaces; a reference */
     bool needs_quiet;
@@ -512,6 +512,11 @@ Table *catalog_change_dropped_table(const CatalogChange *change)
     return change->dropped;
 }
 
+const Table *catalog_change_altered_table(const CatalogChange *change)
+{
+    return change->type == ALTER_TABLE ? &change->created->table : NULL;
+}
+
 uint32_t catalog_change_quiet_table(const CatalogChange *change)
 {
     return change->needs_quiet ? change->altered->id : 0;
@@ -619,7 +624,8 @@ static void apply_drop_table(Catalog *catalog, CatalogChange *change)
 
 static void apply_alter_table(Catalog *catalog, CatalogChange *change)
 {
-    TableObject *object = TAKE(change->created);
+    TableObject *object = change->created;
+    table_ref(&object->table); /* the maps'; the change keeps its own */
     TableObject *old = (TableObject *)change->altered;
     uint32_t id = object->table.id;
     atomic_store_explicit(&object->current, true, memory_order_relaxed); /* the lock publishes it */

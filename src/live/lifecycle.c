@@ -15,6 +15,9 @@
  * I2. Rows sent before a `schema` message have the columns of before, rows after it those it names;
  *     it tells what the former read in the new ones. So a page that is under way ends there, and
  *     first rows of which nothing was sent begin anew.
+ * I3. A loop that is late may follow several definitions at once. Each one since the subscription
+ *     began must let it read: each is looked at in its turn, before the changes after it are
+ *     delivered. What a worker reads meanwhile is refused by table_open_since.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,13 +121,6 @@ static Code tell_schema(const Subscription *s, uint32_t old_columns, Error *e)
     return OK;
 }
 
-/* A loop may meet several definitions at once, and the changes from between them later: the level
- * is what it was and the table was opened since, so it was closed in between. */
-static bool was_closed(const Table *old, const Table *now)
-{
-    return now->access == old->access && table_open_since(now) != table_open_since(old);
-}
-
 Code live__follow(Subscription *s, Error *e)
 {
     must(!s->is_reading); /* I1 */
@@ -132,10 +128,6 @@ Code live__follow(Subscription *s, Error *e)
     const LiveQuery *old = s->query;
     uint32_t old_columns = old->column_count;
     TRY(find_successor(s, &channel, e));
-    if (was_closed(old->table, channel->query->table)) {
-        live__drop_unused(s->loop, channel);
-        return fail(e, E_PERMISSION_DENIED, "The table's access level was another meanwhile");
-    }
     bool is_news = old->is_star && channel->query->column_count != old_columns;
     if (is_news)
         end_old_rows(s);
@@ -159,6 +151,39 @@ static void visit_channel(LiveLoop *loop, Channel *channel)
     for (Subscription *s = channel->subscriptions, *next; s; s = next) {
         next = s->next; /* the channel goes with its last subscription */
         follow_or_end(s);
+    }
+}
+
+/* I3. The level that this one commit gave the table: the catalog may have a later one by now. */
+static Code check_level(const Subscription *s, const Table *then, Error *e)
+{
+    Role role = s->client->role;
+    if (then->schema->version <= s->first_version || access_level_allows(then->access, role, false))
+        return OK;
+    return fail(e, E_PERMISSION_DENIED,
+                "Access denied: role '%s' may no longer read SHARED table '%.*s.%.*s' (access "
+                "level '%s')",
+                role_name(role), SLICE_ARGS(then->namespace_name), SLICE_ARGS(then->name),
+                access_level_name(then->access));
+}
+
+static void check_channel(const Channel *channel, const Table *then)
+{
+    for (Subscription *s = channel->subscriptions, *next; s; s = next) {
+        Error error = {0};
+        next = s->next; /* the channel goes with its last subscription */
+        if (check_level(s, then, &error) != OK)
+            live__end(s, &error);
+    }
+}
+
+static void visit_altered(LiveLoop *loop, const Table *then)
+{
+    const Partition all = {then->id, 0};
+    Entry *entry = then->kind == TABLE_SHARED ? live__find_entry(loop, &all) : NULL;
+    for (Channel *channel = entry ? entry->channels : NULL, *next; channel; channel = next) {
+        next = channel->next; /* the entry goes with its last channel */
+        check_channel(channel, then);
     }
 }
 
@@ -230,6 +255,9 @@ void live__catalog_changed(LiveLoop *loop, const CatalogChange *change)
 {
     Slice user_id = catalog_change_user(change);
     if (!user_id.size) {
+        for (const CatalogChange *c = change; c; c = catalog_change_next(c))
+            if (catalog_change_altered_table(c))
+                visit_altered(loop, catalog_change_altered_table(c));
         visit_entries(loop);
         return;
     }

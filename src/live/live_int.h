@@ -43,6 +43,7 @@ struct Subscription {
     LiveQuery *query;          /* a reference */
     Reader *reader;            /* NULL while live */
     struct ViewFollower *view; /* of a system table, in place of a reader; else NULL */
+    uint32_t first_version;    /* of the table's definition, when it began */
     uint64_t cursor;           /* live: changes up to here are not for it */
     SubState state;            /* changed under hub->lock, so that live_list may look */
     bool is_reading, is_waiting;

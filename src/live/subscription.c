@@ -327,6 +327,7 @@ static Subscription *subscription_new(LiveClient *client, Channel *channel,
     s->client = client;
     s->loop = client->loop;
     s->query = live__query_ref(channel->query);
+    s->first_version = s->query->table->schema->version;
     s->id = slice_of_text(x_text(request->id));
     s->id.size = request->id.size;
     s->user = client->user;
