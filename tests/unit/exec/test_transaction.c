@@ -526,6 +526,54 @@ TEST("the sum of all accounts never changes while threads move money between two
     world_close(&w);
 }
 
+/* What one thread writes while another one alters the table: each by another way through dml.c. */
+typedef struct Altering {
+    World *w;
+    _Atomic bool is_done;
+} Altering;
+
+static void alter_again_and_again(void *argument)
+{
+    static const char *const alters[] = {
+        "ALTER TABLE s SET ACCESS LEVEL PUBLIC", "ALTER TABLE s ADD COLUMN late BIGINT",
+        "ALTER TABLE s SET ACCESS LEVEL PRIVATE", "ALTER TABLE s DROP COLUMN late"};
+    Altering *altering = argument;
+    for (size_t i = 0; !atomic_load(&altering->is_done); i++) {
+        Answer answer = {0};
+        Error e = {0};
+        Code code = world_try(altering->w, alters[i % 4], &answer, &e);
+        must(code == OK || code == E_CONFLICT); /* it may have met commits of rows too often */
+        i -= code == E_CONFLICT;
+    }
+}
+
+TEST(
+    "a conflict with ALTER reaches nobody who writes outside a transaction, whatever the statement")
+{
+    static const char *const writes[] = {
+        "INSERT INTO s (id, n) VALUES (9, 9)",
+        "UPDATE s SET n = n + 1 WHERE id = 9",
+        "UPDATE s SET n = n + 1 WHERE upper('a') = 'A'",
+        "INSERT INTO s (id, n) SELECT id + 100, n FROM s WHERE id < 100",
+        "DELETE FROM s WHERE id > 100",
+        "UPDATE s SET n = (SELECT max(n) FROM s) WHERE id = 9",
+        "TRUNCATE s",
+    };
+    World w = open_world();
+    Altering altering = {.w = &w};
+    Thread *thread = NULL;
+    CHECK_OK(thread_start("alter", THREAD_ANY, alter_again_and_again, &altering, &thread, e));
+    for (int round = 0; round < 10; round++) {
+        for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
+            Answer answer = {0};
+            CHECK_OK(world_try(&w, writes[i], &answer, e));
+        }
+    }
+    atomic_store(&altering.is_done, true);
+    thread_join(thread);
+    world_close(&w);
+}
+
 TEST("a snapshot from before a table was opened to more readers is shown to none of them")
 {
     static const char *const reads[] = {"SELECT id FROM p", "SELECT id FROM p WHERE id = 9",
