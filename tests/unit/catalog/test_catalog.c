@@ -290,6 +290,29 @@ TEST("a table comes back from the store with every field of its definition")
     close_all();
 }
 
+static size_t check_since(TableKind kind, int64_t opened_at_us, int64_t expired_before_us)
+{
+    CLEANUP(buffer_done) Buffer bytes = {0};
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    Table table = definition(SLICE("n"), SLICE("t")), back;
+    table.kind = kind;
+    table.opened_at_us = opened_at_us;
+    table.expired_before_us = expired_before_us;
+    catalog_encode_definition(&table, &bytes);
+    CHECK_OK(catalog_decode_definition(buffer_slice(&bytes), arena, &back, e));
+    CHECK_INT(back.opened_at_us, opened_at_us);
+    CHECK_INT(back.expired_before_us, expired_before_us);
+    return bytes.size;
+}
+
+TEST("since when a table is open, or what had expired, is forgotten or taken for the other; a "
+     "record "
+     "without either is none from before they were")
+{
+    CHECK_INT(check_since(TABLE_SHARED, 7000, 0), check_since(TABLE_SHARED, 0, 0) + 8);
+    CHECK_INT(check_since(TABLE_STREAM, 0, 9000), check_since(TABLE_STREAM, 0, 0) + 8);
+}
+
 TEST("a table's texts do not point into the definition it was made from")
 {
     open_all();
