@@ -136,7 +136,8 @@ static bool note_group(Jobs *jobs, const CommitGroup *group)
     int64_t now_us = clock_wall_us();
     bool news = false;
     MUTEX_SCOPE(&jobs->dirt_lock);
-    jobs->is_rest_told = jobs->is_reopen_told = false;
+    if (!database_is_read_only(jobs->db)) /* or what failed meanwhile would be told of twice */
+        jobs->is_rest_told = jobs->is_reopen_told = false;
     for (size_t i = 0; i < group->count; i++) {
         const Intent *intent = group->intents[i];
         news |= intent->catalog_change != NULL; /* a policy may be another now */
