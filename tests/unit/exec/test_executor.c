@@ -594,8 +594,8 @@ TEST("a client that leaves has a worker and DuckDB until its statement's timeout
 
 typedef struct SpaceWatch {
     Database *db;
-    size_t tables; /* of the namespace, when it was last looked at */
-    size_t halves; /* commits after which some were there and some not */
+    _Atomic size_t tables; /* of the namespace, when it was last looked at */
+    _Atomic size_t halves; /* commits after which some were there and some not */
 } SpaceWatch;
 
 static void watch_space(void *context, const CommitGroup *group)
@@ -603,14 +603,15 @@ static void watch_space(void *context, const CommitGroup *group)
     SpaceWatch *watch = context;
     static const Slice names[] = {SLICE("a"), SLICE("b"), SLICE("c")};
     size_t there = catalog_has_namespace(database_catalog(watch->db), SLICE("shop"));
+    size_t tables = 0;
     (void)group;
-    watch->tables = 0;
     for (size_t i = 0; i < 3; i++) {
         Table *table = catalog_find_table(database_catalog(watch->db), SLICE("shop"), names[i]);
-        watch->tables += table != NULL;
+        tables += table != NULL;
         table_unref(table);
     }
-    watch->halves += there + watch->tables != 0 && there + watch->tables != 4;
+    watch->tables = tables;
+    watch->halves += there + tables != 0 && there + tables != 4;
 }
 
 TEST("a namespace dropped in more than one commit: a disk that fails in between leaves half of it")
