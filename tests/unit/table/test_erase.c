@@ -286,13 +286,20 @@ TEST("a dropped table is forgotten while a file of it cannot be read or unlinked
     fixture_close(&f);
 }
 
+static void check_no_folder(Fixture *f)
+{
+    FileLook look;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    const char *folder = arena_printf(arena, "%s/user/alice", database_storage_folder(f->db));
+    CHECK_OK(file_look(folder, &look, e));
+    CHECK(look.kind == FILE_NOTHING);
+}
+
 TEST("a flush that was due before an erasure leaves the folder of a user who is gone")
 {
     Fixture f;
     EraseReport report;
-    FileLook look;
     uint64_t rows = 1;
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     const char *folder = test_folder();
     fixture_open(&f, folder, TABLE_USER);
     fill(&f);
@@ -300,9 +307,7 @@ TEST("a flush that was due before an erasure leaves the folder of a user who is 
     CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
     CHECK_OK(flush_partition(f.db, f.table, f.partition, &rows, e));
     CHECK_INT(rows, 0);
-    CHECK_OK(
-        file_look(arena_printf(arena, "%s/user/alice", database_storage_folder(f.db)), &look, e));
-    CHECK(look.kind == FILE_NOTHING);
+    check_no_folder(&f);
     fixture_close(&f);
 }
 
@@ -310,17 +315,13 @@ TEST("a manifest.json that is written after an erasure makes the folder of a use
 {
     Fixture f;
     EraseReport report;
-    FileLook look;
-    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     fixture_open(&f, test_folder(), TABLE_USER);
     fill(&f);
     fixture_flush(&f);
     set_deleted(&f, "alice", clock_wall_us());
     CHECK_OK(erase(f.db, "alice", clock_wall_us(), NULL, &report, e));
     CHECK_OK(table__write_manifest(f.db, f.table, f.partition, e)); /* as the end of a restore */
-    CHECK_OK(
-        file_look(arena_printf(arena, "%s/user/alice", database_storage_folder(f.db)), &look, e));
-    CHECK(look.kind == FILE_NOTHING);
+    check_no_folder(&f);
     fixture_close(&f);
 }
 
