@@ -5,7 +5,8 @@
  *
  *     TEST("a key that is a prefix of another sorts before it") { CHECK(order < 0); }
  *
- * A failed CHECK prints its place and ends the test, the others still run.
+ * A failed CHECK, in whatever thread, prints its place and ends the test and all that it started;
+ * the others still run.
  */
 #pragma once
 
