@@ -39,6 +39,7 @@ struct View {
     LiveLoop *poked_loop;  /* a reference, while the poke is on its way */
     uint64_t wanted, done; /* tickets */
     int64_t not_before_us;
+    size_t arriving; /* loops that have not got the newest rows yet */
     bool is_running;
 };
 

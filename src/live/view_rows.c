@@ -12,6 +12,9 @@
  *     has become visible; so the rows that a follower begins with, or a later refresh, show the
  *     change (as in hub.c, I1).
  * I2. One refresh of a view runs at a time, and its rows reach each loop in the order of refreshes.
+ * I3. A refresh begins when the rows of the one before it have reached all loops: where one is late,
+ *     no rows heap up before it, and none that are on their way count as those of slow clients
+ *     (view.c, I3).
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -163,6 +166,8 @@ static Code make_rows(View *view, uint64_t ticket, ViewRows **out, Error *e)
 
 /* ---- refresh ---- */
 
+static void start_refresh(View *view);
+
 /* Rows, or why there are none, on their way to one loop. */
 typedef struct Arrival {
     LoopTask task;
@@ -213,6 +218,11 @@ static void arrived(LoopTask *task)
     else if (entry)
         end_followers(entry, &arrival->error);
     live__view_rows_unref(arrival->rows);
+    mutex_lock(&loop->hub->lock);
+    bool is_last = --arrival->view->arriving == 0;
+    mutex_unlock(&loop->hub->lock);
+    if (is_last && !loop->is_closed)
+        start_refresh(arrival->view);
     free(arrival);
     live__loop_unref(loop);
 }
@@ -221,6 +231,7 @@ static void post_to_loops(View *view, ViewRows *rows, const Error *error)
 {
     LiveHub *hub = view->hub;
     MUTEX_SCOPE(&hub->lock); /* no loop can be closed meanwhile */
+    view->arriving = hub->loop_count;
     for (size_t i = 0; i < hub->loop_count; i++) {
         Arrival *arrival = x_new(Arrival);
         *arrival = (Arrival){.task = {.run = arrived}, .loop = hub->loops[i], .view = view};
@@ -232,8 +243,6 @@ static void post_to_loops(View *view, ViewRows *rows, const Error *error)
         loop_post_task(arrival->loop->loop, &arrival->task);
     }
 }
-
-static void start_refresh(View *view);
 
 /* Says what the next refresh waits for; true when it may begin at once. */
 static bool end_refresh(View *view, uint64_t ticket, int64_t began_us)
@@ -267,14 +276,14 @@ static void refresh(void *argument) /* worker thread, one at a time for a view *
         start_refresh(view);
 }
 
-/* Does nothing when one is under way, is not due, or when the workers have no room:
- * live__views_tick looks again. On loops and workers only, for they end before the workers' queue
- * does. */
+/* Does nothing when one is under way or has not arrived (I3), is not due, or when the workers have
+ * no room: the last arrival and live__views_tick look again. On loops and workers only, for they
+ * end before the workers' queue does. */
 static void start_refresh(View *view)
 {
     LiveHub *hub = view->hub;
     mutex_lock(&hub->lock);
-    bool starts = !view->is_running && view->wanted != view->done &&
+    bool starts = !view->is_running && view->arriving == 0 && view->wanted != view->done &&
                   clock_monotonic_us() >= view->not_before_us;
     view->is_running |= starts;
     mutex_unlock(&hub->lock);

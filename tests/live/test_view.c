@@ -57,12 +57,17 @@ static void begin(Stage *stage, Probe *probe)
     live_hub_add_view(stage->hub, &view);
 }
 
-static void follow(Follower *f, Stage *stage, const LiveRequest *options)
+static void follow_on(int loop, Follower *f, Stage *stage, const LiveRequest *options)
 {
-    follower_init(f, stage, 0, 0, "root", ROLE_SYSTEM);
+    follower_init(f, stage, loop, 0, "root", ROLE_SYSTEM);
     f->tolerant = true; /* old values have no seq */
     follower_connect(f);
     follower_subscribe(f, "SELECT * FROM system.probe", options);
+}
+
+static void follow(Follower *f, Stage *stage, const LiveRequest *options)
+{
+    follow_on(0, f, stage, options);
 }
 
 /* The next version, and something for which the rows are made again. */
@@ -156,5 +161,43 @@ TEST("clients that stop reading at different versions: what they have is remembe
     for (int i = 0; i < SLOW; i++)
         follower_done(&slow[i]);
     follower_done(&quick);
+    stage_close(&stage);
+}
+
+/* What the loop 0 and the workers have to do is done. */
+static void settle_all_but_one(Stage *stage)
+{
+    Gate gates[STAGE_WORKERS];
+    stage_settle(stage, 0);
+    for (int i = 0; i < STAGE_WORKERS; i++)
+        gate_hold_worker(&gates[i], stage);
+    for (int i = 0; i < STAGE_WORKERS; i++)
+        gate_open(&gates[i]);
+}
+
+TEST(
+    "rows that heap up before a loop that is late count as those of its clients, who are told that "
+    "they were too slow")
+{
+    enum { CHANGES = 40 };
+    Probe probe = {.rows = 100};
+    Stage stage;
+    Follower slow;
+    Gate gate;
+    begin(&stage, &probe);
+    follow_on(1, &slow, &stage, &all);
+    follower_until(&slow, slow.is_ready);
+    follower_stall(&slow);
+    gate_hold_loop(&gate, &stage, 1);
+    for (int i = 0; i < CHANGES; i++) {
+        change(&stage, &probe);
+        settle_all_but_one(&stage);
+    }
+    gate_open(&gate);
+    stage_settle(&stage, 1);
+    follower_unstall(&slow);
+    follower_until(&slow, rows_of_version(&slow, CHANGES) == 100 || slow.error_code[0]);
+    CHECK_TEXT(slow.error_code, "");
+    follower_done(&slow);
     stage_close(&stage);
 }
