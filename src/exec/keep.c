@@ -211,6 +211,16 @@ static CHECKED Code download_url(Run *run, const JobInfo *job, Value *out, Error
     return OK;
 }
 
+/* What its user reads of an export: the reason of a failure may name folders of the server, but for
+ * that of a damaged segment; administrators have it in system.jobs. */
+static Slice shown_message(const JobInfo *job)
+{
+    if (job->status != JOB_FAILED || job->code == E_SEGMENT_DAMAGED)
+        return job->message;
+    return SLICE("The export failed; ask again, or an administrator finds the reason in "
+                 "system.jobs");
+}
+
 static Code show_export(Run *run, Error *e)
 {
     JobInfo *jobs = NULL;
@@ -225,7 +235,7 @@ static Code show_export(Run *run, Error *e)
             value_text(slice_of_text(jobs[i].id)),
             value_text(slice_of_text(job_status_name(jobs[i].status))),
             value_integer(TYPE_TIMESTAMP, jobs[i].created_at_us),
-            value_text(jobs[i].message),
+            value_text(shown_message(&jobs[i])),
             value_null(TYPE_TEXT),
         };
         TRY(download_url(run, &jobs[i], &values[4], e));

@@ -46,8 +46,17 @@ static bool is_dropped(const Run *run, uint32_t table_id)
     return !table;
 }
 
-/* Waits for a job until `deadline_us`. When it failed: its code where the client may try again,
- * else E_EXECUTION. A table that was dropped meanwhile needs nothing any more. */
+/* The code of a statement whose job failed with `code`. Those of failures inside the server stay: by
+ * them api/reply.c keeps the text, which may name paths, from who is no administrator. */
+static Code told_as(Code code)
+{
+    if (code_info(code)->can_retry || code == E_SEGMENT_DAMAGED || code == E_INTERNAL)
+        return code;
+    bool is_damage = code == E_CORRUPT || code == E_NOT_FOUND; /* the latter: a file is gone */
+    return is_damage ? E_CORRUPT : E_EXECUTION;
+}
+
+/* Waits for a job until `deadline_us`, and fails as it did. A table that was dropped meanwhile needs nothing any more. */
 static Code wait_for(Run *run, const Begun *begun, int64_t deadline_us, Error *e)
 {
     const char *id = begun->id;
@@ -56,8 +65,7 @@ static Code wait_for(Run *run, const Begun *begun, int64_t deadline_us, Error *e
     TRY(jobs_wait(run->executor->jobs, id, left_us > 0 ? (uint32_t)(left_us / 1000) : 0, run->arena,
                   &info, e));
     if (info.status == JOB_FAILED)
-        return fail(e, code_info(info.code)->can_retry ? info.code : E_EXECUTION,
-                    "Job %s failed: %.*s", id, SLICE_ARGS(info.message));
+        return fail(e, told_as(info.code), "Job %s failed: %.*s", id, SLICE_ARGS(info.message));
     if (info.status == JOB_CANCELLED && !is_dropped(run, begun->table_id))
         return fail(e, E_CANCELLED, "Job %s was cancelled", id);
     return OK;

@@ -173,6 +173,8 @@ static Code feed_window(Parser *p, const OptionValue *value, uint32_t unit_s, Ta
 {
     uint64_t n;
     uint32_t max = FEED_WINDOW_MAX_S / unit_s;
+    if (options->has_feed_window) /* hours and seconds, or the other name of the hours */
+        return sql__fail(p, E_INVALID_SQL, value->offset, "The feed window is given twice");
     if (!whole_number(value->text, max, &n))
         return sql__fail(p, E_INVALID_SQL, value->offset,
                          "The feed window must be a whole number of %s from 0 to %u",
@@ -273,8 +275,11 @@ static Code option(Parser *p, TableOptions *options, bool given[OPTION_RULES])
                          SLICE_ARGS(name));
     given[i] = true;
     TRY(sql__expect(p, TOKEN_EQUAL, "'='"));
+    /* A fraction, and the minus of a negative number, are for the rule to refuse: it knows what
+     * the option takes. */
     bool is_value = p->token.kind == TOKEN_STRING || p->token.kind == TOKEN_INTEGER ||
-                    p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED;
+                    p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED ||
+                    p->token.kind == TOKEN_NUMBER || p->token.kind == TOKEN_MINUS;
     if (!is_value)
         return sql__expected(p, "a value");
     OptionValue value = {trimmed(p->token.text), p->token.start};

@@ -133,6 +133,36 @@ async function ended(root, message) {
   }
 }
 
+// STORAGE COMPACT waits for its job, SHOW EXPORT shows one: both would hand on what the job says to administrators.
+test('who is no administrator learns from a job that failed that it did, and nothing of the folders of the server', async () => {
+  const server = await startServer();
+  const root = await loginRoot(server);
+  await fill(root);
+  const una = await newUser(root, 'una');
+  const worker = await newUser(root, 'worker', 'service');
+  await una.run("INSERT INTO keep.t VALUES (1, 'mine')");
+  fs.mkdirSync(path.join(server.dir, 'exports'), { recursive: true });
+  fs.writeFileSync(path.join(server.dir, 'exports', 'una'), 'where her folder would be');
+  equal((await ended(root, (await una.run('EXPORT USER DATA')).message)).status, 'failed', 'the job');
+  const [shown] = await una.rows('SHOW EXPORT');
+  equal(shown.status, 'failed', 'what una is shown');
+  matches(shown.message, /^The export failed/, 'the sentence');
+  check(!JSON.stringify(shown).includes(server.dir), `a path of the server: ${shown.message}`);
+  const broken = segments(server.dir).find((file) => file.includes('/keep/t/'));
+  const whole = fs.readFileSync(broken);
+  for (const damage of [damages.truncated, damages.deleted]) {
+    fs.writeFileSync(broken, whole);
+    damage(broken);
+    const told = await worker.error('STORAGE COMPACT TABLE keep.t');
+    equal(told.code, 'DATA_CORRUPT', `the code for a service: ${told.message}`);
+    check(!told.message.includes(server.dir), `a path of the server: ${told.message}`);
+    const full = await root.error('STORAGE COMPACT TABLE keep.t');
+    equal(full.code, 'DATA_CORRUPT', `the code for an administrator: ${full.message}`);
+    matches(full.message, /Job CO-[0-9a-f]{12} failed: .*batch-\d+\.parquet/, 'what an administrator is told');
+  }
+  await server.stop();
+});
+
 test('BACKUP DATABASE while clients write, --restore: the same rows, and old cursors are told so', async () => {
   const server = await startServer();
   const root = await loginRoot(server);

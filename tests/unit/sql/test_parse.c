@@ -339,6 +339,18 @@ TEST("CREATE TABLE refuses with the original's messages")
          "FLUSH_POLICY names 'rows' twice", E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY) WITH (TYPE='USER', type='USER')",
          "Option 'type' is given twice", E_INVALID_SQL},
+        /* One thing under two names: which of them holds would be a matter of luck. */
+        {"CREATE TABLE t (a INT PRIMARY KEY) WITH (FEED_WINDOW_HOURS=1, FEED_WINDOW_SECONDS=5)",
+         "The feed window is given twice", E_INVALID_SQL},
+        {"ALTER TABLE t SET (DELETED_RETENTION_HOURS=2, FEED_WINDOW_HOURS=0)",
+         "The feed window is given twice", E_INVALID_SQL},
+        /* Numbers that no option takes: told what the option takes. */
+        {"CREATE STREAM TABLE t (a INT) WITH (TTL_SECONDS=-5)",
+         "TTL_SECONDS must be a whole number from 1 to 4294967295", E_INVALID_SQL},
+        {"CREATE STREAM TABLE t (a INT) WITH (TTL_SECONDS=1.5)",
+         "TTL_SECONDS must be a whole number from 1 to 4294967295", E_INVALID_SQL},
+        {"ALTER TABLE t SET (FEED_WINDOW_HOURS=-1)",
+         "The feed window must be a whole number of hours from 0 to 8760", E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY) WITH (FLUSH_POLICY='rows:0')",
          "FLUSH_POLICY must specify 'rows' or 'interval' > 0", E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY) WITH (COLOR='red')", "Unknown table option 'COLOR'",
