@@ -18,6 +18,7 @@
 
 #include "base/limits.h"
 #include "exec/dml.h"
+#include "exec/turns.h"
 #include "os/clock.h"
 #include "sql/sql.h"
 #include "table/nulls.h"
@@ -447,9 +448,20 @@ static void end(const Alteration *a)
                                    SLICE_ARGS(name), describe(a), a->schema.version));
 }
 
+/* To writes that lost to ALTERs of the table again and again. */
+static void give_way(const Run *run, uint32_t table_id)
+{
+    int64_t deadline_us = clock_monotonic_us() + EXEC_TURN_WAIT_MS * (int64_t)1000;
+    if (run->deadline_us && run->deadline_us < deadline_us)
+        deadline_us = run->deadline_us;
+    exec__turns_wait(run->executor->turns, table_id, deadline_us);
+}
+
 Code exec__alter_table(Run *run, Error *e)
 {
     Alteration a = {.run = run, .alter = &run->statement->alter_table};
+    TRY(exec__find_table(run, &a.alter->table, &a.table, e));
+    give_way(run, a.table->id);
     Code code = exec__change(run->executor, run, plan_alter, &a, e);
     if (code == OK)
         end(&a);

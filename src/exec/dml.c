@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "data/row.h"
+#include "exec/turns.h"
 #include "sql/sql.h"
 
 #include <stdio.h>
@@ -524,12 +525,20 @@ static Code resolve_at(Dml *dml, Resolved *out, Error *e)
     return OK;
 }
 
+static void note_alter(Resolved *out, const Table *table)
+{
+    if (table && !table_is_current(table))
+        out->altered_table_id = table->id;
+}
+
 Code exec__resolve(Run *run, Resolved *out, Error *e)
 {
     Dml dml = {.run = run, .scratch = arena_new()};
     Code code = exec__open_view(run, &dml.view, e);
     if (code == OK)
         code = resolve_at(&dml, out, e);
+    if (code == E_CONFLICT)
+        note_alter(out, dml.table);
     exec__close_view(run, dml.view);
     intent_unref(dml.intent);
     table_unref(dml.table);
@@ -546,6 +555,13 @@ void exec__end_dml(const Run *run, const Resolved *resolved)
         arena_printf(run->arena, "%s %zu row(s)", resolved->verb, resolved->affected));
 }
 
+/* The turn keeps ALTERs from beginning; those under way are few, and are met as before. */
+static void take_turn(const Run *run, const Resolved *resolved, int *io_alters_met, Turn *turn)
+{
+    if (resolved->altered_table_id && ++*io_alters_met == EXEC_ALTERS_MET_MAX)
+        exec__turn_take(run->executor->turns, resolved->altered_table_id, turn);
+}
+
 static Code commit_once(Run *run, Resolved *resolved, Error *e)
 {
     TRY(exec__resolve(run, resolved, e));
@@ -554,20 +570,26 @@ static Code commit_once(Run *run, Resolved *resolved, Error *e)
     Code code = database_commit(run->executor->db, resolved->intent, e);
     const IntentPart *part = &resolved->intent->parts[0];
     resolved->last_seq = part->changes[part->count - 1].old_seq;
+    if (code == E_CONFLICT)
+        note_alter(resolved, part->table);
     intent_unref(TAKE(resolved->intent));
     return code;
 }
 
 Code exec__commit_dml(Run *run, Resolved *out, Error *e)
 {
-    Code code = E_CONFLICT;
-    for (int i = 0; i < EXEC_CONFLICT_TRIES_MAX && code == E_CONFLICT; i++) {
+    CLEANUP(exec__turn_end) Turn turn = {0};
+    int alters_met = 0;
+    for (int i = 0; i < EXEC_CONFLICT_TRIES_MAX; i++) {
         TRY(exec__check_time(run, e));
-        code = commit_once(run, out, e);
-        if (run->transaction)
-            break;
+        out->altered_table_id = 0;
+        Code code = commit_once(run, out, e);
+        if (code != E_CONFLICT || run->transaction)
+            return code;
+        take_turn(run, out, &alters_met, &turn);
     }
-    return code;
+    return fail(e, E_CONFLICT,
+                "its rows were changed by other commits again and again; run the statement again");
 }
 
 Code exec__run_dml(Run *run, Error *e)

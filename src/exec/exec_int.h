@@ -17,9 +17,11 @@
 
 enum {
     EXEC_VIEWS_MAX = 64,
-    EXEC_CONFLICT_TRIES_MAX = 200,         /* one of N that change one row wins per commit */
-    EXEC_CLOCK_ROWS = 1000,                /* rows between two looks at the clock */
-    EXEC_CACHED_ROWS_MAX = 1000,           /* rows a loop may visit for one statement */
+    EXEC_CONFLICT_TRIES_MAX = 200, /* one of N that change one row wins per commit */
+    EXEC_ALTERS_MET_MAX = 3,       /* so often a write loses to ALTER, then it takes a turn */
+    EXEC_TURN_WAIT_MS = 10 * 1000, /* an ALTER waits no longer for such writes */
+    EXEC_CLOCK_ROWS = 1000,        /* rows between two looks at the clock */
+    EXEC_CACHED_ROWS_MAX = 1000,   /* rows a loop may visit for one statement */
     EXEC_CACHED_SQL_BYTES_MAX = 64 * 1024, /* longer texts are parsed by workers */
     EXEC_CACHED_INSERT_ROWS_MAX = 100,
     EXEC_NATIVE_BYTES_MAX = 64 * 1024 * 1024, /* rows kept to be sorted; above it DuckDB does it */
@@ -44,6 +46,7 @@ enum {
 typedef struct PlanCache PlanCache;
 typedef struct Transaction Transaction;
 typedef struct OpenTransactions OpenTransactions;
+typedef struct Turns Turns;
 
 struct Executor {
     Database *db;
@@ -56,6 +59,7 @@ struct Executor {
     ExecKillLive kill_live;
     void *builtin_contexts; /* of views.c */
     OpenTransactions *open;
+    Turns *turns;
     atomic_bool is_stopping; /* relaxed: it orders nothing, and is asked for again and again */
 };
 
@@ -161,9 +165,10 @@ AccessLevel exec__access_level(SqlAccess access);   /* PRIVATE when unset */
 typedef struct Resolved {
     Intent *intent; /* a reference; NULL when nothing is to be committed */
     size_t affected;
-    const char *verb;  /* "Inserted" */
-    bool is_partial;   /* TRUNCATE: there are more rows */
-    uint64_t last_seq; /* once committed: the version that the last change replaced */
+    const char *verb;          /* "Inserted" */
+    bool is_partial;           /* TRUNCATE: there are more rows */
+    uint64_t last_seq;         /* once committed: the version that the last change replaced */
+    uint32_t altered_table_id; /* after E_CONFLICT: it lost to an ALTER of this table; else 0 */
 } Resolved;
 /* Resolves at a new view; in a transaction at its view, and stages. */
 CHECKED Code exec__resolve(Run *run, Resolved *out, Error *e);

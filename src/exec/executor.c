@@ -8,6 +8,7 @@
 #include "exec/open.h"
 #include "exec/select.h"
 #include "exec/transaction.h"
+#include "exec/turns.h"
 #include "exec/views.h"
 
 #include "base/limits.h"
@@ -30,6 +31,7 @@ Code executor_new(Database *db, Jobs *jobs, const ExecutorOptions *options, Exec
     executor->dead_rows = exec__dead_rows_new();
     executor->plans = exec__plans_new(options->plans_max ? options->plans_max : EXEC_PLANS_MAX);
     executor->open = exec__open_new();
+    executor->turns = exec__turns_new();
     exec__add_builtin_views(executor);
     *out = executor;
     return OK;
@@ -48,6 +50,7 @@ void executor_free(Executor *executor)
     exec__plans_free(executor->plans);
     exec__dead_rows_free(executor->dead_rows);
     exec__open_free(executor->open);
+    exec__turns_free(executor->turns);
     free(executor->builtin_contexts);
     free(executor);
 }
@@ -263,6 +266,8 @@ Code exec__change(Executor *executor, const Run *run, PlanChange *plan, void *co
     Code code = E_CONFLICT;
     for (int i = 0; i < EXEC_CONFLICT_TRIES_MAX && code == E_CONFLICT; i++)
         code = change_once(executor, run, plan, context, e);
+    if (code == E_CONFLICT)
+        return fail(e, code, "it met other commits again and again; run the statement again");
     return code;
 }
 

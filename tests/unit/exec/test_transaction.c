@@ -8,6 +8,8 @@
 
 #include "base/limits.h"
 #include "exec/transaction.h"
+#include "exec/turns.h"
+#include "os/clock.h"
 #include "os/thread.h"
 
 #include <stdatomic.h>
@@ -534,9 +536,10 @@ typedef struct Altering {
 
 static void alter_again_and_again(void *argument)
 {
-    static const char *const alters[] = {
-        "ALTER TABLE s SET ACCESS LEVEL PUBLIC", "ALTER TABLE s ADD COLUMN late BIGINT",
-        "ALTER TABLE s SET ACCESS LEVEL PRIVATE", "ALTER TABLE s DROP COLUMN late"};
+    static const char *const alters[] = {"ALTER TABLE s SET ACCESS LEVEL PUBLIC",
+                                         "ALTER TABLE s ADD COLUMN IF NOT EXISTS late BIGINT",
+                                         "ALTER TABLE s SET ACCESS LEVEL PRIVATE",
+                                         "ALTER TABLE s DROP COLUMN IF EXISTS late"};
     Altering *altering = argument;
     for (size_t i = 0; !atomic_load(&altering->is_done); i++) {
         Answer answer = {0};
@@ -572,6 +575,45 @@ TEST(
     atomic_store(&altering.is_done, true);
     thread_join(thread);
     world_close(&w);
+}
+
+TEST("a write that takes many times as long as an ALTER is let through by them")
+{
+    World w = open_world();
+    for (int i = 0; i < 150; i++) {
+        char sql[64];
+        snprintf(sql, sizeof sql, "INSERT INTO s (id, n) VALUES (%d, 1)", i);
+        world_run(&w, sql);
+    }
+    Altering altering = {.w = &w};
+    Thread *thread = NULL;
+    CHECK_OK(thread_start("alter", THREAD_ANY, alter_again_and_again, &altering, &thread, e));
+    Answer answer = {0};
+    CHECK_OK(world_try(&w,
+                       "UPDATE s SET n = (SELECT max(a.n + b.n * c.n) FROM s a, s b, s c) "
+                       "WHERE id < 9",
+                       &answer, e));
+    atomic_store(&altering.is_done, true);
+    thread_join(thread);
+    CHECK_INT(sum_of(&w, "SELECT n FROM s WHERE id = 8"), 2);
+    world_close(&w);
+}
+
+TEST("only who would alter the same table waits for a turn, and not beyond its deadline")
+{
+    Turns *turns = exec__turns_new();
+    Turn first = {0}, second = {0};
+    exec__turn_take(turns, 1, &first);
+    exec__turn_take(turns, 1, &second);
+    exec__turns_wait(turns, 2, INT64_MAX);
+    exec__turn_end(&first);
+    exec__turn_end(&first); /* nothing is left to end */
+    int64_t deadline_us = clock_monotonic_us() + 1000;
+    exec__turns_wait(turns, 1, deadline_us);
+    CHECK(clock_monotonic_us() >= deadline_us);
+    exec__turn_end(&second);
+    exec__turns_wait(turns, 1, INT64_MAX);
+    exec__turns_free(turns);
 }
 
 TEST("a snapshot from before a table was opened to more readers is shown to none of them")
