@@ -10,6 +10,8 @@
 #include "os/file.h"
 #include "table/table_int.h"
 
+enum { WAIT_MS = 60 * 1000 };
+
 static World w;
 
 static void make_table(void)
@@ -81,7 +83,7 @@ TEST("a flush that somebody killed and that is answered like one that was done")
     Table *table = catalog_find_table(database_catalog(w.db), SLICE("app"), SLICE("t"));
     Partition held = {table->id, w.users[0]}; /* so that it has not ended before it is killed */
     table_unref(table);
-    CHECK_OK(claims_take(database__claims(w.db), held, 0, e));
+    CHECK_OK(claims_take(database__claims(w.db), held, WAIT_MS, e));
     jobs_watch(w.jobs, (JobsWatcher){kill_running, NULL});
     CHECK_CODE(flush(NULL, &error), E_CANCELLED);
     CHECK(strstr(error.text, " was cancelled"));

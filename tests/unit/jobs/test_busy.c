@@ -227,7 +227,7 @@ TEST("KILL JOB of a flush that is refused, which tries on to the end nevertheles
     fixture_put(&s.f, 1, "v");
     file_set_fault(count_files);
     Partition held = s.f.partition; /* until the id is known */
-    CHECK_OK(claims_take(database__claims(s.f.db), held, 0, e));
+    CHECK_OK(claims_take(database__claims(s.f.db), held, WAIT_MS, e));
     begin_flush(id);
     killed = id;
     claims_release(database__claims(s.f.db), held);
@@ -292,7 +292,7 @@ TEST("somebody's claim that a flush waits for only so often, or that keeps the u
     start();
     JobRun of_job = {s.jobs, &job};
     fixture_put(&s.f, 1, "v");
-    CHECK_OK(claims_take(database__claims(s.f.db), s.f.partition, 0, e));
+    CHECK_OK(claims_take(database__claims(s.f.db), s.f.partition, WAIT_MS, e));
     CHECK_CODE(jobs__flush(s.jobs, NULL, s.f.partition, &rows, &error), E_CLAIMED);
     begin_flush(id);
     for (int i = 0; i <= JOBS_BUSY_TRIES_MAX; i++)

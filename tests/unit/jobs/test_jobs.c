@@ -16,7 +16,7 @@
 #include "os/throttle.h"
 #include "table/table_int.h"
 
-enum { WAIT_MS = 20 * 1000 };
+enum { WAIT_MS = 60 * 1000 };
 
 typedef struct Stage {
     Fixture f;
@@ -217,7 +217,7 @@ TEST("progress that follows other progress at once and is never told, while the 
     }
     Partition held = s.f.partition; /* the last one is in somebody's hands */
     s.f.partition = alice;
-    CHECK_OK(claims_take(database__claims(s.f.db), held, 0, e));
+    CHECK_OK(claims_take(database__claims(s.f.db), held, WAIT_MS, e));
     Follower follower = {&s, "Flushed 19 row(s) of 19 partition(s) so far", false};
     jobs_watch(s.jobs, (JobsWatcher){follow, &follower});
     CHECK_OK(jobs_request_flush(s.jobs, s.f.table, &outcome, flush, e));
@@ -447,11 +447,10 @@ static void drop_with_files(Stage *s)
 {
     CatalogChange *change = NULL;
     Fixture gone = s->f;
-    uint64_t rows;
     gone.table = make_table(s, SLICE("gone"));
     gone.partition.table_id = gone.table->id;
     fixture_put(&gone, 1, "v");
-    CHECK_OK(flush_partition(s->f.db, gone.table, gone.partition, &rows, e));
+    fixture_flush(&gone);
     uint64_t read_seq = database_last_seq(s->f.db);
     CHECK_OK(catalog_plan_drop_table(database_catalog(s->f.db), gone.table, &change, e));
     commit_change(s, read_seq, change);

@@ -10,7 +10,7 @@
 #include "os/clock.h"
 #include "table/verify.h"
 
-enum { USER_COUNT_MAX = 8 };
+enum { USER_COUNT_MAX = 8, CLAIM_WAIT_MS = 1000 };
 
 static void commit_change(Fixture *f, CatalogChange *change)
 {
@@ -230,7 +230,14 @@ const char *fixture_feed(Fixture *f, uint64_t after_seq, Arena *arena)
 void fixture_flush(Fixture *f)
 {
     uint64_t rows;
-    CHECK_OK(flush_partition(f->db, f->table, f->partition, &rows, e));
+    Error error;
+    Code code;
+    do {
+        flush_wait(f->db, f->partition, CLAIM_WAIT_MS);
+        code = flush_partition(f->db, f->table, f->partition, &rows, &error);
+    } while (code == E_CLAIMED);
+    if (code != OK)
+        test_failed(__FILE__, __LINE__, "flush: %s", error.text);
 }
 
 int fixture_compact(Fixture *f, CompactMode mode)

@@ -37,6 +37,7 @@ const char *fixture_rows_at(Fixture *f, uint64_t at_seq, size_t limit, bool desc
 /* "+1=a ~1=a>b -1=b " : the feed after a cursor. */
 const char *fixture_feed(Fixture *f, uint64_t after_seq, Arena *arena);
 /* Flushes the partition up to its newest commit. */
+/* Waits while a job works on the partition. */
 void fixture_flush(Fixture *f);
 /* Where the segments of a partition lie, relative to the storage folder. */
 Slice fixture_folder(Fixture *f, Partition partition, Arena *arena);
