@@ -102,7 +102,7 @@ TEST_PROGRAMS := $(UNIT_TESTS) $(FUZZ_TESTS) $(SUITE_TESTS) $(FAULT_TESTS)
 
 # ---- Targets -------------------------------------------------------------------------------------
 
-.PHONY: all libs run setup test unit check asan tsan fuzz bench crash fault model fmt clean help tests
+.PHONY: all libs run setup test unit check asan tsan fuzz bench crash fault history model fmt clean help tests
 all: $(SERVER) $(KALAMDB) ## build the server (build/bin/kalamdb-server) and the library (build/lib)
 libs: $(LIBS) $(KALAMDB) ## build the libraries only
 setup: $(O)/.packages $(B)/duckdb/libduckdb.so ## install the packages and fetch DuckDB, nothing else
@@ -132,6 +132,8 @@ crash: $(SERVER) $(TEST_PROGRAMS) ## 1,000 kills, 300 power cuts, 100 failing di
 		CRASH_FAILS=$${CRASH_FAILS:-$${KALAM_CRASH_ROUNDS:-100}} CRASH_LANES=$${CRASH_LANES:-2} CRASH_SELFTEST=all tools/run-named crash
 model: $(SERVER) $(TEST_PROGRAMS) ## a million random changes against live queries, stops and kills (KALAM_MODEL_EVENTS)
 	$(Q)BUILD=$(ABS_B) KALAM_MODEL_EVENTS=$${KALAM_MODEL_EVENTS:-1000000} tools/run-named model
+history: $(SERVER) ## 15 minutes of transactions, subscriptions, ALTER and kills, each history checked (HISTORY_SECONDS, HISTORY_SEED)
+	$(Q)BUILD=$(ABS_B) HISTORY_SECONDS=$${HISTORY_SECONDS:-900} HISTORY_SELFTEST=all tools/run-named history
 fault: $(TEST_PROGRAMS) ## a disk that fails: every call of every scene fails, writes short, loses power (KALAM_FAULT_POINTS, KALAM_FAULT_LANES)
 	$(Q)BUILD=$(ABS_B) KALAM_FAULT_POINTS=$${KALAM_FAULT_POINTS:-all} KALAM_FAULT_LANES=$${KALAM_FAULT_LANES:-2} \
 	    KALAM_FAULT_KEEP_POINTS=$${KALAM_FAULT_KEEP_POINTS:-all} KALAM_FAULT_HOT_POINTS=$${KALAM_FAULT_HOT_POINTS:-all} tools/run-named fault
