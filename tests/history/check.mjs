@@ -4,7 +4,7 @@
 //   partitions     name → {events: the feed of its witness, rows: what the table holds at the end}
 //   transactions   [{id, user, as, isTransaction, sql, operations, sent, answered, outcome, answers, refusal}]
 //   subscriptions  what readers were sent (live.mjs)
-//   denials, openings   when who was not allowed what (rights.mjs)
+//   denials, openings, unsteady   when who was not allowed what (rights.mjs)
 // with times as ticks of one counter: what was answered at a tick was over before anything that was sent at a later one.
 //
 // The rules, for each transaction:

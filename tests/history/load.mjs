@@ -24,7 +24,8 @@ export const WORKERS = [
   { user: 'boss', tables: ['s', 'r', 'door'] }, { user: 'svc', tables: ['s', 'r'] }, { user: 'vera', tables: ['a', 's'] },
   { user: 'dora', tables: ['a', 'a', 'e'] },
   { user: 'svc', tables: ['s'], as: { user: 'carol', tables: ['a', 'b'] } }, { user: 'boss', tables: ['a', 's'], as: { user: 'alice', tables: ['a', 'b'] } },
-  { user: 'svc', tables: ['r'], as: { user: 'dora', tables: ['a'] } },
+  { user: 'svc', tables: ['r'], as: { user: 'dora', tables: ['a'] } }, { user: 'svc', tables: ['s'], as: { user: 'erin', tables: ['a'] } },
+  { user: 'erin', tables: ['a'] },
 ];
 
 /** One connection until the end of the round. */

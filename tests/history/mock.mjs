@@ -13,7 +13,7 @@ export class Mock {
     this.seq = 1000;
     this.state = new Map(); // partition → Map of key to row
     this.open = []; // subscriptions
-    this.history = { seed: 0, transactions: [], subscriptions: [], denials: [], openings: [], partitions: {} };
+    this.history = { seed: 0, transactions: [], subscriptions: [], denials: [], openings: [], unsteady: ['dora'], partitions: {} };
   }
 
   rows(partition) {

@@ -297,6 +297,11 @@ const RIGHTS = [
     ground.history.denials.push({ user: 'carol', partition: found.event.partition, from: birth.sent - 0.5, to: death.answered + 0.5, isHidden: true });
     return ground.request(found.event.partition, [['key', found.event.key, cells(found.event.key, found.before)]], { user: 'carol', sent: 0 });
   }],
+  ['an end that nobody understands', /an end without a reason/, (ground) => {
+    const [s] = ground.history.subscriptions;
+    s.code = 'CURSOR_TOO_OLD';
+    return !ground.history.openings.some(({ partition }) => partition === s.partition);
+  }],
   ['a cursor from before an opening', /a cursor from before an opening/, (ground) => {
     const t = (seq) => ground.feed.events.slice(ground.feed.placeOf(seq) + 1).map((event) => ground.writer(event)).find(Boolean);
     const s = ground.history.subscriptions.find((one) => one.from !== null && one.readySeq && t(one.from)?.answered < one.sent);

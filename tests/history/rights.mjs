@@ -3,11 +3,12 @@
 // The rules about who may see what. The history has
 //   denials   [{user, partition, from, to, isHidden}]: from the tick at which it was answered that this user may not (read this
 //             partition, or anything when it is null) to the tick at which the opposite was sent (null: never);
-//   openings  [{partition, sent, answered}]: a level that lets more roles read.
+//   openings  [{partition, sent, answered}]: a level that lets more roles read;
+//   unsteady  users who are dropped or change their role.
 //   1. What lies wholly within a denial succeeds with nothing; a subscription of before it shows nothing that was sent after it began.
 //   2. What a SHARED table had only while a user's role could not read it (isHidden) is never shown to that user.
 //   3. A cursor from before an opening is refused.
-//   4. Refusals name no value of a partition that the request did not ask for.
+//   4. Refusals name no value of a partition that the request did not ask for. They, and the ends of subscriptions, have a known reason.
 
 import { tokensOf } from './feed.mjs';
 import { valuesOf } from './live.mjs';
@@ -24,6 +25,7 @@ export function checkRights(checker) {
     for (const s of subscriptions) checkCursor(checker, opening, s);
   }
   for (const t of checker.transactions.values()) checkRefusal(checker, t);
+  for (const s of subscriptions) checkEnd(checker, s);
 }
 
 const partitionsOf = (t) => t.operations.flatMap((o) => [o.partition, o.otherPartition]).filter(Boolean);
@@ -85,6 +87,14 @@ function checkCursor(checker, opening, s) {
   if (isBefore && (s.readySeq || s.changes.length)) {
     checker.violate('a cursor from before an opening', `${s.id} of ${s.user} was resumed from ${s.from}, before more roles could read ${s.partition}`);
   }
+}
+
+/** NOT_FOUND: a column that it selects became wider. */
+function checkEnd(checker, s) {
+  const { denials, openings, unsteady } = checker.history;
+  const isDenied = denials.some(({ user, partition }) => user === s.user && (partition === null || partition === s.partition));
+  const reasons = { NOT_FOUND: true, SERVER_BUSY: true, UNAUTHORIZED: isDenied || unsteady.includes(s.user), CURSOR_TOO_OLD: openings.some(({ partition }) => partition === s.partition) };
+  if (s.code !== null && !reasons[s.code]) checker.violate('an end without a reason', `${s.id} of ${s.user} on ${s.partition} ended with ${s.code}`);
 }
 
 function checkRefusal(checker, t) {

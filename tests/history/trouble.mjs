@@ -70,15 +70,15 @@ async function turnDoor(world, random) {
     });
     const closed = await world.insist('ALTER TABLE h.door SET ACCESS LEVEL PRIVATE');
     const secret = { key: String(SECRET_KEY + turn), group: '0' };
-    await untilDone(world, 'insert', secret);
+    await untilDone(world, 'boss', 'door', 'insert', secret);
     if (random.below(3) === 0) await world.root.raw('STORAGE FLUSH TABLE h.door').catch(() => null);
     await pause(random.below(60));
-    await untilDone(world, 'delete', secret);
+    await untilDone(world, 'boss', 'door', 'delete', secret);
     await witness.sees(secret.key, null, FENCE_LIMIT_MS); // a witness that lags behind an opening is told that its cursor is too old
     const opened = await world.insist('ALTER TABLE h.door SET ACCESS LEVEL PUBLIC');
     world.history.denials.push({ user: 'carol', partition: 'door', from: closed.answered, to: opened.first, isHidden: true });
     world.history.openings.push({ partition: 'door', sent: opened.sent, answered: opened.answered });
-    const t = await untilDone(world, 'insert', { key: String(OPENED_KEY + turn), group: FENCE_GROUP });
+    const t = await untilDone(world, 'boss', 'door', 'insert', { key: String(OPENED_KEY + turn), group: FENCE_GROUP });
     if (!await witness.sees(t.operations[0].key, t.operations[0].token, FENCE_LIMIT_MS)) world.complain('the witness of door does not see its opening');
     world.counts.set('opened', turn + 1);
     leave();
@@ -86,10 +86,10 @@ async function turnDoor(world, random) {
   }
 }
 
-/** One statement of an administrator on `door`, again until it is done. */
-async function untilDone(world, name, more) {
+/** One statement, again until it is done. */
+async function untilDone(world, user, table, name, more) {
   for (;;) {
-    const t = await world.request('boss', [world.operation(name, 'door', 'boss', more)]);
+    const t = await world.request(user, [world.operation(name, table, user, more)]);
     if (t.outcome === 'ok' || t.refusal?.isExisting) return t;
     await world.up;
   }
@@ -120,9 +120,26 @@ async function changeRole(world, random) {
   }
 }
 
+/** erin is a dba for a while, and has something then that those who act for her at other times must never see. */
+async function promote(world, random) {
+  for (let turn = 0; !world.isOver; turn++) {
+    await pause(50 + random.below(400));
+    const lost = await world.insist("ALTER USER 'erin' SET ROLE dba");
+    await world.renew('erin');
+    const secret = { key: String(SECRET_KEY + turn), group: '0' };
+    await untilDone(world, 'erin', 'a', 'insert', secret);
+    await pause(random.below(60));
+    await untilDone(world, 'erin', 'a', 'delete', secret);
+    const back = await world.insist("ALTER USER 'erin' SET ROLE user");
+    world.history.denials.push({ user: 'svc', partition: 'a/erin', from: lost.answered, to: back.first, isHidden: true });
+    world.counts.set('promoted', turn + 1);
+    await world.renew('erin');
+  }
+}
+
 /** All of it until the end of the round. */
 export function makeTrouble(world, random) {
   world.counts = new Map();
   return [alter(world, random.split()), alter(world, random.split()), turnDoor(world, random.split()),
-    dropAndRestore(world, random.split()), changeRole(world, random.split())];
+    dropAndRestore(world, random.split()), changeRole(world, random.split()), promote(world, random.split())];
 }

@@ -115,9 +115,9 @@ export class Reader {
   async run() {
     while (!this.isStopped) {
       try {
-        const live = await connect(this.world, this.user, ['schema', ...(this.isReplay ? ['replay'] : [])]);
+        const live = await connect(this.world, this.user, ['schema', ...(this.isReplay ? ['replay'] : []), ...(this.random.below(3) ? [] : ['resnapshot'])]);
         await this.follow(live);
-        this.session.closed ??= ++this.world.tick;
+        this.close(null);
         this.session = null;
         await live.drop();
       } catch {
@@ -132,14 +132,10 @@ export class Reader {
     const from = this.cursor !== null && random.below(4) ? this.cursor : null;
     const lastRows = from === null && random.below(3) === 0 ? 1 + random.below(12) : null;
     const options = { batch_size: 1 + random.below(10), ...(from === null ? {} : { from }), ...(lastRows ? { last_rows: lastRows } : {}) };
-    this.session = { id: `L${world.history.subscriptions.length + 1}`, user: this.user, partition: this.partition, query: this.query, isReplay: this.isReplay,
-      from, lastRows, sent: ++world.tick, closed: null, first: [], readySeq: null, changes: [], code: null };
-    const { session } = this;
-    session.isReady = false;
-    world.history.subscriptions.push(session);
+    this.begin(from, lastRows, ++world.tick);
     const over = new Promise((resolve) => {
       live.ended.then(resolve);
-      live.listeners.set('r', (message) => this.take(session, message) || resolve());
+      live.listeners.set('r', (message) => this.take(message) || resolve());
     });
     live.subscribe('r', QUERIES[this.query].sql(this.table), options);
     await Promise.race([over, this.stopping, pause(20 + random.below(random.pick(LENGTHS_MS)))]);
@@ -152,17 +148,30 @@ export class Reader {
     if (world.isOver) await Promise.race([over, this.stopping]); // the last session stays for the last row
   }
 
+  begin(from, lastRows, sent) {
+    const { subscriptions } = this.world.history;
+    this.session = { id: `L${subscriptions.length + 1}`, user: this.user, partition: this.partition, query: this.query, isReplay: this.isReplay,
+      from, lastRows, sent, closed: null, isReady: false, first: [], readySeq: null, changes: [], code: null };
+    subscriptions.push(this.session);
+  }
+
+  close(code) {
+    if (this.session.closed !== null) return;
+    this.session.closed = ++this.world.tick;
+    this.session.code = code;
+    if (code === 'CURSOR_TOO_OLD') this.cursor = null;
+  }
+
   /** Returns whether it goes on. */
-  take(session, message) {
-    if (session.closed !== null) return true;
+  take(message) {
+    const { session } = this;
+    if (!session || session.closed !== null) return true;
     if (message.type === 'subscription_ack') session.isReady = session.from !== null && this.isReplay;
-    if (message.type === 'initial_data_batch') this.takePage(session, message);
-    if (message.type === 'change') this.takeChange(session, eventOf(message));
-    if (message.type !== 'error') return true;
-    session.code = message.code;
-    session.closed = ++this.world.tick;
-    if (message.code === 'CURSOR_TOO_OLD') this.cursor = null;
-    return false;
+    else if (message.type === 'initial_data_batch') this.takePage(session, message);
+    else if (message.type === 'change') this.takeChange(session, eventOf(message));
+    else if (message.type === 'resnapshot' || message.type === 'error') this.close(message.code);
+    if (message.type === 'resnapshot') this.begin(null, session.lastRows, session.sent); // as if it had been asked for so
+    return message.type !== 'error';
   }
 
   takePage(session, { rows, batch_control: control }) {
