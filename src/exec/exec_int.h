@@ -17,19 +17,15 @@
 
 enum {
     EXEC_VIEWS_MAX = 64,
-    EXEC_CONFLICT_TRIES_MAX = 200, /* one of N that change one row wins per commit */
-    EXEC_ALTERS_MET_MAX = 3,       /* so often a write loses to ALTER, then it takes a turn */
-    EXEC_TURN_WAIT_MS = 10 * 1000, /* an ALTER waits no longer for such writes */
-    EXEC_CLOCK_ROWS = 1000,        /* rows between two looks at the clock */
-    EXEC_CACHED_ROWS_MAX = 1000,   /* rows a loop may visit for one statement */
+    EXEC_CONFLICT_TRIES_MAX = 200,         /* one of N that change one row wins per commit */
+    EXEC_CLOCK_ROWS = 1000,                /* rows between two looks at the clock */
+    EXEC_CACHED_ROWS_MAX = 1000,           /* rows a loop may visit for one statement */
     EXEC_CACHED_SQL_BYTES_MAX = 64 * 1024, /* longer texts are parsed by workers */
     EXEC_CACHED_INSERT_ROWS_MAX = 100,
     EXEC_NATIVE_BYTES_MAX = 64 * 1024 * 1024, /* rows kept to be sorted; above it DuckDB does it */
     EXEC_VIEW_ROWS_MAX = 200 * 1000,
     EXEC_RESULT_BYTES_MAX = 256 * 1024 * 1024,
     EXEC_ENGINE_WAIT_MS = 10 * 1000,
-    EXEC_PLANS_MAX = 1024,
-    EXEC_PLAN_TEXT_BYTES_MAX = 16 * 1024,
 };
 
 /* Columns of results and views, for static tables. */
@@ -43,23 +39,21 @@ enum {
         .name = SLICE(name_), .type = (type_), .primary_key = true \
     }
 
-typedef struct PlanCache PlanCache;
 typedef struct Transaction Transaction;
 typedef struct OpenTransactions OpenTransactions;
-typedef struct Turns Turns;
 
 struct Executor {
     Database *db;
     Jobs *jobs;
     ExecutorOptions options;
-    PlanCache *plans;
+    struct PlanCache *plans;
     struct DeadRows *dead_rows;     /* where dead rows lie in their files */
     ExecView views[EXEC_VIEWS_MAX]; /* the newest first wins; filled before traffic */
     size_t view_count;
     ExecKillLive kill_live;
     void *builtin_contexts; /* of views.c */
     OpenTransactions *open;
-    Turns *turns;
+    struct Turns *turns;     /* of writes that lose to ALTERs */
     atomic_bool is_stopping; /* relaxed: it orders nothing, and is asked for again and again */
 };
 
@@ -137,21 +131,6 @@ bool exec__may_alter_table(Role role, TableKind kind, AccessLevel level);
 CHECKED Code exec__check_access(const Run *run, const Table *table, Access access, Error *e);
 /* The kind a CREATE TABLE makes for this session. */
 TableKind exec__table_kind(const Session *session, const CreateTable *create);
-
-/* ---- plan_cache.c ---- */
-typedef struct Plan {
-    Arena *arena;
-    Slice text;
-    Statement *statement; /* immutable */
-    _Atomic unsigned refs;
-} Plan;
-PlanCache *exec__plans_new(size_t plans_max);
-void exec__plans_free(PlanCache *cache); /* accepts NULL */
-/* A reference, or NULL when the text is not cached. */
-Plan *exec__plans_get(PlanCache *cache, Slice text);
-/* Parses into a plan of its own and keeps it, once the text has been seen twice; else NULL. */
-Plan *exec__plans_offer(PlanCache *cache, Slice text);
-void exec__plan_unref(Plan *plan); /* accepts NULL */
 
 /* ---- the statement families ---- */
 CHECKED Code exec__create_namespace(Run *run, Error *e);

@@ -6,6 +6,7 @@
  */
 #include "exec/dead_rows.h"
 #include "exec/open.h"
+#include "exec/plan_cache.h"
 #include "exec/select.h"
 #include "exec/transaction.h"
 #include "exec/turns.h"

@@ -10,7 +10,7 @@
  * I4. A text is kept only when it is seen a second time: literal INSERTs never come twice, and
  *     would push out everything else.
  */
-#include "exec/exec_int.h"
+#include "exec/plan_cache.h"
 
 #include "base/map.h"
 #include "os/thread.h"

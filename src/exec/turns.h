@@ -11,6 +11,11 @@
 
 #include <stdint.h>
 
+enum {
+    EXEC_ALTERS_MET_MAX = 3,       /* so often a write loses to ALTER, then it takes a turn */
+    EXEC_TURN_WAIT_MS = 10 * 1000, /* an ALTER waits no longer for such writes */
+};
+
 typedef struct Turns Turns;
 
 /* Of one statement, on its stack: {0} until taken. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
-#include "exec/exec_int.h"
+#include "exec/plan_cache.h"
 #include "os/thread.h"
+#include "sql/statement.h"
 
 #include <stdio.h>
 
