@@ -38,7 +38,16 @@ export class Checker {
     this.feed = new Feed(history.partitions);
     this.transactions = new Map(history.transactions.map((t) => [t.id, { ...t, first: null, last: null }]));
     this.violations = [];
-    this.figures = { committed: 0, reads: 0, refused: 0, conflicts: 0, unanswered: 0, unansweredDone: 0, changes: this.feed.events.length, snapshots: 0 };
+    this.figures = {
+      committed: 0,
+      reads: 0,
+      refused: 0,
+      conflicts: 0,
+      unanswered: 0,
+      unansweredDone: 0,
+      changes: this.feed.events.length,
+      snapshots: 0,
+    };
   }
 
   run() {
@@ -54,8 +63,10 @@ export class Checker {
     this.claimDeletes(byAnswer.filter((t) => t.outcome === 'unknown' && t.first === null && isWriter(t)));
     this.bounds = new Bounds(all, this.feed.last); // deletes have found their places
     for (const t of byAnswer.filter((one) => !isWriter(one))) this.judge(t);
-    this.feed.events.forEach((event, at) => {
-      if (!this.feed.owners[at]) this.violate("nobody's change", `the feed of ${event.partition}: ${event.kind} of row ${event.key} at ${event.seq}`, { at });
+    this.feed.events.forEach((_, at) => {
+      if (!this.feed.owners[at]) {
+        this.violate("nobody's change", this.feed.describe(at), { at });
+      }
     });
     this.checkTables();
     checkRights(this);
@@ -81,7 +92,10 @@ export class Checker {
     const places = this.feed.places.get(t.id) ?? [];
     if (places.length) this.claim(t, places);
     if (places.length && t.outcome === 'refused') {
-      this.violate('a refused write', `${t.id} was ${t.refusal ? 'refused' : 'rolled back'} and stands in the feed`, { ids: [t.id], at: places[0] });
+      this.violate('a refused write', `${t.id} was ${t.refusal ? 'refused' : 'rolled back'} and stands in the feed`, {
+        ids: [t.id],
+        at: places[0],
+      });
     }
   }
 
@@ -105,7 +119,7 @@ export class Checker {
     this.violate(rule, `${t.id}: ${text}`, { ids: [t.id, ...ids], at: flaw.at });
   }
 
-  /** A snapshot that explains the transaction is looked for; returns the furthest flaw when there is none. `mustWrite`: it has changed something. */
+  /** Looks for a snapshot that explains the transaction; returns the furthest flaw when there is none. `mustWrite`: it has changed something. */
   explain(t, mustWrite = false) {
     const { low, high } = this.bounds.of(t);
     let best = { rule: 'no snapshot', text: `it would have to see place ${low} and not yet ${high + 1}`, reached: -1 };
@@ -132,7 +146,11 @@ export class Checker {
         continue;
       }
       const differs = only === null || only === i ? difference(o, t.answers[i], performed) : null;
-      if (differs) return { flaw: { rule: 'a wrong answer', text: `statement ${i} was answered ${differs.got}, due was ${differs.want}`, reached: i } };
+      if (differs) {
+        return {
+          flaw: { rule: 'a wrong answer', text: `statement ${i} was answered ${differs.got}, due was ${differs.want}`, reached: i },
+        };
+      }
       if (only === i) break;
     }
     return { sight };
@@ -144,22 +162,29 @@ export class Checker {
     for (const { partition, key, row } of sight.writes.values()) {
       const before = this.feed.rowAt(partition, key, place);
       if (!before && !row) continue; // it came and went
-      const at = row ? this.changeBy(t, partition, key) : this.feed.deaths.get(`${partition}|${key}|${before.seq}`) ?? -1;
+      const at = row ? this.changeBy(t, partition, key) : (this.feed.deaths.get(`${partition}|${key}|${before.seq}`) ?? -1);
       const name = `row ${key} of ${partition}`;
       if (at < 0) return differing('a lost write', `${name}: its ${row ? `value ${row.v}` : 'deletion'} is not in the feed`);
-      if (!row && this.feed.owners[at] && this.feed.owners[at] !== t) return differing('a lost write', `${name}: it was deleted by ${this.idAt(at)}`, [this.idAt(at)]);
+      if (!row && this.feed.owners[at] && this.feed.owners[at] !== t) {
+        return differing('a lost write', `${name}: it was deleted by ${this.idAt(at)}`, [this.idAt(at)]);
+      }
       const stands = this.feed.events[at].row;
       if (row && !(stands.v === row.v && stands.n === row.n && stands.g === row.g)) {
-        return differing('a wrong write', `${name} stands in the feed as ${stands.v}, n=${stands.n}, g=${stands.g}; due was ${row.v}, n=${row.n}, g=${row.g}`);
+        return differing(
+          'a wrong write',
+          `${name} stands in the feed as ${stands.v}, n=${stands.n}, g=${stands.g}; due was ${row.v}, n=${row.n}, g=${row.g}`,
+        );
       }
       mine.push(at);
     }
     const all = new Set(mine);
     const more = (this.feed.places.get(t.id) ?? []).find((at) => !all.has(at));
-    if (more !== undefined) return differing('a write too many', `${this.feed.events[more].kind} of row ${this.feed.events[more].key} of ${this.feed.events[more].partition} at ${this.feed.events[more].seq}`);
+    if (more !== undefined) return differing('a write too many', this.feed.describe(more));
     if (!mine.length) return mustWrite ? differing('a lost write', 'it changes nothing') : null;
     const [first, last] = [Math.min(...mine), Math.max(...mine)];
-    if (last - first + 1 !== all.size) return differing('a torn commit', `its changes stand at the places ${[...mine].sort((x, y) => x - y)} of the feed`);
+    if (last - first + 1 !== all.size) {
+      return differing('a torn commit', `its changes stand at the places ${[...mine].sort((x, y) => x - y)} of the feed`);
+    }
     const changed = this.changedMeanwhile(t, sight, place, first);
     if (changed) return changed;
     this.claim(t, mine);
@@ -167,17 +192,27 @@ export class Checker {
   }
 
   changeBy(t, partition, key) {
-    return (this.feed.places.get(t.id) ?? []).find((at) => this.feed.events[at].partition === partition && this.feed.events[at].key === key) ?? -1;
+    return (
+      (this.feed.places.get(t.id) ?? []).find((at) => this.feed.events[at].partition === partition && this.feed.events[at].key === key) ??
+      -1
+    );
   }
 
   changedMeanwhile(t, sight, place, first) {
-    const kinds = [['a lost update', 'wrote', sight.writes], ['a write on what had changed', 'read', t.isTransaction ? sight.reads : new Map()]];
+    const kinds = [
+      ['a lost update', 'wrote', sight.writes],
+      ['a write on what had changed', 'read', t.isTransaction ? sight.reads : new Map()],
+    ];
     for (const [rule, did, rows] of kinds) {
       for (const { partition, key } of rows.values()) {
         const at = this.feed.changedBetween(partition, key, place, first);
         if (at < 0) continue;
-        return { rule, reached: ROW_CHANGED, ids: [this.idAt(at)],
-          text: `it ${did} row ${key} of ${partition} as it was before ${this.idAt(at)} changed it, and committed after that` };
+        return {
+          rule,
+          reached: ROW_CHANGED,
+          ids: [this.idAt(at)],
+          text: `it ${did} row ${key} of ${partition} as it was before ${this.idAt(at)} changed it, and committed after that`,
+        };
       }
     }
     return null;
@@ -206,8 +241,9 @@ export class Checker {
       for (const key of new Set([...want.keys(), ...got.keys()])) {
         if (text(got.get(key)) === text(want.get(key))) continue;
         const rule = want.has(key) ? 'a table that is not its feed' : 'a resurrected row';
-        this.violate(rule, `${partition}: row ${key} is ${text(got.get(key))} in the table, ${text(want.get(key))} by its feed`,
-          { at: this.feed.versionsOf(partition, key).at(-1)?.at });
+        this.violate(rule, `${partition}: row ${key} is ${text(got.get(key))} in the table, ${text(want.get(key))} by its feed`, {
+          at: this.feed.versionsOf(partition, key).at(-1)?.at,
+        });
       }
     }
   }
@@ -235,7 +271,7 @@ class Bounds {
 
   of(t) {
     const at = t.answered === null ? -1 : countWhere(this.sent, (one) => one.sent < t.answered);
-    const later = at < 0 ? Infinity : this.oldest[at] ?? Infinity;
+    const later = at < 0 ? Infinity : (this.oldest[at] ?? Infinity);
     return { low: this.before(t.sent), high: Math.min(this.last, later - 1, (t.first ?? Infinity) - 1) };
   }
 }

@@ -26,9 +26,13 @@ export class Feed {
     return this.events.length - 1;
   }
 
-  complain(rule, at, text) {
+  describe(at) {
     const { partition, kind, key, seq } = this.events[at];
-    this.wrong.push({ rule, at, text: `the feed of ${partition}: ${kind} of row ${key} at ${seq}: ${text}` });
+    return `the feed of ${partition}: ${kind} of row ${key} at ${seq}`;
+  }
+
+  complain(rule, at, text) {
+    this.wrong.push({ rule, at, text: `${this.describe(at)}: ${text}` });
   }
 
   checkOrder(partition, events) {
@@ -42,12 +46,16 @@ export class Feed {
 
   add(event, at) {
     const { partition, kind, key, row, old } = event;
-    if (at && this.events[at - 1].number === event.number && this.events[at - 1].partition !== partition) this.complain('a seq twice', at, 'another has it too');
+    if (at && this.events[at - 1].number === event.number && this.events[at - 1].partition !== partition) {
+      this.complain('a seq twice', at, 'another has it too');
+    }
     const list = this.versions.get(partition).get(key) ?? [];
     this.versions.get(partition).set(key, list);
     const before = list.at(-1)?.row ?? null;
     if (kind === 'insert' && before) this.complain('an insert of a row that is there', at, `it is ${before.v}`);
-    if (kind !== 'insert' && !before) this.complain('a change of a row that is not there', at, list.length ? 'it was deleted before' : 'it never was');
+    if (kind !== 'insert' && !before) {
+      this.complain('a change of a row that is not there', at, list.length ? 'it was deleted before' : 'it never was');
+    }
     if (kind !== 'insert' && before) this.checkOld(event, at, before, old);
     list.push({ at, row: kind === 'delete' ? null : row });
     if (kind === 'delete' && before) this.deaths.set(`${partition}|${key}|${before.seq}`, at);
@@ -55,8 +63,12 @@ export class Feed {
   }
 
   checkOld({ kind }, at, before, old) {
-    if (old.v !== undefined && old.v !== before.v) this.complain('a change lost from the feed', at, `what it replaces is told as ${old.v}, was ${before.v}`);
-    if (kind === 'update' && old.seq !== before.seq) this.complain('a change lost from the feed', at, `the seq it replaces is told as ${old.seq}, was ${before.seq}`);
+    if (old.v !== undefined && old.v !== before.v) {
+      this.complain('a change lost from the feed', at, `what it replaces is told as ${old.v}, was ${before.v}`);
+    }
+    if (kind === 'update' && old.seq !== before.seq) {
+      this.complain('a change lost from the feed', at, `the seq it replaces is told as ${old.seq}, was ${before.seq}`);
+    }
   }
 
   own(id, at) {

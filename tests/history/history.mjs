@@ -28,14 +28,34 @@ const KEPT_MAX = 3;
 const RECORD_FILE = process.env.HISTORY_RECORD; // where the first history goes
 const BUILD = process.env.BUILD || path.join(ROOT, 'build');
 /** Who reads what beside the witnesses, each query at least once. */
-const READERS = [['alice', 'a'], ['bob', 'a'], ['alice', 'b'], ['alice', 's'], ['carol', 'r'], ['carol', 'door'], ['alice', 'door'], ['boss', 's'],
-  ['carol', 'a'], ['carol', 'door'], ['dora', 'a'], ['vera', 's'], ['alice', 'e'], ['bob', 'a'], ['alice', 'a'], ['alice', 'a'], ['vera', 's'], ['dora', 'e']];
+const READERS = [
+  ['alice', 'a'],
+  ['bob', 'a'],
+  ['alice', 'b'],
+  ['alice', 's'],
+  ['carol', 'r'],
+  ['carol', 'door'],
+  ['alice', 'door'],
+  ['boss', 's'],
+  ['carol', 'a'],
+  ['carol', 'door'],
+  ['dora', 'a'],
+  ['vera', 's'],
+  ['alice', 'e'],
+  ['bob', 'a'],
+  ['alice', 'a'],
+  ['alice', 'a'],
+  ['vera', 's'],
+  ['dora', 'e'],
+];
 
 const totals = { passed: 0, failed: 0, kept: 0, seed: 0 };
 
 function startReaders(world, random) {
   const names = Object.keys(QUERIES);
-  return READERS.map(([user, table], i) => new Reader(world, user, table, names[(i + world.seed) % names.length], random.split(), random.below(2) === 0));
+  return READERS.map(
+    ([user, table], i) => new Reader(world, user, table, names[(i + world.seed) % names.length], random.split(), random.below(2) === 0),
+  );
 }
 
 /** The load of a round, with its restarts. */
@@ -46,7 +66,7 @@ async function load(world, seconds) {
   const working = [...WORKERS.map((worker) => work(world, random.split(), worker)), ...makeTrouble(world, random)];
   const restarts = 1 + random.below(KILLS_PER_ROUND_MAX);
   for (let i = 0; i <= restarts; i++) {
-    await pause(seconds * 1000 / (restarts + 1));
+    await pause((seconds * 1000) / (restarts + 1));
     if (i < restarts) await world.restart(random.below(4) ? 'kill' : 'stop');
   }
   world.isOver = true;
@@ -72,15 +92,20 @@ function keep(world, lines) {
 }
 
 function verdict(world, violations, figures) {
-  const counts = [...world.counts ?? []].map(([name, count]) => `${count} ${name}`).join(', ');
-  console.log(`# round ${world.seed}: ${Object.entries(figures).map(([name, count]) => `${count} ${name}`).join(', ')}; ${counts}`);
+  const counts = [...(world.counts ?? [])].map(([name, count]) => `${count} ${name}`).join(', ');
+  console.log(
+    `# round ${world.seed}: ${Object.entries(figures)
+      .map(([name, count]) => `${count} ${name}`)
+      .join(', ')}; ${counts}`,
+  );
   if (violations.length === 0) {
     console.log(`ok      history ${world.seed}`);
     totals.passed++;
     return;
   }
   totals.failed++;
-  console.log(`NOT OK  history: ${violations.length} violations; to repeat the choices: HISTORY_SEED=${world.seed} HISTORY_SECONDS=${Math.min(SECONDS, ROUND_SECONDS)}`);
+  const repeat = `HISTORY_SEED=${world.seed} HISTORY_SECONDS=${Math.min(SECONDS, ROUND_SECONDS)}`;
+  console.log(`NOT OK  history: ${violations.length} violations; to repeat the choices: ${repeat}`);
   const lines = tell(violations, world.history);
   console.log(lines.map((line) => `        ${line}`).join('\n'));
   keep(world, lines);
@@ -91,15 +116,19 @@ async function round(seed, seconds) {
   totals.seed = seed;
   let result = { violations: [], figures: {} };
   try {
-    await limited(async () => {
-      await world.open();
-      await load(world, seconds);
-    }, STEP_LIMIT_MS + seconds * 1000, () => [world.server?.output.slice(-2000) ?? 'no server']);
+    await limited(
+      async () => {
+        await world.open();
+        await load(world, seconds);
+      },
+      STEP_LIMIT_MS + seconds * 1000,
+      () => [world.server?.output.slice(-2000) ?? 'no server'],
+    );
     const text = JSON.stringify(world.history);
     if (RECORD_FILE && !fs.existsSync(RECORD_FILE)) fs.writeFileSync(RECORD_FILE, text);
     result = check(JSON.parse(text)); // as it would be kept
   } catch (error) {
-    result.violations.push({ rule: 'the round broke off', text: [error.stack, ...error.wrong ?? []].join('\n'), ids: [] });
+    result.violations.push({ rule: 'the round broke off', text: [error.stack, ...(error.wrong ?? [])].join('\n'), ids: [] });
     world.isOver = true;
     await world.server?.kill().catch(() => {});
   }

@@ -34,14 +34,20 @@ export function checkSubscriptions(checker) {
     const found = leak(checker, s) ?? firstRows(checker, s) ?? resumed(checker, s) ?? changes(checker, s);
     if (!found) continue;
     const { rule, text, ids = [], at } = found;
-    checker.violate(rule, `${s.id} of ${s.user}, ${QUERIES[s.query].sql(s.partition.split('/')[0])}${s.from === null ? '' : ` from ${s.from}`}: ${text}`, { ids, at });
+    checker.violate(
+      rule,
+      `${s.id} of ${s.user}, ${QUERIES[s.query].sql(s.partition.split('/')[0])}${s.from === null ? '' : ` from ${s.from}`}: ${text}`,
+      { ids, at },
+    );
   }
 }
 
 /** Every value that a subscription was sent: {key, v}. */
 export function valuesOf(s) {
   const events = [...s.first.map(({ gone }) => gone).filter(Boolean), ...s.changes];
-  return [...s.first.filter(({ row }) => row), ...events].flatMap(({ key, row, old }) => [row, old].filter((one) => one?.v !== undefined).map(({ v }) => ({ key, v })));
+  return [...s.first.filter(({ row }) => row), ...events].flatMap(({ key, row, old }) =>
+    [row, old].filter((one) => one?.v !== undefined).map(({ v }) => ({ key, v })),
+  );
 }
 
 function leak(checker, s) {
@@ -50,7 +56,9 @@ function leak(checker, s) {
       const writer = checker.transactions.get(token.split('.')[0]);
       const wrote = writer?.operations.find((o) => o.token === token);
       if (!wrote) return { rule: 'a value of nobody', text: `row ${key} has ${token}, which no request wrote` };
-      if (wrote.partition !== s.partition) return { rule: 'a leaked row', ids: [writer.id], text: `row ${key} has ${token}, which was written to ${wrote.partition}` };
+      if (wrote.partition !== s.partition) {
+        return { rule: 'a leaked row', ids: [writer.id], text: `row ${key} has ${token}, which was written to ${wrote.partition}` };
+      }
     }
   }
   return null;
@@ -62,17 +70,32 @@ function firstRows(checker, s) {
   if (s.from !== null || !s.readySeq) return null;
   const { feed } = checker;
   const place = feed.placeOf(s.readySeq);
-  if (feed.isInsideCommit(place)) return { rule: 'a torn snapshot', at: place, text: `its first rows show ${s.readySeq}, inside ${checker.idAt(place)}`, ids: [checker.idAt(place)] };
+  if (feed.isInsideCommit(place)) {
+    return {
+      rule: 'a torn snapshot',
+      at: place,
+      text: `its first rows show ${s.readySeq}, inside ${checker.idAt(place)}`,
+      ids: [checker.idAt(place)],
+    };
+  }
   let want = [...feed.rowsAt(s.partition, place)].filter(([key, row]) => holds(s, key, row)).sort(bySeq);
   if (s.lastRows) want = want.slice(-s.lastRows);
   if (QUERIES[s.query].isOrdered) want.sort(byCount);
-  const found = listsDiffer(s.first.map(({ key, row }) => (row ? textOf(key, row) : `a deletion of row ${key}`)), want.map((pair) => textOf(...pair)));
+  const found = listsDiffer(
+    s.first.map(({ key, row }) => (row ? textOf(key, row) : `a deletion of row ${key}`)),
+    want.map((pair) => textOf(...pair)),
+  );
   if (found) return { rule: 'wrong first rows', at: place, text: `at ${s.readySeq} ${found}` };
   const due = checker.bounds.before(s.sent);
   const missed = feed.events.slice(place + 1, due + 1).findIndex((event) => event.partition === s.partition);
   if (missed < 0) return null;
   const id = checker.idAt(place + 1 + missed);
-  return { rule: 'stale first rows', at: place + 1 + missed, ids: [id], text: `its first rows show ${s.readySeq}, before ${id}, which had been answered` };
+  return {
+    rule: 'stale first rows',
+    at: place + 1 + missed,
+    ids: [id],
+    text: `its first rows show ${s.readySeq}, before ${id}, which had been answered`,
+  };
 }
 
 /** A resume without replay. */
@@ -83,7 +106,10 @@ function resumed(checker, s) {
   const [before, after] = [feed.rowsAt(s.partition, since), feed.rowsAt(s.partition, place)];
   const changed = (key) => feed.changedBetween(s.partition, key, since, place + 1) >= 0;
   const want = [...after].filter(([key, row]) => holds(s, key, row) && changed(key)).sort(bySeq);
-  const found = listsDiffer(s.first.filter(({ row }) => row).map(({ key, row }) => textOf(key, row)), want.map((pair) => textOf(...pair)));
+  const found = listsDiffer(
+    s.first.filter(({ row }) => row).map(({ key, row }) => textOf(key, row)),
+    want.map((pair) => textOf(...pair)),
+  );
   if (found) return { rule: 'a wrong resume', at: place, text: `up to ${s.readySeq} ${found}` };
   const gone = new Set(s.first.filter((one) => one.gone).map((one) => one.gone.key));
   const missed = [...before].find(([key, row]) => holds(s, key, row) && !holds(s, key, after.get(key)) && !gone.has(key));
@@ -99,16 +125,26 @@ function listsDiffer(got, want) {
 function changes(checker, s) {
   const start = s.from !== null && s.isReplay ? s.from : s.readySeq;
   if (!start || s.changes.length === 0) return null;
-  const got = s.changes.map(({ kind, key, seq, row, old }) => ({ seq: BigInt(seq), text: `${kind} of row ${key} at ${seq}: ${(row ?? old).v}` }));
+  const got = s.changes.map(({ kind, key, seq, row, old }) => ({
+    seq: BigInt(seq),
+    text: `${kind} of row ${key} at ${seq}: ${(row ?? old).v}`,
+  }));
   for (let i = 1; i < got.length; i++) {
     if (got[i].seq === got[i - 1].seq) return { rule: 'a change twice', text: got[i].text };
-    if (got[i].seq < got[i - 1].seq) return { rule: got.slice(0, i).some(({ text }) => text === got[i].text) ? 'a change twice' : 'disorder', text: `${got[i].text} comes after ${got[i - 1].seq}` };
+    if (got[i].seq < got[i - 1].seq) {
+      return {
+        rule: got.slice(0, i).some(({ text }) => text === got[i].text) ? 'a change twice' : 'disorder',
+        text: `${got[i].text} comes after ${got[i - 1].seq}`,
+      };
+    }
   }
   const want = dueChanges(checker.feed, s, BigInt(start), got.at(-1).seq);
   const at = got.findIndex(({ text }, i) => text !== want[i]?.text);
   if (at < 0 && got.length === want.length) return null;
   const i = at < 0 ? got.length : at;
-  if (!got[i] || want[i]?.seq < got[i].seq) return { rule: 'a gap', at: want[i].at, text: `${want[i].text} is missing`, ids: [checker.idAt(want[i].at)] };
+  if (!got[i] || want[i]?.seq < got[i].seq) {
+    return { rule: 'a gap', at: want[i].at, text: `${want[i].text} is missing`, ids: [checker.idAt(want[i].at)] };
+  }
   return { rule: 'a wrong change', at: want[i]?.at, text: `${got[i].text}; due was ${want[i]?.text ?? 'nothing'}` };
 }
 

@@ -31,16 +31,39 @@ export class Mock {
     const operations = words.map((text, i) => {
       const [name, table, key = '1', other = null] = text.split(' ');
       const partition = partitionOf(table, as ?? user);
-      return { name, table, partition, key, group: '2', other, otherPartition: other && partitionOf(other, as ?? user), token: `${id}.${i}`, offset: 1000 * transactions.length };
+      return {
+        name,
+        table,
+        partition,
+        key,
+        group: '2',
+        other,
+        otherPartition: other && partitionOf(other, as ?? user),
+        token: `${id}.${i}`,
+        offset: 1000 * transactions.length,
+      };
     });
-    const t = { id, user, as, isTransaction: words.length > 1, sql: operations.map((o) => OPERATIONS[o.name].sql(o)).join('; '), operations,
-      sent: ++this.tick, answered: null, outcome: isRolledBack ? 'refused' : 'ok', answers: [], refusal: null };
+    const t = {
+      id,
+      user,
+      as,
+      isTransaction: words.length > 1,
+      sql: operations.map((o) => OPERATIONS[o.name].sql(o)).join('; '),
+      operations,
+      sent: ++this.tick,
+      answered: null,
+      outcome: isRolledBack ? 'refused' : 'ok',
+      answers: [],
+      refusal: null,
+    };
     transactions.push(t);
     const sight = new Sight((partition) => this.rows(partition));
     for (const o of operations) {
       const { rows, count } = perform(sight, o);
       t.answers.push(rows ? { rows: rows.map((row) => row.map((cell) => (typeof cell === 'symbol' ? '0' : cell))) } : { count });
-      if (count === EXISTS) Object.assign(t, { outcome: 'refused', answers: null, refusal: { message: 'Already exists', isKnown: true, isExisting: true } });
+      if (count === EXISTS) {
+        Object.assign(t, { outcome: 'refused', answers: null, refusal: { message: 'Already exists', isKnown: true, isExisting: true } });
+      }
       if (count === EXISTS) break;
     }
     if (t.outcome === 'ok') for (const write of sight.writes.values()) this.change(write);
@@ -55,7 +78,13 @@ export class Mock {
     const seq = String(++this.seq);
     const stands = row && { ...row, seq };
     const kinds = { insert: !old, delete: !row };
-    const event = { kind: Object.keys(kinds).find((kind) => kinds[kind]) ?? 'update', key, seq, row: stands, old: old && { v: old.v, seq: row ? old.seq : seq } };
+    const event = {
+      kind: Object.keys(kinds).find((kind) => kinds[kind]) ?? 'update',
+      key,
+      seq,
+      row: stands,
+      old: old && { v: old.v, seq: row ? old.seq : seq },
+    };
     this.history.partitions[partition].events.push(event);
     if (row) rows.set(key, stands);
     else rows.delete(key);
@@ -65,7 +94,11 @@ export class Mock {
   deliver(s, event, old) {
     const { holds } = QUERIES[s.query];
     const [was, is] = [old && holds(old, event.key), event.row && holds(event.row, event.key)];
-    const told = { delete: { ...event, kind: 'delete', row: null, old: { ...old, seq: event.seq } }, insert: { ...event, kind: 'insert', old: null }, update: event };
+    const told = {
+      delete: { ...event, kind: 'delete', row: null, old: { ...old, seq: event.seq } },
+      insert: { ...event, kind: 'insert', old: null },
+      update: event,
+    };
     const entered = was ? 'update' : 'insert';
     const kind = is ? entered : 'delete';
     if (was || is) s.changes.push(told[kind]);
@@ -74,7 +107,10 @@ export class Mock {
   /** A fresh subscription; it goes on to the end. */
   subscribe(user, table, query = 'all') {
     const s = this.begin(user, table, query, null);
-    s.first = [...this.rows(s.partition)].filter(([key, row]) => QUERIES[query].holds(row, key)).sort(([, x], [, y]) => x.seq - y.seq).map(([key, row]) => ({ key, row }));
+    s.first = [...this.rows(s.partition)]
+      .filter(([key, row]) => QUERIES[query].holds(row, key))
+      .sort(([, x], [, y]) => x.seq - y.seq)
+      .map(([key, row]) => ({ key, row }));
     return s;
   }
 
@@ -85,14 +121,29 @@ export class Mock {
     if (isReplay) s.changes = since;
     else {
       const last = [...new Map(since.map((event) => [event.key, event])).values()];
-      s.first = since.filter((event) => last.includes(event)).map((event) => (event.row ? { key: event.key, row: event.row } : { gone: event }));
+      s.first = since
+        .filter((event) => last.includes(event))
+        .map((event) => (event.row ? { key: event.key, row: event.row } : { gone: event }));
     }
     return s;
   }
 
   begin(user, table, query, from, isReplay = false) {
-    const s = { id: `L${this.open.length + 1}`, user, partition: partitionOf(table, user), query, isReplay, from, lastRows: null, sent: ++this.tick, closed: null,
-      first: [], readySeq: isReplay ? null : String(this.seq), changes: [], code: null };
+    const s = {
+      id: `L${this.open.length + 1}`,
+      user,
+      partition: partitionOf(table, user),
+      query,
+      isReplay,
+      from,
+      lastRows: null,
+      sent: ++this.tick,
+      closed: null,
+      first: [],
+      readySeq: isReplay ? null : String(this.seq),
+      changes: [],
+      code: null,
+    };
     this.rows(s.partition);
     this.open.push(s);
     this.history.subscriptions.push(s);

@@ -20,7 +20,14 @@ export function nameReads(checker, t) {
   for (const [i, mine] of fits.entries()) {
     for (const [k, others] of fits.slice(0, i).entries()) {
       const common = mine.some((place) => place >= low && place <= high && others.includes(place));
-      if (!common) return nameTwo(checker, t, [k, i], [others, mine].map((places) => places.filter((place) => place >= low && place <= high)));
+      if (!common) {
+        return nameTwo(
+          checker,
+          t,
+          [k, i],
+          [others, mine].map((places) => places.filter((place) => place >= low && place <= high)),
+        );
+      }
     }
   }
   return null;
@@ -42,11 +49,14 @@ function judgeOne(checker, t, i, places, { low, high }) {
   const nearest = places.filter((place) => place < low).at(-1);
   const next = nearest === undefined ? places[0] : nearest + 1;
   const id = checker.idAt(next);
-  if (nearest === undefined) return { rule: 'a read of the future', text: `statement ${i} answers what ${id} wrote, which was sent after its answer`, ids: [id] };
+  if (nearest === undefined) {
+    return { rule: 'a read of the future', text: `statement ${i} answers what ${id} wrote, which was sent after its answer`, ids: [id] };
+  }
   const { kind, key, partition } = checker.feed.events[next];
   const isShown = kind === 'delete' && partition === t.operations[i].partition && t.answers[i].rows?.some((row) => row[0] === key);
-  return isShown ? { rule: 'a resurrected row', text: `statement ${i} shows row ${key}, which ${id} had deleted`, ids: [id] } :
-    { rule: 'a stale read', text: `statement ${i} does not see ${id}, which was answered before it was sent`, ids: [id] };
+  return isShown
+    ? { rule: 'a resurrected row', text: `statement ${i} shows row ${key}, which ${id} had deleted`, ids: [id] }
+    : { rule: 'a stale read', text: `statement ${i} does not see ${id}, which was answered before it was sent`, ids: [id] };
 }
 
 /** Two statements of one transaction that fit no common snapshot. */
@@ -56,8 +66,11 @@ function nameTwo(checker, t, [first, second], [others, mine]) {
   const ofOne = a.name === 'key' || a.partition !== b.partition ? 'a non-repeatable read' : 'a phantom';
   const place = others[0] < mine[0] ? mine[0] : others[0];
   const id = checker.idAt(place);
-  return { rule: isSame ? ofOne : 'read skew', ids: [id],
-    text: `statements ${first} and ${second} answer as of ${isSame ? 'two' : 'different'} snapshots, before and after ${id}` };
+  return {
+    rule: isSame ? ofOne : 'read skew',
+    ids: [id],
+    text: `statements ${first} and ${second} answer as of ${isSame ? 'two' : 'different'} snapshots, before and after ${id}`,
+  };
 }
 
 /** A statement that fits no snapshot at all: one of its values is to blame, or what was done before it. */
@@ -100,7 +113,11 @@ function blameRow(checker, t, o, row, low) {
   if (at < 0) return { rule: 'a dirty read', ids: writer ? [writer] : [], text: `no commit left row ${key} so` };
   const next = versions[at + 1];
   if (next && next.row === null && next.at <= low) {
-    return { rule: 'a resurrected row', ids: [checker.idAt(next.at)], text: `row ${key} of seq ${seq} was deleted by ${checker.idAt(next.at)}` };
+    return {
+      rule: 'a resurrected row',
+      ids: [checker.idAt(next.at)],
+      text: `row ${key} of seq ${seq} was deleted by ${checker.idAt(next.at)}`,
+    };
   }
   return null;
 }

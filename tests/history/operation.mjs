@@ -76,68 +76,125 @@ function summary(rows) {
 
 /** Reads answer with rows of cells: `cells(sight, operation)`. isUnordered: in any order. */
 const READS = {
-  key: { sql: (o) => `SELECT ${COLUMNS} FROM h.${o.table} WHERE id = ${o.key}`, cells: (sight, o) => byKey(sight, o).map((pair) => shown(...pair)) },
-  scan: { isUnordered: true, sql: (o) => `SELECT ${COLUMNS} FROM h.${o.table}`,
-    cells: (sight, o) => all(sight, o.partition).map((pair) => shown(...pair)) },
-  group: { isUnordered: true, sql: (o) => `SELECT ${COLUMNS} FROM h.${o.table} WHERE g = ${o.group}`,
-    cells: (sight, o) => byGroup(sight, o).map((pair) => shown(...pair)) },
+  key: {
+    sql: (o) => `SELECT ${COLUMNS} FROM h.${o.table} WHERE id = ${o.key}`,
+    cells: (sight, o) => byKey(sight, o).map((pair) => shown(...pair)),
+  },
+  scan: {
+    isUnordered: true,
+    sql: (o) => `SELECT ${COLUMNS} FROM h.${o.table}`,
+    cells: (sight, o) => all(sight, o.partition).map((pair) => shown(...pair)),
+  },
+  group: {
+    isUnordered: true,
+    sql: (o) => `SELECT ${COLUMNS} FROM h.${o.table} WHERE g = ${o.group}`,
+    cells: (sight, o) => byGroup(sight, o).map((pair) => shown(...pair)),
+  },
   count: { sql: (o) => `SELECT count(*) FROM h.${o.table}`, cells: (sight, o) => [[String(all(sight, o.partition).length)]] },
-  countGroup: { sql: (o) => `SELECT count(*) FROM h.${o.table} WHERE g = ${o.group}`,
-    cells: (sight, o) => [[String(byGroup(sight, o).length)]] },
-  newest: { isBySeq: true, sql: (o) => `SELECT ${COLUMNS} FROM h.${o.table} ORDER BY _seq DESC LIMIT 5`,
-    cells: (sight, o) => [...sight.rows(o.partition)].sort(([, x], [, y]) => sign(number(y.seq ?? 0), number(x.seq ?? 0))).slice(0, 5)
-      .map((pair) => shown(...pair)) },
-  top: { sql: (o) => `SELECT id, v, n FROM h.${o.table} ORDER BY n DESC, id LIMIT 4`,
-    cells: (sight, o) => [...sight.rows(o.partition)].sort(([a, x], [b, y]) => sign(number(y.n), number(x.n)) || sign(number(a), number(b)))
-      .slice(0, 4).map(([key, row]) => [key, row.v, row.n]) },
-  summary: { sql: (o) => `SELECT g, count(*), sum(n), min(v), max(v) FROM h.${o.table} GROUP BY g ORDER BY g`,
+  countGroup: {
+    sql: (o) => `SELECT count(*) FROM h.${o.table} WHERE g = ${o.group}`,
+    cells: (sight, o) => [[String(byGroup(sight, o).length)]],
+  },
+  newest: {
+    isBySeq: true,
+    sql: (o) => `SELECT ${COLUMNS} FROM h.${o.table} ORDER BY _seq DESC LIMIT 5`,
+    cells: (sight, o) =>
+      [...sight.rows(o.partition)]
+        .sort(([, x], [, y]) => sign(number(y.seq ?? 0), number(x.seq ?? 0)))
+        .slice(0, 5)
+        .map((pair) => shown(...pair)),
+  },
+  top: {
+    sql: (o) => `SELECT id, v, n FROM h.${o.table} ORDER BY n DESC, id LIMIT 4`,
+    cells: (sight, o) =>
+      [...sight.rows(o.partition)]
+        .sort(([a, x], [b, y]) => sign(number(y.n), number(x.n)) || sign(number(a), number(b)))
+        .slice(0, 4)
+        .map(([key, row]) => [key, row.v, row.n]),
+  },
+  summary: {
+    sql: (o) => `SELECT g, count(*), sum(n), min(v), max(v) FROM h.${o.table} GROUP BY g ORDER BY g`,
     cells: (sight, o) => {
       const rows = all(sight, o.partition);
       const groups = [...new Set(rows.map(([, row]) => row.g))].sort((x, y) => x - y);
       return groups.map((g) => summary(rows.filter(([, row]) => row.g === g)));
-    } },
-  join: { isOfTwo: true, sql: (o) => `SELECT x.id, x.v, y.v, y.n FROM h.${o.table} x JOIN h.${o.other} y ON x.id = y.id ORDER BY x.id`,
+    },
+  },
+  join: {
+    isOfTwo: true,
+    sql: (o) => `SELECT x.id, x.v, y.v, y.n FROM h.${o.table} x JOIN h.${o.other} y ON x.id = y.id ORDER BY x.id`,
     cells: (sight, o) => {
       const other = sight.rows(o.otherPartition);
       const both = matching(sight, o.partition, (row, key) => other.has(key)).sort(([a], [b]) => sign(number(a), number(b)));
       for (const [key] of both) sight.read(o.otherPartition, key);
       return both.map(([key, row]) => [key, row.v, other.get(key).v, other.get(key).n]);
-    } },
+    },
+  },
 };
 
 /** Writes answer with how many rows they changed, or EXISTS: `count(sight, operation)`. */
 export const EXISTS = 'exists';
 const WRITES = {
-  insert: { sql: (o) => `INSERT INTO h.${o.table} (id, g, v, n) VALUES (${o.key}, ${o.group}, '${o.token}', 1)`,
+  insert: {
+    sql: (o) => `INSERT INTO h.${o.table} (id, g, v, n) VALUES (${o.key}, ${o.group}, '${o.token}', 1)`,
     count: (sight, o) => {
       if (sight.rows(o.partition).has(o.key)) return EXISTS;
       sight.write(o.partition, o.key, { g: o.group, v: o.token, n: '1' });
       return 1;
-    } },
-  append: { sql: (o) => `UPDATE h.${o.table} SET v = right(v || ',${o.token}', ${TEXT_MAX}), n = n + 1 WHERE id = ${o.key}`,
-    count: (sight, o) => rewrite(sight, o.partition, byKey(sight, o), (row) => ({ ...appended(row, o), n: String(number(row.n) + 1n) })) },
-  set: { sql: (o) => `UPDATE h.${o.table} SET v = '${o.token}', g = ${o.group} WHERE id = ${o.key}`,
-    count: (sight, o) => rewrite(sight, o.partition, byKey(sight, o), (row) => ({ v: o.token, g: o.group, n: row.n })) },
-  appendGroup: { sql: (o) => `UPDATE h.${o.table} SET v = right(v || ',${o.token}', ${TEXT_MAX}) WHERE g = ${o.group}`,
-    count: (sight, o) => rewrite(sight, o.partition, byGroup(sight, o), (row) => appended(row, o)) },
-  setToCount: { isOfTwo: true, sql: (o) => `UPDATE h.${o.table} SET v = '${o.token}', n = (SELECT count(*) FROM h.${o.other}) WHERE id = ${o.key}`,
+    },
+  },
+  append: {
+    sql: (o) => `UPDATE h.${o.table} SET v = right(v || ',${o.token}', ${TEXT_MAX}), n = n + 1 WHERE id = ${o.key}`,
+    count: (sight, o) => rewrite(sight, o.partition, byKey(sight, o), (row) => ({ ...appended(row, o), n: String(number(row.n) + 1n) })),
+  },
+  set: {
+    sql: (o) => `UPDATE h.${o.table} SET v = '${o.token}', g = ${o.group} WHERE id = ${o.key}`,
+    count: (sight, o) => rewrite(sight, o.partition, byKey(sight, o), (row) => ({ v: o.token, g: o.group, n: row.n })),
+  },
+  appendGroup: {
+    sql: (o) => `UPDATE h.${o.table} SET v = right(v || ',${o.token}', ${TEXT_MAX}) WHERE g = ${o.group}`,
+    count: (sight, o) => rewrite(sight, o.partition, byGroup(sight, o), (row) => appended(row, o)),
+  },
+  setToCount: {
+    isOfTwo: true,
+    sql: (o) => `UPDATE h.${o.table} SET v = '${o.token}', n = (SELECT count(*) FROM h.${o.other}) WHERE id = ${o.key}`,
     count: (sight, o) => {
       const size = all(sight, o.otherPartition).length;
       return rewrite(sight, o.partition, byKey(sight, o), (row) => ({ v: o.token, g: row.g, n: String(size) }));
-    } },
-  copy: { isOfTwo: true,
-    sql: (o) => `INSERT INTO h.${o.table} (id, g, v, n) SELECT id + ${o.offset}, g, '${o.token}', n FROM h.${o.other} WHERE g = ${o.group} AND id < ${FIRST_COPY}`,
+    },
+  },
+  copy: {
+    isOfTwo: true,
+    sql: (o) =>
+      `INSERT INTO h.${o.table} (id, g, v, n) SELECT id + ${o.offset}, g, '${o.token}', n FROM h.${o.other} ` +
+      `WHERE g = ${o.group} AND id < ${FIRST_COPY}`,
     count: (sight, o) => {
       const found = matching(sight, o.otherPartition, (row, key) => row.g === o.group && Number(key) < FIRST_COPY);
       for (const [key, row] of found) sight.write(o.partition, String(Number(key) + o.offset), { g: row.g, v: o.token, n: row.n });
       return found.length;
-    } },
-  delete: { isDelete: true, sql: (o) => `DELETE FROM h.${o.table} WHERE id = ${o.key}`,
-    count: (sight, o) => rewrite(sight, o.partition, byKey(sight, o), () => null) },
-  deleteCopies: { isDelete: true, sql: (o) => `DELETE FROM h.${o.table} WHERE id > ${FIRST_COPY}`,
-    count: (sight, o) => rewrite(sight, o.partition, matching(sight, o.partition, (row, key) => Number(key) > FIRST_COPY), () => null) },
-  truncate: { isDelete: true, sql: (o) => `TRUNCATE TABLE h.${o.table}`,
-    count: (sight, o) => rewrite(sight, o.partition, all(sight, o.partition), () => null) },
+    },
+  },
+  delete: {
+    isDelete: true,
+    sql: (o) => `DELETE FROM h.${o.table} WHERE id = ${o.key}`,
+    count: (sight, o) => rewrite(sight, o.partition, byKey(sight, o), () => null),
+  },
+  deleteCopies: {
+    isDelete: true,
+    sql: (o) => `DELETE FROM h.${o.table} WHERE id > ${FIRST_COPY}`,
+    count: (sight, o) =>
+      rewrite(
+        sight,
+        o.partition,
+        matching(sight, o.partition, (row, key) => Number(key) > FIRST_COPY),
+        () => null,
+      ),
+  },
+  truncate: {
+    isDelete: true,
+    sql: (o) => `TRUNCATE TABLE h.${o.table}`,
+    count: (sight, o) => rewrite(sight, o.partition, all(sight, o.partition), () => null),
+  },
 };
 for (const read of Object.values(READS)) read.isRead = true;
 
@@ -152,7 +209,9 @@ const inKeyOrder = (rows) => [...rows].sort(([x], [y]) => sign(x, y));
 /** Runs one statement on what is seen: {rows}, or {count}. */
 export function perform(sight, o) {
   const kind = OPERATIONS[o.name];
-  return kind.isRead ? { rows: kind.cells(sight, o), isAnyOrder: Boolean(kind.isBySeq && sight.hasWritten(o.partition)) } : { count: kind.count(sight, o) };
+  return kind.isRead
+    ? { rows: kind.cells(sight, o), isAnyOrder: Boolean(kind.isBySeq && sight.hasWritten(o.partition)) }
+    : { count: kind.count(sight, o) };
 }
 
 /** What the answer and the performed statement differ in, {got, want}, or null. */

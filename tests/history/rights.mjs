@@ -33,9 +33,13 @@ const isWithin = (from, to, denial) => from > denial.from && to !== null && (den
 
 function checkTransaction(checker, denial, t) {
   if (t.outcome !== 'ok' || !isWithin(t.sent, t.answered, denial)) return;
-  const isMeant = denial.partition === null ? [t.user, t.as].includes(denial.user) :
-    t.user === denial.user && partitionsOf(t).includes(denial.partition);
-  if (isMeant) checker.violate('a denied request', `${t.id}: ${denial.user} was not allowed ${denial.partition ?? 'anything'} and was answered`, { ids: [t.id] });
+  const isMeant =
+    denial.partition === null ? [t.user, t.as].includes(denial.user) : t.user === denial.user && partitionsOf(t).includes(denial.partition);
+  if (isMeant) {
+    checker.violate('a denied request', `${t.id}: ${denial.user} was not allowed ${denial.partition ?? 'anything'} and was answered`, {
+      ids: [t.id],
+    });
+  }
 }
 
 function checkSubscription(checker, denial, s) {
@@ -44,8 +48,9 @@ function checkSubscription(checker, denial, s) {
   const late = s.sent < denial.from && s.changes.find(({ seq }) => checker.feed.owners[checker.feed.placeOf(seq)]?.sent > denial.from);
   const what = late ? `was sent the change at ${late.seq}` : 'was begun';
   if (late || (isReady && isWithin(s.sent, s.closed, denial))) {
-    checker.violate('a denied subscription', `${s.id}: ${denial.user} was not allowed ${denial.partition ?? 'anything'}, and it ${what}`,
-      { at: late ? checker.feed.placeOf(late.seq) : undefined });
+    checker.violate('a denied subscription', `${s.id}: ${denial.user} was not allowed ${denial.partition ?? 'anything'}, and it ${what}`, {
+      at: late ? checker.feed.placeOf(late.seq) : undefined,
+    });
   }
 }
 
@@ -67,8 +72,12 @@ function hiddenValues(checker, denial) {
 function checkHidden(checker, denial) {
   const hidden = hiddenValues(checker, denial);
   checker.figures.hidden = (checker.figures.hidden ?? 0) + hidden.size;
-  const violate = (id, value, ids = []) => checker.violate('a hidden row', `${id}: ${denial.user} sees ${value}, which ${
-    denial.partition} had only while they could not read it`, { ids });
+  const violate = (id, value, ids = []) =>
+    checker.violate(
+      'a hidden row',
+      `${id}: ${denial.user} sees ${value}, which ${denial.partition} had only while they could not read it`,
+      { ids },
+    );
   for (const t of checker.transactions.values()) {
     if (t.user !== denial.user || !t.answers) continue;
     const value = t.answers.flatMap((answer) => (answer.rows ?? []).flat()).find((cell) => hidden.has(cell));
@@ -85,7 +94,10 @@ function checkCursor(checker, opening, s) {
   if (s.partition !== opening.partition || s.from === null || s.sent < opening.answered) return;
   const isBefore = checker.feed.placeOf(s.from) < checker.bounds.before(opening.sent);
   if (isBefore && (s.readySeq || s.changes.length)) {
-    checker.violate('a cursor from before an opening', `${s.id} of ${s.user} was resumed from ${s.from}, before more roles could read ${s.partition}`);
+    checker.violate(
+      'a cursor from before an opening',
+      `${s.id} of ${s.user} was resumed from ${s.from}, before more roles could read ${s.partition}`,
+    );
   }
 }
 
@@ -93,8 +105,15 @@ function checkCursor(checker, opening, s) {
 function checkEnd(checker, s) {
   const { denials, openings, unsteady } = checker.history;
   const isDenied = denials.some(({ user, partition }) => user === s.user && (partition === null || partition === s.partition));
-  const reasons = { NOT_FOUND: true, SERVER_BUSY: true, UNAUTHORIZED: isDenied || unsteady.includes(s.user), CURSOR_TOO_OLD: openings.some(({ partition }) => partition === s.partition) };
-  if (s.code !== null && !reasons[s.code]) checker.violate('an end without a reason', `${s.id} of ${s.user} on ${s.partition} ended with ${s.code}`);
+  const reasons = {
+    NOT_FOUND: true,
+    SERVER_BUSY: true,
+    UNAUTHORIZED: isDenied || unsteady.includes(s.user),
+    CURSOR_TOO_OLD: openings.some(({ partition }) => partition === s.partition),
+  };
+  if (s.code !== null && !reasons[s.code]) {
+    checker.violate('an end without a reason', `${s.id} of ${s.user} on ${s.partition} ended with ${s.code}`);
+  }
 }
 
 function checkRefusal(checker, t) {

@@ -49,7 +49,11 @@ function scene() {
 const [file] = process.argv.slice(2);
 const history = file ? JSON.parse(fs.readFileSync(file, 'utf8')) : scene();
 const { violations, figures } = check(history);
-verdict(violations.length === 0 && figures.changes > 0, 'a good history', violations.map(({ rule, text }) => `${rule}: ${text}`).join('\n'));
+verdict(
+  violations.length === 0 && figures.changes > 0,
+  'a good history',
+  violations.map(({ rule, text }) => `${rule}: ${text}`).join('\n'),
+);
 for (const { what, isPlanted, isFound, told } of plantAll(history)) {
   if (isPlanted || !file) verdict(isFound, what, isPlanted ? `was told as ${told || 'nothing'}` : 'found no place');
 }

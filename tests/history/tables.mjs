@@ -4,7 +4,16 @@
 // dora is dropped and restored; vera is at times no service, erin at times a dba, as whom no service may act.
 
 /** Name → role at the beginning. */
-export const USERS = { alice: 'service', bob: 'service', carol: 'user', boss: 'dba', svc: 'service', dora: 'user', vera: 'service', erin: 'user' };
+export const USERS = {
+  alice: 'service',
+  bob: 'service',
+  carol: 'user',
+  boss: 'dba',
+  svc: 'service',
+  dora: 'user',
+  vera: 'service',
+  erin: 'user',
+};
 const COLUMNS = '(id BIGINT PRIMARY KEY, g INT, v TEXT, n INT)';
 export const TABLES = {
   a: `CREATE USER TABLE h.a ${COLUMNS} WITH (FLUSH_POLICY = 'rows:150')`,
@@ -16,8 +25,24 @@ export const TABLES = {
 };
 const SHARED = new Set(['s', 'r', 'door']);
 /** Who follows which table, so that every partition is followed by somebody who may always read it. */
-export const WITNESSES = [['alice', 'a'], ['bob', 'a'], ['carol', 'a'], ['dora', 'a'], ['vera', 'a'], ['erin', 'a'], ['alice', 'b'], ['bob', 'b'], ['carol', 'b'], ['boss', 'a'], ['alice', 's'], ['boss', 'r'],
-  ['boss', 'door'], ['alice', 'e'], ['carol', 'e'], ['dora', 'e']];
+export const WITNESSES = [
+  ['alice', 'a'],
+  ['bob', 'a'],
+  ['carol', 'a'],
+  ['dora', 'a'],
+  ['vera', 'a'],
+  ['erin', 'a'],
+  ['alice', 'b'],
+  ['bob', 'b'],
+  ['carol', 'b'],
+  ['boss', 'a'],
+  ['alice', 's'],
+  ['boss', 'r'],
+  ['boss', 'door'],
+  ['alice', 'e'],
+  ['carol', 'e'],
+  ['dora', 'e'],
+];
 
 /** The group of the last row of all, and of what is written to make something visible. */
 export const FENCE_GROUP = '9';

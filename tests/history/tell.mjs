@@ -12,11 +12,13 @@ const short = (text) => (text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…
 
 /** Returns lines; more than SHOWN_MAX violations are only counted by rule. */
 export function tell(violations, history) {
-  const lines = violations.slice(0, SHOWN_MAX).flatMap((violation) => [
-    `${violation.rule}: ${violation.text}`,
-    ...[...new Set(violation.ids)].slice(0, IDS_MAX).flatMap((id) => tellTransaction(history.transactions.find((t) => t.id === id))),
-    ...violation.at === undefined ? [] : tellPlace(history, violation.at),
-  ]);
+  const lines = violations
+    .slice(0, SHOWN_MAX)
+    .flatMap((violation) => [
+      `${violation.rule}: ${violation.text}`,
+      ...[...new Set(violation.ids)].slice(0, IDS_MAX).flatMap((id) => tellTransaction(history.transactions.find((t) => t.id === id))),
+      ...(violation.at === undefined ? [] : tellPlace(history, violation.at)),
+    ]);
   const rest = new Map();
   for (const { rule } of violations.slice(SHOWN_MAX)) rest.set(rule, (rest.get(rule) ?? 0) + 1);
   return [...lines, ...[...rest].map(([rule, count]) => `… and ${count} times ${rule}`)];
@@ -25,15 +27,25 @@ export function tell(violations, history) {
 function tellTransaction(t) {
   if (!t) return [];
   const who = t.as ? `${t.user} as ${t.as}` : t.user;
-  const answers = t.answers?.map((answer, i) => `      ${i}: ${answer.rows ? `${answer.rows.length} rows ${short(JSON.stringify(answer.rows))}` : `${answer.count} changed`}`) ?? [];
-  return [`  ${t.id} ${who}, ticks ${t.sent} to ${t.answered ?? 'never'}, ${t.outcome}${t.refusal ? ` (${t.refusal.message})` : ''}: ${t.sql}`, ...answers];
+  const answers =
+    t.answers?.map(
+      (answer, i) =>
+        `      ${i}: ${answer.rows ? `${answer.rows.length} rows ${short(JSON.stringify(answer.rows))}` : `${answer.count} changed`}`,
+    ) ?? [];
+  return [
+    `  ${t.id} ${who}, ticks ${t.sent} to ${t.answered ?? 'never'}, ${t.outcome}${t.refusal ? ` (${t.refusal.message})` : ''}: ${t.sql}`,
+    ...answers,
+  ];
 }
 
 /** Places count over all partitions in the order of seqs. */
 function tellPlace(history, at) {
-  const events = Object.entries(history.partitions).flatMap(([partition, { events: list }]) => list.map((event) => ({ partition, ...event })))
+  const events = Object.entries(history.partitions)
+    .flatMap(([partition, { events: list }]) => list.map((event) => ({ partition, ...event })))
     .sort((x, y) => (BigInt(x.seq) < BigInt(y.seq) ? -1 : 1));
   const first = Math.max(0, at - AROUND);
-  return events.slice(first, at + AROUND + 1).map(({ partition, kind, key, seq, row, old }, i) =>
-    `  ${first + i === at ? '→' : ' '} place ${first + i}: ${kind} of row ${key} of ${partition} at ${seq}: ${row ? `${row.v}, n=${row.n}, g=${row.g}` : `was ${old?.v}`}`);
+  return events.slice(first, at + AROUND + 1).map(({ partition, kind, key, seq, row, old }, i) => {
+    const value = row ? `${row.v}, n=${row.n}, g=${row.g}` : `was ${old?.v}`;
+    return `  ${first + i === at ? '→' : ' '} place ${first + i}: ${kind} of row ${key} of ${partition} at ${seq}: ${value}`;
+  });
 }

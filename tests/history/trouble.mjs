@@ -7,6 +7,7 @@
 import { pause } from '../crash/request.mjs';
 import { FENCE_GROUP, TABLES } from './tables.mjs';
 
+const ADDED = ["TEXT DEFAULT 'q'", 'INT', 'BIGINT NOT NULL DEFAULT 7', 'TIMESTAMP DEFAULT NOW()'];
 const PAUSE_MS_MAX = 150;
 const EXTRA_COLUMNS_MAX = 6;
 const SECRET_KEY = 500;
@@ -24,9 +25,10 @@ const ACTIONS = {
   add: ({ table, random, extra, name }) => {
     if (extra.length >= EXTRA_COLUMNS_MAX) return null;
     extra.push(name);
-    return `ALTER TABLE h.${table} ADD COLUMN ${name} ${random.pick(["TEXT DEFAULT 'q'", 'INT', 'BIGINT NOT NULL DEFAULT 7', 'TIMESTAMP DEFAULT NOW()'])}`;
+    return `ALTER TABLE h.${table} ADD COLUMN ${name} ${random.pick(ADDED)}`;
   },
-  drop: ({ table, random, extra }) => (extra.length ? `ALTER TABLE h.${table} DROP COLUMN ${extra.splice(random.below(extra.length), 1)[0]}` : null),
+  drop: ({ table, random, extra }) =>
+    extra.length ? `ALTER TABLE h.${table} DROP COLUMN ${extra.splice(random.below(extra.length), 1)[0]}` : null,
   rename: ({ table, random, extra, name }) => {
     if (!extra.length) return null;
     const [before] = extra.splice(random.below(extra.length), 1, name);
@@ -38,8 +40,16 @@ const ACTIONS = {
     return `ALTER TABLE h.${table} MODIFY COLUMN n BIGINT`;
   },
   notNull: ({ table, random }) => `ALTER TABLE h.${table} ALTER COLUMN v ${random.pick(['SET', 'DROP'])} NOT NULL`,
-  beside: ({ random }) => (random.below(2) ? 'CREATE TABLE IF NOT EXISTS h.beside (id BIGINT PRIMARY KEY, v TEXT)' : 'DROP TABLE IF EXISTS h.beside'),
-  look: ({ table, random }) => random.pick(['SELECT * FROM system.live', 'SHOW MANIFEST', 'SELECT * FROM system.jobs', `SHOW STATS FOR TABLE h.${table}`, 'STORAGE CHECK local EXTENDED']),
+  beside: ({ random }) =>
+    random.below(2) ? 'CREATE TABLE IF NOT EXISTS h.beside (id BIGINT PRIMARY KEY, v TEXT)' : 'DROP TABLE IF EXISTS h.beside',
+  look: ({ table, random }) =>
+    random.pick([
+      'SELECT * FROM system.live',
+      'SHOW MANIFEST',
+      'SELECT * FROM system.jobs',
+      `SHOW STATS FOR TABLE h.${table}`,
+      'STORAGE CHECK local EXTENDED',
+    ]),
 };
 
 /** Statements about tables, any of which may be refused. */
@@ -79,7 +89,9 @@ async function turnDoor(world, random) {
     world.history.denials.push({ user: 'carol', partition: 'door', from: closed.answered, to: opened.first, isHidden: true });
     world.history.openings.push({ partition: 'door', sent: opened.sent, answered: opened.answered });
     const t = await untilDone(world, 'boss', 'door', 'insert', { key: String(OPENED_KEY + turn), group: FENCE_GROUP });
-    if (!await witness.sees(t.operations[0].key, t.operations[0].token, FENCE_LIMIT_MS)) world.complain('the witness of door does not see its opening');
+    if (!(await witness.sees(t.operations[0].key, t.operations[0].token, FENCE_LIMIT_MS))) {
+      world.complain('the witness of door does not see its opening');
+    }
     world.counts.set('opened', turn + 1);
     leave();
     await pause(50 + random.below(600));
@@ -140,6 +152,12 @@ async function promote(world, random) {
 /** All of it until the end of the round. */
 export function makeTrouble(world, random) {
   world.counts = new Map();
-  return [alter(world, random.split()), alter(world, random.split()), turnDoor(world, random.split()),
-    dropAndRestore(world, random.split()), changeRole(world, random.split()), promote(world, random.split())];
+  return [
+    alter(world, random.split()),
+    alter(world, random.split()),
+    turnDoor(world, random.split()),
+    dropAndRestore(world, random.split()),
+    changeRole(world, random.split()),
+    promote(world, random.split()),
+  ];
 }

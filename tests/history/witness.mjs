@@ -25,8 +25,10 @@ function eventOf(message) {
 
 async function connect(world, user, features) {
   await world.up;
-  const live = await Live.open(world.server, { token: world.clients.get(user).token,
-    protocol: { serialization: 'json', compression: 'gzip', features } });
+  const live = await Live.open(world.server, {
+    token: world.clients.get(user).token,
+    protocol: { serialization: 'json', compression: 'gzip', features },
+  });
   const timer = setInterval(() => live.closed ?? live.send({ type: 'ping' }), PING_MS);
   live.ended.then(() => clearInterval(timer));
   return live;
@@ -82,7 +84,8 @@ export class Witness {
       this.ready();
     } else if (message.type === 'subscription_ack') {
       if (this.cursor !== null) this.ready();
-    } else if (message.code === 'NOT_FOUND' || message.code === 'UNAUTHORIZED') { // a wider column; a user who was dropped
+    } else if (message.code === 'NOT_FOUND' || message.code === 'UNAUTHORIZED') {
+      // a wider column; a user who was dropped
       this.live.drop();
     } else if (message.type !== 'schema') {
       this.world.complain(`${this.id}, cursor ${this.cursor}: ${JSON.stringify(message).slice(0, 300)}`);
@@ -115,7 +118,11 @@ export class Reader {
   async run() {
     while (!this.isStopped) {
       try {
-        const live = await connect(this.world, this.user, ['schema', ...(this.isReplay ? ['replay'] : []), ...(this.random.below(3) ? [] : ['resnapshot'])]);
+        const live = await connect(this.world, this.user, [
+          'schema',
+          ...(this.isReplay ? ['replay'] : []),
+          ...(this.random.below(3) ? [] : ['resnapshot']),
+        ]);
         await this.follow(live);
         this.close(null);
         this.session = null;
@@ -139,7 +146,8 @@ export class Reader {
     });
     live.subscribe('r', QUERIES[this.query].sql(this.table), options);
     await Promise.race([over, this.stopping, pause(20 + random.below(random.pick(LENGTHS_MS)))]);
-    if (random.below(7) === 0) { // it does not read for a while
+    if (random.below(7) === 0) {
+      // it does not read for a while
       live.socket.pause();
       await pause(random.below(1500));
       live.socket.resume();
@@ -150,8 +158,22 @@ export class Reader {
 
   begin(from, lastRows, sent) {
     const { subscriptions } = this.world.history;
-    this.session = { id: `L${subscriptions.length + 1}`, user: this.user, partition: this.partition, query: this.query, isReplay: this.isReplay,
-      from, lastRows, sent, closed: null, isReady: false, first: [], readySeq: null, changes: [], code: null };
+    this.session = {
+      id: `L${subscriptions.length + 1}`,
+      user: this.user,
+      partition: this.partition,
+      query: this.query,
+      isReplay: this.isReplay,
+      from,
+      lastRows,
+      sent,
+      closed: null,
+      isReady: false,
+      first: [],
+      readySeq: null,
+      changes: [],
+      code: null,
+    };
     subscriptions.push(this.session);
   }
 

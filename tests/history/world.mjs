@@ -12,7 +12,8 @@ import { OPERATIONS } from './operation.mjs';
 import { FENCE_GROUP, TABLES, USERS, WITNESSES, partitionOf } from './tables.mjs';
 import { Witness } from './witness.mjs';
 
-const SETTINGS = '[retention]\nfeed_window_seconds = 3600\n[flush]\ncheck_interval_seconds = 1\ndefault_row_limit = 60\n[datafusion]\nmax_concurrent = 2\n';
+const SETTINGS =
+  '[retention]\nfeed_window_seconds = 3600\n[flush]\ncheck_interval_seconds = 1\ndefault_row_limit = 60\n[datafusion]\nmax_concurrent = 2\n';
 const END_LIMIT_MS = 60000;
 const RETRY_MS = 20;
 const FIRST_FENCE = 900; // keys of the last rows of all
@@ -101,8 +102,12 @@ export class World {
     const client = this.clients.get(user);
     if (options.cutAfterMs !== undefined) {
       const body = JSON.stringify({ sql: t.sql });
-      await exchange(this.server, `POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${client.token}\r\n` +
-        `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, { limitMs: options.cutAfterMs });
+      await exchange(
+        this.server,
+        `POST /v1/api/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${client.token}\r\n` +
+          `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+        { limitMs: options.cutAfterMs },
+      );
       return t;
     }
     const answer = await client.raw(t.sql).catch(() => null);
@@ -120,7 +125,19 @@ export class World {
     const texts = operations.map((o) => (o.as ? `EXECUTE AS USER '${o.as}' (${OPERATIONS[o.name].sql(o)})` : OPERATIONS[o.name].sql(o)));
     const as = operations.find((o) => o.as)?.as ?? null;
     const sql = isTransaction ? ['BEGIN', ...texts, isRolledBack ? 'ROLLBACK' : 'COMMIT'].join('; ') : texts[0];
-    const t = { id, user, as, isTransaction, sql, operations, sent: ++this.tick, answered: null, outcome: 'unknown', answers: null, refusal: null };
+    const t = {
+      id,
+      user,
+      as,
+      isTransaction,
+      sql,
+      operations,
+      sent: ++this.tick,
+      answered: null,
+      outcome: 'unknown',
+      answers: null,
+      refusal: null,
+    };
     this.history.transactions.push(t);
     return t;
   }
@@ -128,10 +145,13 @@ export class World {
   accept(t, results, { isRolledBack = false }) {
     const own = t.isTransaction ? results.slice(1, -1) : results;
     const stranger = own.find(({ as_user: as }, i) => as !== (t.operations[i]?.as ?? t.user));
-    if (stranger || own.length !== t.operations.length) this.complain(`${t.id} [${t.sql}] was answered ${JSON.stringify(own).slice(0, 500)}`);
+    if (stranger || own.length !== t.operations.length) {
+      this.complain(`${t.id} [${t.sql}] was answered ${JSON.stringify(own).slice(0, 500)}`);
+    }
     t.outcome = isRolledBack ? 'refused' : 'ok';
-    t.answers = own.map((result, i) => (OPERATIONS[t.operations[i].name].isRead ?
-      { rows: result.rows.map((row) => row.map(String)) } : { count: result.row_count }));
+    t.answers = own.map((result, i) =>
+      OPERATIONS[t.operations[i].name].isRead ? { rows: result.rows.map((row) => row.map(String)) } : { count: result.row_count },
+    );
   }
 
   refuse(t, answer) {
@@ -158,7 +178,9 @@ export class World {
       if (t.outcome !== 'ok') this.complain(`the last row of ${partition} was refused: ${t.refusal?.message}`);
       const mine = readers.filter((reader) => reader.partition === partition);
       for (const one of [witness, ...mine]) {
-        if (!await one.sees(fence.key, t.operations[0].token, END_LIMIT_MS)) this.complain(`${one.id} does not get the last row of ${partition}`);
+        if (!(await one.sees(fence.key, t.operations[0].token, END_LIMIT_MS))) {
+          this.complain(`${one.id} does not get the last row of ${partition}`);
+        }
       }
       const rows = await this.clients.get(user).rows(`SELECT id, g, v, n, _seq FROM h.${table}`);
       witness.rows = rows.map(({ id, v, n, _seq }) => ({ key: String(id), v, n: String(n), seq: _seq }));
