@@ -39,14 +39,6 @@ const TABLES = [
 ];
 const KEPT = ['crash.items', 'crash.brief', 'crash.loose', 'crash.shared'];
 
-/** A port that no client's end of a connection takes while the server is away, and no run of the same seed beside this one. */
-async function quietPort() {
-  for (;;) {
-    const port = 10000 + Math.floor(Math.random() * 20000);
-    if (await freePort(port).catch(() => 0) === port) return port;
-  }
-}
-
 export class Folder {
   constructor(random) {
     this.random = random;
@@ -97,7 +89,7 @@ export class Folder {
   }
 
   async create() {
-    this.port = await quietPort();
+    this.port = await freePort();
     const server = await this.start();
     this.root = this.watch.observe(await loginRoot(server));
     await this.root.results('CREATE NAMESPACE crash; CREATE NAMESPACE vault');

@@ -56,7 +56,7 @@ test('a subscription across the moment of expiry: no message of it, none before 
   const server = await startServer();
   const root = await loginRoot(server);
   await root.run('CREATE NAMESPACE ex');
-  await root.run('CREATE STREAM TABLE ex.e (id BIGINT, v TEXT) WITH (TTL_SECONDS = 1)');
+  await root.run('CREATE STREAM TABLE ex.e (id BIGINT, v TEXT) WITH (TTL_SECONDS = 5)'); // time to be told of all that is done
   const user = await newUser(root, 'u');
   const live = await Live.open(server, { token: user.token });
   const { cursor } = await live.subscribed('s', 'SELECT id, v FROM ex.e');

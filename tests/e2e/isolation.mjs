@@ -277,13 +277,12 @@ test('live: a right that is taken away ends what it gave', async () => {
 });
 
 test('exports are for their user: by no path', async () => {
-  const started = await alice.run('EXPORT USER DATA');
+  await alice.run('EXPORT USER DATA');
   let url;
-  for (let tries = 0; !url && tries < 400; tries++) {
+  while (!url) {
     url = (await alice.rows('SHOW EXPORT')).find((row) => row.status === 'completed')?.download_url;
     if (!url) await new Promise((resolve) => setTimeout(resolve, 25));
   }
-  check(url, `the export is done: ${JSON.stringify(started)}`);
   const job = url.split('/').at(-1);
   const get = (target, who) => request(server, 'GET', target, { headers: who ? who.bearer : {} });
   equal((await get(url, alice)).status, 200, 'by alice');

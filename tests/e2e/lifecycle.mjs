@@ -23,7 +23,7 @@ async function refused(options) {
   await server.spawn();
   let timer;
   const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, 15000, null);
+    timer = setTimeout(resolve, 50000, null);
   });
   const end = await Promise.race([server.exited, late]);
   clearTimeout(timer);

@@ -23,7 +23,7 @@ let root;
 let anna;
 
 test('server, a user, tables', async () => {
-  server = await startServer({ settings: '[websocket]\nclient_timeout_secs = 600\n' });
+  server = await startServer();
   root = await loginRoot(server);
   anna = await newUser(root, 'anna');
   await root.run('CREATE NAMESPACE scale');

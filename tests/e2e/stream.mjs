@@ -7,10 +7,10 @@
 import http from 'node:http';
 import net from 'node:net';
 import { Client, loginRoot, newUser, request, signToken } from './lib/client.mjs';
+import { WAIT_LIMIT_MS } from './lib/live.mjs';
 import { check, equal, matches, run, test } from './lib/runner.mjs';
 import { startServer } from './lib/server.mjs';
 
-const WAIT_LIMIT_MS = 15000;
 const SQL = 'SELECT id, v FROM sse.t';
 
 /** The reader of one answer: events wait in `inbox`, comments in `comments`. */
@@ -270,7 +270,7 @@ test('a cursor older than the feed window is 410, which no browser tries again',
       break;
     }
     await stream.close();
-    check(i < 100, 'the window moves on');
+    check(i < 400, 'the window moves on');
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   await other.stop();
@@ -471,14 +471,14 @@ test('a silent stream is kept alive by a comment', async () => {
   const stream = await Stream.open(alice, { sql: `${SQL} WHERE id = -1` });
   await stream.expect('subscription_ack');
   await stream.expect('initial_data_batch');
-  const deadline = Date.now() + 30000;
+  const deadline = Date.now() + WAIT_LIMIT_MS;
   while (!stream.comments.length && Date.now() < deadline) {
     await new Promise((resolve) => {
       setTimeout(resolve, 1000);
       stream.wake = resolve;
     });
   }
-  equal(stream.comments, [': ping'], 'comments');
+  equal(stream.comments[0], ': ping', 'a comment');
   await stream.close();
   await server.stop();
 });

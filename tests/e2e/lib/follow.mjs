@@ -9,7 +9,7 @@
 // Every prefix of what was sent is safe to resume from (docs/decisions/0005), so the cursor is always the
 // highest seq seen: the hardest client there is.
 
-import { maxSeq, seqOf } from './live.mjs';
+import { WAIT_LIMIT_MS, maxSeq, seqOf } from './live.mjs';
 
 export class Follower {
   constructor(id, sql, { key = 'id', onRow = null } = {}) {
@@ -45,7 +45,7 @@ export class Follower {
       this.from === null ? firstOptions : { ...firstOptions, from: this.from });
     let timer;
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`${this.id}: not ready after 15 s`)), 15000);
+      timer = setTimeout(() => reject(new Error(`${this.id}: not ready in time`)), WAIT_LIMIT_MS);
     });
     await Promise.race([ready, late]).finally(() => clearTimeout(timer));
   }
@@ -123,7 +123,7 @@ export class Follower {
   }
 
   /** Waits until `test(this)` holds. */
-  until(test, what, limitMs = 15000) {
+  until(test, what, limitMs = WAIT_LIMIT_MS) {
     if (test(this)) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const done = (end, value) => {

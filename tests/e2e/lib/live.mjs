@@ -8,7 +8,7 @@
 import zlib from 'node:zlib';
 import WebSocket from 'ws';
 
-const WAIT_LIMIT_MS = 15000;
+export const WAIT_LIMIT_MS = 50000;
 
 export class Live {
   /** options: token (in-band authentication), headers, compress (false adds ?compress=false). */

@@ -5,8 +5,9 @@
 import crypto from 'node:crypto';
 import net from 'node:net';
 
-/** Sends bytes and collects what comes back until the server closes or `limitMs` has passed. */
-export function exchange(server, bytes, { limitMs = 3000, end = false } = {}) {
+/** Sends bytes and collects what comes back until the server closes, `isAll(text)`, or `limitMs` has passed: less than
+ * the ten seconds after which it closes whatever does not come to an end. */
+export function exchange(server, bytes, { limitMs = 9000, end = false, isAll = () => false } = {}) {
   return new Promise((resolve) => {
     const chunks = [];
     const socket = net.connect(server.port, '127.0.0.1');
@@ -20,7 +21,10 @@ export function exchange(server, bytes, { limitMs = 3000, end = false } = {}) {
       socket.write(bytes);
       if (end) socket.end();
     });
-    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('data', (chunk) => {
+      chunks.push(chunk);
+      if (isAll(Buffer.concat(chunks).toString('latin1'))) done('open');
+    });
     socket.on('error', () => done('reset'));
     socket.on('close', () => done('closed'));
   });

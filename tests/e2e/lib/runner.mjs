@@ -9,7 +9,7 @@ import util from 'node:util';
 import { cleanUp } from './server.mjs';
 
 const tests = [];
-const TEST_LIMIT_MS = Number(process.env.KALAMDB_TEST_LIMIT_MS || 60000);
+const TEST_LIMIT_MS = Number(process.env.KALAMDB_TEST_LIMIT_MS || 120000);
 
 export function test(name, fn, options = {}) {
   tests.push({ name, fn, limitMs: options.limitMs || TEST_LIMIT_MS });
