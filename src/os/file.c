@@ -280,20 +280,30 @@ struct FileLock {
     int descriptor;
 };
 
-Code file_lock(const char *path, FileLock **out_lock, Error *e)
+static Code lock(const char *path, int flags, FileLock **out_lock, Error *e)
 {
     CLEANUP(close_descriptor) int descriptor = -1;
-    TRY(open_file(path, O_RDWR | O_CREAT, 0644, &descriptor, e));
+    TRY(open_file(path, flags, 0644, &descriptor, e));
     if (file__fault("flock", path) || flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
             return fail(e, E_LOCKED, "%s is locked by another process", path);
         return file__failed(e, "flock", path);
     }
-    FileLock *lock = x_new(FileLock);
-    lock->descriptor = descriptor;
+    FileLock *held = x_new(FileLock);
+    held->descriptor = descriptor;
     descriptor = -1;
-    *out_lock = lock;
+    *out_lock = held;
     return OK;
+}
+
+Code file_lock(const char *path, FileLock **out_lock, Error *e)
+{
+    return lock(path, O_RDWR | O_CREAT, out_lock, e);
+}
+
+Code file_lock_existing(const char *path, FileLock **out_lock, Error *e)
+{
+    return lock(path, O_RDONLY, out_lock, e);
 }
 
 void file_unlock(FileLock *lock)

@@ -61,6 +61,8 @@ typedef struct FileLock FileLock;
 
 /* Takes the lock, making the file if need be, without waiting; E_LOCKED when another holds it. */
 CHECKED Code file_lock(const char *path, FileLock **out_lock, Error *e);
+/* The same of a file that is there, which need not be writable; else E_NOT_FOUND. */
+CHECKED Code file_lock_existing(const char *path, FileLock **out_lock, Error *e);
 void file_unlock(FileLock *lock); /* accepts NULL */
 
 /* The fault hook: called before every system call of this file with its name ("open", "write",

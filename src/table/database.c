@@ -23,6 +23,7 @@
 #include "os/thread.h"
 #include "os/throttle.h"
 #include "table/table_int.h"
+#include "table/window.h"
 #include "table/work_done.h"
 
 enum {
@@ -43,6 +44,7 @@ struct Database {
     Claims *claims;
     Throttle *throttle;
     Trust *trust;
+    Windows *windows;
     SeqGenerator generator;
     _Atomic uint64_t last_seq;
     _Atomic bool read_only;
@@ -123,6 +125,10 @@ uint64_t database__async_floor(Database *db)
 Trust *database__trust(Database *db)
 {
     return db->trust;
+}
+Windows *database__windows(Database *db)
+{
+    return db->windows;
 }
 uint64_t database__feed_floor(Database *db)
 {
@@ -248,7 +254,10 @@ static Code lock_folder(Database *db, const char *folder, Error *e)
 {
     char path[PATH_BYTES];
     TRY(join_path(folder, "LOCK", path, e));
-    Code code = file_lock(path, &db->lock, e);
+    /* Who only looks changes nothing: the folder may lie on a disk that cannot be written. */
+    Code code = db->inspect ? file_lock_existing(path, &db->lock, e) : E_NOT_FOUND;
+    if (code == E_NOT_FOUND)
+        code = file_lock(path, &db->lock, e);
     if (code == E_LOCKED)
         return fail(e, E_LOCKED,
                     "another server is using the data folder %s; stop it or choose another "
@@ -458,6 +467,7 @@ Code database_open(const DatabaseOptions *options, Database **out, Error *e)
     db->claims = claims_new();
     db->throttle = throttle_new(options->background_bytes_per_s);
     db->trust = trust_new();
+    db->windows = windows_new();
     Code code = open_all(db, options, e);
     if (code != OK) {
         database_close(db);
@@ -508,6 +518,7 @@ void database_close(Database *db)
     claims_free(db->claims);
     throttle_free(db->throttle);
     trust_free(db->trust);
+    windows_free(db->windows);
     file_unlock(db->lock);
     free(db);
 }

@@ -10,7 +10,7 @@ import { parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { login, loginRoot, newUser } from './lib/client.mjs';
 import { Live } from './lib/live.mjs';
-import { check, equal, matches, run, test } from './lib/runner.mjs';
+import { check, equal, matches, run, skip, test } from './lib/runner.mjs';
 import { BINARY, startServer, temporaryFolder } from './lib/server.mjs';
 
 /** Runs the server program; returns {code, out}. */
@@ -647,6 +647,21 @@ test('--verify: a running server keeps its folder; no folder, no luck; nothing i
   matches(out, /OK +everything agrees/, 'the summary');
   equal(list(), before, 'files');
   equal(program('--verify', path.join(server.dir, 'nothing')).code, 1, 'a folder that is not there');
+});
+
+// A snapshot, or the disk of another machine, is mounted so that nothing can be changed.
+test('--verify of a data folder on a disk that cannot be written', async () => {
+  const mounted = (dir, ...command) => ['-rm', 'sh', '-c', 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"', dir, ...command];
+  const server = await startServer();
+  await fill(await loginRoot(server));
+  await server.stop();
+  try {
+    execFileSync('unshare', mounted(server.dir, 'true'), { stdio: 'ignore' });
+  } catch {
+    skip('nothing may be mounted here');
+  }
+  const out = execFileSync('unshare', mounted(server.dir, BINARY, '--verify', server.dir), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  matches(out, /OK +everything agrees/, 'the summary');
 });
 
 test('--verify names what lies around and does not count it as damage; the next start puts it right', async () => {

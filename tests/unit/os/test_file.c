@@ -257,6 +257,19 @@ TEST("a second lock on the same file is refused until the first is released")
     file_unlock(NULL);
 }
 
+TEST("the lock of a file that is there is the same lock, and makes no file")
+{
+    FileLock *first, *second;
+    CHECK_CODE(file_lock_existing(in_folder("lock"), &first, e), E_NOT_FOUND);
+    CHECK(!file_exists(in_folder("lock")));
+    CHECK_OK(file_lock(in_folder("lock"), &first, e));
+    CHECK_CODE(file_lock_existing(in_folder("lock"), &second, e), E_LOCKED);
+    file_unlock(first);
+    CHECK_OK(file_lock_existing(in_folder("lock"), &first, e));
+    CHECK_CODE(file_lock(in_folder("lock"), &second, e), E_LOCKED);
+    file_unlock(first);
+}
+
 TEST("renaming moves the content, removing what is not there is OK")
 {
     CHECK_OK(file_write(in_folder("a"), SLICE("x"), 0644, e));
