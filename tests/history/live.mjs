@@ -34,11 +34,7 @@ export function checkSubscriptions(checker) {
     const found = leak(checker, s) ?? firstRows(checker, s) ?? resumed(checker, s) ?? changes(checker, s);
     if (!found) continue;
     const { rule, text, ids = [], at } = found;
-    checker.violate(
-      rule,
-      `${s.id} of ${s.user}, ${QUERIES[s.query].sql(s.partition.split('/')[0])}${s.from === null ? '' : ` from ${s.from}`}: ${text}`,
-      { ids, at },
-    );
+    checker.violate(rule, `${s.id} of ${s.user}: ${text}`, { ids: [s.id, ...ids], at });
   }
 }
 

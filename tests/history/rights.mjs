@@ -10,7 +10,7 @@
 //   3. A cursor from before an opening is refused.
 //   4. Refusals name no value of a partition that the request did not ask for. They, and the ends of subscriptions, have a known reason.
 
-import { tokensOf } from './feed.mjs';
+import { tokensOf, writerOf } from './feed.mjs';
 import { valuesOf } from './live.mjs';
 
 export function checkRights(checker) {
@@ -21,9 +21,7 @@ export function checkRights(checker) {
     for (const s of subscriptions.filter((one) => one.user === denial.user)) checkSubscription(checker, denial, s);
     if (denial.isHidden) checkHidden(checker, denial);
   }
-  for (const opening of openings) {
-    for (const s of subscriptions) checkCursor(checker, opening, s);
-  }
+  for (const s of subscriptions) checkCursor(checker, openings, s);
   for (const t of checker.transactions.values()) checkRefusal(checker, t);
   for (const s of subscriptions) checkEnd(checker, s);
 }
@@ -49,6 +47,7 @@ function checkSubscription(checker, denial, s) {
   const what = late ? `was sent the change at ${late.seq}` : 'was begun';
   if (late || (isReady && isWithin(s.sent, s.closed, denial))) {
     checker.violate('a denied subscription', `${s.id}: ${denial.user} was not allowed ${denial.partition ?? 'anything'}, and it ${what}`, {
+      ids: [s.id],
       at: late ? checker.feed.placeOf(late.seq) : undefined,
     });
   }
@@ -72,16 +71,16 @@ function hiddenValues(checker, denial) {
 function checkHidden(checker, denial) {
   const hidden = hiddenValues(checker, denial);
   checker.figures.hidden = (checker.figures.hidden ?? 0) + hidden.size;
-  const violate = (id, value, ids = []) =>
+  const violate = (id, value) =>
     checker.violate(
       'a hidden row',
       `${id}: ${denial.user} sees ${value}, which ${denial.partition} had only while they could not read it`,
-      { ids },
+      { ids: [id, writerOf(value)] },
     );
   for (const t of checker.transactions.values()) {
     if (t.user !== denial.user || !t.answers) continue;
     const value = t.answers.flatMap((answer) => (answer.rows ?? []).flat()).find((cell) => hidden.has(cell));
-    if (value) violate(t.id, value, [t.id]);
+    if (value) violate(t.id, value);
   }
   for (const s of checker.history.subscriptions) {
     if (s.user !== denial.user || s.partition !== denial.partition) continue;
@@ -90,15 +89,13 @@ function checkHidden(checker, denial) {
   }
 }
 
-function checkCursor(checker, opening, s) {
-  if (s.partition !== opening.partition || s.from === null || s.sent < opening.answered) return;
-  const isBefore = checker.feed.placeOf(s.from) < checker.bounds.before(opening.sent);
-  if (isBefore && (s.readySeq || s.changes.length)) {
-    checker.violate(
-      'a cursor from before an opening',
-      `${s.id} of ${s.user} was resumed from ${s.from}, before more roles could read ${s.partition}`,
-    );
-  }
+function checkCursor(checker, openings, s) {
+  if (s.from === null || !(s.readySeq || s.changes.length)) return;
+  const place = checker.feed.placeOf(s.from);
+  const isPassed = ({ partition, sent, answered }) => partition === s.partition && s.sent > answered && place < checker.bounds.before(sent);
+  if (!openings.some(isPassed)) return;
+  const text = `${s.id} of ${s.user} was resumed from ${s.from}, before more roles could read ${s.partition}`;
+  checker.violate('a cursor from before an opening', text, { ids: [s.id] });
 }
 
 /** NOT_FOUND: a column that it selects became wider. */
@@ -112,7 +109,7 @@ function checkEnd(checker, s) {
     CURSOR_TOO_OLD: openings.some(({ partition }) => partition === s.partition),
   };
   if (s.code !== null && !reasons[s.code]) {
-    checker.violate('an end without a reason', `${s.id} of ${s.user} on ${s.partition} ended with ${s.code}`);
+    checker.violate('an end without a reason', `${s.id} of ${s.user} on ${s.partition} ended with ${s.code}`, { ids: [s.id] });
   }
 }
 

@@ -3,6 +3,8 @@
 // Violations as lines for people: the rule, the shortest explanation, the requests concerned with their answers, and the
 // changes of the feed around the place.
 
+import { QUERIES } from './live.mjs';
+
 const SHOWN_MAX = 12;
 const IDS_MAX = 4;
 const AROUND = 2;
@@ -16,7 +18,7 @@ export function tell(violations, history) {
     .slice(0, SHOWN_MAX)
     .flatMap((violation) => [
       `${violation.rule}: ${violation.text}`,
-      ...[...new Set(violation.ids)].slice(0, IDS_MAX).flatMap((id) => tellTransaction(history.transactions.find((t) => t.id === id))),
+      ...[...new Set(violation.ids)].slice(0, IDS_MAX).flatMap((id) => tellOne(history, id)),
       ...(violation.at === undefined ? [] : tellPlace(history, violation.at)),
     ]);
   const rest = new Map();
@@ -24,8 +26,24 @@ export function tell(violations, history) {
   return [...lines, ...[...rest].map(([rule, count]) => `… and ${count} times ${rule}`)];
 }
 
+function tellOne(history, id) {
+  const [t, s] = [history.transactions.find((one) => one.id === id), history.subscriptions.find((one) => one.id === id)];
+  if (s) return tellSubscription(s);
+  return t ? tellTransaction(t) : [];
+}
+
+function tellSubscription(s) {
+  const options = `${s.from === null ? 'fresh' : `from ${s.from}`}${s.isReplay ? ', replay' : ''}${s.lastRows ? `, last_rows ${s.lastRows}` : ''}`;
+  const event = ({ kind, key, seq, row, old }) => `${kind} ${key} at ${seq} ${(row ?? old).v}`;
+  const first = s.first.map(({ key, row, gone }) => (row ? `${key} ${row.v}` : event(gone)));
+  return [
+    `  ${s.id} ${s.user}, ticks ${s.sent} to ${s.closed}, ${options}: ${QUERIES[s.query].sql(s.partition.split('/')[0])}`,
+    `      ${first.length} first rows, as of ${s.readySeq}: ${short(first.join('; '))}`,
+    `      ${s.changes.length} changes: ${short(s.changes.map(event).join('; '))}${s.code ? `; ended with ${s.code}` : ''}`,
+  ];
+}
+
 function tellTransaction(t) {
-  if (!t) return [];
   const who = t.as ? `${t.user} as ${t.as}` : t.user;
   const answers =
     t.answers?.map(
