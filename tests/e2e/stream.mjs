@@ -244,7 +244,7 @@ test('what is refused before it begins is an ordinary HTTP error', async () => {
 });
 
 test('a token that ends is the end of its stream, as of a socket', async () => {
-  const stream = await Stream.open(new Client(server, 'alice', signToken('alice', -57)), { sql: SQL });
+  const stream = await Stream.open(new Client(server, 'alice', signToken('alice', -55)), { sql: SQL });
   await stream.expect('subscription_ack');
   await stream.expect('initial_data_batch');
   const last = await stream.expect('error');

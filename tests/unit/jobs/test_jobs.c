@@ -93,13 +93,19 @@ static void wait_for_job(Stage *s, const char *id, JobStatus status)
     CHECK_INT(info.status, status);
 }
 
+/* Until what the thread of cleanups does at its start is over. */
+static void wait_for_start(Stage *s)
+{
+    char first[JOB_ID_BYTES];
+    CHECK_OK(jobs_request_cleanup(s->jobs, s->f.table, first, e));
+    wait_for_job(s, first, JOB_COMPLETED);
+}
+
 /* A cleanup waits for the view, and all later cleanups wait for it. */
 static ReadView *block_jobs(Stage *s, char out_id[JOB_ID_BYTES])
 {
     ReadView *view = NULL;
-    char first[JOB_ID_BYTES];
-    CHECK_OK(jobs_request_cleanup(s->jobs, s->f.table, first, e));
-    wait_for_job(s, first, JOB_COMPLETED); /* what the thread does at its start is over */
+    wait_for_start(s);
     drop_a_table(s);
     CHECK_OK(view_open(s->f.db, HOT_BLOCKING, &view, e));
     CHECK_OK(jobs_request_cleanup(s->jobs, s->f.table, out_id, e));
@@ -504,6 +510,7 @@ TEST(
     JobInfo info;
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     start(&s, test_folder());
+    wait_for_start(&s);
     drop_with_files(&s);
     file_set_fault(fail_unlink);
     CHECK_OK(jobs_request_cleanup(s.jobs, s.f.table, id, e));
