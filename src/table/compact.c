@@ -393,7 +393,7 @@ static Code commit_once(Compaction *c, uint64_t *io_seq, bool *out_more, Error *
     SeqKey from = table__seq_key(c->partition, c->from_seq),
            to = table__seq_key(c->partition, c->to_seq + 1);
     TRY(view_open(c->db, HOT_BLOCKING, &now, e));
-    TRY(view_partition(now, c->table, c->partition, &state, e));
+    TRY(view__stored_partition(now, c->partition, &state, e)); /* not the floors (trim.c, I3) */
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(view_seq(now));
     TRY(table__add_newest_part(c->db, intent, c->table, c->partition, e));
     intent->durable = true;

@@ -112,7 +112,7 @@ Code flush_outlook_at(ReadView *view, const Table *table, Partition partition, O
     uint64_t in_history = 0, stale = 0;
     TRY(view__stored_partition(view, partition, &state, e));
     uint64_t end = state.feed_low + 1 < state.flush_mark ? state.feed_low + 1 : state.flush_mark;
-    *out = (Outlook){.feed_low = state.feed_low, .view_seq = view_seq(view)};
+    *out = (Outlook){0};
     TRY(first_seq(view, HOT_ROWS, partition, (uint64_t[]){state.feed_low + 1, UINT64_MAX},
                   &out->change_seq, e));
     if (table->kind == TABLE_STREAM)
@@ -302,7 +302,8 @@ static Code run_flush(Flush *flush, uint64_t *out_rows, Error *e)
     if (!table_is_current(flush->table)) /* else the view may hold rows of a newer schema */
         return fail(e, E_CONFLICT, "table %.*s was altered or dropped meanwhile",
                     SLICE_ARGS(flush->table->name));
-    TRY(view_partition(view, flush->table, flush->partition, &flush->state, e));
+    /* without the server's floors: a trim would never see what lies below them (trim.c, I3) */
+    TRY(view__stored_partition(view, flush->partition, &flush->state, e));
     flush->flush_seq = view_seq(view);
     TRY(table__folder(flush->db, view_snapshot(view), flush->table, flush->partition, flush->arena,
                       &flush->folder, e));

@@ -28,7 +28,6 @@ typedef struct Outlook {
     uint64_t pending_seq; /* of the oldest row that lives and is not flushed; 0 = none */
     /* of the oldest change above feed low (in a STREAM: of any row); 0 = none */
     uint64_t change_seq;
-    uint64_t feed_low, view_seq;
     bool has_stale_copies; /* of flushed rows, below feed low */
     bool has_dead;         /* rows that lie in a segment */
 } Outlook;
@@ -42,9 +41,9 @@ CHECKED Code flush_outlook_at(ReadView *view, const Table *table, Partition part
  * meanwhile. */
 CHECKED Code flush_partition(Database *db, Table *table, Partition partition, uint64_t *out_rows,
                              Error *e);
-/* Raises feed low to the start of the window (for a STREAM also drops what has expired) and removes
- * what lies below it. E_CLAIMED, E_BUSY, E_CANCELLED as above; E_CONFLICT when the TTL was made
- * longer or the table was dropped meanwhile. */
+/* Raises feed low to the newest change that has left the window and removes what lies below it; of
+ * a STREAM what has expired. E_CLAIMED, E_BUSY, E_CANCELLED as above; E_CONFLICT when the TTL was
+ * made longer or the table was dropped meanwhile. */
 CHECKED Code flush_trim(Database *db, Partition partition, Error *e);
 /* Who asks whether a job shall stop; is_stopped may be NULL. */
 typedef struct JobStop {

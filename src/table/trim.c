@@ -2,8 +2,8 @@
  *
  * Giving back what the feed window no longer needs, and what has expired.
  *
- * Feed low rises to the start of the window: so far back in time, or to where the newest changes
- * fill the window's bytes. What the changes up to there replaced goes, their tombstones, and hot
+ * Feed low rises to the newest change that has left the window: it is so long ago, or those after
+ * it fill the window's bytes. What the changes up to there replaced goes, their tombstones, and hot
  * copies of rows that a segment holds. The changes are read in seq order and each names the version
  * it replaced, so a trim costs what leaves the window and never a walk over what stays. Feed low
  * moves in the same commit, as far as that commit got.
@@ -11,9 +11,17 @@
  * I1. A version in history with superseded_by > feed low stays, however old: it is the before-image
  *     of a change in the window, and part of every past state in it.
  * I2. Rows at or above the flush mark that live are never touched.
- * I3. Nothing in history died at or below the stored feed low: the next trim starts there.
- * I4. Feed low passes every change that has left the window, also where nothing goes: else the
- *     partition is looked at for ever.
+ * I3. Every change above feed low is there, in rows or history, and so is what it replaced: nothing
+ *     but a trim removes any of it, and a trim nothing of a change above where it puts feed low.
+ *     Hence the feed after a cursor at or above feed low has no gap, however old the cursor is.
+ *     What else makes cursors too old (a restore, lost commits, a table made anew or opened to more
+ *     roles) stands beside the stored feed low and waits for no trim: view_partition,
+ *     table_open_since. Nothing in history died at or below the stored one: the next trim starts
+ *     there.
+ * I4. Feed low passes every change that has left the window, also where nothing goes, or the
+ *     partition would be looked at for ever; and it ends at such a change. At the start of the
+ *     window, or at a commit of another partition, it would refuse cursors that have missed
+ *     nothing.
  * I5. Each commit is planned by the definition of its moment, and holds by any that comes before it
  *     does: an ALTER in between is as if it had come right after. Only what expired by the old
  *     definition of a STREAM and lives by the new one may not go.
@@ -39,8 +47,8 @@ typedef struct Trim {
     Partition partition;
     Intent *intent;
     PartitionState state; /* as stored: without the floors of the server */
-    uint64_t low;         /* where feed low shall be; then how far the commit got */
-    bool is_cut;          /* that is less */
+    uint64_t low;         /* what leaves lies up to there; then where feed low shall be */
+    bool is_cut;          /* some of it is left to the next commit */
     size_t reads;
     uint64_t deleted_bytes[2]; /* of rows and history: told once they are deleted */
 } Trim;
@@ -161,6 +169,7 @@ static Code trim_change(Trim *trim, const Changes *changes, Error *e)
     return OK;
 }
 
+/* Leaves `low` at the last change it got to (I4). */
 static Code trim_changes(Trim *trim, Error *e)
 {
     Changes changes = {0};
@@ -177,7 +186,7 @@ static Code trim_changes(Trim *trim, Error *e)
         reached = changes.seqs[changes.at];
     }
     close_changes(&changes);
-    if (code == OK && trim->is_cut)
+    if (code == OK)
         trim->low = reached;
     return code;
 }

@@ -22,7 +22,7 @@ HotRead view_mode(const ReadView *view);
 /* What a partition knows of its tiers. A partition never written has {0}. */
 typedef struct PartitionState {
     uint64_t flush_mark; /* rows with a lower seq are in segments */
-    uint64_t feed_low;   /* cursors below it are too old; history and tombstones start here */
+    uint64_t feed_low;   /* cursors below it are too old; above it every change is there */
     uint64_t next_batch; /* number of the next segment file, never reused */
     uint64_t flushed_at_us;
 } PartitionState;

@@ -151,7 +151,8 @@ TEST("etcd 3: a delete right after the low end of the feed comes to a client who
         stage_sql(&stage, "anna", ROLE_USER, "DELETE FROM t.x WHERE id = 1");
         fence(&f, 6);
         follower_disconnect(&f);
-        trim_all(&stage, f.user.user); /* feed low is now the cursor */
+        stage_sql(&stage, "bob", ROLE_USER, "INSERT INTO t.x VALUES (1, 'elsewhere', 1)");
+        trim_all(&stage, f.user.user); /* feed low is now the cursor, and not bob's commit */
         stage_sql(&stage, "anna", ROLE_USER, "DELETE FROM t.x WHERE id = 3");
         follower_connect(&f);
         follower_resume(&f, T, 1000);

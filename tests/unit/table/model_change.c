@@ -226,21 +226,24 @@ static void do_flush(Run *run)
     answer_job(run, entry, rows > 0);
 }
 
-/* Where a trim moves feed low. The clock may go back, feed low does not: hot copies of what was
- * flushed since the last trim go all the same. */
-static uint64_t next_low(Run *run, unsigned user)
+/* Where a trim moves feed low: to the user's newest change that has left the window. The clock may
+ * go back, feed low does not: hot copies of what was flushed since the last trim go all the
+ * same. */
+static uint64_t next_low(unsigned user)
 {
-    uint64_t low = seq_at(clock_wall_us() - (int64_t)WINDOW_S * 1000000),
-             last = database_last_seq(run->f.db);
-    if (low > last)
-        low = last;
-    return low > model->low[user] ? low : model->low[user];
+    uint64_t low = model->low[user], begin = seq_at(clock_wall_us() - (int64_t)WINDOW_S * 1000000);
+    for (size_t i = 0; i < model->event_count; i++) {
+        const Event *event = &model->events[i];
+        if (event->user == user && event->seq <= begin && event->seq > low)
+            low = event->seq;
+    }
+    return low;
 }
 
 static void do_trim(Run *run)
 {
     unsigned user = (unsigned)model__random(USERS);
-    Entry *entry = model__new_entry(A_TRIM, user, next_low(run, user));
+    Entry *entry = model__new_entry(A_TRIM, user, next_low(user));
     bool is_due = model__may_trim(user, entry->seq);
     Error error = {0};
     model__begin();

@@ -3,8 +3,10 @@
  * The feed window: by time, by bytes, by table, and what is left of a busy partition.
  */
 #include "../test.h"
-#include "fixture.h"
 #include "os/clock.h"
+#include "places.h"
+#include "table/backup.h"
+#include "table/table_int.h"
 
 static int64_t now_us;
 
@@ -49,13 +51,13 @@ static void pass(int64_t seconds)
     now_us += seconds * 1000000;
 }
 
+/* Of alice's partition. */
 static size_t count_keys(Fixture *f, HotFamily family)
 {
-    char low[1] = {0}, high[13];
-    memset(high, 0xFF, sizeof high);
+    SeqKey from = table__seq_key(f->partition, 0), to = table__seq_key(f->partition, UINT64_MAX);
     HotSnapshot *snapshot = hot_snapshot_new(database_hot(f->db));
-    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, family, slice_of(low, sizeof low),
-                                        slice_of(high, sizeof high), false);
+    HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, family, table__key_slice(&from),
+                                        table__key_slice(&to), false);
     size_t count = 0;
     while (hot_next(it))
         count++;
@@ -80,6 +82,14 @@ static Code open_feed(Fixture *f, uint64_t after_seq)
     feed_close(feed);
     view_close(view);
     return code;
+}
+
+/* A commit that is none of alice's. */
+static void commit_elsewhere(Fixture *f)
+{
+    Fixture bob = *f;
+    bob.partition = fixture_partition(f, "bob");
+    fixture_put(&bob, 1, "elsewhere");
 }
 
 static void set_window(Fixture *f, uint32_t seconds, uint64_t bytes)
@@ -205,6 +215,126 @@ TEST("the window of a table that the server's default decides instead")
     CHECK_INT(count_keys(&f, HOT_HISTORY), 0);
     CHECK_INT(open_feed(&f, cursor), E_CURSOR_TOO_OLD);
     end(&f);
+}
+
+TEST("a client that has missed nothing is told that its cursor is too old, since others committed")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    begin(&f);
+    fixture_put(&f, 1, "a");
+    fixture_put(&f, 2, "x");
+    uint64_t missed = fixture_delete(&f, 2) - 1;
+    pass(1);
+    commit_elsewhere(&f);
+    uint64_t seen = fixture_put(&f, 1, "b");
+    for (int hour = 0; hour < 30; hour += 10) { /* by then it has left the window, whose start … */
+        pass(1);
+        commit_elsewhere(&f); /* … is a commit of another partition, and then nobody's */
+        pass(hour * 3600 + 3599);
+        commit_elsewhere(&f);
+        trim(&f);
+        CHECK_INT(open_feed(&f, seen), OK);
+        CHECK_TEXT(fixture_feed(&f, seen, arena), "");
+        CHECK_TEXT(fixture_rows_at(&f, seen, 10, false, arena), "1=b ");
+    }
+    CHECK_INT(open_feed(&f, missed), E_CURSOR_TOO_OLD); /* the delete is gone, nobody may skip it */
+    CHECK_INT(open_feed(&f, seen - 1), E_CURSOR_TOO_OLD);
+    CHECK_INT(count_keys(&f, HOT_HISTORY), 0);
+    fixture_flush(&f);
+    trim(&f); /* the hot copy goes */
+    uint64_t next = fixture_put(&f, 1, "c");
+    CHECK_TEXT(fixture_feed(&f, seen, arena), "~1=b>1=c ");
+    CHECK_TEXT(fixture_rows_at(&f, seen, 10, false, arena), "1=b ");
+    pass(3601);
+    trim(&f);
+    CHECK_INT(open_feed(&f, seen), E_CURSOR_TOO_OLD);
+    CHECK_INT(open_feed(&f, next), OK);
+    fixture_check_sound(&f);
+    end(&f);
+}
+
+TEST("a partition without changes gets a low end to its feed, or one that a trim in pieces "
+     "overshoots")
+{
+    enum { UPDATES = 20 * 1000 + 500 }; /* more than one commit of a trim takes */
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    begin(&f);
+    commit_elsewhere(&f);
+    uint64_t early = database_last_seq(f.db), last = 0;
+    pass(7200);
+    commit_elsewhere(&f);
+    trim(&f);
+    CHECK_INT(open_feed(&f, early), OK); /* nothing has left it */
+    for (int i = 0; i <= UPDATES; i++)
+        last = fixture_put(&f, 1, "v");
+    CHECK_INT(open_feed(&f, early), OK);
+    pass(3601);
+    commit_elsewhere(&f);
+    trim(&f);
+    CHECK_INT(count_keys(&f, HOT_HISTORY), 0);
+    CHECK_INT(open_feed(&f, early), E_CURSOR_TOO_OLD);
+    CHECK_INT(open_feed(&f, last - 1), E_CURSOR_TOO_OLD);
+    CHECK_TEXT(fixture_feed(&f, last, arena), "");
+    end(&f);
+}
+
+TEST("a window of bytes whose low end is another than the newest change that did not fit")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    uint64_t seqs[40];
+    int first = 0;
+    begin(&f);
+    for (int i = 0; i < 40; i++) {
+        seqs[i] = fixture_put(&f, 1, "a text of some length, written again and again");
+        commit_elsewhere(&f);
+    }
+    set_window(&f, 0, 1000);
+    trim(&f);
+    while (first < 40 && open_feed(&f, seqs[first]) != OK)
+        first++;
+    CHECK(first > 20 && first < 38);
+    CHECK_INT(open_feed(&f, seqs[first] - 1), E_CURSOR_TOO_OLD);
+    CHECK_INT(count_keys(&f, HOT_HISTORY), 39 - first); /* also what the first one kept replaced */
+    pass(3601);
+    commit_elsewhere(&f);
+    trim(&f); /* by time; what fits into the bytes goes, too */
+    CHECK_INT(open_feed(&f, seqs[39] - 1), E_CURSOR_TOO_OLD);
+    CHECK_TEXT(fixture_feed(&f, seqs[39], arena), "");
+    end(&f);
+}
+
+TEST("deleted rows of before a restore whose last text stays for ever, where a flush or a "
+     "compaction "
+     "comes before the first trim")
+{
+    Fixture f;
+    Places p = places_new();
+    BackupReport report;
+    fixture_open(&f, p.data, TABLE_USER);
+    places_fill(&f);
+    CHECK_OK(database_backup(f.db, p.backup, (BackupStop){0}, &report, e));
+    fixture_close(&f);
+    for (int compacts = 0; compacts < 2; compacts++) {
+        const char *folder = arena_printf(p.arena, "%s%d", p.other, compacts);
+        CHECK_OK(backup_restore(p.backup, folder, &report, e));
+        fixture_open_window(&f, folder, TABLE_USER, 1);
+        uint64_t before = report.seq;
+        if (compacts)
+            CHECK(fixture_compact(&f, COMPACT_ALL) > 0);
+        else
+            fixture_flush(&f);
+        CHECK(count_keys(&f, HOT_HISTORY) > 0);
+        trim(&f);
+        CHECK_INT(count_keys(&f, HOT_HISTORY), 0);
+        CHECK_INT(open_feed(&f, before), E_CURSOR_TOO_OLD); /* the mark of the restore stays */
+        CHECK_INT(open_feed(&f, database_last_seq(f.db)), OK);
+        fixture_check_sound(&f);
+        fixture_close(&f);
+    }
+    arena_free(p.arena);
 }
 
 static void alter_window(Fixture *f)
