@@ -213,11 +213,13 @@ TEST("slow heads, slow bodies and idle connections are kept for ever")
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         CLEANUP(buffer_done) Buffer got = {0};
-        int fd = dial(&site);
-        send_text(fd, slice_of_text(rows[i].sends));
-        receive(fd, NULL, &got); /* returns only when the server closes */
+        for (int tries = rows[i].want[0] ? 20 : 1; tries > 0 && got.size == 0; tries--) {
+            int fd = dial(&site); /* idle and closed in silence when what is sent comes late */
+            send_text(fd, slice_of_text(rows[i].sends));
+            receive(fd, NULL, &got); /* returns only when the server closes */
+            close(fd);
+        }
         CHECK(slice_starts_with(buffer_slice(&got), slice_of_text(rows[i].want)));
-        close(fd);
     }
     stop(&site);
 }
