@@ -33,7 +33,8 @@ function tellOne(history, id) {
 }
 
 function tellSubscription(s) {
-  const options = `${s.from === null ? 'fresh' : `from ${s.from}`}${s.isReplay ? ', replay' : ''}${s.lastRows ? `, last_rows ${s.lastRows}` : ''}`;
+  const words = [s.from === null ? 'fresh' : `from ${s.from}`, s.isReplay && 'replay', s.lastRows && `last_rows ${s.lastRows}`];
+  const options = words.filter(Boolean).join(', ');
   const event = ({ kind, key, seq, row, old }) => `${kind} ${key} at ${seq} ${(row ?? old).v}`;
   const first = s.first.map(({ key, row, gone }) => (row ? `${key} ${row.v}` : event(gone)));
   return [
