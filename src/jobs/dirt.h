@@ -7,8 +7,7 @@
 
 #include "jobs/jobs_int.h"
 
-/* A feed is trimmed to its bytes when so large a part of them has come since: a trim walks over all
- * that stays, five rows for each that comes. */
+/* A feed is trimmed to its bytes when so large a part of them has come since. */
 enum { FEED_PARTS = 4 };
 
 /* What commits left in a partition. */

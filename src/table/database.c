@@ -23,6 +23,7 @@
 #include "os/thread.h"
 #include "os/throttle.h"
 #include "table/table_int.h"
+#include "table/window.h"
 #include "table/work_done.h"
 
 enum {
@@ -43,6 +44,7 @@ struct Database {
     Claims *claims;
     Throttle *throttle;
     Trust *trust;
+    Windows *windows;
     SeqGenerator generator;
     _Atomic uint64_t last_seq;
     _Atomic bool read_only;
@@ -123,6 +125,10 @@ uint64_t database__async_floor(Database *db)
 Trust *database__trust(Database *db)
 {
     return db->trust;
+}
+Windows *database__windows(Database *db)
+{
+    return db->windows;
 }
 uint64_t database__feed_floor(Database *db)
 {
@@ -461,6 +467,7 @@ Code database_open(const DatabaseOptions *options, Database **out, Error *e)
     db->claims = claims_new();
     db->throttle = throttle_new(options->background_bytes_per_s);
     db->trust = trust_new();
+    db->windows = windows_new();
     Code code = open_all(db, options, e);
     if (code != OK) {
         database_close(db);
@@ -511,6 +518,7 @@ void database_close(Database *db)
     claims_free(db->claims);
     throttle_free(db->throttle);
     trust_free(db->trust);
+    windows_free(db->windows);
     file_unlock(db->lock);
     free(db);
 }

@@ -27,12 +27,12 @@
  *     definition of a STREAM and lives by the new one may not go.
  */
 #include "os/clock.h"
-#include "table/table_int.h"
+#include "table/window.h"
 
 enum {
     TRIM_KEYS_MAX = 20 * 1000, /* per commit; then the next one */
     TRIM_READS_MAX = 200 * 1000,
-    EXPIRED_BYTES_MIN = 1024,
+    RANGE_BYTES_MIN = 1024,
 };
 
 static uint64_t min_seq(uint64_t a, uint64_t b)
@@ -50,6 +50,9 @@ typedef struct Trim {
     uint64_t low;         /* what leaves lies up to there; then where feed low shall be */
     bool is_cut;          /* some of it is left to the next commit */
     size_t reads;
+    Weight weight; /* of the changes above `low` that the view sees (window.h) */
+    bool is_weighed;
+    uint64_t excess;           /* bytes of it that are to leave whatever their age */
     uint64_t deleted_bytes[2]; /* of rows and history: told once they are deleted */
 } Trim;
 
@@ -112,38 +115,61 @@ static Code next_change(Changes *changes, bool *out_end, Error *e)
 
 /* ---- how far ---- */
 
-/* Raises the goal to where the changes above it fit into the window's bytes. */
-static Code limit_bytes(Trim *trim, uint64_t low, Error *e)
+static Code decode(const Changes *changes, VersionHeader *out, Error *e)
 {
-    uint64_t limit = database_feed_window_bytes(trim->db, trim->table), bytes = 0;
+    const HotIterator *it = changes->sides[changes->at];
+    return changes->at == 1 ? table__decode_history(hot_key(it), hot_value(it), out, e)
+                            : table__decode_row(hot_key(it), hot_value(it), out, e);
+}
+
+static uint64_t weight_of(const VersionHeader *header)
+{
+    return SEQ_KEY_BYTES + header->row.size;
+}
+
+/* Weighs what came since the last trim, or all that is above feed low: also where the server has put
+ * it higher than the state, for commits may be lost then that were weighed. */
+static Code weigh(Trim *trim, uint64_t effective_low, Error *e)
+{
     Changes changes = {0};
-    if (limit == 0)
+    Weight *weight = &trim->weight;
+    uint64_t low = trim->state.feed_low;
+    if (low != effective_low ||
+        !windows_get(database__windows(trim->db), trim->partition, low, weight))
+        *weight = (Weight){.feed_low = low, .seen_seq = low};
+    if (weight->seen_seq >= view_seq(trim->view))
         return OK;
-    if (low < trim->low)
-        low = trim->low;
-    Code code = open_changes(trim, low + 1, view_seq(trim->view) + 1, true, &changes, e);
-    for (bool end = false; code == OK && bytes <= limit;) {
+    Code code =
+        open_changes(trim, weight->seen_seq + 1, view_seq(trim->view) + 1, false, &changes, e);
+    for (bool end = false; code == OK;) {
+        VersionHeader header;
         code = next_change(&changes, &end, e);
         if (code != OK || end)
             break;
-        const HotIterator *it = changes.sides[changes.at];
-        bytes += hot_key(it).size + hot_value(it).size;
-        if (bytes > limit)
-            trim->low = changes.seqs[changes.at];
+        code = decode(&changes, &header, e);
+        if (code == OK)
+            weight->bytes += weight_of(&header);
     }
     close_changes(&changes);
+    weight->seen_seq = view_seq(trim->view);
     return code;
 }
 
 static Code find_goal(Trim *trim, Error *e)
 {
     PartitionState effective;
+    uint64_t limit = database_feed_window_bytes(trim->db, trim->table);
     int64_t window_us = (int64_t)database_feed_window_s(trim->db, trim->table) * 1000000;
     trim->low = min_seq(seq_at(clock_wall_us() - window_us), view_seq(trim->view));
     TRY(view_partition(trim->view, trim->table, trim->partition, &effective, e));
     if (trim->low < effective.feed_low)
         trim->low = effective.feed_low;
-    return limit_bytes(trim, effective.feed_low, e);
+    if (limit == 0)
+        return OK;
+    TRY(weigh(trim, effective.feed_low, e));
+    trim->is_weighed = true;
+    trim->excess = trim->weight.bytes > limit ? trim->weight.bytes - limit : 0;
+    return OK;
 }
 
 /* ---- what goes ---- */
@@ -154,11 +180,12 @@ static Code trim_change(Trim *trim, const Changes *changes, Error *e)
     const HotIterator *it = changes->sides[changes->at];
     bool is_history = changes->at == 1;
     VersionHeader header;
-    TRY(is_history ? table__decode_history(hot_key(it), hot_value(it), &header, e)
-                   : table__decode_row(hot_key(it), hot_value(it), &header, e));
-    /* It goes itself, as a hot copy or superseded by a later change, or has gone as one that
-     * another has replaced. */
-    trim->deleted_bytes[is_history] += hot_key(it).size + hot_value(it).size;
+    TRY(decode(changes, &header, e));
+    bool stays = !is_history && header.kind == VERSION_LIVE &&
+                 changes->seqs[0] >= trim->state.flush_mark; /* I2 */
+    if (!stays) /* it goes, as a hot copy or a tombstone, superseded by a later change, or has gone
+                 * as one that another has replaced */
+        trim->deleted_bytes[is_history] += hot_key(it).size + hot_value(it).size;
     if (header.prev_seq) { /* it died by this change: I1 */
         SeqKey replaced = table__seq_key(trim->partition, header.prev_seq);
         intent_add_raw(trim->intent, RAW_DELETE, HOT_HISTORY, table__key_slice(&replaced),
@@ -166,6 +193,9 @@ static Code trim_change(Trim *trim, const Changes *changes, Error *e)
     }
     if (!is_history && header.kind == VERSION_TOMBSTONE) /* I2 */
         intent_add_raw(trim->intent, RAW_DELETE, HOT_ROWS, hot_key(it), (Slice){0});
+    uint64_t bytes = weight_of(&header);
+    trim->weight.bytes -= min_seq(bytes, trim->weight.bytes);
+    trim->excess -= min_seq(bytes, trim->excess);
     return OK;
 }
 
@@ -174,10 +204,13 @@ static Code trim_changes(Trim *trim, Error *e)
 {
     Changes changes = {0};
     uint64_t reached = trim->state.feed_low;
-    Code code = open_changes(trim, reached + 1, trim->low + 1, false, &changes, e);
+    uint64_t last = trim->excess ? view_seq(trim->view) : trim->low;
+    Code code = open_changes(trim, reached + 1, last + 1, false, &changes, e);
     for (bool end = false; code == OK;) {
         code = next_change(&changes, &end, e);
         if (code != OK || end)
+            break;
+        if (changes.seqs[changes.at] > trim->low && trim->excess == 0)
             break;
         trim->is_cut = trim->intent->raw_count >= TRIM_KEYS_MAX || trim->reads++ >= TRIM_READS_MAX;
         if (trim->is_cut)
@@ -191,30 +224,30 @@ static Code trim_changes(Trim *trim, Error *e)
     return code;
 }
 
-/* Everything below end_seq, where there is anything. */
-static Code trim_range(Trim *trim, HotFamily family, uint64_t end_seq, Error *e)
+/* How much a deleted range has from its first key on. Little may lie within one block, which
+ * RocksDB takes for nothing. */
+static void count_range(Trim *trim, HotFamily family, Slice first, uint64_t end_seq)
+{
+    SeqKey end = table__seq_key(trim->partition, end_seq);
+    if (slice_compare(first, table__key_slice(&end)) >= 0)
+        return;
+    uint64_t bytes = hot_range_bytes(database_hot(trim->db), family, first, table__key_slice(&end));
+    trim->deleted_bytes[family == HOT_HISTORY] += bytes > RANGE_BYTES_MIN ? bytes : RANGE_BYTES_MIN;
+}
+
+/* Everything below end_seq, where there is anything; what lies below uncounted_seq was not counted
+ * as deleted before. */
+static Code trim_range(Trim *trim, HotFamily family, uint64_t end_seq, uint64_t uncounted_seq,
+                       Error *e)
 {
     SeqKey from = table__seq_key(trim->partition, 0), to = table__seq_key(trim->partition, end_seq);
     CLEANUP(hot_iterator_close_ptr) HotIterator *it = walk(trim, family, 0, end_seq, false);
-    if (hot_next(it))
+    if (hot_next(it)) {
         intent_add_raw(trim->intent, RAW_DELETE_RANGE, family, table__key_slice(&from),
                        table__key_slice(&to));
+        count_range(trim, family, hot_key(it), uncounted_seq);
+    }
     return hot_iterator_end(it, e);
-}
-
-/* A small range may lie within one block, which RocksDB takes for nothing. */
-static Code expire_range(Trim *trim, HotFamily family, uint64_t end_seq, Error *e)
-{
-    size_t before = trim->intent->raw_count;
-    SeqKey from = table__seq_key(trim->partition, 0), to = table__seq_key(trim->partition, end_seq);
-    TRY(trim_range(trim, family, end_seq, e));
-    if (trim->intent->raw_count == before)
-        return OK;
-    uint64_t bytes = hot_range_bytes(database_hot(trim->db), family, table__key_slice(&from),
-                                     table__key_slice(&to));
-    trim->deleted_bytes[family == HOT_HISTORY] +=
-        bytes > EXPIRED_BYTES_MIN ? bytes : EXPIRED_BYTES_MIN;
-    return OK;
 }
 
 /* What expired goes whole, by range. A cursor of a STREAM never gets too old by expiry: what it
@@ -223,21 +256,22 @@ static Code plan_stream(Trim *trim, Error *e)
 {
     uint64_t floor = table__ttl_floor(trim->table);
     trim->intent->expired_seq = floor; /* I5 */
-    TRY(expire_range(trim, HOT_ROWS, floor, e));
-    return expire_range(trim, HOT_HISTORY, floor, e);
+    TRY(trim_range(trim, HOT_ROWS, floor, floor, e));
+    return trim_range(trim, HOT_HISTORY, floor, floor, e);
 }
 
 static Code plan_table(Trim *trim, Error *e)
 {
     uint64_t old_low = trim->state.feed_low;
     TRY(find_goal(trim, e));
-    if (trim->low > old_low)
+    if (trim->low > old_low || trim->excess)
         TRY(trim_changes(trim, e));
     else
         trim->low = old_low;
     /* hot copies: also of rows that were flushed only after feed low had passed them */
-    TRY(trim_range(trim, HOT_ROWS, min_seq(trim->low + 1, trim->state.flush_mark), e));
-    trim->state.feed_low = trim->low;
+    TRY(trim_range(trim, HOT_ROWS, min_seq(trim->low + 1, trim->state.flush_mark),
+                   min_seq(old_low + 1, trim->state.flush_mark), e));
+    trim->state.feed_low = trim->weight.feed_low = trim->low;
     return OK;
 }
 
@@ -277,7 +311,10 @@ static Code trim_once(Database *db, Partition partition, bool *out_more, Error *
     trim.intent = intent;
     TRY(table->kind == TABLE_STREAM ? plan_stream(&trim, e) : plan_table(&trim, e));
     *out_more = trim.is_cut;
-    return commit_trim(&trim, e);
+    TRY(commit_trim(&trim, e));
+    if (trim.is_weighed)
+        windows_put(database__windows(db), partition, &trim.weight);
+    return OK;
 }
 
 Code flush_trim(Database *db, Partition partition, Error *e)

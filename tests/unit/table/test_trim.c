@@ -6,7 +6,7 @@
 #include "os/clock.h"
 #include "places.h"
 #include "table/backup.h"
-#include "table/table_int.h"
+#include "table/window.h"
 
 static int64_t now_us;
 
@@ -431,5 +431,91 @@ TEST("a trim that ends after the DROP of its table leaves the state of a partiti
     CHECK_CODE(flush_trim(f.db, f.partition, e), E_CANCELLED);
     CHECK_OK(flush_purge_dropped(f.db, NULL, e));
     fixture_check_sound(&f);
+    end(&f);
+}
+
+static uint64_t feed_low(Fixture *f)
+{
+    ReadView *view = NULL;
+    PartitionState state = {0};
+    CHECK_OK(view_open(f->db, HOT_BLOCKING, &view, e));
+    CHECK_OK(view__stored_partition(view, f->partition, &state, e));
+    view_close(view);
+    return state.feed_low;
+}
+
+/* Of the changes above feed low. */
+static uint64_t weigh_feed(Fixture *f)
+{
+    ReadView *view = NULL;
+    Feed *feed = NULL;
+    FeedChange change;
+    uint64_t bytes = 0;
+    CHECK_OK(view_open(f->db, HOT_BLOCKING, &view, e));
+    CHECK_OK(feed_open(view, f->table, f->partition, feed_low(f), &feed, e));
+    for (bool is_end = false;;) {
+        CHECK_OK(feed_next(feed, &is_end, &change, e));
+        if (is_end)
+            break;
+        bytes += SEQ_KEY_BYTES + change.new_row.size;
+    }
+    feed_close(feed);
+    view_close(view);
+    return bytes;
+}
+
+TEST("what is remembered of a window's weight differs from what its changes weigh, after rows were "
+     "changed, deleted, flushed and trimmed by bytes or by time")
+{
+    enum { LIMIT = 600 * 1000, TEXT = 2000, ROUNDS = 12, PUTS = 100 };
+    Fixture f;
+    Weight weight;
+    char text[TEXT + 1];
+    memset(text, 'a', TEXT);
+    text[TEXT] = 0;
+    begin(&f);
+    set_window(&f, 0, LIMIT);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < PUTS; i++)
+            fixture_put(&f, (round * 37 + i * 7) % 300, text + i);
+        fixture_delete(&f, (round * 37) % 300);
+        if (round % 3 == 1)
+            fixture_flush(&f);
+        pass(round % 4 == 3 ? 1800 : 1);
+        trim(&f);
+        uint64_t bytes = weigh_feed(&f);
+        CHECK(bytes <= LIMIT);
+        CHECK(windows_get(database__windows(f.db), f.partition, feed_low(&f), &weight) ==
+              (bytes >= 256 * 1024));
+        if (bytes >= 256 * 1024)
+            CHECK_INT(weight.bytes, bytes);
+        if (round == 8) /* so much that the bytes decide: the next change did not fit */
+            CHECK(bytes > LIMIT - 2 * TEXT);
+    }
+    CHECK(!windows_get(database__windows(f.db), f.partition, feed_low(&f) + 1, &weight));
+    fixture_check_sound(&f);
+    end(&f);
+}
+
+TEST("the hot store is merged for rows that left the feed and are not flushed, of which nothing is "
+     "deleted; or not for what is deleted of them after their flush")
+{
+    Fixture f;
+    begin(&f);
+    HotStore *hot = database_hot(f.db);
+    pass(7200);
+    CHECK_OK(hot_reclaim(hot, e)); /* what is assumed at a start */
+    CHECK(hot_reclaim_wait_us(hot) == INT64_MAX);
+    for (int i = 0; i < 100; i++)
+        fixture_put(&f, i, "a row that is inserted once");
+    uint64_t before = feed_low(&f);
+    pass(3700);
+    trim(&f);
+    CHECK(feed_low(&f) > before);
+    CHECK(hot_reclaim_wait_us(hot) == INT64_MAX);
+    fixture_flush(&f);
+    trim(&f);
+    CHECK_INT(count_keys(&f, HOT_ROWS), 0);
+    CHECK(hot_reclaim_wait_us(hot) < INT64_MAX);
     end(&f);
 }
