@@ -478,6 +478,8 @@ static Code queue_keeping(Jobs *jobs, Order *order, Slice place, char out_id[JOB
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     bool existed;
     TRY(backup_place(jobs->db, jobs->options.backup_folder, place, arena, &order->target, e));
+    TRY(order->type == JOB_RESTORE ? backup_check_source(order->target, e)
+                                   : backup_check_target(order->target, e));
     TRY(queue_order(jobs, order, &existed, out_id, e));
     if (existed)
         return fail(e, E_CONFLICT, "a %s is queued or running already: job %s",

@@ -131,9 +131,9 @@ Code backup_place(Database *db, const char *root, Slice name, Arena *arena, cons
         rest = slice_of(name.data + above->size + 1, name.size - above->size - 1);
     if (!is_backup_name(rest))
         return fail(e, E_INVALID_INPUT,
-                    "A backup is named by letters, digits, '-', '_' and '.', and lies in %.*s "
-                    "(setting backup.path); other paths are not written to, nor read",
-                    SLICE_ARGS(real));
+                    "A backup is named by 1 to %d letters, digits, '-', '_' and '.', and lies in "
+                    "%.*s (setting backup.path); other paths are not written to, nor read",
+                    NAME_BYTES_MAX, SLICE_ARGS(real));
     const char *path = arena_printf(arena, "%.*s/%.*s", SLICE_ARGS(real), SLICE_ARGS(rest));
     TRY(file_look(path, &look, e));
     if (look.kind != FILE_NOTHING && look.kind != FILE_FOLDER)
@@ -142,17 +142,35 @@ Code backup_place(Database *db, const char *root, Slice name, Arena *arena, cons
     return OK;
 }
 
-/* Makes the folder; E_INVALID_OPERATION when there is something in it. */
-static Code make_empty(const char *folder, Error *e)
+Code backup_check_target(const char *folder, Error *e)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();
     FileEntry *entries;
     size_t count;
-    TRY(file_make_folders(folder, 0700, e));
     Code code = file_list(folder, 1, arena, &entries, &count, e);
     if (code == E_TOO_LARGE || (code == OK && count > 0))
         return fail(e, E_INVALID_OPERATION, "the folder %s is not empty", folder);
-    return code;
+    return code == E_NOT_FOUND ? OK : code;
+}
+
+Code backup_check_source(const char *folder, Error *e)
+{
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    FileLook look;
+    TRY(file_look(folder, &look, e));
+    if (look.kind == FILE_NOTHING)
+        return fail(e, E_NOT_FOUND, "There is no backup %s", folder);
+    if (!file_exists(arena_printf(arena, "%s/" BACKUP_MANIFEST_NAME, folder)))
+        return fail(e, E_NOT_FOUND,
+                    "%s is no complete backup: it has no file " BACKUP_MANIFEST_NAME, folder);
+    return OK;
+}
+
+/* Makes the folder; E_INVALID_OPERATION when there is something in it. */
+static Code make_empty(const char *folder, Error *e)
+{
+    TRY(file_make_folders(folder, 0700, e));
+    return backup_check_target(folder, e);
 }
 
 /* ---- backup ---- */

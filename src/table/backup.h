@@ -42,6 +42,12 @@ CHECKED Code database_backup(Database *db, const char *folder, BackupStop stop, 
 CHECKED Code backup_place(Database *db, const char *root, Slice name, Arena *arena,
                           const char **out, Error *e);
 
+/* What is told before a job is made of it; the job looks again. E_INVALID_OPERATION when something
+ * is in the folder. */
+CHECKED Code backup_check_target(const char *folder, Error *e);
+/* E_NOT_FOUND when the folder is not there, or holds no backup at all. */
+CHECKED Code backup_check_source(const char *folder, Error *e);
+
 /* One namespace: every table of it with the rows of both tiers that live at one commit. As
  * database_backup for the rest; holds a view meanwhile. E_NAMESPACE_NOT_FOUND. */
 CHECKED Code database_backup_namespace(Database *db, Slice name, const char *folder,
