@@ -20,7 +20,7 @@ import { World } from './world.mjs';
 
 const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const SEED = number('HISTORY_SEED', Math.floor(Math.random() * 2 ** 31));
-const SECONDS = number('HISTORY_SECONDS', 8);
+const SECONDS = number('HISTORY_SECONDS', 6);
 const ROUND_SECONDS = number('HISTORY_ROUND_SECONDS', 20);
 const KILLS_PER_ROUND_MAX = 4;
 const STEP_LIMIT_MS = number('HISTORY_STEP_LIMIT_S', 240) * 1000;

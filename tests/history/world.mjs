@@ -19,7 +19,14 @@ const RETRY_MS = 20;
 const FIRST_FENCE = 900; // keys of the last rows of all
 
 /** What may be refused, and then nothing was done. `rights`: only of users and tables whose rights change. */
-const REFUSALS = [/^409 .*Conflict: /, /^503 /, /^429 /, /Already exists: Primary key/, /^400 .*cancelled/i, /ran longer than its limit|exceeded \d/];
+const REFUSALS = [
+  /^409 .*Conflict: /,
+  /^503 /,
+  /^429 /,
+  /Already exists: Primary key/,
+  /^400 .*cancelled/i,
+  /ran longer than its limit|exceeded \d/,
+];
 const RIGHTS = [/^401 /, /^403 /, /User 'dora' not found/, /EXECUTE AS USER/, /door/];
 const UNSTEADY = new Set(['dora', 'vera', 'erin']);
 
