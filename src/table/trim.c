@@ -127,8 +127,8 @@ static uint64_t weight_of(const VersionHeader *header)
     return SEQ_KEY_BYTES + header->row.size;
 }
 
-/* Weighs what came since the last trim, or all that is above feed low: also where the server has put
- * it higher than the state, for commits may be lost then that were weighed. */
+/* Weighs what came since the last trim, or all that is above feed low: also where the server has
+ * put it higher than the state, for commits may be lost then that were weighed. */
 static Code weigh(Trim *trim, uint64_t effective_low, Error *e)
 {
     Changes changes = {0};
