@@ -56,7 +56,8 @@ static Code told_as(Code code)
     return is_damage ? E_CORRUPT : E_EXECUTION;
 }
 
-/* Waits for a job until `deadline_us`, and fails as it did. A table that was dropped meanwhile needs nothing any more. */
+/* Waits for a job until `deadline_us`, and fails as it did. A table that was dropped meanwhile needs
+ * nothing any more. */
 static Code wait_for(Run *run, const Begun *begun, int64_t deadline_us, Error *e)
 {
     const char *id = begun->id;
