@@ -115,7 +115,7 @@ static void add_line(Buffer *out, const json_t *message)
 
 static void note(SpecClient *c, const char *line)
 {
-    must(c->got_count < SPEC_GOT_MAX);
+    CHECK(c->got_count < SPEC_GOT_MAX);
     c->got[c->got_count++] = x_text(slice_of_text(line));
     cond_broadcast(&c->stage->changed);
 }
@@ -156,7 +156,7 @@ static void take(SpecClient *c, const char *text)
 {
     CLEANUP(buffer_done) Buffer line = {0};
     json_t *message = json_loads(text, 0, NULL);
-    must(message);
+    CHECK(message);
     add_line(&line, message);
     buffer_add_char(&line, 0);
     MUTEX_SCOPE(&c->stage->lock);

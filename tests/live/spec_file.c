@@ -126,7 +126,7 @@ static Spec *begin_test(const char *file, int number, const char *name, const Sp
 static void read_file(const char *file)
 {
     FILE *in = fopen(file, "r");
-    must(in);
+    CHECK(in);
     char text[LINE_BYTES_MAX];
     Spec setup, *spec = &setup;
     begin_spec(&setup, file, "setup");

@@ -61,7 +61,7 @@ static void settle_workers(SpecRun *run)
 {
     int until = run->arrived + STAGE_WORKERS;
     for (int i = 0; i < STAGE_WORKERS; i++)
-        must(workers_push(run->stage.workers, (Task){meet, run}));
+        CHECK(workers_push(run->stage.workers, (Task){meet, run}));
     MUTEX_SCOPE(&run->stage.lock);
     while (run->arrived < until)
         cond_wait(&run->stage.changed, &run->stage.lock);
@@ -370,7 +370,7 @@ static void set_limits(SpecRun *run, const char *text)
 /* "phone anna", "phone anna knows replay schema" */
 static void add_client(SpecRun *run, const char *text)
 {
-    must(run->client_count < SPEC_CLIENTS_MAX);
+    CHECK(run->client_count < SPEC_CLIENTS_MAX);
     SpecClient *c = &run->clients[run->client_count];
     char *name = x_text(spec_word(&text));
     char *user = x_text(spec_word(&text));
@@ -393,7 +393,7 @@ static void add_client(SpecRun *run, const char *text)
 /* "boss dba": a user with a password and that role. */
 static void add_user(SpecRun *run, const char *text)
 {
-    must(run->role_count < SPEC_ROLES_MAX);
+    CHECK(run->role_count < SPEC_ROLES_MAX);
     Slice user = spec_word(&text), role = spec_word(&text);
     stage_sql(&run->stage, "root", ROLE_SYSTEM, "CREATE USER '%.*s' WITH PASSWORD '%s' ROLE %.*s",
               SLICE_ARGS(user), "aGoodPassword1", SLICE_ARGS(role));
@@ -482,7 +482,7 @@ void spec_run(void)
     SpecRun *run = x_new(SpecRun);
     run->spec = spec_of(test_name());
     run->window_s = 3600;
-    must(run->spec);
+    CHECK(run->spec);
     for (size_t i = 0; i < run->spec->line_count; i++) {
         run->line = &run->spec->lines[i];
         if (run->line->kind == SPEC_EXPECT) {

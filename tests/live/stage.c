@@ -95,7 +95,7 @@ void stage_sql(Stage *stage, const char *user, Role role, const char *format, ..
     char *sql = NULL;
     va_list args;
     va_start(args, format);
-    must(vasprintf(&sql, format, args) >= 0);
+    CHECK(vasprintf(&sql, format, args) >= 0);
     va_end(args);
     Error error = {0};
     Code code = stage_try_sql(stage, user, role, sql, &error);
@@ -223,7 +223,7 @@ static void wait_until_held(Gate *gate)
 void gate_hold_worker(Gate *gate, Stage *stage)
 {
     *gate = (Gate){.stage = stage};
-    must(workers_push(stage->workers, (Task){wait_at_gate, gate}));
+    CHECK(workers_push(stage->workers, (Task){wait_at_gate, gate}));
     wait_until_held(gate);
 }
 
@@ -289,7 +289,7 @@ static CopyRow row_of(const json_t *object)
 static void put_row(Follower *f, const CopyRow *row)
 {
     CopyRow *old = find_row(f, row->id);
-    must(old || f->row_count < COPY_ROWS_MAX);
+    CHECK(old || f->row_count < COPY_ROWS_MAX);
     *(old ? old : &f->rows[f->row_count++]) = *row;
 }
 
@@ -402,7 +402,7 @@ static void apply(Follower *f, const char *text)
     if (f->messages_max && f->messages == f->messages_max)
         return; /* lost with the connection */
     json_t *message = json_loads(text, 0, NULL);
-    must(message);
+    CHECK(message);
     const char *type = json_string_value(json_object_get(message, "type"));
     f->messages++;
     snprintf(f->last, sizeof f->last, "%s", text);
@@ -628,7 +628,7 @@ static char *copy_text(Follower *f)
         int size = row->n_is_null ? asprintf(&line, "%lld|%s|NULL\n", (long long)row->id, row->v)
                                   : asprintf(&line, "%lld|%s|%lld\n", (long long)row->id, row->v,
                                              (long long)row->n);
-        must(size > 0);
+        CHECK(size > 0);
         lines.lines[lines.count++] = line;
     }
     return join_lines(&lines);

@@ -79,8 +79,8 @@ static void subscribe_and_hold(void *argument)
     Stage *stage = f->stage;
     LiveRequest request = {.id = SLICE("s"), .sql = SLICE(T), .has_options = true};
     live_subscribe(f->client, &request);
-    must(workers_push(stage->workers,
-                      (Task){mark_read, &seam->read})); /* one worker is left: after the read */
+    CHECK(workers_push(stage->workers,
+                       (Task){mark_read, &seam->read})); /* one worker is left: after the read */
     wait_reached(&seam->read);
     mark_read(&seam->go);
     MUTEX_SCOPE(&stage->lock);

@@ -48,7 +48,7 @@ static void end(void)
 static void add_base64url(Buffer *out, const void *data, size_t size)
 {
     unsigned char text[8192];
-    must(size < 6000);
+    CHECK(size < 6000);
     int n = EVP_EncodeBlock(text, data, (int)size);
     for (int i = 0; i < n && text[i] != '='; i++)
         buffer_add_char(out, text[i] == '+' ? '-' : text[i] == '/' ? '_' : (char)text[i]);
@@ -66,8 +66,8 @@ static Slice forge(const char *header, const char *claims, const char *secret, c
     unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned size = 0;
     if (md)
-        must(HMAC(md, secret, (int)strlen(secret), (const unsigned char *)token.data, token.size,
-                  mac, &size));
+        CHECK(HMAC(md, secret, (int)strlen(secret), (const unsigned char *)token.data, token.size,
+                   mac, &size));
     buffer_add_char(&token, '.');
     add_base64url(&token, mac, size);
     Slice copy = arena_copy(arena, buffer_slice(&token));

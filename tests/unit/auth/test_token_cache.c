@@ -135,7 +135,7 @@ static void use_cache(void *argument)
             found = {
                 .user = 1, .user_id = slice_of_text(user), .role = ROLE_USER, .expires_at_s = 2000};
         if (token_cache_get(cache, slice_of_text(token), mine, &got))
-            must(slice_equal(got.user_id, found.user_id));
+            CHECK(slice_equal(got.user_id, found.user_id));
         else
             token_cache_put(cache, slice_of_text(token), &found,
                             token_cache_generation(cache, found.user_id));

@@ -715,12 +715,12 @@ static void find_for_ever(void *argument)
             continue;
         }
         /* Reads all that a statement reads, so that a sanitizer sees a table freed too early. */
-        must(t->schema->column_count == 2);
-        must(slice_equal(t->schema->columns[1].default_value.bytes, SLICE("hello")));
+        CHECK(t->schema->column_count == 2);
+        CHECK(slice_equal(t->schema->columns[1].default_value.bytes, SLICE("hello")));
         if (!table_is_current(t))
-            must(catalog_version(c) >= version);
+            CHECK(catalog_version(c) >= version);
         Table *by_id = catalog_find_table_by_id(c, t->id);
-        must(!by_id || by_id == t);
+        CHECK(!by_id || by_id == t);
         table_unref(by_id);
         table_unref(t);
         atomic_fetch_add(&found, 1);
@@ -754,7 +754,7 @@ static void plan_many(void *argument)
         Table t = definition(SLICE("default"), SLICE("t"));
         CatalogChange *change;
         Error error;
-        must(catalog_plan_create_table(catalog, &t, &change, &error) == OK);
+        CHECK(catalog_plan_create_table(catalog, &t, &change, &error) == OK);
         HotBatch *batch = hot_batch_new();
         catalog_change_write(change, store, batch); /* reads the counter that others move */
         hot_batch_free(batch);

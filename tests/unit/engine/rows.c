@@ -76,7 +76,7 @@ static void are_alive_at(void *context, const uint32_t *files, const uint64_t *a
 static void found_dead(void *context, uint64_t seq, uint64_t row)
 {
     Rows *rows = context;
-    must(seq == row + rows->first_seq);
+    CHECK(seq == row + rows->first_seq);
     atomic_fetch_add(&rows->found_dead, 1);
 }
 

@@ -351,8 +351,7 @@ static void increment(void *argument)
     Crowd *crowd = argument;
     for (int i = 0; i < ROUNDS; i++) {
         Answer answer = {0};
-        Error e = {0};
-        must(world_try(crowd->w, "UPDATE t SET n = n + 1 WHERE id = 1", &answer, &e) == OK);
+        CHECK_OK(world_try(crowd->w, "UPDATE t SET n = n + 1 WHERE id = 1", &answer, e));
     }
 }
 
@@ -385,7 +384,7 @@ static void insert_same(void *argument)
         Answer answer = {0};
         Error e = {0};
         Code code = world_try(crowd->w, sql, &answer, &e);
-        must(code == OK || code == E_ALREADY_EXISTS);
+        CHECK(code == OK || code == E_ALREADY_EXISTS);
         atomic_fetch_add(code == OK ? &crowd->won : &crowd->lost, 1);
     }
 }
@@ -411,7 +410,7 @@ static void create_same(void *argument)
         Answer answer = {0};
         Error e = {0};
         Code code = world_try(crowd->w, sql, &answer, &e);
-        must(code == OK || code == E_ALREADY_EXISTS);
+        CHECK(code == OK || code == E_ALREADY_EXISTS);
         atomic_fetch_add(code == OK ? &crowd->won : &crowd->lost, 1);
     }
 }
@@ -433,8 +432,7 @@ static void flush_often(void *argument)
     World *w = argument;
     while (atomic_load(&flushing)) {
         Answer answer = {0};
-        Error e = {0};
-        must(world_try(w, "STORAGE FLUSH TABLE app.t", &answer, &e) == OK);
+        CHECK_OK(world_try(w, "STORAGE FLUSH TABLE app.t", &answer, e));
     }
 }
 

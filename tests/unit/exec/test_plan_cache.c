@@ -74,7 +74,7 @@ static void churn(void *argument)
         Plan *plan = exec__plans_get(cache, slice_of_text(text));
         if (!plan)
             plan = exec__plans_offer(cache, slice_of_text(text));
-        must(!plan || plan->statement->kind == STATEMENT_SELECT);
+        CHECK(!plan || plan->statement->kind == STATEMENT_SELECT);
         exec__plan_unref(plan);
     }
 }

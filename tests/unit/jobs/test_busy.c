@@ -70,7 +70,7 @@ static Code submit(IntentDone *done)
 
 static void fill_queue(void)
 {
-    must(submit(hold) == OK);
+    CHECK(submit(hold) == OK);
     while (!is_held)
         sched_yield();
     while (submit(NULL) == OK)
@@ -81,13 +81,12 @@ static void fill_queue(void)
 /* No segment file is renamed before the queue is full. */
 static int count_files(const char *operation, const char *path)
 {
-    Error error;
     if (strcmp(operation, "rename") != 0 || !strstr(path, ".parquet"))
         return 0;
     if (files++ == 0) {
         fill_queue();
         if (killed)
-            must(jobs_kill(s.jobs, slice_of_text(killed), &error) == OK);
+            CHECK_OK(jobs_kill(s.jobs, slice_of_text(killed), e));
     }
     return 0;
 }

@@ -179,13 +179,13 @@ static void read_on(void *argument)
         PartitionState state;
         Code code = view_open(reader->f->db, reader->mode, &view, NULL);
         if (code == OK) {
-            must(view_seq(view) >= reader->last_seq);
+            CHECK(view_seq(view) >= reader->last_seq);
             reader->last_seq = view_seq(view);
             code = view_partition(view, reader->f->table, reader->f->partition, &state, NULL);
             view_close(view);
             reader->views++;
         }
-        must(code == OK || (code == E_WOULD_BLOCK && reader->mode == HOT_CACHED_ONLY));
+        CHECK(code == OK || (code == E_WOULD_BLOCK && reader->mode == HOT_CACHED_ONLY));
         reader->would_block += code != OK;
     }
 }
