@@ -12,9 +12,9 @@
  *     has become visible; so the rows that a follower begins with, or a later refresh, show the
  *     change (as in hub.c, I1).
  * I2. One refresh of a view runs at a time, and its rows reach each loop in the order of refreshes.
- * I3. A refresh begins when the rows of the one before it have reached all loops: where one is late,
- *     no rows heap up before it, and none that are on their way count as those of slow clients
- *     (view.c, I3).
+ * I3. A refresh begins when the rows of the one before it have reached all loops: where one is
+ *     late, no rows heap up before it, and none that are on their way count as those of slow
+ *     clients (view.c, I3).
  */
 #include <stddef.h>
 #include <stdlib.h>
