@@ -46,8 +46,8 @@ static bool is_dropped(const Run *run, uint32_t table_id)
     return !table;
 }
 
-/* The code of a statement whose job failed with `code`. Those of failures inside the server stay: by
- * them api/reply.c keeps the text, which may name paths, from who is no administrator. */
+/* The code of a statement whose job failed with `code`. Those of failures inside the server stay:
+ * by them api/reply.c keeps the text, which may name paths, from who is no administrator. */
 static Code told_as(Code code)
 {
     if (code_info(code)->can_retry || code == E_SEGMENT_DAMAGED || code == E_INTERNAL)
@@ -56,8 +56,8 @@ static Code told_as(Code code)
     return is_damage ? E_CORRUPT : E_EXECUTION;
 }
 
-/* Waits for a job until `deadline_us`, and fails as it did. A table that was dropped meanwhile needs
- * nothing any more. */
+/* Waits for a job until `deadline_us`, and fails as it did. A table that was dropped meanwhile
+ * needs nothing any more. */
 static Code wait_for(Run *run, const Begun *begun, int64_t deadline_us, Error *e)
 {
     const char *id = begun->id;
