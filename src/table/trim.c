@@ -127,16 +127,16 @@ static uint64_t weight_of(const VersionHeader *header)
     return SEQ_KEY_BYTES + header->row.size;
 }
 
-/* Weighs what came since the last trim, or all that is above feed low: also where the server has
- * put it higher than the state, for commits may be lost then that were weighed. */
+/* Weighs what came since the last trim, or all that is above the stored feed low. */
 static Code weigh(Trim *trim, uint64_t effective_low, Error *e)
 {
     Changes changes = {0};
     Weight *weight = &trim->weight;
     uint64_t low = trim->state.feed_low;
-    if (low != effective_low ||
-        !windows_get(database__windows(trim->db), trim->partition, low, weight))
-        *weight = (Weight){.feed_low = low, .seen_seq = low};
+    Weight nothing = {.feed_low = low, .effective_low = effective_low, .seen_seq = low};
+    if (!windows_get(database__windows(trim->db), trim->partition, weight) ||
+        weight->feed_low != low || weight->effective_low != effective_low)
+        *weight = nothing;
     if (weight->seen_seq >= view_seq(trim->view))
         return OK;
     Code code =
@@ -272,6 +272,8 @@ static Code plan_table(Trim *trim, Error *e)
     TRY(trim_range(trim, HOT_ROWS, min_seq(trim->low + 1, trim->state.flush_mark),
                    min_seq(old_low + 1, trim->state.flush_mark), e));
     trim->state.feed_low = trim->weight.feed_low = trim->low;
+    if (trim->weight.effective_low < trim->low)
+        trim->weight.effective_low = trim->low;
     return OK;
 }
 

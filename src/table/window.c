@@ -50,12 +50,12 @@ void windows_free(Windows *windows)
     free(windows);
 }
 
-bool windows_get(Windows *windows, Partition partition, uint64_t feed_low, Weight *out)
+bool windows_get(Windows *windows, Partition partition, Weight *out)
 {
     SeqKey key = table__seq_key(partition, 0);
     MUTEX_SCOPE(&windows->lock);
     const Weight *weight = (const Weight *)map_get(windows->weights, table__partition_slice(&key));
-    if (!weight || weight->feed_low != feed_low)
+    if (!weight)
         return false;
     *out = *weight;
     return true;
