@@ -10,6 +10,7 @@
 
 #include "api/auth_route.h"
 #include "api/export_route.h"
+#include "api/failure_log.h"
 #include "api/live_socket.h"
 #include "api/live_stream.h"
 #include "api/metrics_route.h"
@@ -163,6 +164,7 @@ Code api_context_new(Database *db, Executor *executor, LiveHub *live, Workers *w
     context->sessions = session_cache_new(settings->jwt_secret);
     context->gate = auth_gate_new(settings->auth_requests_per_s);
     context->guard = guard;
+    context->failures = failure_log_new();
     context->started_at_us = clock_wall_us();
     Code code = workers_start("monitor", THREAD_WORKER, 1, MONITOR_QUEUE_MAX, &context->monitor, e);
     if (code != OK) {
@@ -188,6 +190,7 @@ void api_context_free(ApiContext *context)
     session_cache_free(context->sessions);
     auth_gate_free(context->gate);
     guard_free(context->guard);
+    failure_log_free(context->failures);
     free(context);
 }
 

@@ -37,6 +37,7 @@ typedef struct ApiSettings {
 
 typedef struct SessionCache SessionCache;
 typedef struct AuthGate AuthGate;
+typedef struct FailureLog FailureLog;
 
 /* How much lies in all partitions, as of the last count; figures only (metrics_route.c). */
 typedef struct CountedTotals {
@@ -55,6 +56,7 @@ typedef struct ApiContext {
     SessionCache *sessions;
     AuthGate *gate; /* the limiter of the auth routes */
     Guard *guard;
+    FailureLog *failures; /* of requests and live queries */
     int64_t started_at_us;
     _Atomic bool is_draining;
     _Atomic uint64_t connections, websockets, requests; /* figures only */

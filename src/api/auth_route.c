@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "api/failure_log.h"
 #include "api/json_tree.h"
 #include "api/reply.h"
 #include "api/session.h"
@@ -21,7 +22,6 @@
 #include "base/limits.h"
 #include "data/json.h"
 #include "os/clock.h"
-#include "os/log.h"
 
 enum {
     GATE_KEYS = 16 * 1024,
@@ -96,7 +96,8 @@ static void reply_error(AuthCall *call)
             return;
         }
     }
-    log_event(LOG_LEVEL_ERROR, "an auth request failed", LOG_ERROR(&call->error));
+    failure_log_tell(call->api->context->failures, "an auth request failed", (Slice){0},
+                     &call->error);
     reply_flat_error(call->api, call->request, 500, "internal_error", "Authentication failed");
 }
 

@@ -20,6 +20,7 @@
 #include <zlib.h>
 
 #include "api/auth_route.h"
+#include "api/failure_log.h"
 #include "api/live_message.h"
 #include "api/reply.h"
 #include "api/session.h"
@@ -29,7 +30,6 @@
 #include "data/json.h"
 #include "http/ws.h"
 #include "os/clock.h"
-#include "os/log.h"
 
 enum {
     COMPRESS_BYTES_MIN = 512,
@@ -149,8 +149,8 @@ static void session_close(void *socket, int code, const char *reason)
 static void session_report(void *socket, const Error *error)
 {
     const LiveSession *session = (const LiveSession *)socket;
-    log_event(LOG_LEVEL_ERROR, "a live query failed", LOG_SLICE("user", session->user.user_id),
-              LOG_ERROR(error));
+    failure_log_tell(session->api->context->failures, "a live query failed", session->user.user_id,
+                     error);
 }
 
 /* I3 */

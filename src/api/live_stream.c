@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "api/failure_log.h"
 #include "api/live_message.h"
 #include "api/parameters.h"
 #include "api/reply.h"
@@ -30,7 +31,6 @@
 #include "base/limits.h"
 #include "http/ws.h"
 #include "os/clock.h"
-#include "os/log.h"
 
 enum {
     PING_MS = 15 * 1000,
@@ -267,8 +267,8 @@ static void events_close(void *socket, int code, const char *reason)
 static void events_report(void *socket, const Error *error)
 {
     const LiveStream *stream = (const LiveStream *)socket;
-    log_event(LOG_LEVEL_ERROR, "a live query failed", LOG_SLICE("user", stream->user.user_id),
-              LOG_ERROR(error));
+    failure_log_tell(stream->api->context->failures, "a live query failed", stream->user.user_id,
+                     error);
 }
 
 static bool has_expired(const LiveStream *stream)

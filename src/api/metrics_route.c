@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "api/failure_log.h"
 #include "api/reply.h"
 #include "api/session.h"
 #include "os/clock.h"
@@ -223,6 +224,9 @@ static void add_live(Buffer *out, LiveHub *hub)
 static void add_process(Buffer *out, ApiContext *context)
 {
     add(out, "http_requests_total", "counter", "HTTP requests received.", load(&context->requests));
+    add(out, "failures_total", "counter",
+        "Requests and live queries that failed inside the server: the disk, damage, a bug.",
+        failure_log_count(context->failures));
     add(out, "worker_queue_depth", "gauge", "Statements that wait for a worker.",
         workers_waiting(context->workers));
     add(out, "resident_bytes", "gauge", "Memory of the process.", os_resident_bytes());

@@ -5,8 +5,8 @@
  */
 #include "api/reply.h"
 
+#include "api/failure_log.h"
 #include "data/json.h"
-#include "os/log.h"
 
 enum { HEADERS_MAX = 12 };
 
@@ -130,7 +130,7 @@ void reply_sql_error(ApiLoop *api, HttpRequest *request, const Error *error, dou
 {
     Buffer body = {0};
     if (is_inner(error->code) || error->code == E_SEGMENT_DAMAGED)
-        log_event(LOG_LEVEL_ERROR, "a request failed", LOG_ERROR(error));
+        failure_log_tell(api->context->failures, "a request failed", (Slice){0}, error);
     add_sql_error(&body, error, took_ms, is_admin, details);
     reply_json(api, request, code_info(error->code)->http_status, &body);
 }

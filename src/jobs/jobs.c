@@ -31,6 +31,8 @@ static Slice key_of(uint64_t number, char out[9])
 
 void jobs__save(Jobs *jobs, Job *job)
 {
+    static const char what[] = "the record of a job was not written";
+    static const Partition nowhere = {0};
     CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(jobs->db));
     CLEANUP(buffer_done) Buffer bytes = {0};
     char key[9];
@@ -41,9 +43,10 @@ void jobs__save(Jobs *jobs, Job *job)
     mutex_unlock(&jobs->lock);
     intent_add_raw(intent, RAW_PUT, HOT_SYSTEM, key_of(job->number, key), buffer_slice(&bytes));
     Code code = database_commit(jobs->db, intent, &error);
-    if (code != OK && code != E_SHUTTING_DOWN)
-        log_event(LOG_LEVEL_WARN, "the record of a job was not written", LOG_TEXT("job", job->id),
-                  LOG_ERROR(&error));
+    if (code == OK)
+        jobs__went_well(jobs, what, nowhere);
+    else if (code != E_SHUTTING_DOWN)
+        jobs__warn(jobs, what, nowhere, &error);
     mutex_lock(&jobs->lock);
     job->saves--;
     mutex_unlock(&jobs->lock);

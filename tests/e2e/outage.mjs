@@ -125,6 +125,9 @@ for (const [what, errno, code] of [
     const refused = await o.user.error("INSERT INTO bad.t VALUES (12, 'refused')");
     equal(refused.code, code, 'the next');
     equal((await o.root.error('CREATE NAMESPACE refused')).code, code, 'a definition');
+    for (let i = 0; i < 50; i++) equal((await o.user.error("INSERT INTO bad.t VALUES (12, 'refused')")).code, code, 'again');
+    const lines = o.server.output.split('\n').filter((line) => line.includes('"a request failed"')).length;
+    check(lines > 0 && lines < 20, `the log tells of refusals, and not of each: ${lines} lines`);
     equal((await request(o.server, 'GET', '/health')).status, 503, 'health');
     equal((await o.root.error("BACKUP DATABASE bad TO 'refused'")).code, code, 'a job');
     const [job] = await o.root.rows("SELECT status, message FROM system.jobs WHERE job_type = 'backup'");
