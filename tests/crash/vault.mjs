@@ -59,12 +59,12 @@ export class Vault {
     return answer?.status === 200 ? true : undefined;
   }
 
-  /** Asks for a job and waits for its end: {id, status, message}; null if nobody knows, or 'refused'. */
-  async job(client, sql, stop) {
+  /** Asks for a job and waits for its end: {id, status, message}; null if nobody knows, or 'refused', with what `expected` matches too. */
+  async job(client, sql, stop, expected = null) {
     const answer = await send(client, sql, stop);
     if (!answer) return null;
     if (answer.status !== 200) {
-      if (!isRefused(answer, stop)) this.wrong.push(`${answer.status} ${answer.text.slice(0, 200)} for ${sql}`);
+      if (!isRefused(answer, stop) && !expected?.test(answer.text)) this.wrong.push(`${answer.status} ${answer.text.slice(0, 200)} for ${sql}`);
       return 'refused';
     }
     const id = /Job ID: (\S+)/.exec(answer.json.results[0].message)[1];
@@ -93,9 +93,10 @@ export class Vault {
   async restore(stop) {
     const { name, rows, isSure } = this.backup;
     this.copy = { state: 'coming', rows };
-    const job = await this.job(this.folder.root, `RESTORE DATABASE copy FROM '${name}'`, stop);
+    const job = await this.job(this.folder.root, `RESTORE DATABASE copy FROM '${name}'`, stop, isSure ? null : /There is no backup/);
     if (!job || (stop.diskFails && job.status === 'failed')) return; // it is there or not
     this.copy.state = job.status === 'completed' ? 'there' : 'none';
+    if (job === 'refused' && !isSure) this.backup = null; // a crash or a bad disk left nothing of it
     if (job.status !== 'failed') return;
     if (isSure) this.wrong.push(`the restore of ${name} failed: ${job.message}`);
     else this.backup = null;
