@@ -102,8 +102,7 @@ void catalog_close(Catalog *catalog); /* accepts NULL */
 Table *catalog_find_table(Catalog *catalog, Slice namespace_name, Slice name);
 Table *catalog_find_table_by_id(Catalog *catalog, uint32_t id);
 bool catalog_has_namespace(Catalog *catalog, Slice name);
-/* Lists sorted by name; arrays and texts live in the arena, the tables are references the caller
- * releases. */
+/* Sorted by name; arrays and texts live in the arena, the tables are the caller's references. */
 void catalog_list_namespaces(Catalog *catalog, Arena *arena, Namespace **out, size_t *out_count);
 void catalog_list_tables(Catalog *catalog, Arena *arena, Table ***out, size_t *out_count);
 /* The tables of one namespace, or of all for an empty name, as they are in the snapshot, by number;
@@ -190,7 +189,8 @@ CHECKED Code catalog_plan_reserve_tables(Catalog *catalog, uint32_t count, uint3
                                          CatalogChange **out, Error *e);
 /* Makes a namespace, unless it is there and holds no table, and these tables in it, all at once.
  * Definitions are copied; their ids are reserved ones, their namespace is `name`. E_ALREADY_EXISTS
- * when the namespace has tables. */
+ * when the namespace has tables, which catalog_check_restore tells before. */
+CHECKED Code catalog_check_restore(Catalog *catalog, Slice name, Error *e);
 CHECKED Code catalog_plan_restore_namespace(Catalog *catalog, Slice name, const Table *definitions,
                                             size_t count, CatalogChange **out, Error *e);
 /* A definition without its id as bytes, and back (to the arena). E_CORRUPT, E_FORMAT_VERSION. */

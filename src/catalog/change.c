@@ -348,16 +348,24 @@ static Code plan_restored(Catalog *catalog, const Table *definition, Slice names
     return OK;
 }
 
-static Code plan_namespace(Catalog *catalog, Slice name, CatalogChange **out, Error *e)
+Code catalog_check_restore(Catalog *catalog, Slice name, Error *e)
 {
     FoldedName folded;
     if (!catalog_has_namespace(catalog, name))
-        return catalog_plan_create_namespace(catalog, name, clock_wall_us(), out, e);
+        return OK;
     must(catalog__fold(name, &folded));
     if (count_tables_of(catalog, &folded) > 0)
         return fail(e, E_ALREADY_EXISTS,
                     "Namespace '%.*s' has tables; restore into one that does not exist or is empty",
                     SLICE_ARGS(name));
+    return OK;
+}
+
+static Code plan_namespace(Catalog *catalog, Slice name, CatalogChange **out, Error *e)
+{
+    if (!catalog_has_namespace(catalog, name))
+        return catalog_plan_create_namespace(catalog, name, clock_wall_us(), out, e);
+    TRY(catalog_check_restore(catalog, name, e));
     *out =
         change_new(catalog, RESERVE_TABLES, schema_guard()); /* writes nothing: the list's start */
     return OK;

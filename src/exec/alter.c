@@ -161,12 +161,13 @@ static Code change_type(Alteration *a, Error *e)
     if (column->type == to)
         return OK;
     if (!is_wider(column->type, to))
-        return fail(e, E_INVALID_OPERATION,
-                    "Column '%.*s' cannot change from %s to %s: not every %s is a %s. A type may "
-                    "only become wider (SMALLINT, INT, BIGINT; SMALLINT or INT to DOUBLE; FLOAT to "
-                    "DOUBLE; JSON to TEXT)",
-                    SLICE_ARGS(column->name), type_info(column->type)->name, type_info(to)->name,
-                    type_info(column->type)->name, type_info(to)->name);
+        return fail(
+            e, E_INVALID_OPERATION,
+            "Column '%.*s' cannot change from %s to %s: not every value of %s is one of %s. A type "
+            "may only become wider (SMALLINT, INT, BIGINT; SMALLINT or INT to DOUBLE; FLOAT to "
+            "DOUBLE; JSON to TEXT)",
+            SLICE_ARGS(column->name), type_info(column->type)->name, type_info(to)->name,
+            type_info(column->type)->name, type_info(to)->name);
     if (column->primary_key && type_is_integer(column->type) != type_is_integer(to))
         return fail(
             e, E_INVALID_OPERATION,

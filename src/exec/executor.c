@@ -473,7 +473,7 @@ static Code unsupported(const Run *run, Error *e)
 
 static Code run_statement(Run *run, Error *e)
 {
-    TRY(exec__check_in_transaction(run, e));
+    TRY(exec__place(run, run->statement->offset, exec__check_in_transaction(run, e), e));
     run->eval.now_us = clock_wall_us();
     switch (run->statement->kind) {
     case STATEMENT_SELECT:

@@ -59,7 +59,13 @@ static Code check_width(const Inserter *in, size_t width, Error *e)
 {
     if (width == in->width)
         return OK;
-    return fail(e, E_INVALID_SQL, "INSERT has %zu values for %zu columns", width, in->width);
+    const Insert *insert = in->insert;
+    uint32_t offset = insert->select      ? insert->select->offset
+                      : width > in->width ? insert->values[in->width]->offset
+                                          : insert->row_offset;
+    return exec__place(
+        in->dml->run, offset,
+        fail(e, E_INVALID_SQL, "INSERT has %zu values for %zu columns", width, in->width), e);
 }
 
 /* Fills the columns that the statement leaves out, and checks NOT NULL in all. */

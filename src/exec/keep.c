@@ -82,7 +82,8 @@ static Code storage_check(Run *run, Error *e)
     Slice id = run->statement->check.id;
     bool extended = run->statement->check.is_extended;
     if (id.size && !slice_equal_ignoring_case(id, SLICE("local")))
-        return fail(e, E_NOT_FOUND, "Storage '%.*s' not found", SLICE_ARGS(id));
+        return exec__place(run, run->statement->check.offset,
+                           fail(e, E_NOT_FOUND, "Storage '%.*s' not found", SLICE_ARGS(id)), e);
     Check check = {.run = run, .started_us = clock_monotonic_us()};
     check.probe.code = probe(&check, &check.probe);
     int64_t latency_ms = (clock_monotonic_us() - check.started_us) / 1000;
@@ -128,10 +129,9 @@ static Code storage_check(Run *run, Error *e)
 
 /* ---- BACKUP, RESTORE ---- */
 
-static Code backup(Run *run, Error *e)
+/* At the namespace. */
+static Code check_copied(Run *run, Slice space, Error *e)
 {
-    Slice space = run->statement->backup.namespace_name, place = run->statement->backup.place;
-    char id[JOB_ID_BYTES];
     if (catalog_is_system_namespace(space))
         return fail(e, E_INVALID_OPERATION,
                     "Namespace '%.*s' has no data of its own; BACKUP DATABASE TO '<name>' copies "
@@ -139,26 +139,47 @@ static Code backup(Run *run, Error *e)
                     SLICE_ARGS(space));
     if (space.size && !catalog_has_namespace(database_catalog(run->executor->db), space))
         return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' not found", SLICE_ARGS(space));
-    TRY(jobs_request_backup(run->executor->jobs, space, place, id, e));
+    return OK;
+}
+
+/* What no other name of the backup would change has no place in the text. */
+static Code place_name(const Run *run, Code code, Error *e)
+{
+    bool is_of_name = code == E_INVALID_INPUT || code == E_INVALID_OPERATION || code == E_NOT_FOUND;
+    return is_of_name ? exec__place(run, run->statement->backup.place_offset, code, e) : code;
+}
+
+static Code backup(Run *run, Error *e)
+{
+    Slice space = run->statement->backup.namespace_name, place = run->statement->backup.place;
+    char id[JOB_ID_BYTES];
+    TRY(exec__place(run, run->statement->backup.name_offset, check_copied(run, space, e), e));
+    TRY(place_name(run, jobs_request_backup(run->executor->jobs, space, place, id, e), e));
     exec__end_message(run, 0,
                       arena_printf(run->arena, "Database backup started to '%.*s'. Job ID: %s",
                                    SLICE_ARGS(place), id));
     return OK;
 }
 
-static Code restore(Run *run, Error *e)
+static Code check_restored(Run *run, Slice space, Error *e)
 {
-    Slice space = run->statement->backup.namespace_name, place = run->statement->backup.place;
-    char id[JOB_ID_BYTES];
+    Catalog *catalog = database_catalog(run->executor->db);
     if (space.size == 0)
         return fail(e, E_UNSUPPORTED,
                     "A running server cannot be replaced by a backup; stop it and run: "
                     "kalamdb-server --restore <backup> <new data folder>. One namespace is "
                     "restored by RESTORE DATABASE <namespace> FROM '<name>'");
-    if (!catalog_has_namespace(database_catalog(run->executor->db), space) ||
-        catalog_is_system_namespace(space))
-        TRY(sql_check_name(SQL_NAME_NAMESPACE, space, e));
-    TRY(jobs_request_restore(run->executor->jobs, space, place, id, e));
+    if (!catalog_has_namespace(catalog, space) || catalog_is_system_namespace(space))
+        return sql_check_name(SQL_NAME_NAMESPACE, space, e);
+    return catalog_check_restore(catalog, space, e);
+}
+
+static Code restore(Run *run, Error *e)
+{
+    Slice space = run->statement->backup.namespace_name, place = run->statement->backup.place;
+    char id[JOB_ID_BYTES];
+    TRY(exec__place(run, run->statement->backup.name_offset, check_restored(run, space, e), e));
+    TRY(place_name(run, jobs_request_restore(run->executor->jobs, space, place, id, e), e));
     exec__end_message(run, 0,
                       arena_printf(run->arena, "Database restore started from '%.*s'. Job ID: %s",
                                    SLICE_ARGS(place), id));

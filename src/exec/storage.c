@@ -179,8 +179,11 @@ static Code all_tables(Run *run, Work work, Error *e)
         .namespace_name = name.size ? name : run->session.namespace_name,
     };
     if (!catalog_has_namespace(database_catalog(run->executor->db), all.namespace_name))
-        return fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' does not exist",
-                    SLICE_ARGS(all.namespace_name));
+        return exec__place(run,
+                           name.size ? run->statement->namespace_.offset : run->statement->offset,
+                           fail(e, E_NAMESPACE_NOT_FOUND, "Namespace '%.*s' does not exist",
+                                SLICE_ARGS(all.namespace_name)),
+                           e);
     TRY(request_all(&all, e));
     int64_t deadline_us = deadline_of(run);
     for (size_t i = 0; i < all.count; i++)

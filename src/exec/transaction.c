@@ -21,16 +21,21 @@ static Code new_id(const Run *run, Slice *out, Error *e)
     return OK;
 }
 
+/* A BEGIN inside of a transaction, or the end of none. */
+static Code refuse(const Run *run, Error *e)
+{
+    if (!run->transaction)
+        return fail(e, E_INVALID_OPERATION, "There is no open transaction; BEGIN starts one");
+    Slice open = exec__transaction_id(run->transaction);
+    return fail(e, E_NESTED_BEGIN,
+                "request owner 'sql-req-%.*s' already has an active transaction '%.*s'",
+                SLICE_ARGS(open), SLICE_ARGS(open));
+}
+
 static Code begin(Run *run, Error *e)
 {
     Slice id = {0};
     TRY(new_id(run, &id, e));
-    if (run->transaction) {
-        Slice open = exec__transaction_id(run->transaction);
-        return fail(e, E_NESTED_BEGIN,
-                    "request owner 'sql-req-%.*s' already has an active transaction '%.*s'",
-                    SLICE_ARGS(open), SLICE_ARGS(open));
-    }
     ReadView *view = NULL;
     TRY(view_open(run->executor->db, run->mode, &view, e));
     run->transaction = exec__transaction_new(view);
@@ -71,8 +76,6 @@ static Code commit(Run *run, Error *e)
 
 static Code end(Run *run, bool commits, Error *e)
 {
-    if (!run->transaction)
-        return fail(e, E_INVALID_OPERATION, "There is no open transaction; BEGIN starts one");
     exec__transaction_tell(run->transaction, commits);
     TRY(commits ? commit(run, e) : OK);
     Slice id = exec__transaction_id(run->transaction);
@@ -85,9 +88,10 @@ static Code end(Run *run, bool commits, Error *e)
 
 Code exec__run_transaction(Run *run, Error *e)
 {
-    if (run->statement->kind == STATEMENT_BEGIN)
-        return begin(run, e);
-    return end(run, run->statement->kind == STATEMENT_COMMIT, e);
+    bool is_begin = run->statement->kind == STATEMENT_BEGIN;
+    if (is_begin == (run->transaction != NULL))
+        return exec__place(run, run->statement->offset, refuse(run, e), e);
+    return is_begin ? begin(run, e) : end(run, run->statement->kind == STATEMENT_COMMIT, e);
 }
 
 Code exec__check_in_transaction(const Run *run, Error *e)

@@ -64,6 +64,8 @@ static Code insert_row(Parser *p, Insert *insert, uint32_t *io_value_count)
     if (width != want)
         return sql__fail(p, E_INVALID_SQL, offset, "Row %u has %u values, expected %u",
                          insert->row_count + 1, width, want);
+    if (insert->row_count == 0)
+        insert->row_offset = offset;
     insert->width = width;
     insert->row_count++;
     return OK;

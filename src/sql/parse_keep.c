@@ -8,9 +8,11 @@
 static Code database(Parser *p, Keyword direction, Statement *s)
 {
     TRY(sql__expect_word(p, KW_DATABASE));
+    s->backup.name_offset = p->token.start;
     if (!sql__at_word(p, direction))
         TRY(sql__name(p, "a namespace", &s->backup.namespace_name));
     TRY(sql__expect_word(p, direction));
+    s->backup.place_offset = p->token.start;
     return sql__string(p, "the name of a backup in single quotes", &s->backup.place);
 }
 
@@ -30,6 +32,7 @@ Code sql__storage_check(Parser *p, Statement *s)
 {
     s->kind = STATEMENT_STORAGE_CHECK;
     sql__advance(p);
+    s->check.offset = p->token.start;
     if (p->token.kind == TOKEN_STRING)
         TRY(sql__string(p, "a storage id", &s->check.id));
     else if ((p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_QUOTED) &&

@@ -79,8 +79,8 @@ static Code use_default(Parser *p, Expr *expr, ColumnDefinition *column)
                          SLICE_ARGS(expr->name));
     if (!default_fits(column->default_kind, column->type))
         return sql__fail(p, E_INVALID_SQL, expr->offset,
-                         "%.*s() cannot be the default of a %s column", SLICE_ARGS(expr->name),
-                         type_info(column->type)->name);
+                         "%.*s() cannot be the default of a column of type %s",
+                         SLICE_ARGS(expr->name), type_info(column->type)->name);
     return OK;
 }
 

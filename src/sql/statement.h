@@ -62,6 +62,7 @@ typedef struct Insert {
     uint32_t column_count;
     uint32_t row_count; /* VALUES: rows of `width` expressions each, one after the other */
     uint32_t width;
+    uint32_t row_offset; /* of the first row */
     Expr **values;       /* [row * width + column]; EXPR_DEFAULT for the keyword */
     bool default_values; /* INSERT INTO t DEFAULT VALUES */
     Select *select;      /* INSERT … SELECT, else NULL */
@@ -143,11 +144,13 @@ struct Statement {
         Slice id;
         struct {
             Slice id; /* as written; empty = the only storage */
+            uint32_t offset;
             bool is_extended;
         } check;
         struct {
             Slice namespace_name; /* empty: the whole server */
             Slice place;          /* as written */
+            uint32_t name_offset, place_offset;
         } backup;
         Subscribe subscribe;
         Statement *inner;

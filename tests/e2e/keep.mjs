@@ -236,8 +236,7 @@ test('BACKUP and RESTORE DATABASE <namespace>: back under its name or another, f
   matches((await root.error("BACKUP DATABASE nothing TO 'n2'")).message, /not found/, 'no such namespace');
   await root.run("INSERT INTO keep.t VALUES (9999, 'after the backup')");
   const [{ seq }] = await root.rows('SELECT MAX(_seq) AS seq FROM keep.t');
-  const over = await ended(root, (await root.run("RESTORE DATABASE keep FROM 'n1'")).message);
-  matches([over.status, over.message].join(), /failed,.*has tables/, 'a restore over tables');
+  matches((await root.error("RESTORE DATABASE keep FROM 'n1'")).message, /'keep' has tables/, 'a restore over tables');
   // Told at once: who asks and does not look at system.jobs would believe that there is a backup.
   matches((await root.error("BACKUP DATABASE keep TO 'n1'")).message, /backups\/n1 is not empty/, 'a backup over another');
   matches((await root.error("BACKUP DATABASE TO 'n1'")).message, /backups\/n1 is not empty/, 'the whole server over another');

@@ -49,6 +49,26 @@ TEST("an error of a running statement tells its place in the statement and not i
         {"ALTER TABLE app.t ADD COLUMN id INT", 1, 30},
         {"ALTER TABLE app.t RENAME nosuch TO x", 1, 26},
         {"SELECT 1;\nDESCRIBE TABLE app.nosuch", 2, 16},
+        {"BEGIN;\n BEGIN; COMMIT", 2, 2},
+        {"SELECT 1; COMMIT", 1, 11},
+        {"SELECT 1; ROLLBACK", 1, 11},
+        {"BEGIN; SELECT 1; KILL JOB 'FL-1'", 1, 18},
+        {"INSERT INTO app.t VALUES (1)", 1, 26},
+        {"INSERT INTO app.t VALUES\n (1, 'a', 2 + 3, 4)", 2, 18},
+        {"INSERT INTO app.t VALUES (1, 'a'), (2)", 1, 36},
+        {"INSERT INTO app.t SELECT 1", 1, 19},
+        {"SELECT 1; STORAGE FLUSH TABLE app.nosuch", 1, 31},
+        {"STORAGE FLUSH ALL IN nosuch", 1, 22},
+        {"STORAGE COMPACT ALL IN NAMESPACE nosuch", 1, 34},
+        {"STORAGE CHECK nosuch", 1, 15},
+        {"STORAGE CHECK 'nosuch'", 1, 15},
+        {"BACKUP DATABASE nosuch TO 'x'", 1, 17},
+        {"BACKUP DATABASE system TO 'x'", 1, 17},
+        {"BACKUP DATABASE TO '../x'", 1, 20},
+        {"BACKUP DATABASE app TO '../x'", 1, 24},
+        {"RESTORE DATABASE app FROM 'nosuch'", 1, 18}, /* it has tables */
+        {"RESTORE DATABASE other FROM 'nosuch'", 1, 29},
+        {"RESTORE DATABASE \"a b\" FROM 'nosuch'", 1, 18},
     };
     World w = world_open();
     make_table(&w);

@@ -370,7 +370,7 @@ TEST("CREATE TABLE refuses with the original's messages")
         {"CREATE TABLE t (a INT PRIMARY KEY DEFAULT NULL)",
          "Column 'a' is NOT NULL but its default is NULL", E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY DEFAULT NOW())",
-         "NOW() cannot be the default of a INT column", E_INVALID_SQL},
+         "NOW() cannot be the default of a column of type INT", E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY DEFAULT 1 + 1)", NULL, E_INVALID_SQL},
         {"CREATE TABLE t (a INT PRIMARY KEY DEFAULT 'x')", NULL, E_CONSTRAINT},
         {"CREATE TABLE t (a INT NULL PRIMARY KEY)", "A PRIMARY KEY column cannot be NULL",
