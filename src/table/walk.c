@@ -7,6 +7,8 @@
  * I2. A version is either in rows (newest, or tombstone) or in history (superseded), never in both;
  *     the feed is the merge of the two, and the version a change replaced is in history while the
  *     change is in the feed.
+ * I3. A walk ends at the seq of its view, for there is nothing to see beyond. Without that bound it
+ *     would step over all that is being written there, and never end where writers are quicker.
  */
 #include <stdlib.h>
 
@@ -18,12 +20,18 @@ static uint64_t max_seq(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* from <= seq <= to of one partition in one family. */
+static uint64_t min_seq(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* from <= seq <= to of one partition in one family (I3). */
 static HotIterator *open_range(ReadView *view, HotFamily family, Partition partition, uint64_t from,
                                uint64_t to, bool descending)
 {
+    uint64_t end = min_seq(to, view_seq(view)) + 1;
     SeqKey lower = table__seq_key(partition, from);
-    SeqKey upper = table__seq_key(partition, to == UINT64_MAX ? to : to + 1);
+    SeqKey upper = table__seq_key(partition, max_seq(from, end));
     return hot_iterator_open(view_snapshot(view), view_mode(view), family, table__key_slice(&lower),
                              table__key_slice(&upper), descending);
 }

@@ -11,6 +11,7 @@
 #include "table/due.h"
 #include "table/flush.h"
 #include "table/seq.h"
+#include "table/table_int.h"
 
 TEST("an acknowledged row that a reopened folder has lost, doubled or changed")
 {
@@ -153,6 +154,44 @@ TEST("a cursor from the future that is taken for the newest (etcd: a watch on a 
     CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
     CHECK_CODE(feed_open(view, f.table, f.partition, last + 1, &feed, e), E_CURSOR_TOO_NEW);
     view_close(view);
+    fixture_close(&f);
+}
+
+/* Beside all commits, as no statement can; nothing can read it. */
+static void put_beyond(Fixture *f, HotFamily family, uint64_t seq)
+{
+    CLEANUP(intent_unref_ptr) Intent *intent = intent_new(database_last_seq(f->db));
+    SeqKey key = table__seq_key(f->partition, seq);
+    intent_add_raw(intent, RAW_PUT, family, table__key_slice(&key), SLICE("?"));
+    CHECK_OK(database_commit(f->db, intent, e));
+}
+
+TEST("a walk or a feed that goes on past its own commit, where it would run behind the writers")
+{
+    Fixture f;
+    CLEANUP(arena_free_ptr) Arena *arena = arena_new();
+    fixture_open(&f, test_folder(), TABLE_USER);
+    fixture_put(&f, 1, "a");
+    uint64_t beyond = database_last_seq(f.db) + (1ULL << 50);
+    put_beyond(&f, HOT_ROWS, beyond);
+    put_beyond(&f, HOT_HISTORY, beyond + 1);
+    fixture_put(&f, 1, "b");
+    CHECK_TEXT(fixture_feed(&f, 0, arena), "+1=a ~1=a>1=b ");
+    CHECK_TEXT(fixture_feed(&f, database_last_seq(f.db), arena), "");
+    bool end;
+    uint64_t seq;
+    Slice row;
+    CLEANUP(view_close_ptr) ReadView *view = NULL;
+    CHECK_OK(view_open(f.db, HOT_BLOCKING, &view, e));
+    for (int descending = 0; descending < 2; descending++) {
+        CLEANUP(row_walk_close_ptr) RowWalk *walk = NULL;
+        CHECK_OK(row_walk_open(view, f.table, f.partition, 0, UINT64_MAX, descending, &walk, e));
+        CHECK_OK(row_walk_next(walk, &end, &seq, &row, e));
+        CHECK(!end && seq == view_seq(view));
+        CHECK_OK(row_walk_next(walk, &end, &seq, &row, e));
+        CHECK(end);
+    }
+    view_close(TAKE(view));
     fixture_close(&f);
 }
 
