@@ -181,15 +181,17 @@ static Code trim_change(Trim *trim, const Changes *changes, Error *e)
     bool is_history = changes->at == 1;
     VersionHeader header;
     TRY(decode(changes, &header, e));
-    bool stays = !is_history && header.kind == VERSION_LIVE &&
-                 changes->seqs[0] >= trim->state.flush_mark; /* I2 */
-    if (!stays) /* it goes, as a hot copy or a tombstone, superseded by a later change, or has gone
-                 * as one that another has replaced */
-        trim->deleted_bytes[is_history] += hot_key(it).size + hot_value(it).size;
+    uint64_t hot_bytes = hot_key(it).size + hot_value(it).size;
+    bool is_copy = !is_history && changes->seqs[0] < trim->state.flush_mark;
+    if (is_copy || (!is_history && header.kind == VERSION_TOMBSTONE))
+        trim->deleted_bytes[0] += hot_bytes;
     if (header.prev_seq) { /* it died by this change: I1 */
         SeqKey replaced = table__seq_key(trim->partition, header.prev_seq);
         intent_add_raw(trim->intent, RAW_DELETE, HOT_HISTORY, table__key_slice(&replaced),
                        (Slice){0});
+        /* there and, when it died, in rows: it is not read, and weighs about what replaced it */
+        trim->deleted_bytes[0] += hot_bytes;
+        trim->deleted_bytes[1] += hot_bytes;
     }
     if (!is_history && header.kind == VERSION_TOMBSTONE) /* I2 */
         intent_add_raw(trim->intent, RAW_DELETE, HOT_ROWS, hot_key(it), (Slice){0});

@@ -519,3 +519,34 @@ TEST("the hot store is merged for rows that left the feed and are not flushed, o
     CHECK(hot_reclaim_wait_us(hot) < INT64_MAX);
     end(&f);
 }
+
+TEST(
+    "a text that was replaced or deleted stays in the files for good, since its row was older than "
+    "the window when it died: nothing counts as deleted")
+{
+    Fixture f;
+    begin(&f);
+    HotStore *hot = database_hot(f.db);
+    pass(7200);
+    CHECK_OK(hot_reclaim(hot, e)); /* what is assumed at a start */
+    for (int deletes = 0; deletes < 2; deletes++) {
+        fixture_put(&f, deletes, "the text");
+        pass(3700);
+        trim(&f);
+        if (deletes)
+            fixture_delete(&f, deletes);
+        else
+            fixture_put(&f, deletes, "another");
+        CHECK_OK(hot_reclaim(hot, e));
+        CHECK(hot_reclaim_wait_us(hot) == INT64_MAX);
+        pass(3700);
+        trim(&f);
+        CHECK_INT(count_keys(&f, HOT_HISTORY), 0);
+        CHECK(hot_reclaim_wait_us(hot) < INT64_MAX);
+        pass(3700);
+        CHECK_INT(hot_reclaim_wait_us(hot), 0);
+        CHECK_OK(hot_reclaim(hot, e));
+        CHECK(hot_reclaim_wait_us(hot) == INT64_MAX);
+    }
+    end(&f);
+}
