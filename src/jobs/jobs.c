@@ -77,6 +77,17 @@ static void restart_job(Jobs *jobs, Job *job)
     jobs->queued_count++;
 }
 
+/* Of a restored server: the backup that made it stands in its copy as not ended. There is one at a
+ * time, so it is the last that was not. */
+static void end_own_backup(Jobs *jobs, Job *backup)
+{
+    if (!backup || backup->created_at_us >= backup_restored_at_us(jobs->db))
+        return;
+    backup->status = JOB_COMPLETED;
+    free(backup->message);
+    backup->message = x_text(SLICE("this server was restored from the copy that it made"));
+}
+
 /* Loads the records, oldest first; what was queued or running is queued again. */
 static Code load(Jobs *jobs, Error *e)
 {
@@ -85,6 +96,7 @@ static Code load(Jobs *jobs, Error *e)
     HotIterator *it = hot_iterator_open(snapshot, HOT_BLOCKING, HOT_SYSTEM, slice_of(from, 1),
                                         slice_of(to, 1), false);
     Code code = OK;
+    Job *cut_backup = NULL;
     while (code == OK && hot_next(it)) {
         Job *job;
         code = jobs__decode(hot_value(it), &job, e);
@@ -92,6 +104,7 @@ static Code load(Jobs *jobs, Error *e)
             break;
         if (job->status == JOB_QUEUED || job->status == JOB_RUNNING) {
             restart_job(jobs, job);
+            cut_backup = job->type == JOB_BACKUP ? job : cut_backup;
         }
         job->next = jobs->newest;
         jobs->newest = job;
@@ -102,6 +115,7 @@ static Code load(Jobs *jobs, Error *e)
         code = hot_iterator_end(it, e);
     hot_iterator_close(it);
     hot_snapshot_free(snapshot);
+    end_own_backup(jobs, cut_backup);
     return code;
 }
 

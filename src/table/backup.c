@@ -492,6 +492,12 @@ static Code mark(const char *folder, Error *e)
     return code;
 }
 
+int64_t backup_restored_at_us(Database *db)
+{
+    uint64_t floor = database__feed_floor(db);
+    return floor ? seq_time_us(floor) - (int64_t)MARGIN_S * 1000000 : 0;
+}
+
 bool backup_is_there(const char *folder)
 {
     CLEANUP(arena_free_ptr) Arena *arena = arena_new();

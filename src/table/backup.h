@@ -65,6 +65,9 @@ CHECKED Code database_restore_namespace(Database *db, const char *backup, Slice 
  * afterwards (backup.c, I4). */
 CHECKED Code backup_restore(const char *backup, const char *folder, BackupReport *out, Error *e);
 
+/* When the data folder was made out of a backup, by the clock of then; 0: it was not. */
+int64_t backup_restored_at_us(Database *db);
+
 /* One line of the file BACKUP. */
 typedef struct BackupFile {
     Slice path; /* relative, of sound parts */

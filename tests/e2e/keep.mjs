@@ -201,6 +201,8 @@ test('BACKUP DATABASE while clients write, --restore: the same rows, and old cur
   equal(program('--restore', backup, restored).code, 1, 'a restore over a restore');
   const second = await startServer({ dir: restored });
   const again = await loginRoot(second);
+  const [own] = await again.rows("SELECT status, message FROM system.jobs WHERE job_type = 'backup'");
+  equal(own.status, 'completed', `the backup that made it: ${own.message}`);
   equal((await again.rows('SELECT v FROM keep.t WHERE id = 7'))[0].v, 'changed', 'an updated row');
   equal((await again.rows('SELECT COUNT(*) AS n FROM keep.t WHERE id < 1000'))[0].n, '100', 'rows');
   equal((await again.rows('SELECT id FROM keep.t WHERE id = 8 OR id = 9999')).length, 0, 'deleted, and later rows');
