@@ -13,7 +13,10 @@
 
 static int failed(const char *folder, const Error *error)
 {
-    fprintf(stderr, "kalamdb-server: %s: %s\n", folder, error->text);
+    if (strstr(error->text, folder))
+        fprintf(stderr, "kalamdb-server: %s\n", error->text);
+    else
+        fprintf(stderr, "kalamdb-server: %s: %s\n", folder, error->text);
     return 1;
 }
 

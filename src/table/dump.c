@@ -209,6 +209,7 @@ void dump_writer_close(DumpWriter *writer)
 
 struct DumpReader {
     FileReader *file;
+    char *path; /* for errors; owned */
     DumpOrder order;
     Buffer window; /* read and, from `at` on, not yet taken */
     size_t at;
@@ -220,6 +221,7 @@ Code dump_reader_open(const char *path, DumpReader **out, Error *e)
     TRY(file_reader_open(path, &file, e));
     DumpReader *reader = x_new(DumpReader);
     reader->file = file;
+    reader->path = x_text(slice_of_text(path));
     *out = reader;
     return OK;
 }
@@ -238,7 +240,7 @@ static Code read_more(DumpReader *reader, size_t *out_got, Error *e)
     return OK;
 }
 
-Code dump_reader_next(DumpReader *reader, DumpRecord *out, Error *e)
+static Code next(DumpReader *reader, DumpRecord *out, Error *e)
 {
     for (;;) {
         size_t used = 0, got = 0;
@@ -261,11 +263,18 @@ Code dump_reader_next(DumpReader *reader, DumpRecord *out, Error *e)
     }
 }
 
+Code dump_reader_next(DumpReader *reader, DumpRecord *out, Error *e)
+{
+    Code code = next(reader, out, e);
+    return code == E_CORRUPT && e ? wrap(e, "%s", reader->path) : code;
+}
+
 void dump_reader_close(DumpReader *reader)
 {
     if (!reader)
         return;
     file_reader_close(reader->file);
     buffer_done(&reader->window);
+    free(reader->path);
     free(reader);
 }

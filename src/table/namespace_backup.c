@@ -230,8 +230,10 @@ static Code check_segment(const char *folder, const DumpRecord *record, Arena *a
         arena_printf(arena, "%s/%llu.parquet", folder, (unsigned long long)record->number), &crc,
         &bytes, e));
     if (crc != entry->crc || bytes != entry->size_bytes)
-        return fail(e, E_CORRUPT, "segment %llu of %s is not as it was written",
-                    (unsigned long long)entry->batch, folder);
+        return fail(e, E_CORRUPT,
+                    "%s/%llu.parquet is not what the server wrote as batch-%llu.parquet; STORAGE "
+                    "CHECK EXTENDED tells whether the server's own file is damaged, or this copy",
+                    folder, (unsigned long long)record->number, (unsigned long long)entry->batch);
     return OK;
 }
 
