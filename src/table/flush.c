@@ -112,13 +112,14 @@ Code flush_outlook_at(ReadView *view, const Table *table, Partition partition, O
     uint64_t in_history = 0, stale = 0;
     TRY(view__stored_partition(view, partition, &state, e));
     uint64_t end = state.feed_low + 1 < state.flush_mark ? state.feed_low + 1 : state.flush_mark;
+    uint64_t window[2] = {state.feed_low + 1, view_seq(view) + 1}; /* no further: walk.c, I3 */
     *out = (Outlook){0};
-    TRY(first_seq(view, HOT_ROWS, partition, (uint64_t[]){state.feed_low + 1, UINT64_MAX},
-                  &out->change_seq, e));
+    if (window[1] < window[0])
+        window[1] = window[0];
+    TRY(first_seq(view, HOT_ROWS, partition, window, &out->change_seq, e));
     if (table->kind == TABLE_STREAM)
         return OK;
-    TRY(first_seq(view, HOT_HISTORY, partition, (uint64_t[]){state.feed_low + 1, UINT64_MAX},
-                  &in_history, e));
+    TRY(first_seq(view, HOT_HISTORY, partition, window, &in_history, e));
     if (in_history && (in_history < out->change_seq || out->change_seq == 0))
         out->change_seq = in_history;
     TRY(first_seq(view, HOT_ROWS, partition, (uint64_t[]){0, end}, &stale, e));
