@@ -93,7 +93,7 @@ export class Vault {
   async restore(stop) {
     const { name, rows, isSure } = this.backup;
     this.copy = { state: 'coming', rows };
-    const job = await this.job(this.folder.root, `RESTORE DATABASE copy FROM '${name}'`, stop, isSure ? null : /There is no backup/);
+    const job = await this.job(this.folder.root, `RESTORE DATABASE copy FROM '${name}'`, stop, isSure ? null : /There is no backup|is no complete backup/);
     if (!job || (stop.diskFails && job.status === 'failed')) return; // it is there or not
     this.copy.state = job.status === 'completed' ? 'there' : 'none';
     if (job === 'refused' && !isSure) this.backup = null; // a crash or a bad disk left nothing of it
