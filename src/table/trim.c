@@ -56,13 +56,12 @@ typedef struct Trim {
     uint64_t deleted_bytes[2]; /* of rows and history: told once they are deleted */
 } Trim;
 
-static HotIterator *walk(const Trim *trim, HotFamily family, uint64_t from_seq, uint64_t end_seq,
-                         bool descending)
+static HotIterator *walk(const Trim *trim, HotFamily family, uint64_t from_seq, uint64_t end_seq)
 {
     SeqKey from = table__seq_key(trim->partition, from_seq),
            to = table__seq_key(trim->partition, end_seq);
     return hot_iterator_open(view_snapshot(trim->view), HOT_PASSING, family,
-                             table__key_slice(&from), table__key_slice(&to), descending);
+                             table__key_slice(&from), table__key_slice(&to), false);
 }
 
 /* ---- the changes of a range, from both families ---- */
@@ -70,7 +69,7 @@ static HotIterator *walk(const Trim *trim, HotFamily family, uint64_t from_seq, 
 typedef struct Changes {
     HotIterator *sides[2]; /* rows, history */
     uint64_t seqs[2];
-    bool has[2], descending;
+    bool has[2];
     int at;
 } Changes;
 
@@ -92,13 +91,13 @@ static void close_changes(Changes *changes)
     hot_iterator_close(changes->sides[1]);
 }
 
-/* Those with from_seq <= seq < end_seq. Close it also after a failure. */
-static Code open_changes(const Trim *trim, uint64_t from_seq, uint64_t end_seq, bool descending,
-                         Changes *out, Error *e)
+/* Those with from_seq <= seq < end_seq, oldest first. Close it also after a failure. */
+static Code open_changes(const Trim *trim, uint64_t from_seq, uint64_t end_seq, Changes *out,
+                         Error *e)
 {
-    *out = (Changes){.descending = descending, .at = -1};
-    out->sides[0] = walk(trim, HOT_ROWS, from_seq, end_seq, descending);
-    out->sides[1] = walk(trim, HOT_HISTORY, from_seq, end_seq, descending);
+    *out = (Changes){.at = -1};
+    out->sides[0] = walk(trim, HOT_ROWS, from_seq, end_seq);
+    out->sides[1] = walk(trim, HOT_HISTORY, from_seq, end_seq);
     TRY(advance(out, 0, e));
     return advance(out, 1, e);
 }
@@ -108,7 +107,7 @@ static Code next_change(Changes *changes, bool *out_end, Error *e)
     if (changes->at >= 0)
         TRY(advance(changes, changes->at, e));
     *out_end = !changes->has[0] && !changes->has[1];
-    bool rows_first = (changes->seqs[0] < changes->seqs[1]) != changes->descending;
+    bool rows_first = changes->seqs[0] < changes->seqs[1];
     changes->at = changes->has[0] && (!changes->has[1] || rows_first) ? 0 : 1;
     return OK;
 }
@@ -139,8 +138,7 @@ static Code weigh(Trim *trim, uint64_t effective_low, Error *e)
         *weight = nothing;
     if (weight->seen_seq >= view_seq(trim->view))
         return OK;
-    Code code =
-        open_changes(trim, weight->seen_seq + 1, view_seq(trim->view) + 1, false, &changes, e);
+    Code code = open_changes(trim, weight->seen_seq + 1, view_seq(trim->view) + 1, &changes, e);
     for (bool end = false; code == OK;) {
         VersionHeader header;
         code = next_change(&changes, &end, e);
@@ -207,7 +205,7 @@ static Code trim_changes(Trim *trim, Error *e)
     Changes changes = {0};
     uint64_t reached = trim->state.feed_low;
     uint64_t last = trim->excess ? view_seq(trim->view) : trim->low;
-    Code code = open_changes(trim, reached + 1, last + 1, false, &changes, e);
+    Code code = open_changes(trim, reached + 1, last + 1, &changes, e);
     for (bool end = false; code == OK;) {
         code = next_change(&changes, &end, e);
         if (code != OK || end)
@@ -243,7 +241,7 @@ static Code trim_range(Trim *trim, HotFamily family, uint64_t end_seq, uint64_t 
                        Error *e)
 {
     SeqKey from = table__seq_key(trim->partition, 0), to = table__seq_key(trim->partition, end_seq);
-    CLEANUP(hot_iterator_close_ptr) HotIterator *it = walk(trim, family, 0, end_seq, false);
+    CLEANUP(hot_iterator_close_ptr) HotIterator *it = walk(trim, family, 0, end_seq);
     if (hot_next(it)) {
         intent_add_raw(trim->intent, RAW_DELETE_RANGE, family, table__key_slice(&from),
                        table__key_slice(&to));
