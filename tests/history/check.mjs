@@ -15,7 +15,7 @@
 //   4. refused or rolled back, nothing of it is there; without an answer, all of it or nothing.
 // Every change of the feed is somebody's, and the table at the end is what the feed makes of nothing.
 
-import { Feed } from './feed.mjs';
+import { Feed, countWhere } from './feed.mjs';
 import { checkSubscriptions } from './live.mjs';
 import { nameReads } from './name.mjs';
 import { EXISTS, OPERATIONS, Sight, difference, perform } from './operation.mjs';
@@ -274,15 +274,4 @@ class Bounds {
     const later = at < 0 ? Infinity : (this.oldest[at] ?? Infinity);
     return { low: this.before(t.sent), high: Math.min(this.last, later - 1, (t.first ?? Infinity) - 1) };
   }
-}
-
-function countWhere(list, holds) {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (holds(list[middle])) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

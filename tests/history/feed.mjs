@@ -79,7 +79,7 @@ export class Feed {
   /** The newest place whose seq is not above this. */
   placeOf(seq) {
     const wanted = numberOf(seq);
-    return lastWhere(this.events, (event) => event.number <= wanted);
+    return countWhere(this.events, (event) => event.number <= wanted) - 1;
   }
 
   versionsOf(partition, key) {
@@ -88,7 +88,7 @@ export class Feed {
 
   rowAt(partition, key, place) {
     const list = this.versionsOf(partition, key);
-    return list[lastWhere(list, (version) => version.at <= place)]?.row ?? null;
+    return list[countWhere(list, (version) => version.at <= place) - 1]?.row ?? null;
   }
 
   /** Map of key to row. */
@@ -112,8 +112,8 @@ export class Feed {
   }
 }
 
-/** The index of the last element for which `holds`, in a list where it holds up to some element; -1 for none. */
-function lastWhere(list, holds) {
+/** Of how many elements it `holds`, in a list where it holds up to some element. */
+export function countWhere(list, holds) {
   let low = 0;
   let high = list.length;
   while (low < high) {
@@ -121,7 +121,7 @@ function lastWhere(list, holds) {
     if (holds(list[middle])) low = middle + 1;
     else high = middle;
   }
-  return low - 1;
+  return low;
 }
 
 /** The id of the transaction that wrote a value: the last token's, `T17` of `T3.0,T17.2`. */
